@@ -1,0 +1,1 @@
+//! The wire formats of clients and providers, one file each.

@@ -1,0 +1,1 @@
+//! HTTP/1.1 on the wire, both sides, strict; knows nothing of language models.

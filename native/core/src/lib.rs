@@ -1,0 +1,14 @@
+//! Penstock's data plane: everything that touches a byte, a clock or a counter of a request.
+
+pub mod clock;
+pub mod dialects;
+pub mod error;
+pub mod http;
+pub mod observe;
+pub mod questions;
+pub mod relay;
+pub mod request;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod upstream;

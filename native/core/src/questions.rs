@@ -1,0 +1,1 @@
+//! Bounded ring and eventfd by which native asks Python.

@@ -1,0 +1,1 @@
+//! Moves an answer from the upstream to the client, frame by frame.

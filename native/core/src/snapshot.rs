@@ -1,0 +1,1 @@
+//! What Python compiled for native, decoded and made ready for use.

@@ -1,0 +1,1 @@
+//! Connections to providers: names, addresses, proxies, TLS, the pool.
