@@ -166,7 +166,7 @@ mod tests {
         line.field("number", Value::Number(3));
         line.field("inner", Value::Json(b"{\"x\":[1]}"));
         let bytes = line.finish();
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(memchr::memchr_iter(b'\n', &bytes).count(), 1);
         let read: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
         assert_eq!(read["message"], "a \"b\"\n\u{1}c");
         assert_eq!((&read["text"], &read["number"], &read["inner"]["x"][0]), (&"ü\\\n".into(), &3.into(), &1.into()));
