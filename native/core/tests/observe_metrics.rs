@@ -51,7 +51,7 @@ fn shards_of_all_threads_add_up() {
     let metrics = Arc::new(Metrics::new(2));
     let record = finished(&metrics);
     let workers = (0..2).map(|worker| {
-        let (shard, record) = (metrics.shard(worker), record.clone());
+        let (shard, record) = (metrics.shard(worker).clone(), record.clone());
         thread::spawn(move || (0..100).for_each(|_| shard.record(&record)))
     });
     workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().expect("no panic"));

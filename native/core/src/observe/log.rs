@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use super::log_line::{Format, Value};
+pub use super::log_line::{Field, Format, Value};
 use super::{log_line::Line, repeats::Repeats};
 use crate::clock::Clock;
 
@@ -113,7 +113,7 @@ impl Log {
     }
 
     /// Writes a line. Errors and warnings that repeat are held back and counted in the next that is written.
-    pub fn line(&self, level: Level, message: &str, fields: &[(&str, Value<'_>)]) {
+    pub fn line(&self, level: Level, message: &str, fields: &[(&str, &dyn Field)]) {
         if !self.is_on(level) {
             return;
         }
@@ -127,7 +127,7 @@ impl Log {
         let format = if self.text.load(Ordering::Relaxed) { Format::Text } else { Format::Json };
         let mut line = Line::new(format, self.clock.utc_us(), level.name(), message);
         for (name, value) in fields {
-            line.field(name, *value);
+            line.field(name, value.value());
         }
         if held_back > 0 {
             line.field("repeats_held_back", Value::Number(held_back.into()));
@@ -135,19 +135,19 @@ impl Log {
         self.write(&line.finish());
     }
 
-    pub fn error(&self, message: &str, fields: &[(&str, Value<'_>)]) {
+    pub fn error(&self, message: &str, fields: &[(&str, &dyn Field)]) {
         self.line(Level::Error, message, fields);
     }
 
-    pub fn warning(&self, message: &str, fields: &[(&str, Value<'_>)]) {
+    pub fn warn(&self, message: &str, fields: &[(&str, &dyn Field)]) {
         self.line(Level::Warning, message, fields);
     }
 
-    pub fn info(&self, message: &str, fields: &[(&str, Value<'_>)]) {
+    pub fn info(&self, message: &str, fields: &[(&str, &dyn Field)]) {
         self.line(Level::Info, message, fields);
     }
 
-    pub fn debug(&self, message: &str, fields: &[(&str, Value<'_>)]) {
+    pub fn debug(&self, message: &str, fields: &[(&str, &dyn Field)]) {
         self.line(Level::Debug, message, fields);
     }
 
@@ -199,7 +199,7 @@ mod tests {
         log.info("one", &[]);
         assert_eq!(log.kept(), "");
         log.set(LogOptions { level: Level::Debug, format: Format::Text, access: true });
-        log.debug("two", &[("n", 2_u64.into())]);
+        log.debug("two", &[("n", &2_u64)]);
         assert!(log.kept().ends_with("debug   native: two n=2\n"), "{}", log.kept());
         assert_eq!(log.request_level(), Level::Info);
     }

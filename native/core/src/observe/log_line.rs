@@ -20,27 +20,44 @@ pub enum Value<'a> {
     Json(&'a [u8]),
 }
 
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
+/// What can stand in a field: `&[("error", &error), ("open", &count)]`.
+pub trait Field {
+    fn value(&self) -> Value<'_>;
+}
+
+impl Field for Value<'_> {
+    fn value(&self) -> Value<'_> {
+        *self
     }
 }
 
-impl<'a> From<&'a String> for Value<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
+impl Field for &str {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
     }
 }
 
-impl From<u64> for Value<'_> {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
+impl Field for String {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
     }
 }
 
-impl From<bool> for Value<'_> {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
+impl Field for bool {
+    fn value(&self) -> Value<'_> {
+        Value::Flag(*self)
+    }
+}
+
+impl Field for u64 {
+    fn value(&self) -> Value<'_> {
+        Value::Number(*self)
+    }
+}
+
+impl Field for usize {
+    fn value(&self) -> Value<'_> {
+        Value::Number(*self as u64)
     }
 }
 

@@ -183,12 +183,12 @@ impl Metrics {
     }
 
     /// The shard of this worker; a number beyond the last means the process's own.
-    pub fn shard(&self, worker: usize) -> Arc<Shard> {
-        self.shards[worker.min(self.shards.len() - 1)].clone()
+    pub fn shard(&self, worker: usize) -> &Arc<Shard> {
+        &self.shards[worker.min(self.shards.len() - 1)]
     }
 
     /// The shard for threads that are no worker: the acceptor, the thread that stops the engine.
-    pub fn process(&self) -> Arc<Shard> {
+    pub fn process(&self) -> &Arc<Shard> {
         self.shard(usize::MAX)
     }
 

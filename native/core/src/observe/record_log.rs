@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{
-    log::{Log, Value},
+    log::{Field, Log, Value},
     log_line::json_text,
     record::{AttemptRecord, AttemptResult, Consumer, Record, StreamFacts},
 };
@@ -34,7 +34,9 @@ impl Consumer for Log {
             ("outcome", record.outcome.name()),
             ("error", record.error.map_or("", crate::error::Code::name)),
         ];
-        fields.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.into())));
+        fields.extend(
+            texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, Value::Text(text))),
+        );
         let phases = &record.phases;
         let numbers = [
             ("status", record.status.map(u64::from)),
@@ -50,9 +52,10 @@ impl Consumer for Log {
             ("received_bytes", Some(record.received_bytes)),
             ("sent_bytes", Some(record.sent_bytes)),
         ];
-        fields.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.into()))));
+        fields.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, Value::Number(number?)))));
         let nested = [("attempts", Some(&attempts)), ("usage", usage.as_ref()), ("stream", stream.as_ref())];
         fields.extend(nested.into_iter().filter_map(|(name, json)| Some((name, Value::Json(json?)))));
+        let fields: Vec<(&str, &dyn Field)> = fields.iter().map(|(name, value)| (*name, value as &dyn Field)).collect();
         self.line(level, "request", &fields);
     }
 }
