@@ -1,1 +1,19 @@
 //! What can be seen from outside: records, metrics, log lines.
+
+pub mod histogram;
+pub mod log;
+mod log_line;
+pub mod metrics;
+pub mod provider;
+pub mod record;
+mod record_log;
+mod render;
+mod repeats;
+
+pub use self::{
+    log::{Log, LogOptions},
+    metrics::{Gauges, Listener, Metrics, Shard},
+    provider::Provider,
+    record::{Consumer, Record},
+    render::CONTENT_TYPE as METRICS_CONTENT_TYPE,
+};

@@ -1,0 +1,165 @@
+//! One finished request: what was asked, where it went, how long each phase took and how it ended.
+
+use std::net::IpAddr;
+
+use super::Provider;
+use crate::{
+    dialects::{Dialect, usage::Usage},
+    error::Code,
+};
+
+/// Takes the record of each finished request, exactly once, on the worker's thread; must not wait.
+pub trait Consumer {
+    fn record(&self, record: &Record);
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// The client has all of it, an error answer of Penstock's own included.
+    Complete,
+    /// The upstream ended before its answer did.
+    UpstreamCut,
+    /// The client left first.
+    ClientGone,
+    /// Penstock could not finish it.
+    #[default]
+    Failed,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 4] = [Self::Complete, Self::UpstreamCut, Self::ClientGone, Self::Failed];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::UpstreamCut => "upstream_cut",
+            Self::ClientGone => "client_gone",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one attempt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The upstream answered with this status.
+    Status(u16),
+    /// It did not answer.
+    Failed(Code),
+}
+
+/// One try at one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    pub provider: Provider,
+    /// The upstream's name of the model; empty where the path has none.
+    pub model: String,
+    pub result: AttemptResult,
+    /// From choosing the target to the head of its answer or its failure.
+    pub us: u64,
+}
+
+/// Time spent by phase, in microseconds; `None` where a request never got that far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// First byte of the head to its end.
+    pub head_us: u64,
+    /// Waiting for the rest of the client's body.
+    pub body_wait_us: u64,
+    /// Scan, route and admission.
+    pub route_us: Option<u64>,
+    /// Taking or making the connection of the attempt that answered.
+    pub connect_us: Option<u64>,
+    /// Request sent to the head of the answer.
+    pub first_byte_us: Option<u64>,
+    /// First byte of the head to the end of the answer.
+    pub total_us: u64,
+}
+
+/// Facts about a streamed answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamFacts {
+    /// First byte of the request to the first model frame.
+    pub first_token_us: Option<u64>,
+    pub frames: u64,
+    /// The longest silence of the upstream after its first frame.
+    pub longest_gap_us: u64,
+}
+
+/// One finished request. Text fields are empty where there is nothing to say; `clear` keeps their storage, so that a
+/// connection can use one record for all of its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    pub request_id: String,
+    pub upstream_request_id: String,
+    /// 32 hexadecimal digits of the `traceparent`.
+    pub trace_id: String,
+    /// `None` for paths that belong to no dialect.
+    pub dialect: Option<Dialect>,
+    /// What was called: `chat`, `messages`, `embeddings` …
+    pub api: &'static str,
+    pub method: String,
+    pub path: String,
+    /// `None` on a Unix socket without a trusted `X-Forwarded-For`.
+    pub client: Option<IpAddr>,
+    pub started_utc_us: u64,
+    pub admitted_boottime_us: Option<u64>,
+    pub phases: Phases,
+    /// First byte in to first byte out, less the waits for the client's body and the upstream.
+    pub overhead_us: Option<u64>,
+    /// The name the client asked for.
+    pub model: String,
+    /// `provider/model` that answered.
+    pub target: String,
+    pub attempts: Vec<AttemptRecord>,
+    /// `None`: the client left before an answer began.
+    pub status: Option<u16>,
+    pub outcome: Outcome,
+    pub error: Option<Code>,
+    pub usage: Option<Usage>,
+    pub stream: Option<StreamFacts>,
+    /// Bytes of the request, head and body.
+    pub received_bytes: u64,
+    /// Bytes of the answer, head and body.
+    pub sent_bytes: u64,
+}
+
+impl Record {
+    /// Empties every field and keeps the storage of the texts.
+    pub fn clear(&mut self) {
+        let kept = std::mem::take(self);
+        let empty = |mut text: String| {
+            text.clear();
+            text
+        };
+        *self = Self {
+            request_id: empty(kept.request_id),
+            upstream_request_id: empty(kept.upstream_request_id),
+            trace_id: empty(kept.trace_id),
+            method: empty(kept.method),
+            path: empty(kept.path),
+            model: empty(kept.model),
+            target: empty(kept.target),
+            attempts: {
+                let mut attempts = kept.attempts;
+                attempts.clear();
+                attempts
+            },
+            ..Self::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cleared_record_is_a_new_one_with_the_old_storage() {
+        let mut record = Record { model: "m".repeat(100), status: Some(200), ..Record::default() };
+        record.clear();
+        assert_eq!(record, Record::default());
+        assert!(record.model.capacity() >= 100);
+    }
+}

@@ -1,1 +1,0 @@
-//! Bounded ring and eventfd by which native asks Python.
