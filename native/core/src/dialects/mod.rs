@@ -20,6 +20,11 @@ impl Dialect {
     /// Every dialect.
     pub const ALL: &[Self] = &[Self::OpenAi, Self::Anthropic, Self::Ollama];
 
+    /// The dialect of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|d| d.name() == name)
+    }
+
     /// The name used in configuration, metrics and records.
     pub const fn name(self) -> &'static str {
         match self {

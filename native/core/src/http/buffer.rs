@@ -72,6 +72,11 @@ impl Loan {
         Self { owner, bytes: Vec::new() }
     }
 
+    /// A loan of nothing yet, from the same list.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.owner.clone())
+    }
+
     pub(super) fn is_lent(&self) -> bool {
         self.bytes.capacity() > 0
     }

@@ -36,7 +36,11 @@ pub async fn open(
     let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t));
     let mismatch = |what: &str| {
         let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
-        Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream answered with {content_type} where {what}"))
+        Failure::new(
+            Code::UpstreamProtocol,
+            Retry::Yes,
+            format!("the upstream answered with {content_type} where {what}"),
+        )
     };
     match (is_stream, out.stream.is_some(), kind) {
         (false, _, StreamKind::OtherSse) | (false, false, _) => return Ok(None),
@@ -70,7 +74,11 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
                 Meaning::Comment => {}
                 Meaning::Model | Meaning::End => return Ok(()),
                 Meaning::Error(e) => {
-                    return Err(Failure::new(Code::UpstreamError, Retry::Yes, format!("the upstream failed: {}", e.message)));
+                    return Err(Failure::new(
+                        Code::UpstreamError,
+                        Retry::Yes,
+                        format!("the upstream failed: {}", e.message),
+                    ));
                 }
             }
         }

@@ -6,6 +6,7 @@ use super::decompress::{Coding, Decompress};
 use crate::{
     error::{Code, Failure, Retry},
     http::{
+        body::BodyError,
         conn::ReadError,
         head::{Framing, ResponseHead},
     },
@@ -88,9 +89,8 @@ impl Source {
     /// Waits for more payload. `false`: the body is complete.
     pub async fn more(&mut self) -> Result<bool, Failure> {
         let Some(unpacking) = &mut self.unpacking else { return self.lease.body().await.map_err(|e| cut(&e)) };
-        let damaged = |e: super::decompress::DecompressError| {
-            Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string())
-        };
+        let damaged =
+            |e: super::decompress::DecompressError| Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string());
         while !unpacking.done {
             let before = unpacking.plain.len();
             if self.lease.body().await.map_err(|e| cut(&e))? {
@@ -129,8 +129,8 @@ impl Source {
 /// The failure behind a body that could not be read to its end.
 fn cut(error: &ReadError) -> Failure {
     match error {
-        ReadError::Body(e) if !e.is_cut() => {
-            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {}", e.reason()))
+        ReadError::Body(e) if !matches!(e, BodyError::Cut) => {
+            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {}", e))
         }
         _ => Failure::new(Code::UpstreamCut, Retry::Yes, "the upstream ended before its answer did"),
     }

@@ -192,11 +192,8 @@ async fn end(
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
     let rest = source.payload();
-    let (_, verdict) = if rest.is_empty() || inside_frame {
-        (Meaning::Comment, Verdict::Drop)
-    } else {
-        opening.tap.remainder(rest)
-    };
+    let (_, verdict) =
+        if rest.is_empty() || inside_frame { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
     let last: &[u8] = match &verdict {
         Verdict::Pass => rest,
         Verdict::Replace(bytes) => bytes,

@@ -6,10 +6,7 @@ use std::time::Duration;
 use super::outbound::{BodyFraming, Outbound};
 use crate::{
     error::{Code, Failure, Retry},
-    http::{
-        head::{HeadLimits, ResponseHead},
-        write::Output,
-    },
+    http::head::{HeadLimits, ResponseHead},
     observe::record::{AttemptRecord, AttemptResult},
     relay::{
         peek::{self, Opening},
@@ -129,7 +126,12 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
 }
 
 /// Writes the whole request. Says whether usage frames are only for us.
-async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &crate::snapshot::Base, lease: &mut Lease) -> Result<bool, Failed> {
+async fn send(
+    out: &Outbound<'_>,
+    to: &Attempt<'_>,
+    base: &crate::snapshot::Base,
+    lease: &mut Lease,
+) -> Result<bool, Failed> {
     let (splice, ours) = out.edits(to);
     let length = splice.len(out.body) as u64;
     let framing = if length == 0 && matches!(out.method, "GET" | "HEAD" | "DELETE") {
@@ -146,7 +148,7 @@ async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &crate::snapshot::Base
         slices[used] = piece;
         used += 1;
     }
-    let written = lease.write(&mut Output::new(&slices[..used])).await;
+    let written = lease.write(&slices[..used]).await;
     out.worker.buffers.give(head);
     if let Err(e) = written {
         // An upstream may refuse early and close: its answer, if there is one, tells more than the broken pipe.
@@ -198,7 +200,9 @@ fn unread(error: &crate::http::conn::ReadError, reused: bool, began: bool, provi
         _ if reused && !began => {
             Failure::new(Code::UpstreamCut, Retry::ReusedOnly, format!("{provider} closed an idle connection"))
         }
-        _ => Failure::new(Code::UpstreamCut, Retry::Yes, format!("{provider} closed the connection before it answered")),
+        _ => {
+            Failure::new(Code::UpstreamCut, Retry::Yes, format!("{provider} closed the connection before it answered"))
+        }
     }
 }
 
@@ -219,7 +223,9 @@ async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Re
     };
     match tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read).await {
         Ok(read) => read?,
-        Err(_) => return Err(Failure::new(Code::UpstreamTimeout, Retry::Yes, "the upstream's error did not arrive in time")),
+        Err(_) => {
+            return Err(Failure::new(Code::UpstreamTimeout, Retry::Yes, "the upstream's error did not arrive in time"));
+        }
     }
     let head_bytes = source.head().to_vec();
     source.keep(&head);

@@ -13,7 +13,8 @@ impl Networks {
             let (address, bits) = text.split_once('/').unwrap_or((text, ""));
             let address: IpAddr = address.parse().map_err(|_| format!("{text} is not a network"))?;
             let width = if address.is_ipv4() { 32 } else { 128 };
-            let bits: u32 = if bits.is_empty() { width } else { bits.parse().map_err(|_| format!("{text} is not a network"))? };
+            let bits: u32 =
+                if bits.is_empty() { width } else { bits.parse().map_err(|_| format!("{text} is not a network"))? };
             if bits > width {
                 return Err(format!("{text}: a prefix has at most {width} bits"));
             }
@@ -50,7 +51,9 @@ pub fn client_address<'a>(
     }
     for value in forwarded.rev() {
         for entry in value.rsplit(|b| *b == b',') {
-            let Some(entry) = std::str::from_utf8(entry).ok().and_then(|e| parse_entry(e.trim())) else { return address };
+            let Some(entry) = std::str::from_utf8(entry).ok().and_then(|e| parse_entry(e.trim())) else {
+                return address;
+            };
             address = Some(entry);
             if !trusted.contains(entry) {
                 return address;

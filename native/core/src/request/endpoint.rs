@@ -35,6 +35,31 @@ pub enum Api {
     Other,
 }
 
+impl Api {
+    /// The name in records and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat | Self::OllamaChat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings | Self::OllamaEmbed => "embeddings",
+            Self::Responses => "responses",
+            Self::InputTokens => "input_tokens",
+            Self::Compact => "compact",
+            Self::Moderations => "moderations",
+            Self::Images => "images",
+            Self::Speech => "speech",
+            Self::Transcription => "transcription",
+            Self::Models | Self::OllamaTags => "models",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+            Self::OllamaGenerate => "generate",
+            Self::OllamaShow => "show",
+            Self::OllamaVersion => "version",
+            Self::Other => "passthrough",
+        }
+    }
+}
+
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -81,9 +106,28 @@ const TABLE: &[(&str, Api, Dialect)] = &[
 
 /// Prefixes of paths that name objects which one tenant stored and another must not see.
 const STORED: &[&str] = &[
-    "/files", "/uploads", "/batches", "/responses/", "/conversations", "/vector_stores", "/fine_tuning", "/evals",
-    "/containers", "/chat/completions", "/messages/batches", "/organization", "/assistants", "/threads", "/videos",
-    "/skills", "/realtime", "/live", "/agents", "/vaults", "/chatkit", "/webhook_endpoints",
+    "/files",
+    "/uploads",
+    "/batches",
+    "/responses/",
+    "/conversations",
+    "/vector_stores",
+    "/fine_tuning",
+    "/evals",
+    "/containers",
+    "/chat/completions",
+    "/messages/batches",
+    "/organization",
+    "/assistants",
+    "/threads",
+    "/videos",
+    "/skills",
+    "/realtime",
+    "/live",
+    "/agents",
+    "/vaults",
+    "/chatkit",
+    "/webhook_endpoints",
 ];
 
 impl<'a> Endpoint<'a> {
@@ -107,7 +151,10 @@ impl<'a> Endpoint<'a> {
             "/api/version" => (Api::OllamaVersion, Dialect::Ollama),
             r if r.starts_with("/models/") && matches!(method, "GET" | "HEAD") => (Api::Models, shared),
             r if r.starts_with("/api/") => {
-                return Err(Error::new(Code::PathNotFound, format!("{r} is not served; see the Ollama paths in the documentation")));
+                return Err(Error::new(
+                    Code::PathNotFound,
+                    format!("{r} is not served; see the Ollama paths in the documentation"),
+                ));
             }
             r => {
                 let dialect = if r.starts_with("/messages") { Dialect::Anthropic } else { shared };
@@ -156,6 +203,11 @@ impl<'a> Endpoint<'a> {
         matches!(self.api, Api::OllamaChat | Api::OllamaGenerate)
     }
 
+    /// Whether an unstreamed answer may state its usage.
+    pub fn has_usage(&self) -> bool {
+        !matches!(self.api, Api::Other | Api::Speech | Api::OllamaShow | Api::CountTokens | Api::InputTokens)
+    }
+
     /// Whether a request must name a model.
     pub fn needs_model(&self) -> bool {
         !matches!(self.api, Api::Moderations | Api::Images | Api::Compact | Api::InputTokens)
@@ -164,7 +216,9 @@ impl<'a> Endpoint<'a> {
 
 /// Whether `rest` names objects that somebody stored.
 pub fn is_stored(rest: &str) -> bool {
-    STORED.iter().any(|s| rest.strip_prefix(s).is_some_and(|tail| s.ends_with('/') || tail.is_empty() || tail.starts_with('/')))
+    STORED
+        .iter()
+        .any(|s| rest.strip_prefix(s).is_some_and(|tail| s.ends_with('/') || tail.is_empty() || tail.starts_with('/')))
 }
 
 fn wrong_method(method: &str, rest: &str, right: &str) -> Error {

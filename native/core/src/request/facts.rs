@@ -50,7 +50,13 @@ impl Facts {
     }
 
     /// The client's address as far as it can be trusted.
-    pub fn client(&self, head: &RequestHead, bytes: &[u8], peer: Option<IpAddr>, snapshot: &Snapshot) -> Option<IpAddr> {
+    pub fn client(
+        &self,
+        head: &RequestHead,
+        bytes: &[u8],
+        peer: Option<IpAddr>,
+        snapshot: &Snapshot,
+    ) -> Option<IpAddr> {
         if !self.has_forwarded {
             return peer;
         }

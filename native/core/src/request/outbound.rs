@@ -89,7 +89,7 @@ impl Outbound<'_> {
         }
         let wants_usage = matches!(self.stream, Some(StreamKind::Chat | StreamKind::Completions))
             && self.provider(attempt).supports_stream_usage;
-        let edit = if wants_usage { super::splice::stream_usage_edit(scan, true) } else { None };
+        let edit = if wants_usage { super::splice::stream_usage_edit(scan) } else { None };
         let ours = edit.is_some();
         if let Some(edit) = edit {
             splice.add(edit);

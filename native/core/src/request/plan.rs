@@ -27,8 +27,7 @@ pub fn plan<'a>(
         return Err(unknown_model(snapshot, model));
     };
     let speaks = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some();
-    let is_down =
-        |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
+    let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
     let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, speaks, is_down);
     if attempts.is_empty() {
@@ -67,7 +66,8 @@ fn without_model<'a>(
             Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: None })
         }
         Some(p) => {
-            let message = format!("{} does not speak the {} dialect.", snapshot.providers[p].name, endpoint.dialect.name());
+            let message =
+                format!("{} does not speak the {} dialect.", snapshot.providers[p].name, endpoint.dialect.name());
             Err(Error::new(Code::DialectNotSupported, message))
         }
         None if endpoint.form == super::endpoint::Form::Model => {
@@ -75,7 +75,9 @@ fn without_model<'a>(
             Err(Error::new(Code::InvalidRequest, message).at("model"))
         }
         None if is_stored(rest) => {
-            let message = format!("{rest} names stored objects, which tenants must not share; a provider's `passthrough` can open it.");
+            let message = format!(
+                "{rest} names stored objects, which tenants must not share; a provider's `passthrough` can open it."
+            );
             Err(Error::new(Code::PathClosed, message))
         }
         None => Err(Error::new(Code::PathNotFound, format!("{rest} is not served."))),

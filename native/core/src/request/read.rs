@@ -74,7 +74,9 @@ pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut Requ
         Some(Err(ReadError::Head(e))) => Err(refused_head(&e)),
         Some(Err(_)) => Ok(false),
         None if client.conn.buffered() == 0 => Ok(false),
-        None => Err(Error::new(Code::RequestTimeout, "The request head did not arrive in time (timeouts.header_read).")),
+        None => {
+            Err(Error::new(Code::RequestTimeout, "The request head did not arrive in time (timeouts.header_read)."))
+        }
     }
 }
 
@@ -141,7 +143,7 @@ pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop>
     match read {
         Some(Ok(more)) => Ok(more),
         Some(Err(ReadError::Body(e))) => {
-            Err(Error::new(Code::InvalidHttp, format!("The request body is refused: {}.", e.reason())).into())
+            Err(Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into())
         }
         Some(Err(_)) => Err(Stop::Gone),
         None => {

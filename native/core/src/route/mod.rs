@@ -44,7 +44,10 @@ pub struct Routes {
 pub enum Route<'a> {
     Model(&'a Model),
     /// One provider, asked for `model`.
-    Direct { provider: usize, model: &'a str },
+    Direct {
+        provider: usize,
+        model: &'a str,
+    },
 }
 
 impl Routes {

@@ -84,8 +84,11 @@ async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {
         return problem(client, Some(head), 500, "internal", "the control plane sent no valid answer").await;
     };
     let body = answer.get(end + 1..).unwrap_or_default();
-    let content_type =
-        line.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case("content-type")).map_or("application/json", |(_, v)| v);
+    let content_type = line
+        .headers
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case("content-type"))
+        .map_or("application/json", |(_, v)| v);
     let others: Vec<(&str, &str)> = line
         .headers
         .iter()

@@ -6,7 +6,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
 };
 
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     http::conn::Conn,
+    observe::metrics::OpenConnection,
     request::{self, Reply},
 };
 
@@ -53,28 +53,31 @@ enum Parked {
 }
 
 /// Serves a connection until either side has enough.
-pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, worker: Rc<Worker>) {
-    let mut place = Place::enter(worker, role);
-    let worker = place.worker.clone();
-    let mut client =
-        Client { conn: Conn::new(stream, worker.buffers.clone()), timer: Timer::default(), peer, is_head_request: false, answered: false };
+pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open: OpenConnection, worker: Rc<Worker>) {
+    let place = Place::enter(worker.clone());
+    let mut client = Client {
+        conn: Conn::new(stream, worker.buffers.clone()),
+        timer: Timer::default(),
+        peer,
+        is_head_request: false,
+        answered: false,
+    };
     loop {
         match park(&mut client, &place).await {
             Parked::Readable => {}
             Parked::Close => return,
             Parked::Move(to) => {
-                place.leave_to(to);
+                let shared = &worker.shared;
+                let there = shared.metrics.shard(to).connection(role);
+                drop(open);
                 if let Ok(stream) = client.conn.into_io().close_over() {
-                    let to = &worker.shared.workers[to];
-                    if to.inbox.send(Order::Serve(stream, role, peer)).is_err() {
-                        to.open.fetch_sub(1, Relaxed);
-                    }
+                    let _ = shared.workers[to].inbox.send(Order::Serve(stream, role, peer, there));
                 }
                 return;
             }
         }
         client.answered = false;
-        let busy = Busy::start(&worker);
+        let busy = worker.metrics().in_flight();
         let next = match role {
             Role::Data => caught(Box::pin(request::serve(&mut client, &worker))).await,
             Role::Admin => caught(Box::pin(admin::serve(&mut client, &worker))).await,
@@ -135,9 +138,9 @@ async fn after_panic(client: &mut Client, worker: &Rc<Worker>) -> Next {
 async fn linger(client: &mut Client) {
     client.timer.set(LINGER_MS);
     let mut left = LINGER_BYTES;
-    let _ = poll_fn(|cx| {
-        if client.timer.poll(cx).is_ready() || client.conn.poll_shutdown(cx)?.is_pending() {
-            return Poll::Ready(Ok(()));
+    poll_fn(|cx| {
+        if client.timer.poll(cx).is_ready() || matches!(client.conn.poll_shutdown(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(());
         }
         client.conn.poll_discard(cx, &mut left)
     })
@@ -147,47 +150,17 @@ async fn linger(client: &mut Client) {
 /// A connection's place among those of its worker.
 struct Place {
     worker: Rc<Worker>,
-    role: Role,
     slot: usize,
-    moved: bool,
 }
 
 impl Place {
-    fn enter(worker: Rc<Worker>, role: Role) -> Self {
-        worker.metrics().connected(role);
-        Self { slot: worker.parking.enter(), worker, role, moved: false }
-    }
-
-    /// Counts the connection for another worker from now on.
-    fn leave_to(&mut self, to: usize) {
-        self.moved = true;
-        self.worker.handle().open.fetch_sub(1, Relaxed);
-        self.worker.shared.workers[to].open.fetch_add(1, Relaxed);
+    fn enter(worker: Rc<Worker>) -> Self {
+        Self { slot: worker.parking.enter(), worker }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.worker.parking.leave(self.slot);
-        self.worker.metrics().disconnected(self.role);
-        if !self.moved {
-            self.worker.handle().open.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-/// A request in flight.
-struct Busy<'a>(&'a Worker);
-
-impl<'a> Busy<'a> {
-    fn start(worker: &'a Worker) -> Self {
-        worker.handle().in_flight.fetch_add(1, Relaxed);
-        Self(worker)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.handle().in_flight.fetch_sub(1, Relaxed);
     }
 }

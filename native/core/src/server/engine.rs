@@ -2,7 +2,7 @@
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    observe::{log::Log, metrics::Metrics},
+    observe::{Log, LogOptions, Metrics},
     questions::{Question, Questions},
     snapshot::Snapshot,
     upstream::{Network, NetworkOptions},
@@ -35,17 +35,10 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 pub struct Options {
     pub workers: usize,
     /// 0: three quarters of the descriptors that the process may open.
-    pub max_connections: usize,
+    pub max_connections: u64,
     pub log: LogOptions,
     /// The instance id, shown in the status.
     pub instance: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogOptions {
-    pub level: String,
-    pub format: String,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -62,7 +55,7 @@ impl Engine {
         let workers = options.workers.max(1);
         let network = Network::new(NetworkOptions::default(), clock.clone());
         let questions = Questions::new(QUESTIONS).map_err(|e| format!("no eventfd: {e}"))?;
-        let log = Log::new(&options.log.level, &options.log.format, clock.clone())?;
+        let log = Log::new(options.log, clock.clone());
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..workers)
             .map(|_| {
                 let (sender, receiver) = unbounded_channel();
@@ -111,7 +104,7 @@ impl Engine {
             let shared = self.shared.clone();
             let run = move || {
                 if let Err(e) = worker::run(index, shared.clone(), inbox) {
-                    shared.log.error("a worker could not start", &[("error", &e)]);
+                    shared.log.error("a worker could not start", &[("error", &e.to_string())]);
                 }
             };
             let thread = std::thread::Builder::new().name(format!("penstock-{index}")).spawn(run);
@@ -124,10 +117,9 @@ impl Engine {
 
     /// Replaces the snapshot, or refuses it whole: then the old one keeps serving.
     pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
-        let snapshot = Arc::new(Snapshot::decode(snapshot, &self.shared.network)?);
-        self.shared.log.configure(&snapshot.log.level, &snapshot.log.format)?;
-        self.shared.metrics.providers(snapshot.providers.iter().map(|p| p.name.as_str()));
-        self.shared.metrics.revision(snapshot.revision);
+        let snapshot = Arc::new(Snapshot::decode(snapshot, &self.shared.network, &self.shared.metrics)?);
+        self.shared.log.set(snapshot.log);
+        self.shared.network.retain(snapshot.origins());
         self.shared.snapshot.store(Some(snapshot));
         Ok(())
     }
@@ -152,10 +144,10 @@ impl Engine {
             "stage": format!("{:?}", shared.stage()).to_lowercase(),
             "workers": shared.workers.len(),
             "connections": shared.open_connections(),
-            "in_flight": shared.in_flight(),
+            "in_flight": shared.metrics.requests_in_flight(),
             "tasks": shared.tasks(),
-            "buffered_bytes": shared.buffered_bytes(),
-            "upstream_connections": shared.network.counts().open,
+            "buffered_bytes": shared.inflight.held(),
+            "upstream_connections": shared.network.stats().open,
             "uptime_us": shared.clock.boot_us() - shared.started_us,
             "degraded": *shared.degraded.lock(),
         })
@@ -182,7 +174,7 @@ impl Engine {
 
     /// No request is in flight.
     pub fn is_idle(&self) -> bool {
-        self.shared.in_flight() == 0
+        self.shared.metrics.requests_in_flight() == 0
     }
 
     /// Stops the workers, cutting what is still in flight. `false`: a thread did not end in time.
@@ -213,14 +205,7 @@ impl Drop for Engine {
     }
 }
 
-fn descriptors_for_clients() -> usize {
+fn descriptors_for_clients() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS) / 4 * 3).unwrap_or(usize::MAX).max(16)
-}
-
-impl Shared {
-    /// Capacity of request and answer buffers in use, in bytes.
-    pub fn buffered_bytes(&self) -> usize {
-        self.workers.iter().map(|w| w.buffered_bytes.load(Relaxed)).sum::<usize>() + self.inflight.held()
-    }
+    (limit.saturating_sub(RESERVED_DESCRIPTORS) / 4 * 3).max(16)
 }

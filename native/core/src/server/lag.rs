@@ -1,6 +1,6 @@
 //! How long the Python loop takes to answer: a question without content, once a second.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     shared::Shared,
@@ -17,12 +17,12 @@ pub fn watch(shared: &Arc<Shared>) {
 }
 
 /// Asks for ever.
-pub async fn measure(worker: std::rc::Rc<Worker>) {
+pub async fn measure(worker: Rc<Worker>) {
     let mut every = tokio::time::interval(PERIOD);
     loop {
         every.tick().await;
         let asked_us = worker.clock().boot_us();
         let _ = worker.shared.questions.ask(Kind::Noop, Vec::new(), DEADLINE).await;
-        worker.shared.metrics.loop_lag_us(worker.clock().boot_us() - asked_us);
+        worker.shared.metrics.python_lagged(worker.clock().boot_us() - asked_us);
     }
 }

@@ -1,6 +1,6 @@
 //! Accepts connections and gives each to the worker that has the least to do.
 
-use std::{io, net::IpAddr, os::fd::OwnedFd, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use rustix::io::Errno;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive};
@@ -65,18 +65,17 @@ pub async fn accept(listener: Listener, role: Role, worker: Rc<Worker>) {
         match listener.next().await {
             Ok((stream, peer)) => {
                 if shared.open_connections() >= shared.max_connections {
-                    worker.metrics().connection_refused();
+                    worker.metrics().refused();
                     continue;
                 }
-                let to = &shared.workers[shared.least_loaded()];
-                to.open.fetch_add(1, Relaxed);
-                if to.inbox.send(Order::Serve(stream, role, peer)).is_err() {
-                    to.open.fetch_sub(1, Relaxed);
-                }
+                let to = shared.least_loaded();
+                let open = shared.metrics.shard(to).connection(role);
+                // A worker that is gone takes no more: the connection closes.
+                let _ = shared.workers[to].inbox.send(Order::Serve(stream, role, peer, open));
             }
             Err(e) if is_exhaustion(&e) => {
-                worker.metrics().connection_refused();
-                shared.log.warn("no connection can be accepted for now", &[("error", &e)]);
+                worker.metrics().refused();
+                shared.log.warn("no connection can be accepted for now", &[("error", &e.to_string())]);
                 tokio::time::sleep(BACK_OFF).await;
             }
             // The peer was gone before it was accepted, or refused an option: nothing to do for it.
@@ -86,6 +85,5 @@ pub async fn accept(listener: Listener, role: Role, worker: Rc<Worker>) {
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {
-    Errno::from_io_error(error)
-        .is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    Errno::from_io_error(error).is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }

@@ -3,7 +3,7 @@
 mod admin;
 pub mod connection;
 mod engine;
-mod health;
+pub mod health;
 mod lag;
 mod listener;
 mod parking;
@@ -14,29 +14,14 @@ pub mod worker;
 
 pub use engine::{Engine, Options};
 
-/// What a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Clients' requests.
-    Data,
-    /// Administration and metrics; never on the data port.
-    Admin,
-}
+/// What a listener is for: clients' requests, or administration and metrics, never on the data port.
+pub use crate::observe::Listener as Role;
 
-impl Role {
-    /// `data` or `admin`.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "data" => Some(Self::Data),
-            "admin" => Some(Self::Admin),
-            _ => None,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::Admin => "admin",
-        }
+/// The role of that name: `data` or `admin`.
+pub fn role(name: &str) -> Option<Role> {
+    match name {
+        "data" => Some(Role::Data),
+        "admin" => Some(Role::Admin),
+        _ => None,
     }
 }

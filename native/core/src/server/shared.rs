@@ -8,10 +8,10 @@ use std::sync::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::worker::Handle;
+use super::{Role, worker::Handle};
 use crate::{
     clock::Clock,
-    observe::{log::Log, metrics::Metrics},
+    observe::{Gauges, Log, Metrics},
     questions::Questions,
     snapshot::Snapshot,
     upstream::Network,
@@ -41,7 +41,7 @@ pub struct Shared {
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
     pub workers: Vec<Handle>,
-    pub max_connections: usize,
+    pub max_connections: u64,
     pub started_us: u64,
     stage: AtomicU8,
     turn: AtomicUsize,
@@ -56,7 +56,7 @@ impl Shared {
         questions: Arc<Questions>,
         log: Arc<Log>,
         workers: Vec<Handle>,
-        max_connections: usize,
+        max_connections: u64,
     ) -> Self {
         Self {
             started_us: clock.boot_us(),
@@ -95,16 +95,30 @@ impl Shared {
         let n = self.workers.len();
         (0..n)
             .map(|i| (turn + i) % n)
-            .min_by_key(|i| (self.workers[*i].open.load(Relaxed), self.workers[*i].in_flight.load(Relaxed)))
+            .min_by_key(|i| {
+                let shard = self.metrics.shard(*i);
+                (shard.open_connections(), shard.requests_in_flight())
+            })
             .unwrap_or(0)
     }
 
-    pub fn open_connections(&self) -> usize {
-        self.workers.iter().map(|w| w.open.load(Relaxed)).sum()
+    pub fn open_connections(&self) -> u64 {
+        self.metrics.open_connections(Role::Data) + self.metrics.open_connections(Role::Admin)
     }
 
-    pub fn in_flight(&self) -> usize {
-        self.workers.iter().map(|w| w.in_flight.load(Relaxed)).sum()
+    /// Everything in Prometheus's text format.
+    pub fn render_metrics(&self, page: &mut Vec<u8>) {
+        let upstream = self.network.stats();
+        let gauges = Gauges {
+            snapshot_revision: self.snapshot.load().as_ref().map_or(0, |s| s.revision),
+            upstream_idle: upstream.idle as u64,
+            upstream_in_use: upstream.in_use as u64,
+            upstream_queue: upstream.queued as u64,
+            buffered_bytes: self.inflight.held() as u64,
+            tasks: self.tasks() as u64,
+            log_lines_dropped: self.log.dropped(),
+        };
+        self.metrics.render(&gauges, self.questions.counts(), page);
     }
 
     pub fn tasks(&self) -> usize {

@@ -19,8 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Role, connection, lag,
-    listener::{self, Listener},
+    Role, connection, lag, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -31,7 +30,7 @@ use crate::{
         buffer::Buffers,
         head::{RequestHead, ResponseHead},
     },
-    observe::metrics::Shard,
+    observe::{Record, Shard, metrics::OpenConnection},
     request::models::ModelLists,
     snapshot::Snapshot,
     upstream::Pool,
@@ -45,7 +44,7 @@ const STOP_BLOCKING: Duration = Duration::from_millis(200);
 
 /// What a worker is told.
 pub enum Order {
-    Serve(Accepted, Role, Option<std::net::IpAddr>),
+    Serve(Accepted, Role, Option<std::net::IpAddr>, OpenConnection),
     Listen(OwnedFd, Role),
     CloseListeners,
     WatchLag,
@@ -55,22 +54,12 @@ pub enum Order {
 /// The outside of a worker: how others reach it and what they may know of it.
 pub struct Handle {
     pub inbox: UnboundedSender<Order>,
-    pub open: AtomicUsize,
-    pub in_flight: AtomicUsize,
     pub tasks: AtomicUsize,
-    /// Capacity of all buffers in use.
-    pub buffered_bytes: AtomicUsize,
 }
 
 impl Handle {
     pub fn new(inbox: UnboundedSender<Order>) -> Self {
-        Self {
-            inbox,
-            open: AtomicUsize::new(0),
-            in_flight: AtomicUsize::new(0),
-            tasks: AtomicUsize::new(0),
-            buffered_bytes: AtomicUsize::new(0),
-        }
+        Self { inbox, tasks: AtomicUsize::new(0) }
     }
 }
 
@@ -83,8 +72,10 @@ pub struct Worker {
     pub parking: Parking,
     pub rng: RefCell<fastrand::Rng>,
     pub models: ModelLists,
+    shard: Arc<Shard>,
     snapshot: RefCell<Option<Arc<Snapshot>>>,
     scratch: RefCell<Vec<Scratch>>,
+    heads: RefCell<Vec<ResponseHead>>,
     listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
 }
@@ -93,7 +84,7 @@ pub struct Worker {
 #[derive(Default)]
 pub struct Scratch {
     pub request: RequestHead,
-    pub response: ResponseHead,
+    pub record: Record,
 }
 
 impl Worker {
@@ -101,6 +92,7 @@ impl Worker {
         let buffers = Buffers::new(FREE_BUFFERS);
         Rc::new(Self {
             index,
+            shard: shared.metrics.shard(index).clone(),
             pool: Pool::new(shared.network.clone(), buffers.clone()),
             shared,
             buffers,
@@ -109,6 +101,7 @@ impl Worker {
             models: ModelLists::default(),
             snapshot: RefCell::default(),
             scratch: RefCell::default(),
+            heads: RefCell::default(),
             listeners: RefCell::default(),
             spawned: Cell::new(0),
         })
@@ -122,8 +115,8 @@ impl Worker {
         &self.shared.clock
     }
 
-    pub fn metrics(&self) -> &Shard {
-        self.shared.metrics.shard(self.index)
+    pub fn metrics(&self) -> &Arc<Shard> {
+        &self.shard
     }
 
     /// The newest snapshot; `None` before the first.
@@ -148,6 +141,17 @@ impl Worker {
         }
     }
 
+    pub fn take_response_head(&self) -> ResponseHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give_response_head(&self, head: ResponseHead) {
+        let mut free = self.heads.borrow_mut();
+        if free.len() < FREE_SCRATCH {
+            free.push(head);
+        }
+    }
+
     /// Spawns a task that is counted until it ends.
     pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) -> AbortHandle {
         let counted = Counted::new(self.clone());
@@ -160,28 +164,29 @@ impl Worker {
 
     /// Whether a parked connection had better be served by another worker, and by which.
     pub fn drifted(&self) -> Option<usize> {
-        let workers = &self.shared.workers;
-        if workers.len() < 2 {
+        let workers = self.shared.workers.len();
+        if workers < 2 {
             return None;
         }
-        let mine = workers[self.index].open.load(Relaxed);
-        let (least, open) =
-            workers.iter().enumerate().map(|(i, w)| (i, w.open.load(Relaxed))).min_by_key(|(_, open)| *open)?;
-        (mine > open + 1 + open / 8).then_some(least)
+        let open = |worker: usize| self.shared.metrics.shard(worker).open_connections();
+        let least = (0..workers).min_by_key(|w| open(*w))?;
+        let fewest = open(least);
+        (open(self.index) > fewest + 1 + fewest / 8).then_some(least)
     }
 
     fn obey(self: &Rc<Self>, order: Order) -> bool {
         match order {
-            Order::Serve(stream, role, peer) => match stream.open() {
-                Ok(stream) => drop(self.spawn(connection::serve(stream, role, peer, self.clone()))),
-                Err(_) => drop(self.handle().open.fetch_sub(1, Relaxed)),
-            },
-            Order::Listen(fd, role) => match Listener::open(fd) {
+            Order::Serve(stream, role, peer, open) => {
+                if let Ok(stream) = stream.open() {
+                    self.spawn(connection::serve(stream, role, peer, open, self.clone()));
+                }
+            }
+            Order::Listen(fd, role) => match listener::Listener::open(fd) {
                 Ok(listener) => {
                     let task = self.spawn(listener::accept(listener, role, self.clone()));
                     self.listeners.borrow_mut().push(task);
                 }
-                Err(e) => self.shared.log.error("a listener could not be opened", &[("error", &e)]),
+                Err(e) => self.shared.log.error("a listener could not be opened", &[("error", &e.to_string())]),
             },
             Order::CloseListeners => {
                 self.listeners.borrow_mut().drain(..).for_each(|l| l.abort());
@@ -217,8 +222,12 @@ pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order
         loop {
             tokio::select! {
                 order = inbox.recv() => match order {
-                    Some(order) if worker.obey(order) => {}
-                    _ => break,
+                    Some(order) => {
+                        if !worker.obey(order) {
+                            break;
+                        }
+                    }
+                    None => break,
                 },
                 _ = second.tick() => worker.tick(),
             }

@@ -1,10 +1,12 @@
 //! From the JSON document to a [`Snapshot`]: off the request threads, all or nothing.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use super::{Base, Provider, Snapshot, document, document::Document, secret};
 use crate::{
     dialects::Dialect,
+    http::write::HeadWriter,
+    observe::Metrics,
     request::client_address::Networks,
     route::{Routes, Target},
     upstream::{Network, Origin, Proxy},
@@ -12,14 +14,14 @@ use crate::{
 
 impl Snapshot {
     /// Decodes a document; the error names the field and never holds a secret.
-    pub fn decode(json: &[u8], network: &Arc<Network>) -> Result<Self, String> {
+    pub fn decode(json: &[u8], network: &Arc<Network>, metrics: &Metrics) -> Result<Self, String> {
         let document: Document = serde_json::from_slice(json).map_err(|e| format!("snapshot: {e}"))?;
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
-        network.check_tls(document.tls.ca_file.as_deref())?;
+        network.set_ca_file(document.tls.ca_file.as_deref())?;
         let providers =
-            document.providers.iter().map(|p| provider(p, network)).collect::<Result<Vec<_>, _>>()?;
+            document.providers.iter().map(|p| provider(p, network, metrics)).collect::<Result<Vec<_>, _>>()?;
         let index = |name: &str| {
             providers.iter().position(|p| p.name == name).ok_or_else(|| format!("snapshot: provider {name} is unknown"))
         };
@@ -55,7 +57,7 @@ impl Snapshot {
     }
 }
 
-fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, String> {
+fn provider(p: &document::Provider, network: &Arc<Network>, metrics: &Metrics) -> Result<Provider, String> {
     let mut bases = [None, None, None];
     for (name, base) in &p.dialects {
         let dialect =
@@ -64,6 +66,7 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
     }
     Ok(Provider {
         name: p.name.clone(),
+        metric: metrics.provider(&p.name),
         bases,
         query: p.query.clone(),
         forward_headers: p.forward_headers.iter().map(|h| h.to_ascii_lowercase()).collect(),
@@ -81,25 +84,26 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
         other => return Err(format!("scheme {other} is neither http nor https")),
     };
     let proxy = p.proxy.as_ref().map(proxy).transpose()?;
-    let authority = authority(&base.host, base.port, tls);
-    let target_prefix = match &proxy {
-        Some(_) if !tls => format!("http://{authority}{}", base.path),
-        _ => base.path.clone(),
+    let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
+    let host = network.host(&origin);
+    host.set_max_connections(p.max_connections);
+    let target_prefix = format!("{}{}", host.request_prefix(), base.path);
+    let mut head = Vec::new();
+    let mut lines = HeadWriter::new(&mut head);
+    let mut line = |name: &str, value: String| {
+        lines.field(name, value).map_err(|_| format!("the header {name} or its value is not one line"))
     };
-    let mut head = String::new();
-    let _ = write!(head, "host: {authority}\r\n");
+    line("host", host.authority().to_owned())?;
     if let Some(auth) = &base.auth {
-        let _ = write!(head, "{}: {}{}\r\n", auth.header, auth.prefix, secret::resolve(&auth.secret)?);
+        line(&auth.header, format!("{}{}", auth.prefix, secret::resolve(&auth.secret)?))?;
     }
     for (name, parts) in &p.headers {
-        let _ = write!(head, "{}: {}\r\n", name, secret::resolve(parts)?);
+        line(name, secret::resolve(parts)?)?;
     }
-    if let Some(authorization) = proxy.as_ref().and_then(|p| p.authorization.as_ref()).filter(|_| !tls) {
-        let _ = write!(head, "proxy-authorization: {authorization}\r\n");
+    if let Some(authorization) = host.proxy_authorization() {
+        line("proxy-authorization", authorization.to_owned())?;
     }
-    let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
-    let host = network.host(&origin, p.max_connections);
-    Ok(Base { origin, host, target_prefix, head: head.into_bytes() })
+    Ok(Base { origin, host, target_prefix, head })
 }
 
 fn proxy(p: &document::Proxy) -> Result<Proxy, String> {
@@ -109,9 +113,4 @@ fn proxy(p: &document::Proxy) -> Result<Proxy, String> {
         port: p.port,
         authorization: p.authorization.as_deref().map(secret::resolve).transpose()?,
     })
-}
-
-fn authority(host: &str, port: u16, tls: bool) -> String {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    if port == if tls { 443 } else { 80 } { host } else { format!("{host}:{port}") }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use crate::observe::LogOptions;
+
 /// The shape that this build reads; a document of another shape is refused.
 pub const FORMAT: u32 = 1;
 
@@ -20,7 +22,7 @@ pub struct Document {
     pub max_attempts: usize,
     pub keepalive_ms: u64,
     pub body: Body,
-    pub log: Log,
+    pub log: LogOptions,
     pub tls: Tls,
     pub providers: Vec<Provider>,
     pub models: Vec<Model>,
@@ -53,14 +55,6 @@ pub struct Timeouts {
 pub struct Body {
     pub max_bytes: usize,
     pub max_inflight_bytes: usize,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub level: String,
-    pub format: String,
-    pub access: bool,
 }
 
 #[derive(Debug, Deserialize)]

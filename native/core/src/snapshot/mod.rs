@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     dialects::Dialect,
+    observe::{self, LogOptions},
     request::client_address::Networks,
     route::Routes,
     upstream::{Host, Origin},
@@ -27,7 +28,7 @@ pub struct Snapshot {
     pub keepalive_ms: u64,
     pub max_body_bytes: usize,
     pub max_inflight_bytes: usize,
-    pub log: document::Log,
+    pub log: LogOptions,
     pub providers: Vec<Provider>,
     pub routes: Routes,
     /// Index into `providers`.
@@ -38,6 +39,8 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Provider {
     pub name: String,
+    /// Its place in the metrics.
+    pub metric: observe::Provider,
     bases: [Option<Base>; 3],
     /// Appended to every query, without `?`.
     pub query: String,
@@ -62,11 +65,22 @@ pub struct Base {
 
 impl std::fmt::Debug for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Base").field("origin", &self.origin).field("target_prefix", &self.target_prefix).finish_non_exhaustive()
+        f.debug_struct("Base")
+            .field("origin", &self.origin)
+            .field("target_prefix", &self.target_prefix)
+            .finish_non_exhaustive()
     }
 }
 
 impl Provider {
+    /// Whether `passthrough` opens a path (without `/v1`).
+    pub fn opens(&self, path: &str) -> bool {
+        self.passthrough.iter().any(|p| {
+            path.strip_prefix(p.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || p.ends_with('/'))
+        }) && !path.starts_with("/organization")
+    }
+
     /// The base that speaks `dialect`, if the provider has one.
     pub fn base(&self, dialect: Dialect) -> Option<&Base> {
         self.bases[dialect as usize].as_ref()
@@ -74,6 +88,11 @@ impl Provider {
 }
 
 impl Snapshot {
+    /// Every place that requests may go to.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.providers.iter().flat_map(|p| p.bases.iter().flatten()).map(|b| &b.origin)
+    }
+
     /// The provider of that name and its index.
     pub fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
         self.providers.iter().enumerate().find(|(_, p)| p.name == name)
