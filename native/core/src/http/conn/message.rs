@@ -1,90 +1,21 @@
-//! One side of a connection: a stream and one buffer laid out as head, payload, raw bytes beyond.
+//! Reading one message: its head, its body, and what to do with the room between.
 
-use std::{
-    future::{Future, poll_fn},
-    io, mem,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker, ready},
-};
-
-use tokio::io::{AsyncReadExt, ReadBuf};
+use std::task::{Context, Poll, ready};
 
 use super::{
-    body::{BodyDecoder, BodyError, BodyLimits},
-    buffer::{BUFFER_BYTES, Buffers, Loan},
-    head::{Framing, HeadError, HeadLimits, RequestHead, ResponseHead},
-    stream::Stream,
-    write::Output,
+    super::{
+        body::{BodyDecoder, BodyError, BodyLimits},
+        buffer::BUFFER_BYTES,
+        head::{Framing, HeadError, HeadLimits, RequestHead, ResponseHead},
+        stream::Stream,
+    },
+    Conn, MIN_ROOM, ReadError,
 };
 
-/// Less spare room than this makes no read worth its syscall, unless less is known to come.
-const MIN_ROOM: usize = 4 * 1024;
-/// Pipelined bytes kept while a request is being answered.
-const MAX_AHEAD: usize = 16 * 1024;
 /// 1xx answers skipped before the real one.
 const MAX_INTERIM: u8 = 8;
 
-/// Why a message could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The peer closed before the first byte of the message.
-    #[error("the connection ended before the message")]
-    Closed,
-    /// The peer closed inside the head.
-    #[error("the connection ended inside the head")]
-    Cut,
-    #[error("{0}")]
-    Head(#[from] HeadError),
-    #[error("{0}")]
-    Body(#[from] BodyError),
-}
-
-/// One side of a connection. Holds a buffer only between the first byte of a message and [`Conn::finish_message`].
-///
-/// The buffer: `[..begin]` forgotten, `[begin..head]` the head, `[start..end]` payload not yet consumed, `[raw..]` not
-/// yet decoded. While the body is not done, `raw == end`.
-pub struct Conn<S> {
-    io: S,
-    loan: Loan,
-    begin: usize,
-    head: usize,
-    start: usize,
-    end: usize,
-    raw: usize,
-    /// How far the search for the end of the head got.
-    scanned: usize,
-    body: BodyDecoder,
-    interim: u8,
-    eof: bool,
-}
-
 impl<S: Stream> Conn<S> {
-    pub fn new(io: S, buffers: Buffers) -> Self {
-        let body = BodyDecoder::new(Framing::Empty, &BodyLimits::default());
-        let loan = Loan::new(buffers);
-        Self { io, loan, begin: 0, head: 0, start: 0, end: 0, raw: 0, scanned: 0, body, interim: 0, eof: false }
-    }
-
-    pub fn io(&self) -> &S {
-        &self.io
-    }
-
-    /// The stream alone; what was read and not yet used is lost.
-    pub fn into_io(self) -> S {
-        self.io
-    }
-
-    /// Ready when a message may be read: bytes are here, or the end, or an error. Holds no buffer while it waits.
-    pub fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.raw == self.loan.bytes.len() && !self.eof {
-            ready!(self.io.poll_readable(cx))?;
-            ready!(self.poll_fill(cx, BUFFER_BYTES))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Reads a request head; `false` when the peer closed before any byte of it.
     pub fn poll_request_head(
         &mut self,
@@ -142,10 +73,9 @@ impl<S: Stream> Conn<S> {
                 // The first look parses at once, as nearly every head comes whole. After that only new bytes are
                 // searched for an empty line, so that a head in many pieces costs no more than twice its length.
                 let from = self.scanned.saturating_sub(3);
-                if self.scanned == 0 || self.eof || bytes.len() >= limit || ends_head(&bytes[from..]) {
-                    if parse(bytes, head)?.is_some() {
-                        return Poll::Ready(Ok(true));
-                    }
+                let look = self.scanned == 0 || self.eof || bytes.len() >= limit || ends_head(&bytes[from..]);
+                if look && parse(bytes, head)?.is_some() {
+                    return Poll::Ready(Ok(true));
                 }
                 self.scanned = bytes.len();
             }
@@ -265,88 +195,6 @@ impl<S: Stream> Conn<S> {
         self.scanned = 0;
     }
 
-    /// Bytes of memory now held.
-    pub fn buffered(&self) -> usize {
-        self.loan.bytes.capacity()
-    }
-
-    /// Whether bytes beyond the current message are here.
-    pub fn has_more(&self) -> bool {
-        self.raw < self.loan.bytes.len()
-    }
-
-    /// Ready when the peer closed. Costs no syscall while nothing happens; bytes that come are kept for the next message
-    /// up to 16 KiB, beyond which it stays pending (and is not woken: something else must be waited for as well).
-    pub fn poll_departed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.eof {
-            if self.loan.bytes.len() - self.raw >= MAX_AHEAD {
-                return Poll::Pending;
-            }
-            match ready!(self.io.poll_readable(cx)).and_then(|()| match self.poll_fill(cx, MIN_ROOM) {
-                Poll::Ready(read) => read.map(Poll::Ready),
-                Poll::Pending => Ok(Poll::Pending),
-            }) {
-                Ok(Poll::Ready(())) => {}
-                Ok(Poll::Pending) => return Poll::Pending,
-                Err(_) => self.eof = true,
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// For an idle connection: `false` when the peer closed it or sent what nobody asked for. No syscall unless the
-    /// reactor saw something.
-    pub fn poll_alive(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.eof || self.has_more() {
-            return false;
-        }
-        match self.io.poll_readable(cx) {
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => false,
-            // A TLS session may have had a ticket or a half record only: one byte of room tells.
-            Poll::Ready(Ok(())) => {
-                let mut byte = [0];
-                let read = Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte));
-                self.eof = read.is_ready();
-                !self.eof
-            }
-        }
-    }
-
-    /// [`Conn::poll_alive`] for callers who will not be woken.
-    pub fn is_alive(&mut self) -> bool {
-        self.poll_alive(&mut Context::from_waker(Waker::noop()))
-    }
-
-    /// Writes and flushes all of `out`, in one vectored write where the kernel takes it. Call again after pending.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Output<'_>) -> Poll<io::Result<()>> {
-        ready!(out.poll_into(&mut self.io, cx))?;
-        self.poll_flush(cx)
-    }
-
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    /// One read of at least one byte, or the end noted. Borrows a buffer if need be and gives an empty one back.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<()>> {
-        self.loan.open();
-        let bytes = &mut self.loan.bytes;
-        if bytes.capacity() == bytes.len() {
-            bytes.reserve_exact(room);
-        }
-        let read = pin!(self.io.read_buf(bytes)).poll(cx);
-        if bytes.is_empty() {
-            self.loan.close();
-        }
-        self.eof |= matches!(read, Poll::Ready(Ok(0)));
-        read.map_ok(drop)
-    }
-
     /// Moves a head that begins late to the front, so that it can grow.
     fn drop_front(&mut self) {
         if self.begin > 0 {
@@ -378,47 +226,3 @@ impl<S: Stream> Conn<S> {
 fn ends_head(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }
-
-/// The same as futures.
-impl<S: Stream> Conn<S> {
-    pub async fn parked(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_parked(cx)).await
-    }
-
-    pub async fn request_head(&mut self, head: &mut RequestHead, limits: &HeadLimits) -> Result<bool, ReadError> {
-        poll_fn(|cx| self.poll_request_head(cx, head, limits)).await
-    }
-
-    pub async fn response_head(
-        &mut self,
-        head: &mut ResponseHead,
-        limits: &HeadLimits,
-        to_head_request: bool,
-    ) -> Result<(), ReadError> {
-        poll_fn(|cx| self.poll_response_head(cx, head, limits, to_head_request)).await
-    }
-
-    pub async fn body(&mut self) -> Result<bool, ReadError> {
-        poll_fn(|cx| self.poll_body(cx)).await
-    }
-
-    pub async fn departed(&mut self) {
-        poll_fn(|cx| self.poll_departed(cx)).await;
-    }
-
-    /// Writes and flushes all parts.
-    pub async fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        let mut out = Output::new(parts);
-        poll_fn(|cx| self.poll_write(cx, &mut out)).await
-    }
-
-    pub async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_flush(cx)).await
-    }
-
-    pub async fn shutdown(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_shutdown(cx)).await
-    }
-}
-
-const _: () = assert!(mem::size_of::<Conn<tokio::net::TcpStream>>() <= 200, "a parked connection must stay small");
