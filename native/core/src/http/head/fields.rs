@@ -16,6 +16,7 @@ pub(super) enum Expect {
 }
 
 /// What the fields say about this message's body and this connection's future.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each read once")]
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) length: Option<u64>,
@@ -27,6 +28,10 @@ pub(super) struct Facts {
     pub(super) expect: Expect,
     pub(super) host: Option<Span>,
     coded: bool,
+}
+
+fn refuse_if(wrong: bool, reason: &'static str) -> Result<(), HeadError> {
+    if wrong { Err(HeadError::Malformed(reason)) } else { Ok(()) }
 }
 
 /// Where `part`, a slice of `whole`, begins in it.
@@ -65,9 +70,7 @@ impl Facts {
             facts.note(header, field.value)?;
         }
         let len = after_crlf(bytes, at)?;
-        if facts.coded && facts.length.is_some() {
-            return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding"));
-        }
+        refuse_if(facts.coded && facts.length.is_some(), "both Content-Length and Transfer-Encoding")?;
         Ok((facts, len))
     }
 
@@ -76,9 +79,8 @@ impl Facts {
         // Lengths first: nearly every field is passed over by one comparison.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
-                if self.host.replace(span).is_some() {
-                    return Err(HeadError::Malformed("Host is repeated"));
-                }
+                let before = self.host.replace(span);
+                refuse_if(before.is_some(), "Host is repeated")?;
             }
             6 if name.eq_ignore_ascii_case("expect") => {
                 let known = value.eq_ignore_ascii_case(b"100-continue") && self.expect == Expect::Nothing;
@@ -89,14 +91,11 @@ impl Facts {
             }
             10 if name.eq_ignore_ascii_case("connection") => self.note_connection(value)?,
             14 if name.eq_ignore_ascii_case("content-length") => {
-                if self.length.replace(length(value)?).is_some() {
-                    return Err(HeadError::Malformed("Content-Length is repeated"));
-                }
+                let before = self.length.replace(length(value)?);
+                refuse_if(before.is_some(), "Content-Length is repeated")?;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if self.coded {
-                    return Err(HeadError::Malformed("Transfer-Encoding is repeated"));
-                }
+                refuse_if(self.coded, "Transfer-Encoding is repeated")?;
                 self.coded = true;
                 if !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(HeadError::UnknownCoding);
@@ -130,14 +129,9 @@ impl Facts {
 
 /// Digits only, no leading zero, far from overflow: whatever else is sent, some recipient reads it otherwise.
 fn length(value: &[u8]) -> Result<u64, HeadError> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(HeadError::Malformed("Content-Length is not a plain number"));
-    }
-    if value.len() > 1 && value[0] == b'0' {
-        return Err(HeadError::Malformed("Content-Length has leading zeros"));
-    }
-    if value.len() > 18 {
-        return Err(HeadError::Malformed("Content-Length is beyond all bounds"));
-    }
+    let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    refuse_if(!plain, "Content-Length is not a plain number")?;
+    refuse_if(value.len() > 1 && value[0] == b'0', "Content-Length has leading zeros")?;
+    refuse_if(value.len() > 18, "Content-Length is beyond all bounds")?;
     Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
