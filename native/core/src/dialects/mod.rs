@@ -1,6 +1,7 @@
 //! The wire formats of clients and providers, one file each: endings, keep-alives and error shapes.
 
 pub mod anthropic;
+pub mod counts;
 pub mod fields;
 pub mod ollama;
 pub mod openai;

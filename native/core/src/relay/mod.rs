@@ -7,10 +7,12 @@ use std::{
 };
 
 pub mod decompress;
+mod flow;
 pub mod frames;
 pub mod peek;
 pub mod source;
 pub mod stream;
+mod sse;
 pub mod tap;
 pub mod whole;
 
