@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 
@@ -44,14 +45,13 @@ def test_a_listener_with_an_unknown_role_is_refused() -> None:
         make().start(b"{}", [(listener.fileno(), "metrics")])
 
 
-def test_a_closed_descriptor_is_an_os_error() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    number = listener.fileno()
-    listener.close()
+def test_a_descriptor_that_is_not_open_is_an_os_error() -> None:
+    engine = make()
+    beyond = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2**31 - 1)
     with pytest.raises(OSError, match=r"\[Errno 9\]"):
-        make().start(b"{}", [(number, "data")])
+        engine.start(b"{}", [(beyond, "data")])
     with pytest.raises(ValueError, match="not a file descriptor"):
-        make().start(b"{}", [(-1, "data")])
+        engine.start(b"{}", [(-1, "data")])
 
 
 def test_the_question_descriptor_is_silent_while_nothing_is_asked() -> None:
