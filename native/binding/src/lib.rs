@@ -1,1 +1,24 @@
-//! x
+//! `penstock._native`: the one module by which Python reaches the data plane.
+
+mod bridge;
+mod convert;
+mod detach;
+mod engine;
+mod error;
+
+#[cfg(not(pyo3_disable_reference_pool))]
+compile_error!("build with RUSTFLAGS='--cfg pyo3_disable_reference_pool', as .cargo/config.toml does");
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::{convert::error_codes, engine::Engine};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // Python's name for it
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -28,7 +28,7 @@ macro_rules! codes {
     ($($variant:ident $name:literal $status:literal $side:ident,)*) => {
         /// The stable code of an error, as sent in `x-penstock-error`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Code { $(#[doc = $name] $variant,)* }
+        pub enum Code { $(#[doc = concat!("`", $name, "`.")] $variant,)* }
 
         impl Code {
             /// Every code, in the order of the table.

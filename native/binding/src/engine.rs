@@ -1,0 +1,105 @@
+//! `Engine` for Python: borrow, detach, call, convert. Its docstrings are in `_native.pyi`.
+
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    process,
+    time::Duration,
+};
+
+use penstock_core::server;
+use pyo3::{Bound, Python, pyclass, pymethods, types::PyBytes};
+
+use crate::{
+    bridge::{self, Asked},
+    convert,
+    detach::detached,
+    error::{Error, Result},
+};
+
+/// How long dropping an engine that nobody stopped may take.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[pyclass(frozen, module = "penstock._native")]
+pub(crate) struct Engine {
+    /// `None` only while it is dropped.
+    core: Option<server::Engine>,
+    pid: u32,
+}
+
+impl Engine {
+    fn core(&self) -> Result<&server::Engine> {
+        self.core.as_ref().filter(|_| self.pid == process::id()).ok_or(Error::Forked)
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(options: &[u8]) -> Result<Self> {
+        Ok(Self { core: Some(server::Engine::new(convert::options(options)?)?), pid: process::id() })
+    }
+
+    #[getter]
+    fn question_fd(&self) -> Result<RawFd> {
+        Ok(self.core()?.question_fd().as_raw_fd())
+    }
+
+    fn start(&self, py: Python<'_>, snapshot: &[u8], listeners: Vec<(RawFd, String)>) -> Result<()> {
+        let (core, listeners) = (self.core()?, convert::listeners(listeners)?);
+        Ok(detached(py, || core.start(snapshot, listeners))?)
+    }
+
+    fn apply(&self, py: Python<'_>, snapshot: &[u8]) -> Result<()> {
+        let core = self.core()?;
+        Ok(detached(py, || core.apply(snapshot))?)
+    }
+
+    fn questions<'py>(&self, py: Python<'py>) -> Result<Vec<Asked<'py>>> {
+        Ok(bridge::to_python(py, self.core()?.questions()))
+    }
+
+    fn answer(&self, id: u64, payload: &[u8]) -> Result<()> {
+        self.core()?.answer(id, payload.to_vec());
+        Ok(())
+    }
+
+    fn status<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.core()?.status().as_bytes()))
+    }
+
+    fn degraded(&self, reasons: Vec<String>) -> Result<()> {
+        self.core()?.degraded(reasons);
+        Ok(())
+    }
+
+    fn drain(&self) -> Result<()> {
+        self.core()?.drain();
+        Ok(())
+    }
+
+    fn close_listeners(&self) -> Result<()> {
+        self.core()?.close_listeners();
+        Ok(())
+    }
+
+    fn idle(&self) -> Result<bool> {
+        Ok(self.core()?.is_idle())
+    }
+
+    fn stop(&self, py: Python<'_>, timeout_ms: u64) -> Result<bool> {
+        let core = self.core()?;
+        Ok(detached(py, || core.stop(Duration::from_millis(timeout_ms))))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let Some(core) = self.core.take() else { return };
+        if self.pid != process::id() {
+            // Its threads exist in the parent only: there is nobody to stop and nobody to wait for.
+            std::mem::forget(core);
+            return;
+        }
+        Python::try_attach(|py| detached(py, || core.stop(DROP_TIMEOUT)));
+    }
+}

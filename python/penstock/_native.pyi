@@ -1,0 +1,88 @@
+"""The data plane: what Python may ask of it. Written by hand and checked against the module by stubtest.
+
+Text that crosses is UTF-8 JSON in ``bytes``. No method calls back into Python, none may be called from a signal handler
+written in C, and all may be called from any thread. After ``fork`` every method raises ``RuntimeError`` in the child.
+"""
+
+from typing import final
+
+__all__ = ["Engine", "__version__", "error_codes"]
+
+__version__: str
+"""Version of the native library; equal to the package's."""
+
+@final
+class Engine:
+    """The data plane as one object: it owns its threads, its connections and its copy of the listeners.
+
+    No thread runs before `start`; none is left after `stop`. Dropping an engine that was not stopped stops it.
+    """
+
+    def __new__(cls, options: bytes) -> Engine:
+        """Makes an engine that does nothing yet.
+
+        ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…"}``, where
+        0 connections means as many as the file limit allows; unknown fields are refused.
+
+        Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
+        """
+
+    @property
+    def question_fd(self) -> int:
+        """An eventfd, readable while questions wait. It belongs to the engine: watch it, never read or close it."""
+
+    def start(self, snapshot: bytes, listeners: list[tuple[int, str]]) -> None:
+        """Takes the first snapshot and starts the workers.
+
+        ``listeners`` are bound, listening, non-blocking sockets with what they are for, ``"data"`` or ``"admin"``. The
+        engine duplicates the descriptors: the caller may close its own afterwards. Releases the GIL.
+
+        Raises ``ValueError`` with the reason when the snapshot is refused or the engine was started before (nothing
+        runs then that did not run already), ``OSError`` when a descriptor cannot be duplicated.
+        """
+
+    def apply(self, snapshot: bytes) -> None:
+        """Replaces the snapshot for requests that come from now on. Releases the GIL.
+
+        Raises ``ValueError`` with the reason when it is refused: whole, and the old one keeps serving.
+        """
+
+    def questions(self) -> list[tuple[int, int, bytes]]:
+        """All questions that wait, oldest first, as ``(id, kind, payload)``; silences `question_fd`. Never waits.
+
+        Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
+        JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body.
+        """
+
+    def answer(self, id: int, payload: bytes) -> None:
+        """Answers a question. An answer that comes too late, or a second time, is dropped.
+
+        For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body.
+        """
+
+    def status(self) -> bytes:
+        """What goes on now: a JSON object with ``revision``, ``workers``, ``connections``, ``in_flight``, ``tasks``,
+        ``buffered_bytes``, the uptime and more, for people and tests.
+        """
+
+    def degraded(self, reasons: list[str]) -> None:
+        """Sets what readiness names as degraded; an empty list means all is well. It stays ready either way."""
+
+    def drain(self) -> None:
+        """Turns not ready. Still accepts and serves; answers close their connection."""
+
+    def close_listeners(self) -> None:
+        """Stops accepting and closes idle connections; requests in flight go on."""
+
+    def idle(self) -> bool:
+        """Whether no request is in flight."""
+
+    def stop(self, timeout_ms: int) -> bool:
+        """Ends what is in flight, ends every wait for an answer, and joins the threads. Releases the GIL.
+
+        Waits at most ``timeout_ms`` milliseconds; ``False`` when a thread was still running then. Stopping again is
+        allowed and does nothing.
+        """
+
+def error_codes() -> list[tuple[str, int]]:
+    """Every error code that Penstock answers with, as ``(code, HTTP status)``, in the order of the native table."""

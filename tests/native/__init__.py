@@ -1,0 +1,1 @@
+"""Tests of the compiled module by itself."""
