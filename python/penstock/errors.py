@@ -60,3 +60,10 @@ TABLE = (
     Row("upstream_timeout", 504, "the provider fell silent or took too long", "raise timeouts.between_bytes or total"),
     Row("first_token_timeout", 504, "the provider did not begin to answer in time", "raise timeouts.first_token"),
 )
+
+ADMIN_TABLE = (
+    Row(
+        "invalid_configuration", 422, "a reload was refused whole", "mend what the answer lists; the old one serves on"
+    ),
+)
+"""Codes of the admin API alone; native never makes them."""

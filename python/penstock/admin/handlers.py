@@ -6,7 +6,7 @@ from typing import Protocol
 
 from penstock.admin.message import Answer, Request, json_answer, problem
 from penstock.admin.router import Table
-from penstock.config.problem import ConfigError, Problem, dotted
+from penstock.config.problem import ConfigError
 
 
 class Process(Protocol):
@@ -30,18 +30,7 @@ def table(process: Process) -> Table:
             warnings = process.reload()
         except ConfigError as error:
             detail = "The configuration was refused; the one before it keeps serving."
-            return problem(422, "invalid_configuration", detail, errors=[_plain(each) for each in error.problems])
+            return problem(422, "invalid_configuration", detail, errors=[each.plain() for each in error.problems])
         return json_answer({"reloaded": True, "warnings": warnings})
 
     return {"/admin/v1/status": {"GET": status}, "/admin/v1/reload": {"POST": reload}}
-
-
-def _plain(found: Problem) -> dict[str, object]:
-    return {
-        "file": found.mark.source,
-        "line": found.mark.line,
-        "column": found.mark.column,
-        "field": dotted(found.path),
-        "message": found.message,
-        "hint": found.hint,
-    }

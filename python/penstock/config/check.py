@@ -25,11 +25,13 @@ class Findings:
         self.reader, self.root = reader, root
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
-        """`key`: point at the name rather than at what stands behind it."""
-        if any(path[: n + 1] in self.reader.wrong for n in range(len(path))):
-            return
-        marks = self.reader.keys if key else self.reader.values
-        place = next((marks[path[:n]] for n in range(len(path), 0, -1) if path[:n] in marks), self.root)
+        """`key`: point at the name rather than at what stands behind it; a missing field is shown at its owner."""
+        if any(path[: len(wrong)] == wrong[: len(path)] for wrong in self.reader.wrong):
+            return  # it, something around it or something inside it
+        keys, values = self.reader.keys, self.reader.values
+        owners = (path[:n] for n in range(len(path), 0, -1) if path[:n] in keys)
+        place = values.get(path) if not key else None
+        place = place or next((keys[owner] for owner in owners), self.root)
         self.reader.problems.append(Problem(place, path, message, hint))
 
 
@@ -48,7 +50,7 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
             upstreams[name] = resolve(name, provider, catalogue, environ)
         except Unresolved as missing:
             path = ("providers", name, *missing.path)
-            found.add(path, missing.message, missing.hint, key=path not in reader.values)
+            found.add(path, missing.message, missing.hint, key=not missing.path)
         else:
             _proxy(upstreams[name], environ, reader)
         check_providers.check(name, provider, found)

@@ -31,6 +31,17 @@ class Problem(NamedTuple):
         where = f"{self.mark}: {dotted(self.path)}: " if self.path else f"{self.mark}: "
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
+    def plain(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "file": self.mark.source,
+            "line": self.mark.line,
+            "column": self.mark.column,
+            "field": dotted(self.path),
+            "message": self.message,
+            "hint": self.hint,
+        }
+
 
 class ConfigError(Exception):
     """A configuration that is refused whole."""
