@@ -62,11 +62,11 @@ def dotted(path: Path) -> str:
     return text
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+def did_you_mean(wrong: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """A hint that names the closest known word, or all of them when they are few."""
     from difflib import get_close_matches  # only when something is wrong
 
     names = list(known)
-    if close := get_close_matches(wrong, names, n=1, cutoff=0.6):
+    if close := get_close_matches(wrong, names, n=1, cutoff=likeness):
         return f"did you mean {close[0]!r}?"
     return f"known here: {', '.join(names)}" if 0 < len(names) <= 20 else ""

@@ -89,7 +89,7 @@ def _dialects(name: str, given: Provider, kind: Kind | None, catalogue: Catalogu
         return {given.dialect: below}
     if kind:
         return kind.dialects
-    hint = did_you_mean(name, catalogue)
+    hint = did_you_mean(name, catalogue, likeness=0.8)
     advice = "say dialect: openai, anthropic or ollama, or kind: one of the catalogue"
     raise Unresolved((), "has no dialect and is not in the catalogue", hint if "did you" in hint else advice)
 
