@@ -11,8 +11,8 @@ mod flow;
 pub mod frames;
 pub mod peek;
 pub mod source;
-pub mod stream;
 mod sse;
+pub mod stream;
 pub mod tap;
 pub mod whole;
 

@@ -36,9 +36,10 @@ pub async fn serve(
 ) -> Result<(), Stop> {
     let routed_from_us = call.worker.clock().boot_us();
     let snapshot = call.snapshot.clone();
-    let body = content.message.payload();
-    let scan = if content.is_json { Some(scan(body, MAX_DEPTH)?) } else { None };
-    let model = match (&scan, &content.form) {
+    let Content { message, flows, form, is_json, held: _held } = content;
+    let body = message.payload();
+    let scan = if is_json { Some(scan(body, MAX_DEPTH)?) } else { None };
+    let model = match (&scan, &form) {
         (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
         (None, form) => form.as_ref().map(|f| f.model.as_str()),
     };
@@ -47,7 +48,7 @@ pub async fn serve(
     }
     let model = model.filter(|m| !m.is_empty());
     call.record.model.push_str(model.unwrap_or_default());
-    let head_bytes = content.message.head();
+    let head_bytes = message.head();
     let named = call.head.field(head_bytes, "x-penstock-provider").and_then(|v| std::str::from_utf8(v).ok());
     let plan = plan(call.worker, &snapshot, endpoint, model, named)?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
@@ -65,7 +66,7 @@ pub async fn serve(
         body,
         scan: scan.as_ref(),
         model,
-        model_in_form: content.form.as_ref().map(|f| f.span.clone()),
+        model_in_form: form.as_ref().map(|f| f.span.clone()),
         stream,
         request_id: &request_id,
         trace: call.trace,
@@ -78,7 +79,7 @@ pub async fn serve(
     let now_us = call.worker.clock().boot_us();
     call.record.phases.route_us = Some(now_us - routed_from_us);
     let total_at = timer::after(plan.timeouts.unwrap_or(snapshot.timeouts).total_ms);
-    let answered = if content.flows {
+    let answered = if flows {
         upload::answer(call.client, &out, &plan.attempts, total_at).await
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
@@ -87,7 +88,7 @@ pub async fn serve(
     call.record.phases.connect_us = Some(out.connect_us.get());
     call.record.phases.first_byte_us = Some(out.first_byte_us.get());
     call.waited_us += out.waited_us.get();
-    if content.flows && !call.client.conn.body_done() {
+    if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
     match answered? {
