@@ -14,10 +14,9 @@ sys.modules["penstock._native"] = native
 penstock._native = native  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
-    before = set(sys.modules)
     from penstock.cli import main
 
     try:
         main()
     finally:
-        print("\n".join(sorted(set(sys.modules) - before)))
+        print("\n".join(sorted(sys.modules)))
