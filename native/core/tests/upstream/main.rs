@@ -7,5 +7,6 @@ mod gate;
 mod names;
 mod pool;
 mod proxy;
+mod storm;
 mod support;
 mod tls;

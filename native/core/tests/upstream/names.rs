@@ -113,6 +113,22 @@ async fn a_used_name_is_refreshed_in_the_background_and_the_new_address_taken() 
 }
 
 #[tokio::test]
+async fn a_failure_to_connect_has_the_name_looked_up_again_at_once() {
+    let (old, new) = (listen().await, TcpListener::bind("127.0.0.2:0").await.unwrap());
+    let addresses = [at(&old), at(&new)];
+    let script = Script::new(move |call| Ok(vec![addresses[call.min(1)]]));
+    let rig = Rig::new(using(&script));
+    let host = rig.host(&named(&old, false));
+    settled(&host).await;
+    drop(old);
+    rig.pass(Duration::from_secs(2));
+    soon(rig.fail(&host, AMPLE_MS)).await;
+    settled(&host).await;
+    rig.pair(&host, &new).await;
+    assert_eq!(script.asked(), 2);
+}
+
+#[tokio::test]
 async fn an_unused_name_is_left_alone() {
     let listener = listen().await;
     let script = Script::always(&[at(&listener)]);
@@ -174,9 +190,12 @@ async fn a_name_without_addresses_is_upstream_dns_with_the_reason_and_asked_agai
     let known = Arc::new(AtomicBool::new(false));
     let script = Script::new({
         let known = Arc::clone(&known);
-        move |_| match known.load(Ordering::SeqCst) {
-            false => Err(io::Error::other("Name or service not known")),
-            true => Ok(vec![address]),
+        move |_| {
+            if known.load(Ordering::SeqCst) {
+                Ok(vec![address])
+            } else {
+                Err(io::Error::other("Name or service not known"))
+            }
         }
     });
     let rig = Rig::new(using(&script));
