@@ -45,9 +45,9 @@ class ForkedError(RuntimeError):
 
 def make_native(options: bytes) -> Native:
     """The compiled engine. Raises ImportError when it was not built."""
-    from penstock import _native
+    from penstock._native import Engine as Compiled
 
-    return _native.Engine(options)
+    return Compiled(options)
 
 
 class Engine:

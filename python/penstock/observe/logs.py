@@ -80,7 +80,8 @@ class Log:
             self._write(_encode(head | clean) + b"\n")
         else:
             tail = "".join(f" {name}={_plain(value)}" for name, value in clean.items())
-            self._write(f"{stamp} {level:<7} python: {hide_secrets(message)}{tail}\n".encode(errors="replace"))
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in hide_secrets(message))
+            self._write(f"{stamp} {level:<7} python: {text}{tail}\n".encode(errors="replace"))
 
 
 class Forward(logging.Handler):

@@ -1,0 +1,77 @@
+"""Log lines."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+
+from penstock.observe.logs import Format, Forward, Log, hide_secrets
+
+
+def log(level: str = "info", form: Format = "json") -> tuple[Log, list[bytes]]:
+    lines: list[bytes] = []
+    return Log(level, form, lines.append, lambda: 1_700_000_000.25), lines
+
+
+def test_a_json_line_has_the_fields_that_natives_lines_have() -> None:
+    made, lines = log()
+    made.info("serving", listen=["127.0.0.1:1"], workers=2, path=None)
+    assert lines == [
+        b'{"ts":"2023-11-14T22:13:20.250000Z","level":"info","message":"serving","component":"python",'
+        b'"listen":["127.0.0.1:1"],"workers":2,"path":null}\n'
+    ]
+
+
+def test_a_line_for_people_is_one_line() -> None:
+    made, lines = log(form="text")
+    made.warning("two\nlines", a="b", c="d e", n=1)
+    assert lines == [b'2023-11-14T22:13:20.250000Z warning python: two\\nlines a=b c="d e" n=1\n']
+
+
+def test_a_line_below_the_level_is_not_written_until_a_reload_asks_for_it() -> None:
+    made, lines = log("warn")
+    made.info("one")
+    made.set("debug", "json")
+    made.debug("two")
+    assert [msgspec.json.decode(line)["message"] for line in lines] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("key sk-proj-abcdef1234567890", "abcdef1234567890"),
+        ("Authorization: Bearer abcdef1234567890", "abcdef1234567890"),
+        ("x-api-key: abcdef", "abcdef"),
+        ('{"api_key": "abcdef"}', "abcdef"),
+        ("http://user:hunter22@proxy:3128", "hunter22"),
+    ],
+)
+def test_what_looks_like_a_credential_is_cut_out(text: str, secret: str) -> None:
+    assert secret not in hide_secrets(text)
+    made, lines = log()
+    made.info(text, field=text, several=[text])
+    assert secret.encode() not in lines[0]
+
+
+def test_ordinary_text_stays() -> None:
+    text = "the task-force asked for the basic api at http://127.0.0.1:4000/v1"
+    assert hide_secrets(text) == text
+
+
+def test_what_libraries_log_becomes_a_line_of_ours() -> None:
+    made, lines = log()
+    handler = Forward(made)
+    try:
+        raise RuntimeError("gone")
+    except RuntimeError:
+        record = logging.LogRecord("asyncio", logging.ERROR, "f", 1, "Task %s\nmore", ("t",), None)
+        import sys
+
+        record.exc_info = sys.exc_info()
+    handler.handle(record)
+    line = msgspec.json.decode(lines[0])
+    assert (line["level"], line["message"], line["logger"]) == ("error", "Task t", "asyncio")
+    assert line["error"] == "RuntimeError('gone')"
+    assert "test_logs.py:" in line["at"]

@@ -1,0 +1,98 @@
+"""Configuration in, snapshot out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.config.load import load
+from penstock.policy.compile import Facts, compile_snapshot, encode
+from penstock.policy.snapshot import Snapshot
+
+HERE = Path(__file__).parent
+KEYS = {"OPENAI_API_KEY": "sk-of-openai", "ANTHROPIC_API_KEY": "sk-of-anthropic"}
+Compile = Callable[..., Snapshot]
+
+
+@pytest.fixture
+def compiled(write: Callable[[str], str]) -> Compile:
+    def make(text: str, **environ: str) -> Snapshot:
+        loaded = load(write(text), KEYS | environ)
+        return compile_snapshot(loaded.config, loaded.catalogue, Facts(KEYS | environ, 8 << 30, "json"), 7)
+
+    return make
+
+
+def test_the_example_compiles_to_the_golden_snapshot(compiled: Compile) -> None:
+    made: dict[str, Any] = msgspec.json.decode(encode(compiled((HERE / "example.yaml").read_text())))
+    assert made == msgspec.json.decode((HERE / "example.snapshot.json").read_bytes())
+
+
+def test_no_value_of_a_secret_is_in_the_snapshot(compiled: Compile) -> None:
+    assert b"sk-of-" not in encode(compiled((HERE / "example.yaml").read_text()))
+
+
+def test_without_models_the_catalogues_patterns_apply_the_more_exact_first(compiled: Compile) -> None:
+    made = compiled(
+        "providers: {a: {kind: openai, api_key: x}, openai: {}, local: {kind: ollama}, claude: {kind: anthropic}}"
+    )
+    patterns = {each.pattern: each.provider for each in made.patterns}
+    assert patterns["gpt-*"] == "a"
+    assert patterns["claude-*"] == "claude"
+    assert (made.patterns[-1].pattern, made.patterns[-1].provider) == ("*", "local")
+
+
+def test_with_models_no_pattern_applies(compiled: Compile) -> None:
+    assert compiled("providers: {openai: {}}\nmodels: {m: {targets: [{provider: openai}]}}").patterns == ()
+
+
+def test_limits_of_a_provider_lie_over_the_general_ones(compiled: Compile) -> None:
+    made = compiled("timeouts: {connect: 1s}\nproviders: {openai: {timeouts: {total: 9s}}}").providers[0].timeouts
+    assert (made.connect_ms, made.total_ms, made.first_token_ms) == (1_000, 9_000, 600_000)
+
+
+def test_limits_of_a_model_lie_over_those_of_its_first_target(compiled: Compile) -> None:
+    made = compiled(
+        "providers: {openai: {timeouts: {total: 9s}}}\n"
+        "models: {m: {targets: [{provider: openai}], timeouts: {connect: 2s}}, n: {targets: [{provider: openai}]}}"
+    )
+    limits = made.models[0].timeouts
+    assert limits is not None
+    assert (limits.connect_ms, limits.total_ms) == (2_000, 9_000)
+    assert made.models[1].timeouts is None
+
+
+@pytest.mark.parametrize(
+    ("listen", "admin", "hosts"),
+    [
+        ("127.0.0.1:1", "unix:/a", ("localhost", "127.0.0.1", "::1")),
+        ("127.0.0.2:1", "127.0.0.1:2", ("localhost", "127.0.0.1", "::1", "127.0.0.2")),
+        ("unix:/b", "unix:/a", ()),
+    ],
+)
+def test_the_names_of_this_machine_may_stand_in_host(
+    compiled: Compile, listen: str, admin: str, hosts: tuple[str, ...]
+) -> None:
+    text = f"listen: '{listen}'\nadmin: {{listen: '{admin}'}}\nproviders: {{openai: {{}}}}"
+    assert compiled(text).allowed_hosts == hosts
+
+
+def test_the_proxy_on_the_way_is_decided_here(compiled: Compile) -> None:
+    made = compiled(
+        "providers: {openai: {}, ollama: {}}", HTTPS_PROXY="http://p:3128", HTTP_PROXY="http://p:3128", NO_PROXY="x"
+    )
+    assert [provider.proxy is not None for provider in made.providers] == [True, False]
+
+
+def test_opened_paths_and_header_names_have_one_spelling(compiled: Compile) -> None:
+    made = compiled("providers: {openai: {passthrough: [/v1/files, /batches], headers: {OpenAI-Organization: o}}}")
+    assert made.providers[0].passthrough == ("/files", "/batches")
+    assert made.providers[0].headers[0][0] == "openai-organization"
+
+
+def test_what_is_automatic_is_decided_from_the_machine(compiled: Compile) -> None:
+    assert compiled("providers: {openai: {}}").body.max_inflight_bytes == 1 << 30

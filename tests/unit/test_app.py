@@ -1,0 +1,220 @@
+"""The process with a fake engine: start, reload, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvloop
+
+from penstock.app import App, StartError
+from penstock.config.load import load
+from penstock.config.problem import ConfigError
+from penstock.observe.logs import Log
+from tests.unit.conftest import KEYS, until
+from tests.unit.fake_engine import FakeNative
+
+TEXT = """
+listen: 127.0.0.1:0
+admin: {{listen: 127.0.0.1:0}}
+data_dir: {data}
+shutdown: {{deadline: 5s}}
+providers: {{openai: {{}}}}
+"""
+
+
+class Running:
+    """An app in a task, its log lines and its native."""
+
+    def __init__(self, file: Path, data: Path) -> None:
+        self.file, self.data = file, data
+        self.natives: list[FakeNative] = []
+        self.lines: list[bytes] = []
+        self.rewrite()
+        self.app = App(load(str(file), KEYS), str(file), KEYS, self._make)
+        self.app.log = Log("debug", "json", self.lines.append)
+
+    @property
+    def native(self) -> FakeNative:
+        return self.natives[0]
+
+    def rewrite(self, more: str = "") -> None:
+        self.file.write_text(TEXT.format(data=self.data) + more)
+
+    def _make(self, options: bytes) -> FakeNative:
+        self.natives.append(FakeNative(options))
+        return self.natives[-1]
+
+    def messages(self) -> list[str]:
+        return [msgspec.json.decode(line)["message"] for line in self.lines]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Running:
+    return Running(tmp_path / "penstock.yaml", tmp_path / "data")
+
+
+def on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a test on the loop that the process has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def serving(running: Running, during: Callable[[], Coroutine[Any, Any, None]], **arguments: int) -> int:
+    """Starts the app, does something, stops it by SIGTERM; the exit code."""
+    codes: list[int] = []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(running.app.run(**arguments))
+        await until(lambda: "serving" in running.messages() or task.done())
+        if not task.done():
+            await during()
+            os.kill(os.getpid(), signal.SIGTERM)
+        codes.append(await task)
+
+    try:
+        on_uvloop(main)
+    finally:
+        for native in running.natives:
+            native.close()
+    return codes[0]
+
+
+async def nothing() -> None:
+    return
+
+
+def test_a_stop_signal_drains_in_order_and_exits_with_0(running: Running) -> None:
+    async def during() -> None:
+        running.native.busy = 5
+
+    assert serving(running, during) == 0
+    assert running.native.calls == ["start", "drain", "close_listeners", "stop"]
+    assert running.messages() == ["serving", "stopping", "stopped"]
+
+
+def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) -> None:
+    async def during() -> None:
+        assert [role for _, role in running.native.listeners] == ["data", "admin"]
+        for fd, _ in running.native.listeners:
+            with socket.socket(fileno=os.dup(fd)) as listener:
+                address = listener.getsockname()
+            with socket.create_connection(address, timeout=5):
+                pass
+        assert running.native.options["workers"] >= 1
+        assert set(running.native.options) == {"workers", "max_connections", "log", "instance"}
+        assert msgspec.json.decode(running.native.snapshots[0])["revision"] == 1
+
+    assert serving(running, during) == 0
+
+
+def test_the_addresses_are_written_where_they_were_asked_for(running: Running) -> None:
+    reader, writer = os.pipe()
+    assert serving(running, nothing, ready_fd=writer) == 0
+    with os.fdopen(reader) as pipe:
+        addresses = msgspec.json.decode(pipe.read())
+    assert addresses["data"][0].startswith("127.0.0.1:")
+    assert not addresses["data"][0].endswith(":0")
+    assert addresses["data"] != addresses["admin"]
+
+
+def test_a_descriptor_that_is_not_there_is_a_start_error_and_stops_native(running: Running) -> None:
+    with pytest.raises(StartError, match="--ready-fd 999"):
+        serving(running, nothing, ready_fd=999)
+    assert running.native.calls == ["start", "stop"]
+
+
+def test_a_hang_up_applies_the_new_file_and_names_what_needs_a_restart(running: Running) -> None:
+    async def during() -> None:
+        running.rewrite("max_attempts: 2\nworkers: 9\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: len(running.native.snapshots) == 2)
+
+    assert serving(running, during) == 0
+    snapshot = msgspec.json.decode(running.native.snapshots[1])
+    assert (snapshot["revision"], snapshot["max_attempts"]) == (2, 2)
+    assert running.messages()[1:3] == ["reloaded", "workers changes with the next restart"]
+
+
+def test_an_invalid_file_is_refused_whole_and_every_error_logged(running: Running) -> None:
+    async def during() -> None:
+        running.rewrite("max_attempts: 99\nlistn: x\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: len(running.lines) == 4)
+        running.rewrite("max_attempts: 3\n")
+        assert running.app.reload() == []
+
+    assert serving(running, during) == 0
+    assert running.messages()[1].startswith("the configuration was refused; the one before it keeps serving")
+    assert f"{running.file}:7:15: max_attempts: expected 1 to 16, not '99'" in running.messages()
+    assert f"{running.file}:8:1: listn: unknown field (did you mean 'listen'?)" in running.messages()
+    assert msgspec.json.decode(running.native.snapshots[-1])["revision"] == 2
+
+
+def test_a_snapshot_that_native_refuses_leaves_the_old_one(running: Running) -> None:
+    async def during() -> None:
+        running.native.refuses = "provider openai: no"
+        with pytest.raises(ConfigError, match="provider openai: no"):
+            running.app.reload()
+        running.native.refuses = ""
+        assert running.app.status()["revision"] == 1
+
+    assert serving(running, during) == 0
+
+
+def test_the_admin_port_answers_with_the_token_of_the_data_dir(running: Running) -> None:
+    async def during() -> None:
+        token = (running.data / "admin.token").read_text().strip()
+        headers = [["authorization", f"Bearer {token}"]]
+        request = {"method": "GET", "path": "/admin/v1/status", "query": "", "headers": headers}
+        running.native.ask(1, 1, msgspec.json.encode(request) + b"\n")
+        await until(lambda: 1 in running.native.answers)
+        head, _, body = running.native.answers[1].partition(b"\n")
+        assert msgspec.json.decode(head)["status"] == 200
+        status = msgspec.json.decode(body)
+        assert (status["providers"], status["revision"], status["stopping"]) == (["openai"], 1, False)
+        assert status["native"] == {"revision": 1, "in_flight": 0}
+
+    assert serving(running, during) == 0
+
+
+def test_the_instance_lives_as_long_as_the_process(running: Running) -> None:
+    async def during() -> None:
+        assert os.listdir(running.data / "journal") == [running.native.options["instance"]]
+
+    assert serving(running, during) == 0
+    assert os.listdir(running.data / "journal") == []
+
+
+def test_a_port_in_use_is_a_start_error_before_native_starts(running: Running) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = load(str(running.file), KEYS | {"PENSTOCK_LISTEN": f"127.0.0.1:{other.getsockname()[1]}"})
+        app = App(config, str(running.file), KEYS, running._make)
+
+        async def main() -> None:
+            with pytest.raises(StartError, match="already in use"):
+                await app.run()
+
+        on_uvloop(main)
+    assert not running.natives
+    assert os.listdir(running.data / "journal") == []
+
+
+def test_requests_that_outlast_the_deadline_are_cut_and_named(running: Running) -> None:
+    running.rewrite()
+    running.file.write_text(running.file.read_text().replace("deadline: 5s", "deadline: 10ms"))
+    running.app = App(load(str(running.file), KEYS), str(running.file), KEYS, running._make)
+    running.app.log = Log("debug", "json", running.lines.append)
+
+    async def during() -> None:
+        running.native.busy = 1_000_000
+
+    assert serving(running, during) == 0
+    assert "the deadline of the shutdown cut requests short" in running.messages()

@@ -1,0 +1,46 @@
+"""One life of one process on a data_dir."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from penstock.instance import Instance, InstanceError
+
+
+def test_an_instance_holds_its_lock_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    instance = Instance(str(data))
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert (data / "journal" / instance.id).stat().st_mode & 0o777 == 0o700
+    with (data / "journal" / instance.id / "lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    instance.close()
+    instance.close()
+    assert os.listdir(data / "journal") == []
+
+
+def test_several_live_on_one_data_dir(tmp_path: Path) -> None:
+    first, second = Instance(str(tmp_path)), Instance(str(tmp_path))
+    assert sorted(os.listdir(tmp_path / "journal")) == sorted([first.id, second.id])
+    first.close()
+    second.close()
+
+
+def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path) -> None:
+    for name in ("empty", "full"):
+        (tmp_path / "journal" / name).mkdir(parents=True)
+        (tmp_path / "journal" / name / "lock").touch()
+    (tmp_path / "journal" / "full" / "segment").touch()
+    instance = Instance(str(tmp_path))
+    assert sorted(os.listdir(tmp_path / "journal")) == sorted(["full", instance.id])
+    instance.close()
+
+
+def test_a_data_dir_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InstanceError, match="Not a directory"):
+        Instance(str(tmp_path / "file" / "data"))
