@@ -72,7 +72,9 @@ def corpus() -> list[tuple[str, str, bytes]]:
 
 
 def lowered(fields: Any) -> list[tuple[bytes, bytes]]:
-    return [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in fields]
+    """Names in lower case, values trimmed; h11 writes codings in lower case."""
+    pairs = [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in fields]
+    return [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in pairs]
 
 
 def ours(told: dict[str, Any], *line: str) -> list[Message]:
@@ -84,7 +86,8 @@ def ours(told: dict[str, Any], *line: str) -> list[Message]:
     return [message(m) for m in told["messages"]]
 
 
-VERSIONS = {"1.0": b"Http10", "1.1": b"Http11"}
+def version(text: str) -> bytes:
+    return {"1.0": b"Http10", "1.1": b"Http11"}.get(text, text.encode())
 
 
 def path(target: bytes) -> bytes:
@@ -94,31 +97,25 @@ def path(target: bytes) -> bytes:
     return target
 
 
-def by_h11(wire: bytes) -> list[Message]:
-    """All requests that h11 reads before it refuses or the bytes end."""
+def by_h11(wire: bytes) -> tuple[Message, bytes] | None:
+    """The first request that h11 reads and the bytes beyond it. It knows no empty line before a request line."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
-    connection.receive_data(wire)
-    connection.receive_data(b"")
-    seen: list[Message] = []
-    current = Message()
+    connection.receive_data(wire.removeprefix(b"\r\n"))
+    message = Message()
     try:
         while True:
             event = connection.next_event()
             if isinstance(event, h11.Request):
-                version = VERSIONS[event.http_version.decode()]
-                current = Message((event.method, path(event.target), version), lowered(event.headers))
+                line = (event.method, path(event.target), version(event.http_version.decode()))
+                message = Message(line, lowered(event.headers))
             elif isinstance(event, h11.Data):
-                current.body += bytes(event.data)
+                message.body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                seen.append(current)
-                connection.send(h11.Response(status_code=204, headers=[]))
-                connection.send(h11.EndOfMessage())
-            elif event is h11.PAUSED and connection.our_state is h11.DONE and connection.their_state is h11.DONE:
-                connection.start_next_cycle()
+                return message, connection.trailing_data[0]
             else:
-                return seen
+                return None
     except h11.ProtocolError:
-        return seen
+        return None
 
 
 class Listener:
@@ -137,7 +134,8 @@ class Listener:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.current.fields.append((name, value))
+        if not self.current.line:  # else a trailer
+            self.current.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.current.line = self.line()
@@ -154,7 +152,7 @@ def by_llhttp(wire: bytes) -> tuple[list[Message], str]:
     """All requests that llhttp reads before it refuses, and why it did."""
     listener = Listener()
     parser = httptools.HttpRequestParser(listener)
-    listener.line = lambda: (parser.get_method(), path(listener.target), VERSIONS[parser.get_http_version()])
+    listener.line = lambda: (parser.get_method(), path(listener.target), version(parser.get_http_version()))
     try:
         parser.feed_data(wire)
     except httptools.HttpParserUpgrade:
@@ -180,7 +178,8 @@ GOOD = [
 
 ODD = [
     b"\r", b"\n", b"\r\n", b"\r\r\n", b"\n\r", b" ", b"\t", b"\0", b"\x0b", b"\x0c", b"\x7f", b"\xa0", b"\xff", b":",
-    b";", b",", b"+", b"-", b"0", b"0x", b"00", b'"', b"\\", b"%", b"#", b"?", b"/", b"//", b"@", b"[", b"]", b"chunked",
+    b";", b",", b"+", b"-", b"0", b"0x", b"00", b'"', b"\\", b"%", b"#", b"?", b"/", b"//", b"@", b"[", b"]",
+    b"chunked",
     b"identity", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: evil\r\n", b"HTTP/1.0",
     b"Connection: close\r\n", b"HTTP/1.1", b"http://gw", b"Transfer-Encoding", b"\r\n\r\n", b"0\r\n\r\n", b"a: b\r\n",
     b"GET / HTTP/1.1\r\nHost: gw\r\n\r\n",
@@ -202,11 +201,12 @@ def agree(oracle: Oracle, wire: bytes) -> list[Message]:
     """Each request that we take, both take alike; they may take more, where we are stricter."""
     told = oracle("request", wire)
     mine = ours(told, "method", "target", "version")
-    theirs = by_h11(wire)
     llhttp, why = by_llhttp(wire)
+    before = rest = wire
     for n, message in enumerate(mine):
-        assert n < len(theirs), f"h11 refuses request {n} of {wire!r}"
-        assert theirs[n] == message, f"h11 reads request {n} otherwise: {wire!r}"
+        rest = rest[told["messages"][n]["length"] :]
+        assert by_h11(before) == (message, rest), f"h11 reads request {n} otherwise: {wire!r}"
+        before = rest
         # llhttp knows a fixed list of methods, and stops reading HTTP where an upgrade begins.
         if n >= len(llhttp) and (why == "upgrade" or "method" in why.lower()):
             break
@@ -226,7 +226,7 @@ def test_hostile_requests_are_refused_for_their_reason(oracle: Oracle) -> None:
 
 
 def test_some_hostile_requests_do_divide_the_others() -> None:
-    divided = [name for name, _, wire in corpus() if by_h11(wire) != by_llhttp(wire)[0]]
+    divided = [name for name, _, wire in corpus() if (by_h11(wire) is None) != (not by_llhttp(wire)[0])]
     assert divided, "a corpus on which all parsers agree proves nothing"
 
 
@@ -272,8 +272,8 @@ def answer_by_h11(wire: bytes, method: str) -> Message | None:
         while True:
             event = connection.next_event()
             if isinstance(event, h11.Response):
-                status, version = str(event.status_code).encode(), VERSIONS[event.http_version.decode()]
-                answer = Message((status, version), lowered(event.headers))
+                line = (str(event.status_code).encode(), version(event.http_version.decode()))
+                answer = Message(line, lowered(event.headers))
             elif isinstance(event, h11.Data):
                 answer.body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
@@ -288,7 +288,7 @@ def answer_by_llhttp(wire: bytes) -> Message | None:
     """The first answer; one that ends with the connection counts with what came."""
     listener = Listener()
     parser = httptools.HttpResponseParser(listener)
-    listener.line = lambda: (str(parser.get_status_code()).encode(), VERSIONS[parser.get_http_version()])
+    listener.line = lambda: (str(parser.get_status_code()).encode(), version(parser.get_http_version()))
     try:
         parser.feed_data(wire)
     except httptools.HttpParserError:

@@ -66,6 +66,7 @@ fn request(bytes: &[u8]) -> Result<Message, Refusal> {
         "body": hex(&body),
         "keep_alive": head.keep_alive,
         "upgrade": head.upgrade,
+        "length": head.len + len,
     });
     Ok((told, head.len + len, head.keep_alive))
 }
