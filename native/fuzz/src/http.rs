@@ -51,6 +51,7 @@ pub fn http_request(data: &[u8]) {
     let whole = requests(&Script::chopped(bytes, &[]), 0);
     assert_eq!(requests(&Script::chopped(bytes, &[size]), size), whole, "in pieces");
     assert_eq!(requests(&Script::chopped(bytes, &[1, size]), 1), whole, "in small pieces");
+    assert_eq!(requests(&Script::unended(bytes, &[size]), 1).messages, whole.messages, "without an end");
     for request in whole.messages {
         let Request { method, target, fields, body, .. } = &request;
         let version = format!("{:?}", request.version).replace("Http1", "HTTP/1.");
