@@ -71,19 +71,19 @@ fn the_end_of_a_connection_is_an_end_only_where_the_framing_says_so() {
         assert_eq!(decoder.is_done(), result.is_ok());
         result
     };
-    assert_eq!(at_eof(Framing::UntilClose, &mut *b"abc".to_vec()), Ok(()));
-    assert_eq!(at_eof(Framing::Fixed(4), &mut *b"abc".to_vec()), Err(BodyError::Cut));
-    assert_eq!(at_eof(Framing::Fixed(3), &mut *b"abc".to_vec()), Ok(()));
+    assert_eq!(at_eof(Framing::UntilClose, &mut b"abc".to_vec()), Ok(()));
+    assert_eq!(at_eof(Framing::Fixed(4), &mut b"abc".to_vec()), Err(BodyError::Cut));
+    assert_eq!(at_eof(Framing::Fixed(3), &mut b"abc".to_vec()), Ok(()));
     assert_eq!(at_eof(Framing::Empty, &mut []), Ok(()));
-    assert_eq!(at_eof(Framing::Chunked, &mut *b"3\r\nabc\r\n".to_vec()), Err(BodyError::Cut));
-    assert_eq!(at_eof(Framing::Chunked, &mut *b"0\r\n".to_vec()), Err(BodyError::Cut));
+    assert_eq!(at_eof(Framing::Chunked, &mut b"3\r\nabc\r\n".to_vec()), Err(BodyError::Cut));
+    assert_eq!(at_eof(Framing::Chunked, &mut b"0\r\n".to_vec()), Err(BodyError::Cut));
 }
 
 #[test]
 fn what_remains_is_told_where_it_is_known() {
     let mut decoder = BodyDecoder::new(Framing::Fixed(5), &BodyLimits::default());
     assert_eq!(decoder.remaining(), Some(5));
-    decoder.decode(&mut *b"ab".to_vec()).unwrap();
+    decoder.decode(&mut b"ab".to_vec()).unwrap();
     assert_eq!(decoder.remaining(), Some(3));
     assert_eq!(BodyDecoder::new(Framing::Chunked, &BodyLimits::default()).remaining(), None);
     assert_eq!(BodyDecoder::new(Framing::Empty, &BodyLimits::default()).remaining(), Some(0));

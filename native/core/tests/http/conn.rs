@@ -332,6 +332,8 @@ proptest! {
         let whole = requests(&Script::chopped(&wire, &[]), 0);
         prop_assert_eq!(&requests(&Script::chopped(&wire, &sizes), appetite), &whole);
         prop_assert_eq!(&requests(&Script::chopped(&wire, &[1]), 1), &whole);
+        let unended = requests(&Script::unended(&wire, &sizes), appetite);
+        prop_assert_eq!(&unended.messages, &whole.messages, "without an end");
         if change.is_none() {
             prop_assert_eq!(whole.end, "end");
         }

@@ -60,6 +60,14 @@ impl Script {
         Self::new(steps)
     }
 
+    /// [`Script::chopped`] with a failure in place of the end: what is whole must be seen without an end to hint at it.
+    pub(crate) fn unended(bytes: &[u8], sizes: &[usize]) -> Self {
+        let script = Self::chopped(bytes, sizes);
+        script.0.borrow_mut().steps.pop_back();
+        script.push(Step::Fail(io::ErrorKind::TimedOut));
+        script
+    }
+
     pub(crate) fn push(&self, step: Step) {
         self.0.borrow_mut().steps.push_back(step);
     }

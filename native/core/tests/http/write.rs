@@ -10,7 +10,7 @@ fn head(write: impl FnOnce(&mut HeadWriter<'_>)) -> String {
     let mut head = HeadWriter::new(&mut out);
     write(&mut head);
     head.finish();
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out).expect("text")
 }
 
 #[test]
