@@ -1,13 +1,26 @@
 //! Finds the `model` field of a multipart form (RFC 7578) in a growing prefix of the body.
 
+mod part;
+
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::error::{Code, Error};
+
+/// Longest boundary that RFC 2046 allows.
+const MAX_BOUNDARY: usize = 70;
+/// Longest head of one part.
+const MAX_PART_HEAD: usize = 8 * 1024;
+/// Longest model name.
+const MAX_MODEL: usize = 1024;
+/// Most parts that are looked at.
+const MAX_PARTS: usize = 1000;
 
 /// What a prefix of a form tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The field `model`, and `stream` if the prefix held it too.
+    /// The field `model`, where its value stands, and the field `stream` if the prefix held it too.
     Model { model: String, span: Range<usize>, stream: Option<bool> },
     /// Not in these bytes; call again with more.
     NeedMore,
@@ -15,29 +28,211 @@ pub enum Found {
     Absent,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Model,
+    Stream,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Before the first boundary.
+    Preamble,
+    /// Behind a boundary.
+    Boundary,
+    /// In the head of a part that begins at `pos`.
+    Head,
+    /// In the value of a part, which begins at `start`.
+    Value {
+        field: Field,
+        start: usize,
+    },
+    Ended,
+}
+
 /// Reads a form; keeps its place between calls, so that a growing prefix is read once.
 #[derive(Clone, Debug)]
 pub struct Form {
-    boundary: Vec<u8>,
+    /// CR LF, two hyphens and the boundary.
+    delimiter: Vec<u8>,
+    state: State,
+    /// Everything before it was read.
+    pos: usize,
+    parts: usize,
+    model: Option<(String, Range<usize>)>,
+    stream: Option<bool>,
 }
 
 impl Form {
     /// Takes the boundary from a `content-type` value.
     pub fn new(content_type: &[u8]) -> Result<Self, Error> {
-        if content_type.is_empty() {
-            return Err(Error::new(Code::InvalidRequest, "The multipart body has no boundary in its content-type."));
-        }
-        Ok(Self { boundary: content_type.to_vec() })
+        let boundary = part::parameters(content_type)
+            .and_then(|params| {
+                let mut found = params.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"boundary"));
+                found.next().filter(|_| found.next().is_none())
+            })
+            .map(|(_, value)| value)
+            .filter(|value| is_boundary(value));
+        let Some(boundary) = boundary else {
+            return Err(malformed("its content-type names no valid boundary"));
+        };
+        let delimiter = [b"\r\n--", boundary.as_slice()].concat();
+        Ok(Self { delimiter, state: State::Preamble, pos: 0, parts: 0, model: None, stream: None })
     }
 
-    /// Looks for `model`; `prefix` is the body so far, from its first byte.
+    /// Looks for `model`; `prefix` is the body so far, from its first byte, and only ever grows.
+    ///
+    /// Reads on to the end of the prefix, so that a second `model` there is refused.
     pub fn find_model(&mut self, prefix: &[u8]) -> Result<Found, Error> {
-        let _ = (&self.boundary, prefix);
-        Ok(Found::NeedMore)
+        while self.step(prefix)? {}
+        Ok(match (&self.model, self.state) {
+            (Some((model, span)), _) => Found::Model { model: model.clone(), span: span.clone(), stream: self.stream },
+            (None, State::Ended) => Found::Absent,
+            (None, _) => Found::NeedMore,
+        })
+    }
+
+    /// One step on; false if more bytes are needed or nothing is left to do.
+    fn step(&mut self, body: &[u8]) -> Result<bool, Error> {
+        match self.state {
+            State::Preamble => self.preamble(body),
+            State::Boundary => self.boundary(body),
+            State::Head => self.head(body),
+            State::Value { field, start } => self.value(body, field, start),
+            State::Ended => Ok(false),
+        }
+    }
+
+    fn preamble(&mut self, body: &[u8]) -> Result<bool, Error> {
+        // The first boundary may be the first thing, without a line end before it.
+        let first = &self.delimiter[2..];
+        if self.pos == 0 {
+            if body.starts_with(first) {
+                self.pos = first.len();
+                self.state = State::Boundary;
+                return Ok(true);
+            }
+            if first.starts_with(body) {
+                return Ok(false);
+            }
+        }
+        match self.next_delimiter(body) {
+            Some(_) => {
+                self.state = State::Boundary;
+                Ok(true)
+            }
+            None if self.pos > MAX_PART_HEAD => Err(malformed("its first boundary is missing")),
+            None => Ok(false),
+        }
+    }
+
+    /// Finds a delimiter from `pos` on, and moves behind it; its beginning.
+    fn next_delimiter(&mut self, body: &[u8]) -> Option<usize> {
+        let rest = body.get(self.pos..)?;
+        if let Some(at) = memmem::find(rest, &self.delimiter) {
+            let start = self.pos + at;
+            self.pos = start + self.delimiter.len();
+            return Some(start);
+        }
+        // A delimiter may have begun in the last bytes.
+        self.pos = self.pos.max((body.len() + 1).saturating_sub(self.delimiter.len()));
+        None
+    }
+
+    /// What follows the boundary: the end of its line, or two hyphens and the end of the form.
+    fn boundary(&mut self, body: &[u8]) -> Result<bool, Error> {
+        let rest = &body[self.pos..];
+        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        match &rest[blanks..] {
+            [b'\r', b'\n', ..] => {
+                self.parts += 1;
+                if self.parts > MAX_PARTS {
+                    return Err(malformed("it has too many parts"));
+                }
+                self.pos += blanks + 2;
+                self.state = State::Head;
+                Ok(true)
+            }
+            [b'-', b'-', ..] if blanks == 0 => {
+                self.state = State::Ended;
+                Ok(false)
+            }
+            [] | [b'\r'] if blanks <= MAX_BOUNDARY => Ok(false),
+            [b'-'] if blanks == 0 => Ok(false),
+            _ => Err(malformed("something follows a boundary on its line")),
+        }
+    }
+
+    fn head(&mut self, body: &[u8]) -> Result<bool, Error> {
+        let rest = &body[self.pos..];
+        // An empty head is its blank line alone.
+        let length = if rest.starts_with(b"\r\n") { Some(0) } else { memmem::find(rest, b"\r\n\r\n").map(|n| n + 2) };
+        let Some(length) = length.filter(|&n| n <= MAX_PART_HEAD) else {
+            return if rest.len() > MAX_PART_HEAD {
+                Err(malformed("the head of a part is too long"))
+            } else {
+                Ok(false)
+            };
+        };
+        let name = part::field_name(&rest[..length]).map_err(malformed)?;
+        let field = match name.as_slice() {
+            b"model" => Field::Model,
+            b"stream" => Field::Stream,
+            _ => Field::Other,
+        };
+        let start = self.pos + length + 2;
+        // The delimiter of an empty value begins with the blank line's own end.
+        self.pos = start - 2;
+        self.state = State::Value { field, start };
+        Ok(true)
+    }
+
+    fn value(&mut self, body: &[u8], field: Field, start: usize) -> Result<bool, Error> {
+        let Some(end) = self.next_delimiter(body) else {
+            let too_long = field != Field::Other && body.len() > start + MAX_MODEL + self.delimiter.len();
+            return if too_long { Err(bad_model("is too long")) } else { Ok(false) };
+        };
+        let span = start..end.max(start);
+        let value = &body[span.clone()];
+        match field {
+            Field::Model => self.take_model(value, span)?,
+            Field::Stream => self.stream = Some(value.trim_ascii().eq_ignore_ascii_case(b"true")),
+            Field::Other => {}
+        }
+        self.state = State::Boundary;
+        Ok(true)
+    }
+
+    fn take_model(&mut self, value: &[u8], span: Range<usize>) -> Result<(), Error> {
+        if self.model.is_some() {
+            let message = "The field \"model\" stands twice in the multipart body.";
+            return Err(Error::new(Code::DuplicateField, message).at("model"));
+        }
+        if value.len() > MAX_MODEL {
+            return Err(bad_model("is too long"));
+        }
+        let text = std::str::from_utf8(value).map_err(|_| bad_model("is not valid UTF-8"))?;
+        self.model = Some((text.to_owned(), span));
+        Ok(())
     }
 }
 
 /// The same over one prefix.
 pub fn find_model(content_type: &[u8], prefix: &[u8]) -> Result<Found, Error> {
     Form::new(content_type)?.find_model(prefix)
+}
+
+/// RFC 2046 section 5.1.1.
+fn is_boundary(value: &[u8]) -> bool {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(b);
+    (1..=MAX_BOUNDARY).contains(&value.len()) && value.iter().all(allowed) && !value.ends_with(b" ")
+}
+
+fn malformed(what: &str) -> Error {
+    Error::new(Code::InvalidRequest, format!("The multipart body is malformed: {what}."))
+}
+
+fn bad_model(what: &str) -> Error {
+    Error::new(Code::InvalidRequest, format!("The field \"model\" of the multipart body {what}.")).at("model")
 }

@@ -1,0 +1,170 @@
+//! Usage of unstreamed answers, against a full parse.
+
+use penstock_core::dialects::{
+    Dialect,
+    usage::{BodyTap, Usage},
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::json_noise;
+
+fn count(value: &Value) -> Option<u64> {
+    #[expect(clippy::cast_sign_loss)]
+    let from_float = |f: f64| (0.0..9.2e18).contains(&f).then_some(f as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(from_float))
+}
+
+/// What [`BodyTap`] must say, the slow way.
+fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
+    if dialect == Dialect::Ollama {
+        let (prompt, eval) = (count(&body["prompt_eval_count"]), count(&body["eval_count"]));
+        return (prompt.is_some() || eval.is_some()).then(|| Usage {
+            prompt_tokens: prompt.unwrap_or(0),
+            completion_tokens: eval.unwrap_or(0),
+            ..Usage::default()
+        });
+    }
+    let usage = &body["usage"];
+    let (mut any, known) = (false, |path: &[&str]| count(path.iter().fold(usage, |v, name| &v[*name])));
+    let mut first = |paths: &[&[&str]]| {
+        let found = paths.iter().find_map(|p| known(p));
+        any |= found.is_some();
+        found.unwrap_or(0)
+    };
+    let (prompt, input) = ("prompt_tokens_details", "input_tokens_details");
+    let (completion, output) = ("completion_tokens_details", "output_tokens_details");
+    let openai = Usage {
+        prompt_tokens: first(&[&["prompt_tokens"], &["input_tokens"]]),
+        completion_tokens: first(&[&["completion_tokens"], &["output_tokens"]]),
+        cached_tokens: first(&[&[prompt, "cached_tokens"], &[input, "cached_tokens"]]),
+        cache_write_tokens: first(&[&[prompt, "cache_write_tokens"], &[input, "cache_write_tokens"]]),
+        reasoning_tokens: first(&[&[completion, "reasoning_tokens"], &[output, "reasoning_tokens"]]),
+        audio_tokens: first(&[&[prompt, "audio_tokens"], &[input, "audio_tokens"]])
+            .saturating_add(first(&[&[completion, "audio_tokens"], &[output, "audio_tokens"]])),
+        image_tokens: first(&[&[prompt, "image_tokens"], &[input, "image_tokens"]])
+            .saturating_add(first(&[&[completion, "image_tokens"], &[output, "image_tokens"]])),
+    };
+    let input = first(&[&["input_tokens"]]);
+    let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
+    let anthropic = Usage {
+        prompt_tokens: input.saturating_add(read).saturating_add(written),
+        completion_tokens: first(&[&["output_tokens"]]),
+        cached_tokens: read,
+        cache_write_tokens: written,
+        reasoning_tokens: first(&[&[output, "thinking_tokens"]]),
+        ..Usage::default()
+    };
+    any.then_some(if dialect == Dialect::OpenAi { openai } else { anthropic })
+}
+
+fn tapped<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> BodyTap {
+    let mut tap = BodyTap::new(dialect);
+    pieces.into_iter().for_each(|piece| tap.feed(piece));
+    tap
+}
+
+#[test]
+fn each_dialects_usage_is_read() {
+    for (dialect, body, usage) in [
+        (
+            Dialect::OpenAi,
+            r#"{"object":"list","data":[{"embedding":[0.1,-2e3]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+            Some(crate::drive::tokens(8, 0)),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":3,"cache_creation_input_tokens":4,"cache_read_input_tokens":5,"output_tokens":6,"output_tokens_details":{"thinking_tokens":2}}}"#,
+            Some(Usage { cached_tokens: 5, cache_write_tokens: 4, reasoning_tokens: 2, ..crate::drive::tokens(12, 6) }),
+        ),
+        (
+            Dialect::Ollama,
+            r#"{"model":"m","done":true,"prompt_eval_count":11,"eval_count":18}"#,
+            Some(crate::drive::tokens(11, 18)),
+        ),
+        (Dialect::OpenAi, r#"{"usage":{"type":"duration","seconds":3}}"#, None),
+        (Dialect::OpenAi, r#"{"usage":null}"#, None),
+        (Dialect::OpenAi, r#"{"x":{"usage":{"prompt_tokens":1}}}"#, None),
+        (Dialect::OpenAi, "<html>usage</html>", None),
+    ] {
+        assert_eq!(tapped(dialect, [body.as_bytes()]).usage(), usage, "{body}");
+        assert_eq!(tapped(dialect, json_noise::bytes(body.as_bytes())).usage(), usage, "{body}");
+    }
+}
+
+#[test]
+fn a_name_that_stands_twice_counts_the_second_time() {
+    for (body, usage) in [
+        (r#"{"usage":{"prompt_tokens":1},"usage":{"completion_tokens":2}}"#, Some(crate::drive::tokens(0, 2))),
+        (r#"{"usage":{"prompt_tokens":1},"usage":null}"#, None),
+        (r#"{"usage":{"prompt_tokens":1,"prompt_tokens":{}}}"#, None),
+        (r#"{"usage":{"prompt_tokens":1,"prompt_tokens":3}}"#, Some(crate::drive::tokens(3, 0))),
+    ] {
+        assert_eq!(tapped(Dialect::OpenAi, [body.as_bytes()]).usage(), usage, "{body}");
+    }
+}
+
+#[test]
+fn an_error_body_is_known() {
+    for (dialect, body, message) in [
+        (Dialect::OpenAi, r#"{"error":{"message":"m"}}"#, Some("m")),
+        (Dialect::OpenAi, r#"[{"error":{"message":"m","code":429}}]"#, Some("m")),
+        (Dialect::OpenAi, r#"{"object":"error","message":"m"}"#, Some("m")),
+        (Dialect::Anthropic, r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, Some("m")),
+        (Dialect::Ollama, r#"{"error":"m"}"#, Some("m")),
+        (Dialect::OpenAi, r#"{"error":null,"usage":{}}"#, None),
+        (Dialect::OpenAi, r#"{"choices":[{"error":{"message":"m"}}]}"#, None),
+    ] {
+        let tap = tapped(dialect, [body.as_bytes()]);
+        assert_eq!(tap.error().map(|e| e.message).as_deref(), message, "{body}");
+        assert_eq!(tap.looks_like_error(), message.is_some());
+    }
+}
+
+fn usage_like() -> impl Strategy<Value = Value> {
+    (json_noise::object(), json_noise::object(), json_noise::object(), json_noise::object()).prop_map(
+        |(mut body, mut usage, details, more)| {
+            usage.insert("prompt_tokens_details".into(), details.into());
+            usage.insert("output_tokens_details".into(), more.into());
+            body.insert("usage".into(), usage.into());
+            body.into()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn usage_equals_a_full_parse_on_any_json(
+        body in prop_oneof![json_noise::value(), usage_like()],
+        style in json_noise::style(),
+        cuts in proptest::collection::vec(any::<u16>(), 0..8),
+    ) {
+        let text = json_noise::write(&body, &style);
+        // What the text says, since writing may shorten a float.
+        let parsed: Value = serde_json::from_str(&text).unwrap();
+        for &dialect in Dialect::ALL {
+            let expected = match &parsed {
+                Value::Array(items) => items.iter().rev().find(|v| v.is_object()).and_then(|v| oracle(dialect, v)),
+                other => oracle(dialect, other),
+            };
+            prop_assert_eq!(tapped(dialect, [text.as_bytes()]).usage(), expected, "{}", text);
+            let chopped = tapped(dialect, json_noise::chop(text.as_bytes(), &cuts));
+            prop_assert_eq!(chopped.usage(), expected);
+            prop_assert_eq!(tapped(dialect, json_noise::bytes(text.as_bytes())).usage(), expected);
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), cuts in proptest::collection::vec(any::<u16>(), 0..8)) {
+        for &dialect in Dialect::ALL {
+            tapped(dialect, json_noise::chop(&bytes, &cuts)).usage();
+        }
+    }
+
+    #[test]
+    fn json_like_noise_never_panics(text in "[\\[\\]{}\",:\\\\a0 ]{0,60}") {
+        for &dialect in Dialect::ALL {
+            tapped(dialect, json_noise::bytes(text.as_bytes())).usage();
+        }
+    }
+}
