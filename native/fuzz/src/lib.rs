@@ -1,1 +1,1 @@
-//! x
+//! What fuzz targets share; each target is a file in `src/bin`.
