@@ -27,7 +27,8 @@ pub(crate) fn listeners(listeners: Vec<(RawFd, String)>) -> Result<Vec<(OwnedFd,
 }
 
 fn role(name: &str) -> Result<Role> {
-    Role::parse(name).ok_or_else(|| Error::Refused(format!("listener role {name:?}: it is \"data\" or \"admin\"")))
+    penstock_core::server::role(name)
+        .ok_or_else(|| Error::Refused(format!("listener role {name:?}: it is \"data\" or \"admin\"")))
 }
 
 fn duplicate(fd: RawFd) -> Result<OwnedFd> {

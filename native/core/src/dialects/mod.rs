@@ -1,6 +1,7 @@
 //! The wire formats of clients and providers, one file each: endings, keep-alives and error shapes.
 
 pub mod anthropic;
+pub mod counts;
 pub mod fields;
 pub mod ollama;
 pub mod openai;
@@ -19,6 +20,11 @@ pub enum Dialect {
 impl Dialect {
     /// Every dialect.
     pub const ALL: &[Self] = &[Self::OpenAi, Self::Anthropic, Self::Ollama];
+
+    /// The dialect of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|d| d.name() == name)
+    }
 
     /// The name used in configuration, metrics and records.
     pub const fn name(self) -> &'static str {

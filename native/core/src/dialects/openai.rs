@@ -70,3 +70,17 @@ fn write_optional(text: Option<&str>, out: &mut Vec<u8>) {
         None => out.extend_from_slice(b"null"),
     }
 }
+
+/// Appends an upstream's error in the envelope that the SDKs know.
+pub fn write_upstream_error(error: &super::fields::UpstreamError, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"error\":{\"message\":");
+    write_string(&error.message, out);
+    out.extend_from_slice(b",\"type\":");
+    write_string(error.kind.as_deref().unwrap_or("server_error"), out);
+    out.extend_from_slice(b",\"param\":null,\"code\":");
+    match error.status {
+        Some(status) => write_string(&status.to_string(), out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b"}}");
+}

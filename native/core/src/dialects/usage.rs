@@ -2,7 +2,7 @@
 
 use super::{
     Dialect,
-    fields::{Fields, UpstreamError},
+    fields::{Fields, Place, Shape, UpstreamError},
 };
 use crate::json::Skimmer;
 
@@ -24,16 +24,17 @@ pub struct Usage {
 }
 
 /// Reads usage and errors out of an unstreamed answer as its bytes pass.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BodyTap {
     dialect: Dialect,
-    skimmer: Skimmer<super::fields::Place>,
+    skimmer: Skimmer<Place>,
     fields: Fields,
 }
 
 impl BodyTap {
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, skimmer: Skimmer::new(super::fields::Place::Root), fields: Fields::default() }
+        let shape = if dialect == Dialect::Ollama { Shape::Ollama } else { Shape::Other };
+        Self { dialect, skimmer: Skimmer::new(Place::Body), fields: Fields::new(shape) }
     }
 
     /// The next bytes of the body, cut anywhere.
@@ -43,8 +44,7 @@ impl BodyTap {
 
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
-        let _ = self.dialect;
-        None
+        self.fields.counts.usage(self.dialect)
     }
 
     /// True if the body is an error object, whatever its status says.
@@ -54,6 +54,6 @@ impl BodyTap {
 
     /// The error that the body states.
     pub fn error(&self) -> Option<UpstreamError> {
-        None
+        self.fields.nested_error().or_else(|| self.fields.flat_error())
     }
 }

@@ -1,5 +1,78 @@
 //! The phases of a request, one file each, in the order of the README diagram.
 
+mod admit;
+mod attempt;
+mod attempts;
+mod authenticate;
+mod body;
+mod call;
+pub mod client_address;
+pub mod endpoint;
+mod facts;
+pub mod ids;
+pub mod models;
 pub mod multipart;
+pub mod outbound;
+mod plan;
+mod read;
+mod relayed;
+mod reply;
+mod respond;
 pub mod scan;
 pub mod splice;
+mod upload;
+
+use std::rc::Rc;
+
+use crate::{
+    error::Error,
+    server::{
+        connection::{Client, Next},
+        worker::Worker,
+    },
+};
+
+pub use read::{Held, read_body, read_head};
+pub use reply::Reply;
+
+/// The client left, or takes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Why a request goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Refused(Error),
+    Gone,
+}
+
+impl Stop {
+    /// The error to tell, if there is still somebody to tell it to.
+    pub fn error(self) -> Option<Error> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Gone => None,
+        }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// Serves one request of the data port; says what becomes of the connection.
+pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
+    let mut scratch = worker.take_scratch();
+    let next = call::serve(client, worker, &mut scratch).await;
+    scratch.record.clear();
+    worker.give_scratch(scratch);
+    next
+}

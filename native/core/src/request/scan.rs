@@ -1,8 +1,14 @@
 //! One pass over a JSON request: checks its syntax and notes where the fields stand that Penstock reads or edits.
 
+mod fields;
+mod lexer;
+mod names;
+
 use std::{borrow::Cow, ops::Range};
 
 use crate::error::{Code, Error};
+use lexer::Lexer;
+use names::Names;
 
 /// Where something stands in the body, in bytes.
 pub type Span = Range<usize>;
@@ -23,18 +29,18 @@ pub struct StreamOptions {
     pub span: Span,
     /// False: it is `null`.
     pub is_object: bool,
-    /// The object has no fields.
+    /// It has no fields.
     pub empty: bool,
     /// The last `include_usage` and its value; the value `None` is `null`.
     pub include_usage: Option<(Span, Option<bool>)>,
 }
 
-/// What a request body says. All spans are of values.
+/// What a request body says. All spans are of values; `null` counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan<'a> {
     pub model: Option<Text<'a>>,
-    /// Absent when missing or `null`.
     pub stream: Option<(Span, bool)>,
+    /// Here `null` is kept, because it may have to be replaced.
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<(Span, u64)>,
     pub max_completion_tokens: Option<(Span, u64)>,
@@ -48,10 +54,44 @@ pub struct Scan<'a> {
 }
 
 /// Scans a body; errors name the byte or the field at fault.
+///
+/// Accepts RFC 8259 JSON in UTF-8 whose outermost value is an object, nested at most `max_depth` deep (128 at
+/// most). Refused beyond the standard: a byte order mark, and two fields of the outer object with one name.
+/// Escapes of lone surrogates and repeated names further inside pass as they came.
 pub fn scan(body: &[u8], max_depth: usize) -> Result<Scan<'_>, Error> {
-    let _ = max_depth;
-    if body.is_empty() {
-        return Err(Error::new(Code::InvalidJson, "The request body is empty; a JSON object is expected."));
+    let body_text = std::str::from_utf8(body)
+        .map_err(|e| invalid(format!("The request body is not valid UTF-8 at byte {}.", e.valid_up_to())))?;
+    let mut lexer = Lexer::new(body, max_depth);
+    lexer.skip_blanks();
+    match lexer.peek() {
+        Some(b'{') => {}
+        None => return Err(invalid("The request body is empty; a JSON object is expected.")),
+        Some(0xef) if body.starts_with(b"\xef\xbb\xbf") => {
+            return Err(invalid("The request body begins with a byte order mark; send the JSON without it."));
+        }
+        Some(_) => return Err(not_an_object(&mut lexer)),
     }
-    Ok(Scan::default())
+    let mut scan = Scan::default();
+    let start = lexer.pos();
+    let mut names = Names::default();
+    lexer.members(|lexer, name| {
+        let plain = names.add(body_text, name)?;
+        fields::note(&mut scan, lexer, body_text, &plain)
+    })?;
+    scan.empty = names.is_empty();
+    scan.object = start..lexer.pos();
+    lexer.end()?;
+    Ok(scan)
+}
+
+/// The syntax comes first: a body that is no JSON at all should be told so.
+fn not_an_object(lexer: &mut Lexer<'_>) -> Error {
+    match lexer.value().and_then(|_| lexer.end()) {
+        Ok(()) => Error::new(Code::InvalidRequest, "The request body must be a JSON object."),
+        Err(error) => error,
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Code::InvalidJson, message)
 }

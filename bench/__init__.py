@@ -1,0 +1,1 @@
+"""Measures Penstock beside nginx on this machine: `python -m bench.run`, and in short `python -m bench.smoke`."""

@@ -1,0 +1,132 @@
+"""Judges the measured rows by the budgets, prints them, keeps them."""
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.rows import Table, Values
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+COLUMNS = ("direct", "nginx", "nginx_again")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One table of budgets.toml; a row without a budget is shown and gates nothing."""
+
+    about: str
+    unit: str
+    against: str = ""
+    budget: float | None = None
+    stretch: float | None = None
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A row as it is shown: medians over the rounds; ratio and spread are medians of the rounds' own ratios."""
+
+    name: str
+    about: str
+    unit: str
+    medians: dict[str, float]
+    ratio: float | None
+    spread: float | None
+    gate: str
+    word: str
+    why: str = ""
+
+
+def budgets() -> dict[str, Budget]:
+    """The committed budgets by kind of row."""
+    with (HERE / "budgets.toml").open("rb") as file:
+        return {name: Budget(**entry) for name, entry in tomllib.load(file).items()}
+
+
+def judge(values: Values, budget: Budget, subject: str) -> Verdict:
+    """One row: the subject against nginx of the same rounds, or against an absolute figure."""
+    sides = {name: median(rounds) for name, rounds in values.by_side.items()}
+    ratio = spread = None
+    nginx, again, ours = (values.by_side.get(name, []) for name in ("nginx", "nginx_again", subject))
+    if nginx and again:
+        spread = abs(median(b / a for a, b in zip(nginx, again, strict=False)) - 1)
+    if nginx and ours:
+        others = again or nginx
+        ratio = median(2 * o / (a + b) for o, a, b in zip(ours, nginx, others, strict=False))
+
+    word, why, gate = "info", "", ""
+    if values.void:
+        word, why = "VOID", values.void
+    elif budget.budget is not None:
+        gate = f"{'≥' if budget.at_least else '≤'} {budget.budget:g}{' of nginx' if budget.against == 'nginx' else ''}"
+        if not ours:
+            word, why = "VOID", f"{subject} was not measured"
+        elif budget.against == "nginx" and ratio is None:
+            word, why = "VOID", "nginx was not measured"
+        else:
+            value = ratio if budget.against == "nginx" and ratio is not None else sides[subject]
+            allowed = spread or 0.0
+            if budget.against == "absolute":
+                allowed = abs(median(nginx) - median(again)) if nginx and again else 0.0
+            missed = value < budget.budget - allowed if budget.at_least else value > budget.budget + allowed
+            word = "MISS" if missed else "pass"
+            if not missed and budget.stretch is not None:
+                stretched = value >= budget.stretch if budget.at_least else value <= budget.stretch
+                word = "pass, stretch" if stretched else "pass"
+    label = budget.about + (f", {values.variant}" if values.variant else "")
+    return Verdict(values.name, label, budget.unit, sides, ratio, spread, gate, word, why)
+
+
+def verdicts(table: Table, subject: str) -> list[Verdict]:
+    """All rows, kinds in the order of budgets.toml."""
+    known = budgets()
+    order = list(known)
+    rows = sorted(table.rows.values(), key=lambda values: order.index(values.family))
+    return [judge(values, known[values.family], subject) for values in rows]
+
+
+def markdown(found: list[Verdict], facts: dict[str, str], subject: str) -> str:
+    """The run as a page: facts, then one table."""
+    extra = sorted({name for v in found for name in v.medians} - {*COLUMNS, subject})
+    columns = [*COLUMNS, *extra, subject]
+    head = ["row", "unit", *(c.replace("_", " ") for c in columns), "ratio", "spread", "budget", ""]
+    lines = ["; ".join(f"{name} {value}" for name, value in facts.items() if value), ""]
+    cells = [head, ["-" * 3] * len(head)]
+    for v in found:
+        values = [figure(v.medians.get(c)) for c in columns]
+        cells.append([v.about, v.unit, *values, figure(v.ratio, 2), figure(v.spread, 2), v.gate, v.word])
+    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
+    for row in cells:
+        lines.append("| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |")
+    lines += [f"\n{v.word}: {v.name}: {v.why}" for v in found if v.why]
+    return "\n".join(lines) + "\n"
+
+
+def figure(value: float | None, digits: int | None = None) -> str:
+    """Three figures that count, or as many digits as told."""
+    if value is None:
+        return ""
+    if digits is not None:
+        return f"{value:.{digits}f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def keep(found: list[Verdict], table: Table, facts: dict[str, str], page: str) -> Path:
+    """Writes results/<date>-<commit>.json, every round in it, and results/latest.md; returns the former."""
+    RESULTS.mkdir(exist_ok=True)
+    rounds = {values.name: values.by_side for values in table.rows.values()}
+    rows: list[dict[str, Any]] = [{**asdict(v), "rounds": rounds[v.name]} for v in found]
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{facts['commit'].rstrip('+') or 'none'}.json"
+    path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / "latest.md").write_text(f"# Benchmark of {facts['date']}, commit {facts['commit']}\n\n{page}")
+    return path
+
+
+def failed(found: list[Verdict]) -> bool:
+    """Whether the run must not pass: a budget missed, or a row that says nothing."""
+    return any(v.word in ("MISS", "VOID") for v in found)

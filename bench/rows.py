@@ -1,0 +1,156 @@
+"""What is measured: each cell is one run of the driver and gives one value to each of its rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.machine import BenchError
+from bench.sides import Side
+
+Result = dict[str, Any]
+Options = dict[str, str]
+Driver = Callable[[str, str, list[int], Options], Result]
+
+KIB, MIB = 1024, 1024 * 1024
+SIZES = {"1 KB": KIB, "32 KB": 32 * KIB, "1 MB": MIB}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the driver against one side."""
+
+    variant: str
+    mode: str
+    options: Options
+    rows: dict[str, Callable[[Result], float]]
+    tls: bool = False
+    floor: bool = True  # worth running without a proxy too
+
+    def address(self, side: Side) -> str:
+        """Where to drive; empty when the side has no such upstream."""
+        return side.tls if self.tls else side.plain
+
+
+@dataclass
+class Values:
+    """Values of one row: side → one value a round, in order."""
+
+    family: str
+    variant: str
+    by_side: dict[str, list[float]] = field(default_factory=dict)
+    void: str = ""
+
+    @property
+    def name(self) -> str:
+        """How results and messages call the row."""
+        return f"{self.family}[{self.variant}]"
+
+
+class Table:
+    """All rows, in the order they were first met."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Values] = {}
+
+    def row(self, family: str, variant: str) -> Values:
+        """The row, made when first asked for."""
+        return self.rows.setdefault((family, variant), Values(family, variant))
+
+    def add(self, family: str, variant: str, side: str, value: float) -> None:
+        """One more round's value."""
+        self.row(family, variant).by_side.setdefault(side, []).append(value)
+
+
+def at(*path: str, scale: float = 1.0) -> Callable[[Result], float]:
+    """Reads a number out of the driver's result."""
+
+    def read(result: Result) -> float:
+        value: Any = result
+        for name in path:
+            value = value[name] if value is not None else None
+        if value is None:
+            raise BenchError(f"the driver measured no {'.'.join(path)}")
+        return float(value) * scale
+
+    return read
+
+
+ADDED = {"added_p50": at("added_us", "p50"), "added_p99": at("added_us", "p99")}
+FLOW = {"cpu_request": at("cpu_us_per_request"), "requests": at("requests_per_s")}
+STREAMS = {
+    "cpu_chunk": at("cpu_us_per_chunk"),
+    "first_p99": at("first_us", "p99"),
+    "relay_p50": at("relay_us", "p50"),
+    "relay_p99": at("relay_us", "p99"),
+}
+OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
+IDLE = {
+    "idle": at("pss_kib_before", scale=1 / 1024),
+    "per_connection": at("kib_per_connection"),
+    "all_in": at("pss_kib_held", scale=1 / 1024),
+}
+HELD = {"per_stream": at("kib_per_connection")}
+
+
+def latency(seconds: float) -> list[Cell]:
+    """One connection: answers of each size, then requests of the large sizes; plain and TLS upstream."""
+    cells = []
+    for tls in (False, True):
+        upstream = "TLS" if tls else "plain"
+        for label, size in SIZES.items():
+            options = {"connections": "1", "seconds": str(seconds), "answer-bytes": str(size)}
+            cells.append(Cell(f"{label} answer, {upstream}", "closed", options, ADDED, tls))
+        for label, size in list(SIZES.items())[1:]:
+            options = {"connections": "1", "seconds": str(seconds), "request-bytes": str(size)}
+            cells.append(Cell(f"{label} request, {upstream}", "closed", options, ADDED, tls))
+    return cells
+
+
+def flow(seconds: float, threads: int) -> list[Cell]:
+    """32 connections, as fast as they can."""
+    options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
+    return [
+        Cell("1 KB, plain", "closed", options, FLOW, floor=False),
+        Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
+    ]
+
+
+def streams(seconds: float, chunks: int) -> list[Cell]:
+    """200 streams, a frame every 20 ms each."""
+    options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
+    return [
+        Cell("plain", "streams", options, STREAMS),
+        Cell("TLS", "streams", options, STREAMS, tls=True),
+    ]
+
+
+def paced(seconds: float) -> list[Cell]:
+    """500 requests a second, whatever the answers do."""
+    return [Cell("1 KB, plain", "open", {"rate": "500", "seconds": str(seconds)}, OPEN)]
+
+
+def idle(connections: int) -> Cell:
+    """Keep-alive connections, each answered once, then idle; for a fresh instance."""
+    return Cell("", "idle", {"connections": str(connections)}, IDLE, floor=False)
+
+
+def held(connections: int) -> Cell:
+    """Streams that are open and slow; for a fresh instance."""
+    options = {"connections": str(connections), "chunks": "6", "pace-ms": "500"}
+    return Cell("", "held", options, HELD, floor=False)
+
+
+def run(cell: Cell, side: Side, drive: Driver, table: Table) -> None:
+    """Runs the cell against the side; an error voids its rows for the whole run."""
+    address = cell.address(side)
+    if not address or (side.name == "direct" and not cell.floor):
+        return
+    model = side.model_tls if cell.tls else "bench"
+    try:
+        result = drive(cell.mode, address, side.pids(), {**cell.options, "model": model})
+        for family, read in cell.rows.items():
+            if side.process is not None or not family.startswith("cpu_"):
+                table.add(family, cell.variant, side.name, read(result))
+    except BenchError as error:
+        for family in cell.rows:
+            table.row(family, cell.variant).void = f"{side.name}: {error}"

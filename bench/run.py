@@ -1,0 +1,141 @@
+"""`make bench`: Penstock beside nginx, nginx beside itself, in alternating rounds; fails when a budget is missed."""
+
+import argparse
+import functools
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+if __package__ in (None, ""):  # run as a file: the package is this file's directory
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from bench import load, machine, report, rows, sides
+from bench.machine import BenchError
+from bench.rows import Cell, Driver, Table
+from bench.sides import Side
+
+T = TypeVar("T")
+IDLE_CONNECTIONS = 10_000
+OPEN_STREAMS = 1_000
+METHOD = (
+    "added = client's time less the mock's own by its stamps, the floor (direct) not taken out; every byte of every "
+    "answer checked; medians of the rounds, ratio and spread medians of each round's; gate = budget + spread; "
+    "a 1 KB request and answer where no size is named"
+)
+
+
+def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock: load.Mock, at: Path) -> Table:
+    """Latency, CPU and streams: all servers up, sides alternating within each cell."""
+    table = Table()
+    up: list[Side] = []
+    try:
+        for name in names:
+            side = sides.make(name, mock, at)
+            up.append(side)
+            side.start()
+        for number in range(rounds):
+            for cell in cells:
+                for side in turned(up, number):
+                    rows.run(cell, side, drive, table)
+            say(f"round {number + 1} of {rounds}")
+    finally:
+        for side in up:
+            side.stop()
+    return table
+
+
+def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock: load.Mock, at: Path) -> Table:
+    """Memory and start-up: a new instance for each value, one at a time."""
+    table = Table()
+    for number in range(rounds):
+        for cell in cells:
+            for name in turned(names, number):
+                side = sides.make(name, mock, at / f"{cell.mode}-{number}")
+                try:
+                    table.add("start", "", name, side.start())
+                    rows.run(cell, side, drive, table)
+                finally:
+                    side.stop()
+        say(f"memory, round {number + 1} of {rounds}")
+    return table
+
+
+def turned(items: Iterable[T], by: int) -> list[T]:
+    """The items from another beginning, so that no side always goes first."""
+    items = list(items)
+    by %= max(1, len(items))
+    return items[by:] + items[:by]
+
+
+def say(text: str) -> None:
+    """Progress, apart from the table."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """The command line; the defaults are what budgets are judged by."""
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="of every measuring time")
+    parser.add_argument("--subject", default="penstock", choices=["penstock", "trial"], help="whom the budgets judge")
+    parser.add_argument("--only", nargs="*", default=[], help="kinds of rows, as in budgets.toml")
+    parser.add_argument("--no-keep", action="store_true", help="do not write results/")
+    return parser.parse_args(words)
+
+
+def measure(told: argparse.Namespace, at: Path) -> Table:
+    """All rows that were asked for."""
+    if shutil.which("nginx") is None:
+        raise BenchError("nginx is missing, the mark to compare with: apt-get install --yes nginx-light")
+    machine.raise_file_limit()
+    program = load.binary()
+    drive = functools.partial(load.drive, program)
+    scale, threads = told.scale, max(1, machine.cores() // 4)
+    cells = [*rows.latency(0.5 * scale), *rows.flow(1.0 * scale, threads), *rows.streams(2.0 * scale, 50)]
+    cells += rows.paced(2.0 * scale)
+    memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
+    if told.only:
+        cells = [cell for cell in cells if set(cell.rows) & set(told.only)]
+        memory = [cell for cell in memory if set(cell.rows) & {*told.only}]
+    others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
+    with load.Mock(program, at, machine.cores()) as mock:
+        table = steady(
+            ["direct", "nginx", "nginx_again", *others, told.subject],
+            cells,
+            told.rounds if cells else 0,
+            drive,
+            mock,
+            at,
+        )
+        table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
+    return table
+
+
+def main(words: list[str]) -> int:
+    """Measures, prints, keeps, judges."""
+    told = arguments(words)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
+        facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **machine.facts(Path(directory))}
+        facts |= {"rounds": str(told.rounds), "method": METHOD}
+        try:
+            table = measure(told, Path(directory))
+        except BenchError as error:
+            say(f"error: {error}")
+            return 2
+    found = report.verdicts(table, told.subject)
+    page = report.markdown(found, facts, told.subject)
+    print(page)
+    if not told.no_keep:
+        say(f"kept in {report.keep(found, table, facts, page).relative_to(machine.ROOT)}")
+    say(f"took {time.monotonic() - began:.0f} s")
+    return 1 if report.failed(found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,197 @@
+"""The sides of the comparison: nginx, Penstock, a bare relay, and no proxy at all."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from bench import machine
+from bench.load import Mock
+from bench.machine import BenchError
+
+PEERS = Path(__file__).resolve().parent / "peers"
+START_LIMIT_S = 20.0
+STOP_LIMIT_S = 10.0
+
+
+@dataclass
+class Side:
+    """One server under measure. `plain` and `tls` name the address by the upstream that stands behind it."""
+
+    name: str
+    mock: Mock
+    directory: Path
+    plain: str = ""
+    tls: str = ""
+    model_tls: str = "bench"
+    process: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> float:
+        """Starts the server; returns the seconds until it had answered its first request."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o755)
+        self.log = (self.directory / "log").open("wb")
+        began = time.monotonic()
+        self.launch()
+        self.first_answer(began + START_LIMIT_S)
+        took = time.monotonic() - began
+        for address in {self.plain, self.tls} - {""}:
+            machine.check_listener(int(address.rpartition(":")[2]), self.pids())
+        return took
+
+    def launch(self) -> None:
+        """Starts the process and learns its addresses; no proxy, no process."""
+
+    def spawn(self, command: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+        """Runs a command with its output in this side's log."""
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            cwd=self.directory,
+            pass_fds=pass_fds,
+        )
+
+    def first_answer(self, deadline: float) -> None:
+        """Asks until answered, a millisecond apart."""
+        body = b'{"model":"bench","user":"size=1024;chunks=0;pace_ms=0","messages":[]}'
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {self.plain}\r\nContent-Type: application/json\r\n"
+        request = head.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        host, _, port = self.plain.rpartition(":")
+        last = b""
+        while time.monotonic() < deadline:
+            self.check_alive()
+            try:
+                with socket.create_connection((host, int(port)), timeout=5) as client:
+                    client.sendall(request)
+                    last = client.recv(65536)
+                if last.startswith(b"HTTP/1.1 200 "):
+                    return
+            except OSError:
+                pass
+            time.sleep(0.001)
+        raise BenchError(f"{self.name} does not answer: {last[:300]!r}{self.last_words()}")
+
+    def check_alive(self) -> None:
+        """Raises if the server has ended by itself."""
+        if self.process is not None and self.process.poll() is not None:
+            raise BenchError(f"{self.name} ended with {self.process.returncode}{self.last_words()}")
+
+    def last_words(self) -> str:
+        """End of the log, for an error's text."""
+        logs = [machine.read(self.directory / name).strip() for name in ("log", "error.log")]
+        return "".join("\n" + text[-1500:] for text in logs if text)
+
+    def pids(self) -> list[int]:
+        """Every process of this side."""
+        return machine.tree(self.process.pid) if self.process is not None else []
+
+    def stop(self) -> None:
+        """Ends the server, by force if it must be."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                for pid in self.pids():
+                    os.kill(pid, signal.SIGKILL)
+                self.process.wait()
+            self.process = None
+        if self.log is not None:
+            self.log.close()
+            self.log = None
+
+    def fill(self, template: str, **values: object) -> str:
+        """A committed configuration with its @NAMES@ replaced, written beside the log; returns its path."""
+        text = (PEERS / template).read_text()
+        values |= {
+            "DIR": self.directory,
+            "UPSTREAM": self.mock.plain,
+            "UPSTREAM_TLS": self.mock.tls,
+            "CA_FILE": self.mock.ca_file,
+        }
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        path = self.directory / template.removesuffix(".in")
+        path.write_text(text)
+        return str(path)
+
+
+class Nginx(Side):
+    """The mark: `proxy_pass` and nothing else."""
+
+    def launch(self) -> None:
+        """Starts nginx in the foreground with the committed configuration."""
+        port, port_tls = machine.free_port(), machine.free_port()
+        config = self.fill(
+            "nginx.conf.in", PORT=port, PORT_TLS=port_tls, CORES=machine.cores(), NOFILE=machine.raise_file_limit()
+        )
+        self.plain, self.tls = f"127.0.0.1:{port}", f"127.0.0.1:{port_tls}"
+        self.spawn(["nginx", "-p", str(self.directory), "-e", str(self.directory / "error.log"), "-c", config])
+
+
+class Penstock(Side):
+    """The product, as `penstock serve` starts it."""
+
+    def launch(self) -> None:
+        """Starts the gateway and reads its addresses from the ready descriptor."""
+        config = self.fill("penstock.yaml.in")
+        ready, theirs = os.pipe()
+        try:
+            command = [sys.executable, "-m", "penstock", "serve", "-c", config, "--ready-fd", str(theirs)]
+            self.spawn(command, pass_fds=(theirs,))
+        finally:
+            os.close(theirs)
+        with os.fdopen(ready) as pipe:
+            line = pipe.readline()
+        if not line:
+            assert self.process is not None
+            self.process.wait(STOP_LIMIT_S)
+            self.check_alive()
+        self.plain = self.tls = json.loads(line)["data"][0]
+        self.model_tls = "bench-tls"
+
+
+class Trial(Side):
+    """A bare relay named by PENSTOCK_TRIAL: what the machine allows. Plain upstream only."""
+
+    def launch(self) -> None:
+        """Starts the relay: threads, address to listen on, upstream."""
+        self.plain = f"127.0.0.1:{machine.free_port()}"
+        self.spawn([os.environ["PENSTOCK_TRIAL"], str(machine.cores()), self.plain, self.mock.plain])
+
+
+class Direct(Side):
+    """No proxy: the floor that driver, mock and kernel set. The driver speaks no TLS, so only plain."""
+
+    def start(self) -> float:
+        """Nothing to start: the mock stands already."""
+        self.plain = self.mock.plain
+        return 0.0
+
+
+KINDS: dict[str, type[Side]] = {
+    "direct": Direct,
+    "nginx": Nginx,
+    "nginx_again": Nginx,
+    "penstock": Penstock,
+    "trial": Trial,
+}
+
+
+def make(name: str, mock: Mock, directory: Path) -> Side:
+    """A side by name, not yet started."""
+    return KINDS[name](name, mock, directory / name)
+
+
+def available(name: str) -> bool:
+    """Whether a side can be had here: the bare relay only if its binary was named."""
+    return name != "trial" or "PENSTOCK_TRIAL" in os.environ

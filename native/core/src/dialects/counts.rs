@@ -1,0 +1,159 @@
+//! The numbers of a usage object under the names that each dialect gives them.
+
+use super::{
+    Dialect,
+    fields::{Details, Place},
+    usage::Usage,
+};
+
+macro_rules! counts {
+    ($($name:ident),* $(,)?) => {
+        /// One number of a usage object.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count { $($name,)* }
+        const COUNTS: usize = [$(Count::$name,)*].len();
+    };
+}
+
+counts! {
+    Prompt, Input, Completion, Output, CacheRead, CacheCreation,
+    PromptCached, PromptWritten, PromptAudio, PromptImage,
+    InputCached, InputWritten, InputAudio, InputImage,
+    CompletionReasoning, CompletionAudio, CompletionImage,
+    OutputReasoning, OutputAudio, OutputImage, OutputThinking,
+    PromptEval, Eval,
+}
+
+impl Count {
+    /// The place of a member of `usage`.
+    pub(super) fn in_usage(name: &[u8]) -> Place {
+        match name {
+            b"prompt_tokens" => Place::Count(Self::Prompt),
+            b"input_tokens" => Place::Count(Self::Input),
+            b"completion_tokens" => Place::Count(Self::Completion),
+            b"output_tokens" => Place::Count(Self::Output),
+            b"cache_read_input_tokens" => Place::Count(Self::CacheRead),
+            b"cache_creation_input_tokens" => Place::Count(Self::CacheCreation),
+            b"prompt_tokens_details" => Place::Details(Details::Prompt),
+            b"input_tokens_details" => Place::Details(Details::Input),
+            b"completion_tokens_details" => Place::Details(Details::Completion),
+            b"output_tokens_details" => Place::Details(Details::Output),
+            _ => Place::Nowhere,
+        }
+    }
+
+    /// The place of a member of one of the details.
+    pub(super) fn in_details(details: Details, name: &[u8]) -> Place {
+        let count = match (details, name) {
+            (Details::Prompt, b"cached_tokens") => Self::PromptCached,
+            (Details::Prompt, b"cache_write_tokens") => Self::PromptWritten,
+            (Details::Prompt, b"audio_tokens") => Self::PromptAudio,
+            (Details::Prompt, b"image_tokens") => Self::PromptImage,
+            (Details::Input, b"cached_tokens") => Self::InputCached,
+            (Details::Input, b"cache_write_tokens") => Self::InputWritten,
+            (Details::Input, b"audio_tokens") => Self::InputAudio,
+            (Details::Input, b"image_tokens") => Self::InputImage,
+            (Details::Completion, b"reasoning_tokens") => Self::CompletionReasoning,
+            (Details::Completion, b"audio_tokens") => Self::CompletionAudio,
+            (Details::Completion, b"image_tokens") => Self::CompletionImage,
+            (Details::Output, b"reasoning_tokens") => Self::OutputReasoning,
+            (Details::Output, b"thinking_tokens") => Self::OutputThinking,
+            (Details::Output, b"audio_tokens") => Self::OutputAudio,
+            (Details::Output, b"image_tokens") => Self::OutputImage,
+            _ => return Place::Nowhere,
+        };
+        Place::Count(count)
+    }
+}
+
+/// Numbers found so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// A bit for each number that is there.
+    present: u32,
+    values: [u64; COUNTS],
+}
+
+impl Counts {
+    pub fn clear(&mut self) {
+        self.present = 0;
+    }
+
+    pub(super) fn clear_details(&mut self, details: Details) {
+        use Count as C;
+        let gone: &[C] = match details {
+            Details::Prompt => &[C::PromptCached, C::PromptWritten, C::PromptAudio, C::PromptImage],
+            Details::Input => &[C::InputCached, C::InputWritten, C::InputAudio, C::InputImage],
+            Details::Completion => &[C::CompletionReasoning, C::CompletionAudio, C::CompletionImage],
+            Details::Output => &[C::OutputReasoning, C::OutputAudio, C::OutputImage, C::OutputThinking],
+        };
+        gone.iter().for_each(|&count| self.set(count, None));
+    }
+
+    pub fn set(&mut self, count: Count, value: Option<u64>) {
+        let bit = 1 << count as u32;
+        match value {
+            Some(value) => {
+                self.present |= bit;
+                self.values[count as usize] = value;
+            }
+            None => self.present &= !bit,
+        }
+    }
+
+    pub fn get(&self, count: Count) -> Option<u64> {
+        (self.present & (1 << count as u32) != 0).then(|| self.values[count as usize])
+    }
+
+    /// True if no number was found.
+    pub fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
+    /// Takes over the numbers that `newer` states, keeps the others: Anthropic's counts are cumulative.
+    pub fn overlay(&mut self, newer: &Self) {
+        for at in 0..COUNTS {
+            if newer.present & (1 << at) != 0 {
+                self.values[at] = newer.values[at];
+            }
+        }
+        self.present |= newer.present;
+    }
+
+    /// The same for all dialects; `None` without any number of the dialect's own.
+    pub fn usage(&self, dialect: Dialect) -> Option<Usage> {
+        use Count as C;
+        let first = |counts: &[C]| counts.iter().find_map(|&c| self.get(c)).unwrap_or(0);
+        let sum = |counts: &[C]| counts.iter().fold(0_u64, |n, &c| n.saturating_add(first(&[c])));
+        if self.is_empty() {
+            return None;
+        }
+        Some(match dialect {
+            Dialect::OpenAi => Usage {
+                prompt_tokens: first(&[C::Prompt, C::Input]),
+                completion_tokens: first(&[C::Completion, C::Output]),
+                cached_tokens: first(&[C::PromptCached, C::InputCached]),
+                cache_write_tokens: first(&[C::PromptWritten, C::InputWritten]),
+                reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]),
+                audio_tokens: first(&[C::PromptAudio, C::InputAudio])
+                    .saturating_add(first(&[C::CompletionAudio, C::OutputAudio])),
+                image_tokens: first(&[C::PromptImage, C::InputImage])
+                    .saturating_add(first(&[C::CompletionImage, C::OutputImage])),
+            },
+            Dialect::Anthropic => Usage {
+                prompt_tokens: sum(&[C::Input, C::CacheRead, C::CacheCreation]),
+                completion_tokens: first(&[C::Output]),
+                cached_tokens: first(&[C::CacheRead]),
+                cache_write_tokens: first(&[C::CacheCreation]),
+                reasoning_tokens: first(&[C::OutputThinking]),
+                audio_tokens: 0,
+                image_tokens: 0,
+            },
+            Dialect::Ollama => Usage {
+                prompt_tokens: first(&[C::PromptEval]),
+                completion_tokens: first(&[C::Eval]),
+                ..Usage::default()
+            },
+        })
+    }
+}

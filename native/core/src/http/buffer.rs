@@ -1,0 +1,103 @@
+//! The worker's free list of read and write buffers, and the loan of one of them.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
+
+/// What a fresh buffer can hold.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+/// A buffer that grew beyond this is freed instead of kept.
+const KEEP_BYTES: usize = 64 * 1024;
+
+/// A bounded free list; clones share it. One a worker, so that a buffer is warm in the cache that takes it next.
+#[derive(Clone)]
+pub struct Buffers(Rc<Inner>);
+
+struct Inner {
+    free: RefCell<Vec<Vec<u8>>>,
+    max_free: usize,
+    lent: Cell<usize>,
+}
+
+impl Buffers {
+    /// At most `max_free` buffers are kept for reuse.
+    pub fn new(max_free: usize) -> Self {
+        Self(Rc::new(Inner { free: RefCell::default(), max_free, lent: Cell::new(0) }))
+    }
+
+    /// An empty buffer with at least 16 KiB of room.
+    pub fn take(&self) -> Vec<u8> {
+        self.0.lent.set(self.0.lent.get() + 1);
+        let free = self.0.free.borrow_mut().pop();
+        free.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Takes a buffer of `take` back, whatever has become of it.
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        self.0.lent.set(self.0.lent.get().saturating_sub(1));
+        buffer.clear();
+        let mut free = self.0.free.borrow_mut();
+        if (BUFFER_BYTES..=KEEP_BYTES).contains(&buffer.capacity()) && free.len() < self.0.max_free {
+            free.push(buffer);
+        }
+    }
+
+    /// How many buffers are out.
+    pub fn lent(&self) -> usize {
+        self.0.lent.get()
+    }
+
+    /// How many buffers wait for reuse.
+    pub fn free(&self) -> usize {
+        self.0.free.borrow().len()
+    }
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers").field("lent", &self.lent()).field("free", &self.free()).finish()
+    }
+}
+
+/// A buffer that is borrowed only while it holds something and goes back when dropped.
+pub(super) struct Loan {
+    owner: Buffers,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Loan {
+    pub(super) fn new(owner: Buffers) -> Self {
+        Self { owner, bytes: Vec::new() }
+    }
+
+    /// A loan of nothing yet, from the same list.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.owner.clone())
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
+    /// Borrows a buffer unless there is one already.
+    pub(super) fn open(&mut self) {
+        if !self.is_lent() {
+            self.bytes = self.owner.take();
+        }
+    }
+
+    /// Gives the buffer back, with whatever it holds.
+    pub(super) fn close(&mut self) {
+        if self.is_lent() {
+            self.owner.give(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

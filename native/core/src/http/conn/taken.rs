@@ -1,0 +1,80 @@
+//! A message taken out of its connection, so that the connection can be watched while the message is worked on.
+
+use std::{
+    mem,
+    ops::Range,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    super::{
+        body::{BodyDecoder, BodyLimits},
+        buffer::{BUFFER_BYTES, Loan},
+        head::Framing,
+        stream::Stream,
+    },
+    Conn,
+};
+
+/// One message, or the beginning of one, with the buffer that holds it.
+pub struct Message {
+    loan: Loan,
+    head: Range<usize>,
+    payload: Range<usize>,
+}
+
+impl Message {
+    /// The bytes that the spans of the head index.
+    pub fn head(&self) -> &[u8] {
+        &self.loan.bytes[self.head.clone()]
+    }
+
+    pub fn payload(&self) -> &[u8] {
+        &self.loan.bytes[self.payload.clone()]
+    }
+}
+
+impl<S: Stream> Conn<S> {
+    /// The current message, taken out whole; what came beyond it stays. Call it once the body is done.
+    pub fn take_message(&mut self) -> Message {
+        let mut loan = self.loan.emptied();
+        if self.has_more() {
+            loan.open();
+            loan.bytes.extend_from_slice(&self.loan.bytes[self.raw..]);
+        }
+        let (head, payload) = (self.begin..self.head, self.start..self.end);
+        let message = Message { loan: mem::replace(&mut self.loan, loan), head, payload };
+        self.body = BodyDecoder::new(Framing::Empty, &BodyLimits::default());
+        self.interim = 0;
+        self.scanned = 0;
+        (self.begin, self.head, self.start, self.end, self.raw) = (0, 0, 0, 0, 0);
+        message
+    }
+
+    /// A copy of the head and of the payload so far, which is consumed; the rest of the body can still be read.
+    pub fn split_message(&mut self) -> Message {
+        let mut loan = self.loan.emptied();
+        loan.open();
+        loan.bytes.extend_from_slice(self.head());
+        let head = 0..loan.bytes.len();
+        loan.bytes.extend_from_slice(self.payload());
+        let payload = head.end..loan.bytes.len();
+        self.consume(payload.len());
+        Message { loan, head, payload }
+    }
+
+    /// Reads and drops whatever comes, for a peer that is to see our answer before the connection goes. Ready at its
+    /// end, at an error, or when `left` bytes have been dropped.
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        self.loan.bytes.clear();
+        (self.begin, self.head, self.start, self.end, self.raw) = (0, 0, 0, 0, 0);
+        while !self.eof && *left > 0 {
+            if ready!(self.poll_fill(cx, BUFFER_BYTES)).is_err() {
+                break;
+            }
+            *left = left.saturating_sub(self.loan.bytes.len());
+            self.loan.bytes.clear();
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,137 @@
+//! The body of an upstream's answer as payload bytes, decoded if it came compressed.
+
+use std::{future::poll_fn, task::Poll};
+
+use super::decompress::{Coding, Decompress};
+use crate::{
+    error::{Code, Failure, Retry},
+    http::{
+        body::BodyError,
+        conn::ReadError,
+        head::{Framing, ResponseHead},
+    },
+    upstream::Lease,
+};
+
+/// A compressed answer may unpack to at most this much.
+const MAX_UNPACKED_BYTES: u64 = 1 << 30;
+
+/// An upstream connection whose answer's body is being read.
+pub struct Source {
+    lease: Lease,
+    unpacking: Option<Box<Unpacking>>,
+}
+
+struct Unpacking {
+    decompress: Decompress,
+    plain: Vec<u8>,
+    start: usize,
+    done: bool,
+}
+
+impl Source {
+    /// The body behind `head`, which `lease` has just read.
+    pub fn new(lease: Lease, head: &ResponseHead) -> Result<Self, Failure> {
+        let coding = match head.field(lease.head(), "content-encoding").map(Coding::of).transpose() {
+            Ok(coding) => coding.flatten(),
+            Err(e) => return Err(Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string())),
+        };
+        let unpack = |coding| {
+            let decompress = Decompress::new(coding, MAX_UNPACKED_BYTES);
+            Box::new(Unpacking { decompress, plain: Vec::new(), start: 0, done: false })
+        };
+        Ok(Self { lease, unpacking: coding.map(unpack) })
+    }
+
+    /// The head's bytes.
+    pub fn head(&self) -> &[u8] {
+        self.lease.head()
+    }
+
+    /// The whole length of the body as the client will get it, if it is known.
+    pub fn length(&self, head: &ResponseHead) -> Option<u64> {
+        match (&self.unpacking, head.framing) {
+            (None, Framing::Fixed(n)) => Some(n),
+            (None, Framing::Empty) => Some(0),
+            _ if self.is_done() => Some(self.payload().len() as u64),
+            _ => None,
+        }
+    }
+
+    pub fn payload(&self) -> &[u8] {
+        match &self.unpacking {
+            None => self.lease.payload(),
+            Some(u) => &u.plain[u.start..],
+        }
+    }
+
+    pub fn consume(&mut self, n: usize) {
+        match &mut self.unpacking {
+            None => self.lease.consume(n),
+            Some(u) => {
+                u.start += n;
+                if u.start == u.plain.len() {
+                    u.plain.clear();
+                    u.start = 0;
+                }
+            }
+        }
+    }
+
+    /// Whether nothing will come beyond the payload that is here.
+    pub fn is_done(&self) -> bool {
+        match &self.unpacking {
+            None => self.lease.body_done(),
+            Some(u) => u.done,
+        }
+    }
+
+    /// Waits for more payload. `false`: the body is complete.
+    pub async fn more(&mut self) -> Result<bool, Failure> {
+        let Some(unpacking) = &mut self.unpacking else { return self.lease.body().await.map_err(|e| cut(&e)) };
+        let damaged =
+            |e: super::decompress::DecompressError| Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string());
+        while !unpacking.done {
+            let before = unpacking.plain.len();
+            if self.lease.body().await.map_err(|e| cut(&e))? {
+                unpacking.decompress.push(self.lease.payload(), &mut unpacking.plain).map_err(damaged)?;
+                let used = self.lease.payload().len();
+                self.lease.consume(used);
+            } else {
+                unpacking.decompress.finish(&mut unpacking.plain).map_err(damaged)?;
+                unpacking.done = true;
+            }
+            if unpacking.plain.len() > before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes what has already come, without waiting.
+    pub async fn gather(&mut self) -> Result<(), Failure> {
+        let mut more = std::pin::pin!(self.more());
+        match poll_fn(|cx| Poll::Ready(more.as_mut().poll(cx))).await {
+            Poll::Ready(Err(e)) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the connection back for reuse if the answer allows it; else it closes.
+    pub fn keep(mut self, head: &ResponseHead) {
+        if head.keep_alive && self.lease.body_done() {
+            self.lease.finish_message();
+            self.lease.keep();
+        }
+    }
+}
+
+/// The failure behind a body that could not be read to its end.
+fn cut(error: &ReadError) -> Failure {
+    match error {
+        ReadError::Body(e) if !matches!(e, BodyError::Cut) => {
+            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {}", e))
+        }
+        _ => Failure::new(Code::UpstreamCut, Retry::Yes, "the upstream ended before its answer did"),
+    }
+}

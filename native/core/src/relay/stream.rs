@@ -1,0 +1,236 @@
+//! Passes a stream on, whole frames at a time, each as soon as it is complete.
+
+use super::{
+    Watched,
+    frames::MAX_FRAME_BYTES,
+    peek::Opening,
+    source::Source,
+    tap::{Closing, Meaning, Verdict},
+    watch,
+};
+use crate::{
+    clock::Clock,
+    error::{Code, Error, Failure},
+    observe::record::Outcome,
+    request::{Gone, Reply},
+    server::{connection::Client, timer},
+};
+
+/// What the relay of a stream needs to know of its request.
+pub struct Passing<'a> {
+    pub clock: &'a Clock,
+    pub request_id: &'a str,
+    /// The model's name as the client asked for it.
+    pub model: &'a str,
+    pub between_bytes_ms: u64,
+    pub keepalive_ms: u64,
+    /// When the whole request must be over.
+    pub total_at: Option<tokio::time::Instant>,
+}
+
+/// How the relay of a stream ended.
+pub struct Passed {
+    pub outcome: Outcome,
+    pub error: Option<Code>,
+    pub longest_gap_us: u64,
+    /// The client's connection is of no further use: its answer stops in the middle.
+    pub broken: bool,
+}
+
+/// What one look at the payload found, as offsets into the bytes to send.
+#[derive(Default)]
+struct Batch {
+    /// Bytes of the payload that are used up.
+    taken: usize,
+    /// Set when something other than the payload itself goes out.
+    rewritten: Option<Vec<u8>>,
+    /// Where the frame that ends the stream begins, in what goes out.
+    end_at: Option<usize>,
+    error: bool,
+}
+
+impl Batch {
+    fn bytes<'a>(&'a self, payload: &'a [u8]) -> &'a [u8] {
+        self.rewritten.as_deref().unwrap_or(&payload[..self.taken])
+    }
+
+    fn push(&mut self, payload: &[u8], length: usize, verdict: Verdict) {
+        let frame = &payload[self.taken..self.taken + length];
+        if verdict != Verdict::Pass {
+            self.rewritten.get_or_insert_with(|| payload[..self.taken].to_vec());
+        }
+        match (verdict, &mut self.rewritten) {
+            (Verdict::Pass, Some(out)) => out.extend_from_slice(frame),
+            (Verdict::Replace(bytes), Some(out)) => out.extend_from_slice(&bytes),
+            _ => {}
+        }
+        self.taken += length;
+    }
+}
+
+/// Passes the stream on until it ends, is cut, or the client leaves.
+pub async fn pass(
+    client: &mut Client,
+    reply: &mut Reply,
+    source: &mut Source,
+    opening: &mut Opening,
+    passing: &Passing<'_>,
+) -> Result<Passed, Gone> {
+    let mut early = std::mem::take(&mut opening.early);
+    let mut passed = Passed { outcome: Outcome::Complete, error: None, longest_gap_us: 0, broken: false };
+    let mut inside_frame = false;
+    loop {
+        let batch = gather(source.payload(), opening, &mut inside_frame);
+        passed.error = if batch.error { Some(Code::UpstreamError) } else { passed.error };
+        let bytes = batch.bytes(source.payload());
+        if opening.tap.ended() {
+            let (before, end) = bytes.split_at(batch.end_at.unwrap_or(bytes.len()));
+            if !early.is_empty() && end.is_empty() {
+                reply.end(client, &[&early, before]).await?;
+            } else {
+                if !early.is_empty() || !before.is_empty() {
+                    reply.send(client, &[&early, before]).await?;
+                }
+                reply.end(client, &[end]).await?;
+            }
+            return Ok(passed);
+        }
+        if !early.is_empty() || !bytes.is_empty() {
+            reply.send(client, &[&early, bytes]).await?;
+            early.clear();
+        }
+        let taken = batch.taken;
+        source.consume(taken);
+        let asked_us = passing.clock.boot_us();
+        let more = wait(client, reply, source, opening, inside_frame, passing).await?;
+        passed.longest_gap_us = passed.longest_gap_us.max(passing.clock.boot_us() - asked_us);
+        match more {
+            Ok(true) => {}
+            Ok(false) => return end(client, reply, source, opening, inside_frame, passing, passed).await,
+            Err(failure) => {
+                passed.error = Some(failure.code);
+                return cut(client, reply, opening, inside_frame, passing, failure.into(), passed).await;
+            }
+        }
+    }
+}
+
+/// Takes all whole frames that are here; of a frame larger than the bound, as much as has come.
+fn gather(payload: &[u8], opening: &mut Opening, inside_frame: &mut bool) -> Batch {
+    let mut batch = Batch::default();
+    while batch.taken < payload.len() {
+        let rest = &payload[batch.taken..];
+        if *inside_frame {
+            let (length, last) = opening.splitter.piece(rest);
+            batch.error |= matches!(opening.tap.piece(&rest[..length], last), Meaning::Error(_));
+            if last && opening.tap.ended() {
+                batch.end_at = Some(batch.rewritten.as_ref().map_or(batch.taken, Vec::len));
+            }
+            batch.push(payload, length, Verdict::Pass);
+            *inside_frame = !last;
+            if !last {
+                break;
+            }
+            continue;
+        }
+        let Some(length) = opening.splitter.next(rest) else {
+            if rest.len() <= MAX_FRAME_BYTES {
+                break;
+            }
+            *inside_frame = true;
+            continue;
+        };
+        let already_ended = opening.tap.ended();
+        let (meaning, verdict) = opening.tap.frame(&rest[..length]);
+        batch.error |= matches!(meaning, Meaning::Error(_));
+        if opening.tap.ended() && !already_ended {
+            batch.end_at = Some(batch.rewritten.as_ref().map_or(batch.taken, Vec::len));
+        }
+        batch.push(payload, length, verdict);
+    }
+    batch
+}
+
+/// Waits for more of the stream, with keep-alives between frames while there is silence.
+async fn wait(
+    client: &mut Client,
+    reply: &mut Reply,
+    source: &mut Source,
+    opening: &Opening,
+    inside_frame: bool,
+    passing: &Passing<'_>,
+) -> Result<Result<bool, Failure>, Gone> {
+    let mut more = std::pin::pin!(source.more());
+    let silent_at = timer::earlier(timer::after(passing.between_bytes_ms), passing.total_at);
+    loop {
+        let keepalive_at = if inside_frame { None } else { timer::after(passing.keepalive_ms) };
+        client.timer.set_at(timer::earlier(silent_at, keepalive_at));
+        match watch(client, more.as_mut()).await {
+            Watched::Done(result) => return Ok(result),
+            Watched::Gone => return Err(Gone),
+            Watched::Late if timer::is_past(silent_at) => {
+                let message = "the upstream fell silent in the middle of its answer";
+                return Ok(Err(Failure::new(Code::UpstreamTimeout, crate::error::Retry::No, message)));
+            }
+            Watched::Late => {
+                let mut frame = Vec::new();
+                opening.kind.keep_alive(passing.model, passing.clock.utc_us(), &mut frame);
+                reply.send(client, &[&frame]).await?;
+            }
+        }
+    }
+}
+
+/// The upstream's body ended before the dialect's own end was seen.
+async fn end(
+    client: &mut Client,
+    reply: &mut Reply,
+    source: &Source,
+    opening: &mut Opening,
+    inside_frame: bool,
+    passing: &Passing<'_>,
+    mut passed: Passed,
+) -> Result<Passed, Gone> {
+    let rest = source.payload();
+    let (_, verdict) =
+        if rest.is_empty() || inside_frame { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
+    let last: &[u8] = match &verdict {
+        Verdict::Pass => rest,
+        Verdict::Replace(bytes) => bytes,
+        Verdict::Drop => b"",
+    };
+    match opening.tap.closing() {
+        Closing::Complete(mark) if !inside_frame => {
+            reply.end(client, &[last, mark]).await?;
+            Ok(passed)
+        }
+        _ => {
+            if !last.is_empty() {
+                reply.send(client, &[last]).await?;
+            }
+            passed.error = Some(Code::UpstreamCut);
+            let error = Error::new(Code::UpstreamCut, "The upstream ended its stream before the answer was complete.");
+            cut(client, reply, opening, inside_frame, passing, error, passed).await
+        }
+    }
+}
+
+/// Tells the client that the stream stops here: by an error frame, or by breaking off inside a frame.
+async fn cut(
+    client: &mut Client,
+    reply: &mut Reply,
+    opening: &Opening,
+    inside_frame: bool,
+    passing: &Passing<'_>,
+    error: Error,
+    mut passed: Passed,
+) -> Result<Passed, Gone> {
+    passed.outcome = Outcome::UpstreamCut;
+    passed.broken = inside_frame;
+    if !inside_frame {
+        let mut frame = Vec::new();
+        opening.kind.error_frame(&error, passing.request_id, &mut frame);
+        reply.end(client, &[&frame]).await?;
+    }
+    Ok(passed)
+}

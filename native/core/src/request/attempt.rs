@@ -1,0 +1,233 @@
+//! One try at one target: connect, send, read the head of the answer, and of a stream its first model frame.
+//! An attempt is a future of its own that touches nothing of the client, so that two may race one day.
+
+use std::time::Duration;
+
+use super::outbound::{BodyFraming, Outbound};
+use crate::{
+    error::{Code, Failure, Retry},
+    http::head::{HeadLimits, ResponseHead},
+    observe::record::{AttemptRecord, AttemptResult},
+    relay::{
+        peek::{self, Opening},
+        source::Source,
+    },
+    route::Attempt,
+    upstream::Lease,
+};
+
+/// An upstream's error is held in memory up to this size, so that it can be relayed when all targets failed.
+const MAX_REFUSAL_BYTES: usize = 1 << 20;
+const REFUSAL_MS: u64 = 10_000;
+
+/// An upstream that answers: its head is read, and of a stream the frames up to the first model frame.
+pub struct Answer {
+    pub source: Source,
+    pub head: ResponseHead,
+    /// Set if the answer is a stream whose frames are looked at.
+    pub opening: Option<Opening>,
+    pub provider: usize,
+    pub model: String,
+}
+
+/// An upstream that answered with a status that another target may better.
+pub struct Refusal {
+    pub head: ResponseHead,
+    pub head_bytes: Vec<u8>,
+    pub body: Vec<u8>,
+    pub provider: usize,
+    pub model: String,
+}
+
+/// How an attempt ended without an answer for the client.
+pub enum Failed {
+    Failure(Failure),
+    Refused(Box<Refusal>),
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Failed {
+    /// Whether the next target may be tried.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Failure(f) => f.retry != Retry::No,
+            Self::Refused(_) => true,
+        }
+    }
+}
+
+/// Whether another target may answer better than this status.
+pub fn is_retryable(status: u16) -> bool {
+    matches!(status, 408 | 429) || status >= 500
+}
+
+/// Tries one target; once more on a fresh connection if a reused one turned out to be dead.
+pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Failed> {
+    let clock = out.worker.clock();
+    let started_us = clock.boot_us();
+    let mut fresh = false;
+    let result = loop {
+        match try_once(out, to, fresh).await {
+            Err(Failed::Failure(f)) if f.retry == Retry::ReusedOnly && !fresh => fresh = true,
+            result => break result,
+        }
+    };
+    let outcome = match &result {
+        Ok(answer) => AttemptResult::Status(answer.head.status),
+        Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
+        Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
+    };
+    out.note(AttemptRecord {
+        provider: out.provider(to).metric.clone(),
+        model: to.model.to_owned(),
+        result: outcome,
+        us: clock.boot_us() - started_us,
+    });
+    result
+}
+
+async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<Answer, Failed> {
+    let provider = out.provider(to);
+    let base = provider.base(out.endpoint.dialect).ok_or_else(|| {
+        Failure::new(Code::DialectNotSupported, Retry::Yes, format!("{} does not speak this dialect", provider.name))
+    })?;
+    let timeouts = out.timeouts(to);
+    let clock = out.worker.clock();
+    let asked_us = clock.boot_us();
+    let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
+    let connected_us = clock.boot_us();
+    out.connect_us.set(connected_us - asked_us);
+    let answer = async {
+        let ours = send(out, to, base, &mut lease).await?;
+        receive(out, to, lease, ours).await
+    };
+    let result = if timeouts.first_token_ms == 0 {
+        answer.await
+    } else {
+        match tokio::time::timeout(Duration::from_millis(timeouts.first_token_ms), answer).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(
+                Code::FirstTokenTimeout,
+                Retry::Yes,
+                format!("{} sent nothing within {} ms (timeouts.first_token)", provider.name, timeouts.first_token_ms),
+            )
+            .into()),
+        }
+    };
+    let done_us = clock.boot_us();
+    out.first_byte_us.set(done_us - connected_us);
+    out.waited(done_us - asked_us);
+    result
+}
+
+/// Writes the whole request. Says whether usage frames are only for us.
+async fn send(
+    out: &Outbound<'_>,
+    to: &Attempt<'_>,
+    base: &crate::snapshot::Base,
+    lease: &mut Lease,
+) -> Result<bool, Failed> {
+    let (splice, ours) = out.edits(to);
+    let length = splice.len(out.body) as u64;
+    let framing = if length == 0 && matches!(out.method, "GET" | "HEAD" | "DELETE") {
+        BodyFraming::None
+    } else {
+        BodyFraming::Length(length)
+    };
+    let mut head = out.worker.buffers.take();
+    out.write_head(to, base, framing, &mut head);
+    let mut slices: [&[u8]; 8] = [b""; 8];
+    slices[0] = &head;
+    let mut used = 1;
+    for piece in splice.pieces(out.body) {
+        slices[used] = piece;
+        used += 1;
+    }
+    let written = lease.write(&slices[..used]).await;
+    out.worker.buffers.give(head);
+    if let Err(e) = written {
+        // An upstream may refuse early and close: its answer, if there is one, tells more than the broken pipe.
+        if lease.reused() {
+            return Err(Failure::new(Code::UpstreamCut, Retry::ReusedOnly, e.to_string()).into());
+        }
+    }
+    Ok(ours)
+}
+
+/// Reads the head of the answer and decides what it is.
+pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, ours: bool) -> Result<Answer, Failed> {
+    let provider = out.provider(to);
+    let mut head = out.worker.take_response_head();
+    let read = lease.response_head(&mut head, &HeadLimits::default(), out.method == "HEAD").await;
+    if let Err(e) = read {
+        return Err(unread(&e, lease.reused(), lease.buffered() > 0, &provider.name).into());
+    }
+    let refused = matches!(head.status, 401 | 403);
+    if refused {
+        return Err(Failure::new(
+            Code::UpstreamAuth,
+            Retry::No,
+            format!("{} refused the gateway's credential with status {}", provider.name, head.status),
+        )
+        .into());
+    }
+    let mut source = Source::new(lease, &head)?;
+    if is_retryable(head.status) {
+        return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
+    }
+    let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), source };
+    if (200..300).contains(&answer.head.status) {
+        answer.opening = peek::open(out, &mut answer.source, &answer.head, ours).await?;
+    } else {
+        source = answer.source;
+        answer.source = source;
+    }
+    Ok(answer)
+}
+
+/// The failure behind an answer whose head could not be read.
+fn unread(error: &crate::http::conn::ReadError, reused: bool, began: bool, provider: &str) -> Failure {
+    use crate::http::conn::ReadError;
+    match error {
+        ReadError::Head(e) => {
+            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("{provider} sent no valid HTTP: {}", e.reason()))
+        }
+        _ if reused && !began => {
+            Failure::new(Code::UpstreamCut, Retry::ReusedOnly, format!("{provider} closed an idle connection"))
+        }
+        _ => {
+            Failure::new(Code::UpstreamCut, Retry::Yes, format!("{provider} closed the connection before it answered"))
+        }
+    }
+}
+
+/// Takes an error answer into memory.
+async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Result<Refusal, Failure> {
+    let mut body = Vec::new();
+    let read = async {
+        loop {
+            body.extend_from_slice(source.payload());
+            source.consume(source.payload().len());
+            if body.len() > MAX_REFUSAL_BYTES {
+                return Err(Failure::new(Code::UpstreamError, Retry::Yes, "the upstream's error is too large"));
+            }
+            if !source.more().await? {
+                return Ok(());
+            }
+        }
+    };
+    match tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read).await {
+        Ok(read) => read?,
+        Err(_) => {
+            return Err(Failure::new(Code::UpstreamTimeout, Retry::Yes, "the upstream's error did not arrive in time"));
+        }
+    }
+    let head_bytes = source.head().to_vec();
+    source.keep(&head);
+    Ok(Refusal { head, head_bytes, body, provider: to.provider, model: to.model.to_owned() })
+}

@@ -1,0 +1,88 @@
+//! The client's body: in memory where routing and retries need it, flowing where it is too large or not ours to read.
+
+use super::{
+    Reply, Stop,
+    call::Call,
+    endpoint::{Endpoint, Form},
+    facts::Facts,
+    multipart::{self, Found},
+    read::{Held, read_body_until},
+};
+use crate::{
+    error::{Code, Error},
+    http::conn::Message,
+};
+
+/// A form is kept whole, for retries, up to this size; a larger one flows once its model is known.
+const FORM_BYTES: usize = 64 * 1024;
+
+/// A request body on its way.
+pub struct Content {
+    /// Head and body, or the body's beginning.
+    pub message: Message,
+    /// The rest is still to come.
+    pub flows: bool,
+    pub form: Option<FormField>,
+    /// Whether the body is to be read as JSON.
+    pub is_json: bool,
+    /// Memory held for it.
+    pub held: Held,
+}
+
+/// The model as a multipart form names it.
+pub struct FormField {
+    pub model: String,
+    pub span: std::ops::Range<usize>,
+}
+
+/// Reads as much of the body as must be known before a target is chosen.
+pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -> Result<Content, Stop> {
+    let max = call.snapshot.max_body_bytes;
+    let content_type = facts.content_type.map(|s| s.of(call.client.conn.head()).to_vec()).unwrap_or_default();
+    let waited_from_us = call.worker.clock().boot_us();
+    if call.head.expect_continue && !call.client.conn.has_more() {
+        Reply::go_ahead(call.client).await?;
+    }
+    let mut held = Held::new(call.worker);
+    let is_form = essence_is(&content_type, "multipart/form-data");
+    let mut form = None;
+    match endpoint.form {
+        Form::Model if is_form => {
+            let mut reader = multipart::Form::new(&content_type)?;
+            let mut found = None;
+            read_body_until(call.client, call.worker, max, &mut held, |prefix| {
+                if found.is_none() {
+                    match reader.find_model(prefix)? {
+                        Found::Model { model, span, .. } => found = Some(FormField { model, span }),
+                        Found::Absent => return Ok(true),
+                        Found::NeedMore => {}
+                    }
+                }
+                Ok(found.is_some() && prefix.len() >= FORM_BYTES)
+            })
+            .await?;
+            if found.is_none() && endpoint.needs_model() {
+                let message = "The form has no field named model, which says who is to answer.";
+                return Err(Error::new(Code::InvalidRequest, message).at("model").into());
+            }
+            form = found;
+        }
+        Form::Model => read_body_until(call.client, call.worker, max, &mut held, |_| Ok(false)).await?,
+        Form::Opaque | Form::None => {
+            read_body_until(call.client, call.worker, max, &mut held, |prefix| Ok(prefix.len() >= FORM_BYTES)).await?;
+        }
+    }
+    let conn = &mut call.client.conn;
+    call.record.received_bytes += conn.payload().len() as u64;
+    let flows = !conn.body_done();
+    let message = if flows { conn.split_message() } else { conn.take_message() };
+    let waited_us = call.worker.clock().boot_us() - waited_from_us;
+    call.record.phases.body_wait_us = waited_us;
+    call.waited_us += waited_us;
+    Ok(Content { message, flows, form, is_json: endpoint.form == Form::Model && !is_form, held })
+}
+
+fn essence_is(content_type: &[u8], name: &str) -> bool {
+    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(name.as_bytes())
+}

@@ -1,0 +1,253 @@
+//! One request from its head to its record: the order of the phases.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{
+    Reply, Stop,
+    admit::admit,
+    authenticate::authenticate,
+    body,
+    endpoint::{Api, Endpoint},
+    facts::Facts,
+    ids::Trace,
+    models,
+    read::read_head,
+    relayed,
+    respond::{self, Way},
+};
+use crate::{
+    dialects::{self, Dialect, StreamKind},
+    error::{Code, Error},
+    http::head::RequestHead,
+    observe::record::{Consumer, Outcome, Record},
+    server::{
+        connection::{Client, Next},
+        health,
+        shared::Stage,
+        worker::{Scratch, Worker},
+    },
+    snapshot::Snapshot,
+};
+
+/// A request being served: what every phase needs and what the record will say.
+pub struct Call<'a> {
+    pub client: &'a mut Client,
+    pub worker: &'a Rc<Worker>,
+    pub snapshot: Arc<Snapshot>,
+    pub head: &'a RequestHead,
+    pub record: &'a mut Record,
+    pub reply: Reply,
+    pub dialect: Dialect,
+    /// Set once a stream has been promised: errors are then frames.
+    pub stream: Option<StreamKind>,
+    pub request_id: String,
+    pub trace: Trace,
+    /// First byte of the head, microseconds since boot.
+    pub arrived_us: u64,
+    /// Time spent waiting for the client's body and for upstreams.
+    pub waited_us: u64,
+    /// The client's connection is of no further use.
+    pub broken: bool,
+}
+
+/// Serves one request and records it.
+pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scratch) -> Next {
+    let arrived_us = worker.clock().boot_us();
+    scratch.record.started_utc_us = worker.clock().utc_us();
+    let read = read_head(client, worker, &mut scratch.request).await;
+    if read == Ok(false) {
+        return Next::Close;
+    }
+    let head_us = worker.clock().boot_us();
+    scratch.record.phases.head_us = head_us - arrived_us;
+    let unread = RequestHead::default();
+    let head = if read.is_ok() { &scratch.request } else { &unread };
+    let mut reply = Reply::to(head, client.is_head_request);
+    if worker.shared.stage() >= Stage::Draining {
+        reply.close();
+    }
+    let (request_id, trace) =
+        Facts::read(head, client.conn.head()).ids(client.conn.head(), &mut worker.rng.borrow_mut());
+    let Some(snapshot) = worker.snapshot() else {
+        return Next::Close;
+    };
+    let mut call = Call {
+        client,
+        worker,
+        snapshot,
+        head,
+        record: &mut scratch.record,
+        reply,
+        dialect: Dialect::OpenAi,
+        stream: None,
+        request_id,
+        trace,
+        arrived_us,
+        waited_us: 0,
+        broken: false,
+    };
+    let result = match read {
+        Ok(_) => phases(&mut call).await,
+        Err(error) => Err(error.into()),
+    };
+    call.finish(result).await
+}
+
+/// All phases after the head; what they refuse is answered by the caller.
+async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
+    let snapshot = call.snapshot.clone();
+    let head = call.head;
+    let bytes = call.client.conn.head();
+    call.record.received_bytes = bytes.len() as u64;
+    let facts = Facts::read(head, bytes);
+    call.record.client = facts.client(head, bytes, call.client.peer, &snapshot);
+    // Method and target are ASCII: the codec refuses anything else.
+    let method = String::from_utf8_lossy(head.method.of(bytes)).into_owned();
+    let target = String::from_utf8_lossy(head.target.of(bytes)).into_owned();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    call.record.method.push_str(&method);
+    call.record.path.push_str(path);
+    if let Some((status, body)) = health::answer(&call.worker.shared, path) {
+        return call.json(status, body.as_bytes()).await;
+    }
+    let speaks_anthropic = facts.anthropic_version.is_some();
+    if speaks_anthropic {
+        call.dialect = Dialect::Anthropic;
+    }
+    let of = |span: Option<crate::http::head::Span>| span.map(|s| s.of(bytes));
+    let principal = authenticate(&snapshot, of(facts.host), of(facts.origin))?;
+    if head.upgrade {
+        let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
+        return Err(Error::new(Code::InvalidRequest, message).at("upgrade").into());
+    }
+    if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
+        return call.json(200, br#"{"service":"penstock"}"#).await;
+    }
+    call.dialect = dialect_of(path, call.dialect);
+    let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
+    call.dialect = endpoint.dialect;
+    call.record.dialect = Some(endpoint.dialect);
+    call.record.api = endpoint.api.name();
+    if of(facts.content_encoding).is_some_and(|c| !c.eq_ignore_ascii_case(b"identity")) {
+        let message = "Compressed request bodies are not supported; send the body without content-encoding.";
+        return Err(Error::new(Code::UnsupportedEncoding, message).at("content-encoding").into());
+    }
+    match endpoint.api {
+        Api::Models | Api::OllamaTags => return models::serve(call, &endpoint).await,
+        Api::OllamaVersion => {
+            let version = concat!(r#"{"version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+            return call.json(200, version.as_bytes()).await;
+        }
+        _ => {}
+    }
+    let content = body::read(call, &endpoint, &facts).await?;
+    let guard = admit(principal, call.worker.clock().boot_us())?;
+    call.record.admitted_boottime_us = Some(guard.admitted_us);
+    let result = relayed::serve(call, &endpoint, &method, query, content).await;
+    guard.settle(call.record.usage.as_ref());
+    result
+}
+
+/// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
+fn dialect_of(path: &str, otherwise: Dialect) -> Dialect {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    if path.starts_with("/api/") {
+        Dialect::Ollama
+    } else if path.starts_with("/messages") {
+        Dialect::Anthropic
+    } else {
+        otherwise
+    }
+}
+
+impl Call<'_> {
+    /// Microseconds that the gateway itself has spent on the request so far.
+    pub fn overhead_us(&self) -> u64 {
+        (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
+    }
+
+    /// Answers with JSON of our own.
+    pub async fn json(&mut self, status: u16, body: &[u8]) -> Result<(), Stop> {
+        self.discard_body().await;
+        self.reply.status(status);
+        self.reply.field("content-type", b"application/json");
+        respond::ids(&mut self.reply, self.dialect, &self.request_id);
+        self.reply.begin(Some(body.len() as u64));
+        self.record.status = Some(status);
+        self.record.outcome = Outcome::Complete;
+        Ok(self.reply.end(self.client, &[body]).await?)
+    }
+
+    /// Answers with an error in the caller's dialect: as a frame if the stream has begun.
+    async fn refuse(&mut self, error: &Error) -> Result<(), Stop> {
+        self.record.error = Some(error.code);
+        self.record.outcome = Outcome::Failed;
+        if self.reply.has_begun() {
+            let Some(kind) = self.stream else {
+                self.broken = true;
+                return Ok(());
+            };
+            let mut frame = Vec::new();
+            kind.error_frame(error, &self.request_id, &mut frame);
+            return Ok(self.reply.end(self.client, &[&frame]).await?);
+        }
+        self.discard_body().await;
+        let body = dialects::error_body(self.dialect, error, &self.request_id);
+        let overhead_us = self.overhead_us();
+        let way = Way {
+            dialect: self.dialect,
+            request_id: &self.request_id,
+            provider: "",
+            model: "",
+            attempts: self.record.attempts.len(),
+            overhead_us,
+        };
+        respond::error_head(&mut self.reply, &way, error);
+        self.reply.begin(Some(body.len() as u64));
+        self.record.status = Some(error.code.status());
+        self.record.overhead_us = Some(overhead_us);
+        Ok(self.reply.end(self.client, &[&body]).await?)
+    }
+
+    /// Takes what has come of the body; if that was not all, the connection ends with the answer.
+    async fn discard_body(&mut self) {
+        let conn = &mut self.client.conn;
+        std::future::poll_fn(|cx| {
+            while matches!(conn.poll_body(cx), std::task::Poll::Ready(Ok(true))) {
+                let here = conn.payload().len();
+                conn.consume(here);
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+        if !conn.body_done() {
+            self.reply.close();
+        }
+    }
+
+    /// Answers what is left to answer, records the request, and says what becomes of the connection.
+    async fn finish(mut self, result: Result<(), Stop>) -> Next {
+        let refused = match result {
+            Err(Stop::Refused(error)) => self.refuse(&error).await,
+            other => other,
+        };
+        let gone = refused.is_err();
+        if gone {
+            self.record.outcome = Outcome::ClientGone;
+        }
+        self.record.sent_bytes = self.reply.sent_bytes;
+        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        self.record.request_id = self.request_id;
+        let shared = &self.worker.shared;
+        self.worker.metrics().record(self.record);
+        if shared.log.is_on(shared.log.request_level()) {
+            self.record.trace_id = self.trace.trace_id_text();
+            shared.log.record(self.record);
+        }
+        match self.reply.next() {
+            _ if gone || self.broken => Next::Close,
+            Next::Keep if !self.client.conn.body_done() => Next::Linger,
+            next => next,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the head of a request says: one pass over its fields.
+
+use std::net::IpAddr;
+
+use super::{client_address::client_address, ids};
+use crate::{
+    http::head::{RequestHead, Span},
+    snapshot::Snapshot,
+};
+
+/// The fields that a phase looks at, as spans of the head's bytes, and what was made of them.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub host: Option<Span>,
+    pub origin: Option<Span>,
+    pub content_type: Option<Span>,
+    pub content_encoding: Option<Span>,
+    pub anthropic_version: Option<Span>,
+    pub traceparent: Option<Span>,
+    pub request_id: Option<Span>,
+    /// `x-penstock-provider`: who answers on paths without a model.
+    pub provider: Option<Span>,
+    has_forwarded: bool,
+}
+
+impl Facts {
+    /// Reads the fields; of a repeated one the first counts.
+    pub fn read(head: &RequestHead, bytes: &[u8]) -> Self {
+        let mut facts = Self::default();
+        for field in &head.fields {
+            let name = field.name.of(bytes);
+            let place = match name.len() {
+                4 if is(name, b"host") => &mut facts.host,
+                6 if is(name, b"origin") => &mut facts.origin,
+                11 if is(name, b"traceparent") => &mut facts.traceparent,
+                12 if is(name, b"content-type") => &mut facts.content_type,
+                12 if is(name, b"x-request-id") => &mut facts.request_id,
+                15 if is(name, b"x-forwarded-for") => {
+                    facts.has_forwarded = true;
+                    continue;
+                }
+                16 if is(name, b"content-encoding") => &mut facts.content_encoding,
+                17 if is(name, b"anthropic-version") => &mut facts.anthropic_version,
+                19 if is(name, b"x-penstock-provider") => &mut facts.provider,
+                _ => continue,
+            };
+            place.get_or_insert(field.value);
+        }
+        facts
+    }
+
+    /// The client's address as far as it can be trusted.
+    pub fn client(
+        &self,
+        head: &RequestHead,
+        bytes: &[u8],
+        peer: Option<IpAddr>,
+        snapshot: &Snapshot,
+    ) -> Option<IpAddr> {
+        if !self.has_forwarded {
+            return peer;
+        }
+        let values = head.fields.iter().filter(|f| is(f.name.of(bytes), b"x-forwarded-for")).map(|f| f.value.of(bytes));
+        client_address(peer, values, &snapshot.trusted_proxies)
+    }
+
+    /// The request's id and trace, taken over or made.
+    pub fn ids(&self, bytes: &[u8], rng: &mut fastrand::Rng) -> (String, ids::Trace) {
+        let of = |span: Option<Span>| span.map(|s| s.of(bytes));
+        (ids::request_id(of(self.request_id), rng), ids::Trace::start(of(self.traceparent), rng))
+    }
+}
+
+fn is(name: &[u8], other: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(other)
+}

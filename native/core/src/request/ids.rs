@@ -1,0 +1,80 @@
+//! Request ids and W3C trace context: taken over if well formed, else made.
+
+use fastrand::Rng;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const LONGEST: usize = 128;
+
+/// The client's `X-Request-ID` if it is 1 to 128 characters of `A-Za-z0-9._:-`, else a new one.
+pub fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
+    let fits = |id: &&[u8]| {
+        (1..=LONGEST).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(b))
+    };
+    if let Some(id) = given.filter(fits).and_then(|id| std::str::from_utf8(id).ok()) {
+        return id.to_owned();
+    }
+    let mut id = String::with_capacity(28);
+    id.push_str("req_");
+    let mut digits = rng.u128(..);
+    for _ in 0..21 {
+        id.push(char::from(BASE62[(digits % 62) as usize]));
+        digits /= 62;
+    }
+    id
+}
+
+/// Trace and span of a request (W3C Trace Context, level 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub trace_id: u128,
+    /// Our own span, sent upstream as the parent.
+    pub span_id: u64,
+    pub flags: u8,
+}
+
+impl Trace {
+    /// Continues the client's `traceparent`, or starts a trace that is not sampled.
+    pub fn start(given: Option<&[u8]>, rng: &mut Rng) -> Self {
+        let span_id = rng.u64(1..);
+        match given.and_then(parse) {
+            Some((trace_id, flags)) => Self { trace_id, span_id, flags },
+            None => Self { trace_id: rng.u128(1..), span_id, flags: 0 },
+        }
+    }
+
+    /// `00-<trace id>-<span id>-<flags>`
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"00-");
+        hex(self.trace_id, 32, out);
+        out.push(b'-');
+        hex(u128::from(self.span_id), 16, out);
+        out.push(b'-');
+        hex(u128::from(self.flags), 2, out);
+    }
+
+    /// 32 lower-case hexadecimal digits.
+    pub fn trace_id_text(self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+}
+
+fn hex(number: u128, digits: u32, out: &mut Vec<u8>) {
+    for i in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(number >> (4 * i) & 15) as usize]);
+    }
+}
+
+/// Trace id and flags of a well-formed header; later versions may be longer, `ff` and zero ids are invalid.
+fn parse(header: &[u8]) -> Option<(u128, u8)> {
+    let text = std::str::from_utf8(header).ok()?;
+    let lower = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let (version, trace, parent, flags) = (text.get(0..2)?, text.get(3..35)?, text.get(36..52)?, text.get(53..55)?);
+    let dashes = [2, 35, 52].iter().all(|i| header[*i] == b'-');
+    let whole = header.len() == 55 || (version != "00" && header[55] == b'-');
+    if !dashes || !whole || version == "ff" || ![version, trace, parent, flags].into_iter().all(lower) {
+        return None;
+    }
+    let trace = u128::from_str_radix(trace, 16).ok().filter(|t| *t != 0)?;
+    u64::from_str_radix(parent, 16).ok().filter(|p| *p != 0)?;
+    Some((trace, u8::from_str_radix(flags, 16).ok()?))
+}

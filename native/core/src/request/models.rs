@@ -1,0 +1,208 @@
+//! The list of models: what the configuration names, and what providers behind wildcards say they have.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    Stop,
+    call::Call,
+    endpoint::{Api, Endpoint},
+    plan::unknown_model,
+};
+use crate::{
+    dialects::Dialect,
+    error::{Code, Failure, Retry},
+    http::head::{HeadLimits, ResponseHead},
+    relay::{Watched, source::Source, watch},
+    route::Route,
+    server::worker::Worker,
+    snapshot::{Base, Snapshot},
+};
+
+const FRESH_US: u64 = 60_000_000;
+/// A provider that failed is asked again after this.
+const FAILED_US: u64 = 5_000_000;
+const DEADLINE: Duration = Duration::from_secs(5);
+const MAX_BYTES: usize = 4 << 20;
+const MAX_MODELS: usize = 10_000;
+const MAX_NAME_BYTES: usize = 256;
+
+/// A model as it is listed.
+struct Listed {
+    name: String,
+    owner: String,
+}
+
+/// What providers listed, kept for a minute; one a worker.
+#[derive(Default)]
+pub struct ModelLists(RefCell<HashMap<String, Cached>>);
+
+#[derive(Clone)]
+struct Cached {
+    revision: u64,
+    until_us: u64,
+    names: Rc<Vec<String>>,
+}
+
+/// Answers a list of models, or one of them.
+pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), Stop> {
+    let snapshot = call.snapshot.clone();
+    let listing = list(call.worker, &snapshot, endpoint.dialect);
+    let models = match watch(call.client, std::pin::pin!(listing)).await {
+        Watched::Done(models) => models,
+        Watched::Gone | Watched::Late => return Err(Stop::Gone),
+    };
+    let body = match endpoint.rest().strip_prefix("/models/").filter(|_| endpoint.api == Api::Models) {
+        None => all(endpoint.dialect, &models),
+        Some(encoded) => {
+            let name = percent_decoded(encoded);
+            match models.iter().find(|m| m.name == name) {
+                Some(model) => one(endpoint.dialect, model),
+                None => return Err(unknown_model(&snapshot, &name).into()),
+            }
+        }
+    };
+    call.json(200, body.to_string().as_bytes()).await
+}
+
+/// Everything that a client of `dialect` may ask for by name, sorted.
+async fn list(worker: &Rc<Worker>, snapshot: &Snapshot, dialect: Dialect) -> Vec<Listed> {
+    let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
+    let mut models = Vec::new();
+    for name in snapshot.routes.names() {
+        let Some(Route::Model(model)) = snapshot.routes.find(&snapshot.providers, name) else { continue };
+        if model.targets.iter().chain(&model.fallback).any(|t| speaks(t.provider)) {
+            models.push(Listed { name: name.to_owned(), owner: "penstock".to_owned() });
+        }
+    }
+    for (index, provider) in snapshot.providers.iter().enumerate() {
+        if !provider.lists_models || !speaks(index) || !snapshot.routes.is_open_ended(index) {
+            continue;
+        }
+        for id in listed(worker, snapshot, index, dialect).await.iter() {
+            let direct = match snapshot.routes.find(&snapshot.providers, id) {
+                Some(Route::Direct { provider, .. }) => provider == index,
+                Some(Route::Model(model)) => model.targets.iter().any(|t| t.provider == index),
+                None => false,
+            };
+            let name = if direct { id.clone() } else { format!("{}/{id}", provider.name) };
+            models.push(Listed { name, owner: provider.name.clone() });
+        }
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    models.dedup_by(|a, b| a.name == b.name);
+    models
+}
+
+/// What a provider lists, from the cache or from itself. A provider that fails lists what it listed last.
+async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Rc<Vec<String>> {
+    let provider = &snapshot.providers[index];
+    let now_us = worker.clock().boot_us();
+    let known = worker.models.0.borrow().get(&provider.name).cloned();
+    if let Some(known) = &known
+        && known.revision == snapshot.revision
+        && now_us < known.until_us
+    {
+        return known.names.clone();
+    }
+    let Some(base) = provider.base(dialect) else { return Rc::default() };
+    let asked = tokio::time::timeout(DEADLINE, ask(worker, base, dialect)).await;
+    let (names, until_us) = match asked {
+        Ok(Ok(names)) => (Rc::new(names), now_us + FRESH_US),
+        _ => (known.map(|k| k.names).unwrap_or_default(), now_us + FAILED_US),
+    };
+    let cached = Cached { revision: snapshot.revision, until_us, names: names.clone() };
+    worker.models.0.borrow_mut().insert(provider.name.clone(), cached);
+    names
+}
+
+/// Asks a provider for its models, once more on a fresh connection if a reused one was dead.
+async fn ask(worker: &Rc<Worker>, base: &Base, dialect: Dialect) -> Result<Vec<String>, Failure> {
+    match ask_once(worker, base, dialect, false).await {
+        Err(f) if f.retry == Retry::ReusedOnly => ask_once(worker, base, dialect, true).await,
+        result => result,
+    }
+}
+
+async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: bool) -> Result<Vec<String>, Failure> {
+    let (path, fields) = match dialect {
+        Dialect::OpenAi => ("/models", ""),
+        Dialect::Anthropic => ("/v1/models?limit=1000", "anthropic-version: 2023-06-01\r\n"),
+        Dialect::Ollama => ("/api/tags", ""),
+    };
+    let mut lease = worker.pool.connect(&base.host, fresh, 0).await?;
+    let line = format!("GET {}{path} HTTP/1.1\r\n", base.target_prefix);
+    let tail = format!("{fields}accept: application/json\r\naccept-encoding: identity\r\n\r\n");
+    let broken = |reused: bool| {
+        let retry = if reused { Retry::ReusedOnly } else { Retry::Yes };
+        Failure::new(Code::UpstreamCut, retry, "the list of models did not come")
+    };
+    if lease.write(&[line.as_bytes(), &base.head, tail.as_bytes()]).await.is_err() {
+        return Err(broken(lease.reused()));
+    }
+    let mut head = ResponseHead::default();
+    if lease.response_head(&mut head, &HeadLimits::default(), false).await.is_err() {
+        return Err(broken(lease.reused()));
+    }
+    let mut source = Source::new(lease, &head)?;
+    let mut body = Vec::new();
+    while source.more().await? {
+        body.extend_from_slice(source.payload());
+        let here = source.payload().len();
+        source.consume(here);
+        if body.len() > MAX_BYTES {
+            return Err(broken(false));
+        }
+    }
+    source.keep(&head);
+    if head.status != 200 {
+        return Err(broken(false));
+    }
+    let page: Value = serde_json::from_slice(&body).map_err(|_| broken(false))?;
+    let (list, key) = if dialect == Dialect::Ollama { (&page["models"], "name") } else { (&page["data"], "id") };
+    let names = list.as_array().into_iter().flatten().filter_map(|m| m[key].as_str());
+    Ok(names.filter(|n| n.len() <= MAX_NAME_BYTES).take(MAX_MODELS).map(str::to_owned).collect())
+}
+
+fn one(dialect: Dialect, model: &Listed) -> Value {
+    let name = &model.name;
+    match dialect {
+        Dialect::OpenAi => json!({"id": name, "object": "model", "created": 0, "owned_by": model.owner}),
+        Dialect::Anthropic => {
+            json!({"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
+        }
+        Dialect::Ollama => json!({
+            "name": name, "model": name, "modified_at": "1970-01-01T00:00:00Z", "size": 0, "digest": "",
+            "details": {"format": "", "family": "", "families": [], "parameter_size": "", "quantization_level": ""},
+        }),
+    }
+}
+
+fn all(dialect: Dialect, models: &[Listed]) -> Value {
+    let list: Vec<Value> = models.iter().map(|m| one(dialect, m)).collect();
+    match dialect {
+        Dialect::OpenAi => json!({"object": "list", "data": list}),
+        Dialect::Anthropic => json!({
+            "data": list, "has_more": false,
+            "first_id": models.first().map(|m| &m.name), "last_id": models.last().map(|m| &m.name),
+        }),
+        Dialect::Ollama => json!({"models": list}),
+    }
+}
+
+/// `%2F` and the like turned back; what is no valid escape stays.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = bytes
+            .get(at + 1..at + 3)
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        out.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

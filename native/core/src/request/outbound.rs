@@ -1,0 +1,155 @@
+//! What goes out to an upstream for one request, and the bytes of it.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write as _,
+    rc::Rc,
+};
+
+use super::{endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice};
+use crate::{
+    dialects::StreamKind,
+    http::head::RequestHead,
+    observe::record::AttemptRecord,
+    route::Attempt,
+    server::worker::Worker,
+    snapshot::{Base, Provider, Snapshot, Timeouts},
+};
+
+/// Client headers that go upstream; all others stay here unless the provider's `forward_headers` names them.
+const FORWARDED: &[&str] = &[
+    "accept",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-type",
+    "idempotency-key",
+    "openai-beta",
+    "tracestate",
+    "user-agent",
+];
+
+/// Everything that the attempts of one request have in common.
+pub struct Outbound<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub snapshot: &'a Snapshot,
+    pub endpoint: &'a Endpoint<'a>,
+    pub method: &'a str,
+    pub query: &'a str,
+    pub head: &'a RequestHead,
+    pub head_bytes: &'a [u8],
+    /// The whole body, or what is here of one that flows.
+    pub body: &'a [u8],
+    pub scan: Option<&'a Scan<'a>>,
+    /// The name asked for and where a form has it, if it is not JSON.
+    pub model: Option<&'a str>,
+    pub model_in_form: Option<std::ops::Range<usize>>,
+    /// The client asked for a stream of this kind.
+    pub stream: Option<StreamKind>,
+    pub request_id: &'a str,
+    pub trace: Trace,
+    /// Limits of the model, where it has its own.
+    pub timeouts: Option<Timeouts>,
+    pub attempts: RefCell<Vec<AttemptRecord>>,
+    /// Time spent waiting for upstreams so far, in microseconds.
+    pub waited_us: Cell<u64>,
+    pub connect_us: Cell<u64>,
+    pub first_byte_us: Cell<u64>,
+}
+
+/// How the body of a request is framed towards the upstream.
+#[derive(Clone, Copy, Debug)]
+pub enum BodyFraming {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+impl Outbound<'_> {
+    pub fn provider(&self, attempt: &Attempt<'_>) -> &Provider {
+        &self.snapshot.providers[attempt.provider]
+    }
+
+    pub fn timeouts(&self, attempt: &Attempt<'_>) -> Timeouts {
+        self.timeouts.unwrap_or(self.provider(attempt).timeouts)
+    }
+
+    /// What changes in the body for this target: the model's name, and `stream_options` where usage must be asked for.
+    /// The second value says whether usage frames are only for us.
+    pub fn edits(&self, attempt: &Attempt<'_>) -> (Splice, bool) {
+        let mut splice = Splice::new();
+        if let Some(range) = &self.model_in_form {
+            if self.model != Some(attempt.model) {
+                splice.replace(range.clone(), attempt.model);
+            }
+            return (splice, false);
+        }
+        let Some(scan) = self.scan else { return (splice, false) };
+        if self.model.is_some_and(|asked| asked != attempt.model) {
+            splice.set_model(scan, attempt.model);
+        }
+        let wants_usage = matches!(self.stream, Some(StreamKind::Chat | StreamKind::Completions))
+            && self.provider(attempt).supports_stream_usage;
+        let edit = if wants_usage { super::splice::stream_usage_edit(scan) } else { None };
+        let ours = edit.is_some();
+        if let Some(edit) = edit {
+            splice.add(edit);
+        }
+        (splice, ours)
+    }
+
+    /// Writes the request head for `base` into `out`.
+    pub fn write_head(&self, attempt: &Attempt<'_>, base: &Base, framing: BodyFraming, out: &mut Vec<u8>) {
+        let provider = self.provider(attempt);
+        let (version, path) = self.endpoint.upstream_path();
+        for part in [self.method, " ", &base.target_prefix, version, path] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        let mut join = b'?';
+        for query in [self.query, &provider.query].into_iter().filter(|q| !q.is_empty()) {
+            out.push(join);
+            out.extend_from_slice(query.as_bytes());
+            join = b'&';
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        out.extend_from_slice(&base.head);
+        for field in &self.head.fields {
+            let name = field.name.of(self.head_bytes);
+            if is_forwarded(name, provider) {
+                line(out, name, field.value.of(self.head_bytes));
+            }
+        }
+        out.extend_from_slice(b"accept-encoding: identity\r\nx-request-id: ");
+        out.extend_from_slice(self.request_id.as_bytes());
+        out.extend_from_slice(b"\r\ntraceparent: ");
+        self.trace.write(out);
+        match framing {
+            BodyFraming::None => out.extend_from_slice(b"\r\n\r\n"),
+            BodyFraming::Chunked => out.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n"),
+            BodyFraming::Length(n) => {
+                let mut text = String::with_capacity(40);
+                let _ = write!(text, "\r\ncontent-length: {n}\r\n\r\n");
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    /// Remembers what became of an attempt.
+    pub fn note(&self, record: AttemptRecord) {
+        self.attempts.borrow_mut().push(record);
+    }
+
+    pub fn waited(&self, us: u64) {
+        self.waited_us.set(self.waited_us.get() + us);
+    }
+}
+
+fn is_forwarded(name: &[u8], provider: &Provider) -> bool {
+    let named = |list: &str| name.eq_ignore_ascii_case(list.as_bytes());
+    FORWARDED.iter().any(|n| named(n)) || provider.forward_headers.iter().any(|n| named(n))
+}
+
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,97 @@
+//! Which targets may answer a request, in which order: the route phase.
+
+use super::{endpoint::Endpoint, endpoint::is_stored};
+use crate::{
+    error::{Code, Error},
+    route::{self, Attempt, Route},
+    server::worker::Worker,
+    snapshot::{Snapshot, Timeouts},
+};
+
+/// The targets of a request and the limits of its model, where it has its own.
+pub struct Plan<'a> {
+    pub attempts: Vec<Attempt<'a>>,
+    pub timeouts: Option<Timeouts>,
+}
+
+/// Targets for `model`, or for the provider that the client named, or for the default one.
+pub fn plan<'a>(
+    worker: &Worker,
+    snapshot: &'a Snapshot,
+    endpoint: &Endpoint<'_>,
+    model: Option<&'a str>,
+    named_provider: Option<&str>,
+) -> Result<Plan<'a>, Error> {
+    let Some(model) = model else { return without_model(snapshot, endpoint, named_provider) };
+    let Some(route) = snapshot.routes.find(&snapshot.providers, model) else {
+        return Err(unknown_model(snapshot, model));
+    };
+    let speaks = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some();
+    let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
+    let mut rng = worker.rng.borrow_mut();
+    let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, speaks, is_down);
+    if attempts.is_empty() {
+        let message = format!(
+            "No target of the model {model} speaks the {} dialect; ask for it through another SDK or add a target that does.",
+            endpoint.dialect.name()
+        );
+        return Err(Error::new(Code::DialectNotSupported, message).at("model"));
+    }
+    let timeouts = match route {
+        Route::Model(m) => m.timeouts,
+        Route::Direct { .. } => None,
+    };
+    Ok(Plan { attempts, timeouts })
+}
+
+fn without_model<'a>(
+    snapshot: &'a Snapshot,
+    endpoint: &Endpoint<'_>,
+    named_provider: Option<&str>,
+) -> Result<Plan<'a>, Error> {
+    let provider = match named_provider {
+        Some(name) => match snapshot.provider(name) {
+            Some((index, _)) => Some(index),
+            None => {
+                let message = format!("x-penstock-provider names {name}, which is not configured.");
+                return Err(Error::new(Code::InvalidRequest, message).at("x-penstock-provider"));
+            }
+        },
+        None => snapshot.default_provider,
+    };
+    let rest = endpoint.rest();
+    let is_open = |p: &usize| endpoint.form == super::endpoint::Form::Model || snapshot.providers[*p].opens(rest);
+    match provider.filter(is_open) {
+        Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
+            Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: None })
+        }
+        Some(p) => {
+            let message =
+                format!("{} does not speak the {} dialect.", snapshot.providers[p].name, endpoint.dialect.name());
+            Err(Error::new(Code::DialectNotSupported, message))
+        }
+        None if endpoint.form == super::endpoint::Form::Model => {
+            let message = "This path needs a model, x-penstock-provider, or a default_provider in the configuration.";
+            Err(Error::new(Code::InvalidRequest, message).at("model"))
+        }
+        None if is_stored(rest) => {
+            let message = format!(
+                "{rest} names stored objects, which tenants must not share; a provider's `passthrough` can open it."
+            );
+            Err(Error::new(Code::PathClosed, message))
+        }
+        None => Err(Error::new(Code::PathNotFound, format!("{rest} is not served."))),
+    }
+}
+
+/// 404 naming what may have been meant.
+pub fn unknown_model(snapshot: &Snapshot, model: &str) -> Error {
+    let names = snapshot.routes.names();
+    let near = route::similar(model, names.iter().copied());
+    let shown: String = model.chars().take(200).collect();
+    let hint = match near.as_slice() {
+        [] => "GET /v1/models lists what can be asked for.".to_owned(),
+        near => format!("Did you mean {}? GET /v1/models lists all.", near.join(" or ")),
+    };
+    Error::new(Code::ModelNotFound, format!("The model {shown} does not exist here. {hint}")).at("model")
+}

@@ -1,0 +1,158 @@
+//! Reads what the client sends, within the limits of time and memory.
+
+use std::{future::poll_fn, rc::Rc, task::Poll};
+
+use super::Stop;
+use crate::{
+    error::{Code, Error},
+    http::{
+        conn::ReadError,
+        head::{HeadError, HeadLimits, RequestHead},
+    },
+    server::{connection::Client, worker::Worker},
+};
+
+/// Limits that hold while there is no snapshot yet.
+const HEADER_READ_MS: u64 = 10_000;
+const BODY_READ_IDLE_MS: u64 = 30_000;
+
+/// Request bytes in memory, given back to the process's budget when dropped.
+pub struct Held {
+    worker: Rc<Worker>,
+    bytes: usize,
+}
+
+impl Held {
+    pub fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: worker.clone(), bytes: 0 }
+    }
+
+    /// Accounts for `bytes` in all; `false` if the process holds too much.
+    pub fn grow_to(&mut self, bytes: usize, max: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 && !self.worker.shared.inflight.take(more, max) {
+            return false;
+        }
+        self.bytes = self.bytes.max(bytes);
+        true
+    }
+
+    /// Accounts for no more than `bytes` any longer.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.worker.shared.inflight.give(less);
+        self.bytes -= less;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+/// Reads a request head. `false`: the client left without sending one.
+pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut RequestHead) -> Result<bool, Error> {
+    let limits = HeadLimits::default();
+    let mut waiting = false;
+    let read = poll_fn(|cx| {
+        if let Poll::Ready(read) = client.conn.poll_request_head(cx, head, &limits) {
+            return Poll::Ready(Some(read));
+        }
+        if !waiting {
+            waiting = true;
+            client.timer.set(worker.snapshot().map_or(HEADER_READ_MS, |s| s.timeouts.header_read_ms));
+        }
+        client.timer.poll(cx).map(|()| None)
+    })
+    .await;
+    match read {
+        Some(Ok(more)) => {
+            client.is_head_request = more && head.method.of(client.conn.head()) == b"HEAD";
+            Ok(more)
+        }
+        Some(Err(ReadError::Head(e))) => Err(refused_head(&e)),
+        Some(Err(_)) => Ok(false),
+        None if client.conn.buffered() == 0 => Ok(false),
+        None => {
+            Err(Error::new(Code::RequestTimeout, "The request head did not arrive in time (timeouts.header_read)."))
+        }
+    }
+}
+
+fn refused_head(error: &HeadError) -> Error {
+    let code = match error {
+        HeadError::TooLarge | HeadError::TooManyFields | HeadError::TargetTooLong => Code::HeadersTooLarge,
+        _ => Code::InvalidHttp,
+    };
+    Error::new(code, format!("The request head is refused: {}.", error.reason()))
+}
+
+/// Reads body bytes until `enough` says so or the body is complete; at most `max` bytes.
+pub async fn read_body_until(
+    client: &mut Client,
+    worker: &Rc<Worker>,
+    max: usize,
+    held: &mut Held,
+    mut enough: impl FnMut(&[u8]) -> Result<bool, Error>,
+) -> Result<(), Stop> {
+    let too_large =
+        || Error::new(Code::BodyTooLarge, format!("The request body is larger than {max} bytes (body.max_bytes)."));
+    if client.conn.body_remaining().is_some_and(|left| left > max as u64) {
+        return Err(too_large().into());
+    }
+    let (idle_ms, budget) = worker
+        .snapshot()
+        .map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
+    loop {
+        let more = next_bytes(client, idle_ms).await?;
+        let size = client.conn.payload().len();
+        if size > max {
+            return Err(too_large().into());
+        }
+        if !held.grow_to(size, budget) {
+            return Err(overloaded("too many request bytes are held in memory (body.max_inflight_bytes)").into());
+        }
+        if !more || enough(client.conn.payload())? {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a whole body of at most `max` bytes.
+pub async fn read_body(client: &mut Client, worker: &Rc<Worker>, max: usize) -> Result<Held, Stop> {
+    let mut held = Held::new(worker);
+    read_body_until(client, worker, max, &mut held, |_| Ok(false)).await?;
+    Ok(held)
+}
+
+/// Waits for more of the body. `false`: it is complete.
+pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
+    let mut waiting = false;
+    let read = poll_fn(|cx| {
+        if let Poll::Ready(read) = client.conn.poll_body(cx) {
+            return Poll::Ready(Some(read));
+        }
+        if !waiting {
+            waiting = true;
+            client.timer.set(idle_ms);
+        }
+        client.timer.poll(cx).map(|()| None)
+    })
+    .await;
+    match read {
+        Some(Ok(more)) => Ok(more),
+        Some(Err(ReadError::Body(e))) => {
+            Err(Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into())
+        }
+        Some(Err(_)) => Err(Stop::Gone),
+        None => {
+            Err(Error::new(Code::RequestTimeout, "The request body stopped arriving (timeouts.body_read_idle).").into())
+        }
+    }
+}
+
+/// 503 with the moment to try again.
+pub fn overloaded(why: &str) -> Error {
+    Error::new(Code::Overloaded, format!("The gateway is overloaded: {why}. Try again shortly.")).after_ms(1_000)
+}

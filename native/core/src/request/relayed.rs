@@ -1,0 +1,260 @@
+//! A request that an upstream answers: scan, route, attempt, relay, in this order.
+
+use std::cell::{Cell, RefCell};
+
+use super::{
+    Stop,
+    attempt::{Answer, Refusal},
+    attempts::{self, Exhausted},
+    body::Content,
+    call::Call,
+    endpoint::Endpoint,
+    outbound::Outbound,
+    plan::plan,
+    respond::{self, Way},
+    scan::scan,
+    upload,
+};
+use crate::{
+    dialects::{StreamKind, usage::BodyTap},
+    error::{Code, Error},
+    observe::record::{Outcome, StreamFacts},
+    relay::{stream, whole},
+    server::timer,
+};
+
+/// JSON nested deeper than this is refused.
+const MAX_DEPTH: usize = 128;
+
+/// Serves a request whose body, or the beginning of it, is `content`.
+pub async fn serve(
+    call: &mut Call<'_>,
+    endpoint: &Endpoint<'_>,
+    method: &str,
+    query: &str,
+    content: Content,
+) -> Result<(), Stop> {
+    let routed_from_us = call.worker.clock().boot_us();
+    let snapshot = call.snapshot.clone();
+    let Content { message, flows, form, is_json, held: _held } = content;
+    let body = message.payload();
+    let scan = if is_json { Some(scan(body, MAX_DEPTH)?) } else { None };
+    let model = match (&scan, &form) {
+        (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
+        (None, form) => form.as_ref().map(|f| f.model.as_str()),
+    };
+    if model.is_none_or(str::is_empty) && scan.is_some() && endpoint.needs_model() {
+        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model").into());
+    }
+    let model = model.filter(|m| !m.is_empty());
+    call.record.model.push_str(model.unwrap_or_default());
+    let head_bytes = message.head();
+    let named = call.head.field(head_bytes, "x-penstock-provider").and_then(|v| std::str::from_utf8(v).ok());
+    let plan = plan(call.worker, &snapshot, endpoint, model, named)?;
+    let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
+    let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
+    call.stream = stream;
+    let request_id = call.request_id.clone();
+    let out = Outbound {
+        worker: call.worker,
+        snapshot: &snapshot,
+        endpoint,
+        method,
+        query,
+        head: call.head,
+        head_bytes,
+        body,
+        scan: scan.as_ref(),
+        model,
+        model_in_form: form.as_ref().map(|f| f.span.clone()),
+        stream,
+        request_id: &request_id,
+        trace: call.trace,
+        timeouts: plan.timeouts,
+        attempts: RefCell::default(),
+        waited_us: Cell::new(0),
+        connect_us: Cell::new(0),
+        first_byte_us: Cell::new(0),
+    };
+    let now_us = call.worker.clock().boot_us();
+    call.record.phases.route_us = Some(now_us - routed_from_us);
+    let total_at = timer::after(plan.timeouts.unwrap_or(snapshot.timeouts).total_ms);
+    let answered = if flows {
+        upload::answer(call.client, &out, &plan.attempts, total_at).await
+    } else {
+        attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
+    };
+    call.record.attempts = out.attempts.take();
+    call.record.phases.connect_us = Some(out.connect_us.get());
+    call.record.phases.first_byte_us = Some(out.first_byte_us.get());
+    call.waited_us += out.waited_us.get();
+    if flows && !call.client.conn.body_done() {
+        call.reply.close();
+    }
+    match answered? {
+        Ok(answer) => relay(call, &out, answer, total_at).await,
+        Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
+        Err(Exhausted { failure, .. }) => {
+            let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
+            Err(failure.map_or_else(fallback, told).into())
+        }
+    }
+}
+
+/// What the client is told of a failure.
+fn told(failure: crate::error::Failure) -> Error {
+    let error = Error::from(failure);
+    if error.code == Code::Overloaded { error.after_ms(1_000) } else { error }
+}
+
+/// Passes an answer on, streamed or whole, and notes how that ended.
+async fn relay(
+    call: &mut Call<'_>,
+    out: &Outbound<'_>,
+    mut answer: Answer,
+    total_at: Option<tokio::time::Instant>,
+) -> Result<(), Stop> {
+    let provider = &call.snapshot.providers[answer.provider];
+    let timeouts = out.timeouts.unwrap_or(provider.timeouts);
+    for part in [provider.name.as_str(), "/", &answer.model] {
+        call.record.target.push_str(part);
+    }
+    if answer.opening.is_none() {
+        let _ = answer.source.gather().await;
+    }
+    let overhead_us = call.overhead_us();
+    call.record.overhead_us = Some(overhead_us);
+    call.record.status = Some(answer.head.status);
+    if !call.reply.has_begun() {
+        let kind = answer.opening.as_ref().map(|o| o.kind);
+        let way = Way {
+            dialect: call.dialect,
+            request_id: &call.request_id,
+            provider: &provider.name,
+            model: &answer.model,
+            attempts: call.record.attempts.len(),
+            overhead_us,
+        };
+        let upstream_id = &mut call.record.upstream_request_id;
+        respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
+        let length = if kind.is_some() { None } else { answer.source.length(&answer.head) };
+        call.reply.begin(length);
+    }
+    if answer.opening.is_some() {
+        stream(call, out, answer, timeouts.between_bytes_ms, total_at).await
+    } else {
+        whole(call, out, answer, timeouts.between_bytes_ms, total_at).await
+    }
+}
+
+async fn stream(
+    call: &mut Call<'_>,
+    out: &Outbound<'_>,
+    mut answer: Answer,
+    between_bytes_ms: u64,
+    total_at: Option<tokio::time::Instant>,
+) -> Result<(), Stop> {
+    let Some(mut opening) = answer.opening.take() else { return Ok(()) };
+    let passing = stream::Passing {
+        clock: call.worker.clock(),
+        request_id: out.request_id,
+        model: out.model.unwrap_or_default(),
+        between_bytes_ms,
+        keepalive_ms: call.snapshot.keepalive_ms,
+        total_at,
+    };
+    let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
+    call.record.usage = opening.tap.usage();
+    call.record.stream = Some(StreamFacts {
+        first_token_us: Some(opening.first_us - call.arrived_us),
+        frames: opening.tap.frames(),
+        longest_gap_us: passed.as_ref().map_or(0, |p| p.longest_gap_us),
+    });
+    let passed = passed?;
+    call.record.outcome = passed.outcome;
+    call.record.error = passed.error;
+    call.broken = passed.broken;
+    if passed.outcome == Outcome::Complete {
+        finish_upstream(call, answer);
+    }
+    Ok(())
+}
+
+async fn whole(
+    call: &mut Call<'_>,
+    out: &Outbound<'_>,
+    mut answer: Answer,
+    between_bytes_ms: u64,
+    total_at: Option<tokio::time::Instant>,
+) -> Result<(), Stop> {
+    let counts = out.endpoint.has_usage() && (200..300).contains(&answer.head.status);
+    let mut tap = counts.then(|| BodyTap::new(call.dialect));
+    let source = &mut answer.source;
+    let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await?;
+    call.record.usage = tap.and_then(|t| t.usage());
+    call.record.outcome = passed.outcome;
+    call.record.error = passed.error;
+    call.broken = passed.broken;
+    if passed.outcome == Outcome::Complete {
+        finish_upstream(call, answer);
+    }
+    Ok(())
+}
+
+/// Gives the upstream's connection back; if its body has not quite ended, a task of its own reads the rest.
+fn finish_upstream(call: &Call<'_>, answer: Answer) {
+    let Answer { mut source, head, .. } = answer;
+    if source.is_done() {
+        source.keep(&head);
+        call.worker.give_response_head(head);
+        return;
+    }
+    call.worker.spawn(async move {
+        let rest = async {
+            loop {
+                let here = source.payload().len();
+                source.consume(here);
+                if !matches!(source.more().await, Ok(true)) {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_millis(DRAIN_MS), rest).await.is_ok() {
+            source.keep(&head);
+        }
+    });
+}
+
+/// How long an upstream may take to end its body after the dialect's own end.
+const DRAIN_MS: u64 = 1_000;
+
+/// Passes on the last upstream's error: all targets failed.
+async fn refused(call: &mut Call<'_>, refusal: &Refusal) -> Result<(), Stop> {
+    let provider = call.snapshot.providers[refusal.provider].name.clone();
+    if call.reply.has_begun() {
+        let text: String = String::from_utf8_lossy(&refusal.body).chars().take(2_000).collect();
+        let message = format!("{provider} answered {}: {text}", refusal.head.status);
+        return Err(Error::new(Code::UpstreamError, message).into());
+    }
+    let attempts = call.record.attempts.len();
+    let overhead_us = call.overhead_us();
+    let way = Way {
+        dialect: call.dialect,
+        request_id: &call.request_id,
+        provider: &provider,
+        model: &refusal.model,
+        attempts,
+        overhead_us,
+    };
+    let upstream_id = &mut call.record.upstream_request_id;
+    respond::upstream_head(&mut call.reply, &way, &refusal.head, &refusal.head_bytes, None, upstream_id);
+    if attempts > 1 {
+        call.reply.field("x-should-retry", b"false");
+    }
+    call.reply.begin(Some(refusal.body.len() as u64));
+    call.record.target = format!("{provider}/{}", refusal.model);
+    call.record.status = Some(refusal.head.status);
+    call.record.overhead_us = Some(overhead_us);
+    call.record.outcome = Outcome::Complete;
+    Ok(call.reply.end(call.client, &[&refusal.body]).await?)
+}

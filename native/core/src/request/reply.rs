@@ -1,0 +1,190 @@
+//! What the client is sent: the head, the framing of the body, the end of the answer as a write of its own.
+
+use std::{future::poll_fn, task::Poll};
+
+use super::Gone;
+use crate::{
+    http::{
+        head::{RequestHead, Version},
+        write::{CONTINUE, HeadWriter, Output, chunk_prefix},
+    },
+    server::connection::{Client, Next},
+};
+
+/// Milliseconds a client may take no byte of what is sent to it.
+const STALL_MS: u64 = 60_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// The head is still being built.
+    Unset,
+    Length,
+    Chunked,
+    /// The end of the connection is the end of the body (HTTP/1.0).
+    Close,
+}
+
+/// One answer on its way out. Nothing is written before the first [`Reply::send`] or [`Reply::end`].
+pub struct Reply {
+    /// Head bytes not yet written.
+    head: Vec<u8>,
+    framing: Framing,
+    version: Version,
+    keep_alive: bool,
+    without_body: bool,
+    /// Body bytes sent, framing not counted.
+    pub sent_bytes: u64,
+    /// What the client may take no byte for, in milliseconds.
+    pub stall_ms: u64,
+}
+
+impl Reply {
+    /// An answer to `head`.
+    pub fn to(head: &RequestHead, is_head_request: bool) -> Self {
+        Self {
+            head: Vec::with_capacity(1024),
+            framing: Framing::Unset,
+            version: head.version,
+            keep_alive: head.keep_alive,
+            without_body: is_head_request,
+            sent_bytes: 0,
+            stall_ms: STALL_MS,
+        }
+    }
+
+    pub fn status(&mut self, status: u16) {
+        self.head.clear();
+        HeadWriter::new(&mut self.head).status_line(status);
+    }
+
+    /// Adds a header; one with bytes that no header may carry is left out.
+    pub fn field(&mut self, name: &str, value: &[u8]) {
+        let _ = HeadWriter::new(&mut self.head).field(name, value);
+    }
+
+    /// Adds a header that the codec has read from the other side: it is known to be one line.
+    pub fn raw_field(&mut self, name: &[u8], value: &[u8]) {
+        for part in [name, b": ", value, b"\r\n"] {
+            self.head.extend_from_slice(part);
+        }
+    }
+
+    /// Adds a header whose value is a number.
+    pub fn number(&mut self, name: &'static str, value: u64) {
+        HeadWriter::new(&mut self.head).number(name, value);
+    }
+
+    /// Adds a header whose value comes in parts.
+    pub fn parts(&mut self, name: &str, parts: &[&str]) {
+        self.field(name, parts.concat().as_bytes());
+    }
+
+    /// The connection ends with this answer.
+    pub fn close(&mut self) {
+        self.keep_alive = false;
+    }
+
+    /// Whether the head is complete: the status can no longer be changed.
+    pub fn has_begun(&self) -> bool {
+        self.framing != Framing::Unset
+    }
+
+    /// Completes the head: a body of `length` bytes, or one of unknown length.
+    pub fn begin(&mut self, length: Option<u64>) {
+        self.framing = match (length, self.version) {
+            (Some(_), _) => Framing::Length,
+            (None, Version::Http11) => Framing::Chunked,
+            (None, Version::Http10) => Framing::Close,
+        };
+        self.keep_alive &= self.framing != Framing::Close;
+        match length {
+            Some(n) => HeadWriter::new(&mut self.head).content_length(n),
+            None if self.framing == Framing::Chunked => HeadWriter::new(&mut self.head).chunked(),
+            None => {}
+        }
+        match (self.keep_alive, self.version) {
+            (false, _) => self.field("connection", b"close"),
+            (true, Version::Http10) => self.field("connection", b"keep-alive"),
+            (true, Version::Http11) => {}
+        }
+        self.head.extend_from_slice(b"\r\n");
+    }
+
+    /// Sends body bytes, with the head before the first of them; at most four pieces.
+    pub async fn send(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
+        self.write(client, pieces, b"\r\n").await
+    }
+
+    /// Sends the last bytes of the body and its end: one write that a later phase may hold back.
+    pub async fn end(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
+        self.write(client, pieces, b"\r\n0\r\n\r\n").await
+    }
+
+    /// What becomes of the connection after this answer.
+    pub fn next(&self) -> Next {
+        if self.keep_alive { Next::Keep } else { Next::Linger }
+    }
+
+    async fn write(&mut self, client: &mut Client, pieces: &[&[u8]], tail: &[u8]) -> Result<(), Gone> {
+        let length: usize = pieces.iter().map(|p| p.len()).sum();
+        let mut digits = [0; 18];
+        let mut slices: [&[u8]; 8] = [b""; 8];
+        slices[0] = &self.head;
+        let mut used = 1;
+        if !self.without_body {
+            let chunked = self.framing == Framing::Chunked;
+            if chunked && length > 0 {
+                slices[used] = chunk_prefix(length, &mut digits);
+                used += 1;
+            }
+            for piece in pieces {
+                slices[used] = piece;
+                used += 1;
+            }
+            if chunked {
+                slices[used] = if length > 0 { tail } else { &tail[2..] };
+                used += 1;
+            }
+        }
+        let written = write_all(client, &slices[..used], self.stall_ms).await;
+        self.head.clear();
+        self.sent_bytes += length as u64;
+        written
+    }
+
+    /// `100 Continue`.
+    pub async fn go_ahead(client: &mut Client) -> Result<(), Gone> {
+        write_all(client, &[CONTINUE], STALL_MS).await
+    }
+
+    /// The bare answer of a request whose task panicked.
+    pub async fn internal_error(client: &mut Client) {
+        let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\nx-penstock-error: internal\r\n\
+            connection: close\r\ncontent-length: 102\r\n\r\n\
+            {\"error\":{\"message\":\"The gateway failed on this request.\",\"type\":\"server_error\",\"code\":\"internal_error\"}}";
+        let _ = write_all(client, &[answer], STALL_MS).await;
+    }
+}
+
+/// Writes everything, unless the client leaves or takes nothing for `stall_ms`.
+async fn write_all(client: &mut Client, slices: &[&[u8]], stall_ms: u64) -> Result<(), Gone> {
+    let mut out = Output::new(slices);
+    let mut left = usize::MAX;
+    client.answered = true;
+    poll_fn(|cx| {
+        match client.conn.poll_write(cx, &mut out) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+            Poll::Pending => {}
+        }
+        if out.remaining() < left {
+            left = out.remaining();
+            client.timer.set(stall_ms);
+        }
+        if client.conn.poll_departed(cx).is_ready() || client.timer.poll(cx).is_ready() {
+            return Poll::Ready(Err(Gone));
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,138 @@
+//! The heads of answers: which of an upstream's headers pass, and which are ours.
+
+use super::Reply;
+use crate::{
+    dialects::{Dialect, StreamKind},
+    error::Error,
+    http::head::ResponseHead,
+};
+
+/// Headers of an upstream that never reach a client: those of the hop, of its own site, and those we set.
+const DROPPED: &[&str] = &[
+    "alt-svc",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-connection",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Those of an upstream's stream that our own replace.
+const REPLACED_ON_STREAMS: &[&str] = &["cache-control", "content-type", "x-accel-buffering"];
+
+/// What an answer's head tells of its way through the gateway.
+pub struct Way<'a> {
+    pub dialect: Dialect,
+    pub request_id: &'a str,
+    /// `provider/model`, empty if there is none.
+    pub provider: &'a str,
+    pub model: &'a str,
+    pub attempts: usize,
+    pub overhead_us: u64,
+}
+
+/// The request's id, under the name that the client's SDK looks for too.
+pub fn ids(reply: &mut Reply, dialect: Dialect, request_id: &str) {
+    reply.field("x-request-id", request_id.as_bytes());
+    if dialect == Dialect::Anthropic {
+        reply.field("request-id", request_id.as_bytes());
+    }
+}
+
+/// What keeps a stream from being held up on its way.
+pub fn stream_fields(reply: &mut Reply, kind: StreamKind) {
+    reply.field("content-type", kind.content_type().as_bytes());
+    reply.field("cache-control", b"no-cache, no-transform");
+    reply.field("x-accel-buffering", b"no");
+}
+
+/// The head of an upstream's answer as the client gets it, without framing. Says what the upstream called the request.
+pub fn upstream_head(
+    reply: &mut Reply,
+    way: &Way<'_>,
+    head: &ResponseHead,
+    bytes: &[u8],
+    stream: Option<StreamKind>,
+    upstream_id: &mut String,
+) {
+    reply.status(head.status);
+    let named_by_connection = head.field(bytes, "connection").unwrap_or_default();
+    for field in &head.fields {
+        let (name, value) = (field.name.of(bytes), field.value.of(bytes));
+        let is = |n: &&str| name.eq_ignore_ascii_case(n.as_bytes());
+        if DROPPED.iter().any(|n| is(n)) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(|n| is(n)) {
+            continue;
+        }
+        if is(&"x-request-id") || is(&"request-id") {
+            if upstream_id.is_empty() {
+                upstream_id.push_str(&String::from_utf8_lossy(value));
+                reply.field("x-penstock-upstream-request-id", value);
+            }
+            continue;
+        }
+        if !named_by_connection.is_empty() && lists(named_by_connection, name) || starts_with(name, "x-penstock-") {
+            continue;
+        }
+        if let Some(rest) = strip(name, "x-ratelimit-").or_else(|| strip(name, "anthropic-ratelimit-")) {
+            if let Ok(rest) = std::str::from_utf8(rest) {
+                reply.field(&format!("x-penstock-upstream-ratelimit-{}", rest.to_ascii_lowercase()), value);
+            }
+            continue;
+        }
+        reply.raw_field(name, value);
+    }
+    if let Some(kind) = stream {
+        stream_fields(reply, kind);
+    }
+    ids(reply, way.dialect, way.request_id);
+    passage(reply, way);
+}
+
+/// Where the answer comes from and what the way through the gateway took.
+fn passage(reply: &mut Reply, way: &Way<'_>) {
+    if !way.provider.is_empty() {
+        let separator = if way.model.is_empty() { "" } else { "/" };
+        reply.parts("x-penstock-target", &[way.provider, separator, way.model]);
+    }
+    if way.attempts > 0 {
+        reply.number("x-penstock-attempts", way.attempts as u64);
+    }
+    reply.number("x-penstock-overhead-us", way.overhead_us);
+}
+
+/// The head of an error that we made, without framing; `type` and body come from the dialect.
+pub fn error_head(reply: &mut Reply, way: &Way<'_>, error: &Error) {
+    reply.status(error.code.status());
+    reply.field("content-type", b"application/json");
+    ids(reply, way.dialect, way.request_id);
+    reply.field("x-penstock-error", error.code.name().as_bytes());
+    passage(reply, way);
+    if let Some(ms) = error.retry_after_ms {
+        reply.number("retry-after", ms.div_ceil(1_000));
+        reply.number("retry-after-ms", ms);
+    }
+    if way.attempts > 1 {
+        reply.field("x-should-retry", b"false");
+    }
+}
+
+fn strip<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    starts_with(name, prefix).then(|| &name[prefix.len()..])
+}
+
+fn starts_with(name: &[u8], prefix: &str) -> bool {
+    name.len() >= prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
+}
+
+/// Whether a comma-separated list holds `name`.
+fn lists(list: &[u8], name: &[u8]) -> bool {
+    list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,95 @@
+//! Notes the fields of the outer object that Penstock reads, and checks their types.
+
+use std::borrow::Cow;
+
+use super::{
+    Scan, Span, StreamOptions, Text,
+    lexer::{Kind, Lexer},
+};
+use crate::{
+    error::{Code, Error},
+    json::{Scalar, unescape},
+};
+
+/// Passes the value of the field `name`, and notes it if it is one of ours.
+pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a str, name: &[u8]) -> Result<(), Error> {
+    if name == b"stream_options" {
+        scan.stream_options = Some(stream_options(lexer)?);
+        return Ok(());
+    }
+    let (kind, span) = lexer.value()?;
+    match name {
+        b"model" => scan.model = Some(model(body, kind, span)?),
+        b"stream" => scan.stream = boolean("stream", kind)?.map(|on| (span, on)),
+        b"max_tokens" => scan.max_tokens = count("max_tokens", lexer, kind, span)?,
+        b"max_completion_tokens" => scan.max_completion_tokens = count("max_completion_tokens", lexer, kind, span)?,
+        b"n" => scan.n = count("n", lexer, kind, span)?,
+        b"user" => scan.user = (kind != Kind::Null).then_some(span),
+        b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn stream_options(lexer: &mut Lexer<'_>) -> Result<StreamOptions, Error> {
+    lexer.skip_blanks();
+    let start = lexer.pos();
+    let mut options = StreamOptions { span: start..start, is_object: true, empty: true, include_usage: None };
+    if lexer.peek() != Some(b'{') {
+        let (kind, span) = lexer.value()?;
+        if kind != Kind::Null {
+            return Err(wrong_type("stream_options", "an object or null"));
+        }
+        return Ok(StreamOptions { span, is_object: false, ..options });
+    }
+    lexer.members(|lexer, name| {
+        let raw = lexer.bytes(&(name.start + 1..name.end - 1));
+        let (kind, span) = lexer.nested_value()?;
+        options.empty = false;
+        if *unescape(raw) == *b"include_usage" {
+            options.include_usage = Some((span, boolean("stream_options.include_usage", kind)?));
+        }
+        Ok(())
+    })?;
+    options.span.end = lexer.pos();
+    Ok(options)
+}
+
+fn model(body: &str, kind: Kind, span: Span) -> Result<Text<'_>, Error> {
+    if kind != Kind::Text {
+        return Err(wrong_type("model", "a string"));
+    }
+    let raw = &body[span.start + 1..span.end - 1];
+    let text = if raw.contains('\\') {
+        let decoded = String::from_utf8(unescape(raw.as_bytes()));
+        Cow::Owned(decoded.map_err(|_| wrong_type("model", "a string without lone surrogates"))?)
+    } else {
+        Cow::Borrowed(raw)
+    };
+    Ok(Text { span, text })
+}
+
+fn boolean(name: &str, kind: Kind) -> Result<Option<bool>, Error> {
+    match kind {
+        Kind::True => Ok(Some(true)),
+        Kind::False => Ok(Some(false)),
+        Kind::Null => Ok(None),
+        _ => Err(wrong_type(name, "true, false or null")),
+    }
+}
+
+fn count(name: &str, lexer: &Lexer<'_>, kind: Kind, span: Span) -> Result<Option<(Span, u64)>, Error> {
+    let value = match kind {
+        Kind::Null => return Ok(None),
+        Kind::Number => Scalar::Atom(lexer.bytes(&span)).whole(),
+        _ => None,
+    };
+    match value {
+        Some(value) => Ok(Some((span, value))),
+        None => Err(wrong_type(name, "a whole number not below 0")),
+    }
+}
+
+fn wrong_type(name: &str, expected: &str) -> Error {
+    Error::new(Code::InvalidRequest, format!("The field \"{name}\" must be {expected}.")).at(name)
+}

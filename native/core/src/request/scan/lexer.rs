@@ -1,0 +1,288 @@
+//! A strict JSON reader without recursion: advances over values and says where they end.
+
+use super::{Span, invalid};
+use crate::error::Error;
+
+/// Deepest nesting that can be allowed: one bit each tells objects from arrays.
+const MAX_DEPTH: usize = 128;
+/// How many bytes of a string are looked at together.
+const STEP: usize = 32;
+
+/// Reads UTF-8 that was checked before.
+pub(super) struct Lexer<'a> {
+    body: &'a [u8],
+    pos: usize,
+    max_depth: usize,
+}
+
+/// What kind of value was passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    Text,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(body: &'a [u8], max_depth: usize) -> Self {
+        Self { body, pos: 0, max_depth: max_depth.clamp(1, MAX_DEPTH) }
+    }
+
+    pub(super) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.body.get(self.pos).copied()
+    }
+
+    pub(super) fn bytes(&self, span: &Span) -> &'a [u8] {
+        &self.body[span.clone()]
+    }
+
+    #[inline]
+    pub(super) fn skip_blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.pos += 1;
+        }
+    }
+
+    /// Nothing but blanks may be left.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        self.skip_blanks();
+        if self.pos == self.body.len() { Ok(()) } else { Err(self.error("something follows the end of the JSON")) }
+    }
+
+    /// Passes an object member by member: `visit` gets the name with its quotes and must pass the value.
+    pub(super) fn members(&mut self, mut visit: impl FnMut(&mut Self, Span) -> Result<(), Error>) -> Result<(), Error> {
+        self.pos += 1;
+        self.skip_blanks();
+        if self.peek() == Some(b'}') {
+            self.pos += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            visit(self, name)?;
+            self.skip_blanks();
+            match self.peek() {
+                Some(b',') => self.pos += 1,
+                Some(b'}') => {
+                    self.pos += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.error("a comma or } is expected")),
+            }
+            self.skip_blanks();
+        }
+    }
+
+    /// Passes one value of the outer object, and the blanks before it.
+    pub(super) fn value(&mut self) -> Result<(Kind, Span), Error> {
+        self.value_within(1)
+    }
+
+    /// The same for a member of an object that is such a value.
+    pub(super) fn nested_value(&mut self) -> Result<(Kind, Span), Error> {
+        self.value_within(2)
+    }
+
+    fn value_within(&mut self, depth: usize) -> Result<(Kind, Span), Error> {
+        self.skip_blanks();
+        let start = self.pos;
+        let kind = self.scalar_or_open()?;
+        if matches!(kind, Kind::Object | Kind::Array) {
+            self.nested(kind, depth)?;
+        }
+        Ok((kind, start..self.pos))
+    }
+
+    /// Passes a name and its colon, and the blanks behind it.
+    fn name(&mut self) -> Result<Span, Error> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error("a field name in double quotes is expected"));
+        }
+        let start = self.pos;
+        self.string()?;
+        let name = start..self.pos;
+        self.skip_blanks();
+        if self.peek() != Some(b':') {
+            return Err(self.error("a colon is expected"));
+        }
+        self.pos += 1;
+        self.skip_blanks();
+        Ok(name)
+    }
+
+    /// Passes the rest of a container that was just opened inside `outer` others.
+    fn nested(&mut self, kind: Kind, outer: usize) -> Result<(), Error> {
+        let mut depth = outer + 1;
+        // A set bit is an object; bit 0 is the innermost container.
+        let mut objects = u128::from(kind == Kind::Object);
+        let mut fresh = true;
+        if depth > self.max_depth {
+            return Err(self.too_deep());
+        }
+        loop {
+            self.skip_blanks();
+            let in_object = objects & 1 == 1;
+            let close = if in_object { b'}' } else { b']' };
+            match self.peek() {
+                Some(b) if b == close => {
+                    self.pos += 1;
+                    depth -= 1;
+                    objects >>= 1;
+                    fresh = false;
+                    if depth == outer {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Some(b',') if !fresh => {
+                    self.pos += 1;
+                    self.skip_blanks();
+                }
+                _ if fresh => {}
+                _ if in_object => return Err(self.error("a comma or } is expected")),
+                _ => return Err(self.error("a comma or ] is expected")),
+            }
+            if in_object {
+                self.name()?;
+            }
+            fresh = false;
+            let kind = self.scalar_or_open()?;
+            if matches!(kind, Kind::Object | Kind::Array) {
+                depth += 1;
+                if depth > self.max_depth {
+                    return Err(self.too_deep());
+                }
+                objects = objects << 1 | u128::from(kind == Kind::Object);
+                fresh = true;
+            }
+        }
+    }
+
+    /// Passes a scalar, or the opening of a container.
+    #[inline]
+    fn scalar_or_open(&mut self) -> Result<Kind, Error> {
+        let kind = match self.peek() {
+            Some(b'"') => {
+                self.string()?;
+                return Ok(Kind::Text);
+            }
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                return Ok(Kind::Number);
+            }
+            Some(b't') => return self.literal(b"true", Kind::True),
+            Some(b'f') => return self.literal(b"false", Kind::False),
+            Some(b'n') => return self.literal(b"null", Kind::Null),
+            _ => return Err(self.error("a value is expected")),
+        };
+        self.pos += 1;
+        Ok(kind)
+    }
+
+    fn literal(&mut self, word: &[u8], kind: Kind) -> Result<Kind, Error> {
+        if !self.body[self.pos..].starts_with(word) {
+            return Err(self.error("a value is expected"));
+        }
+        self.pos += word.len();
+        Ok(kind)
+    }
+
+    fn number(&mut self) -> Result<(), Error> {
+        self.take(b'-');
+        match self.peek() {
+            Some(b'0') => self.pos += 1,
+            _ => self.digits()?,
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.pos += usize::from(found);
+        found
+    }
+
+    fn digits(&mut self) -> Result<(), Error> {
+        let start = self.pos;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.pos += 1;
+        }
+        if self.pos == start { Err(self.error("a digit is expected")) } else { Ok(()) }
+    }
+
+    /// Passes a string from its opening quote.
+    #[inline]
+    fn string(&mut self) -> Result<(), Error> {
+        self.pos += 1;
+        loop {
+            self.plain();
+            match self.peek() {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.error("a control character stands in a string; escape it")),
+                None => return Err(self.error("the string does not end")),
+            }
+        }
+    }
+
+    /// Passes what needs no attention in a string: all but quotes, backslashes and control characters.
+    #[inline]
+    fn plain(&mut self) {
+        let rest = &self.body[self.pos..];
+        let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
+        let (steps, _) = rest.as_chunks::<STEP>();
+        // Without a way out of the inner loop the compiler makes it a handful of vector instructions.
+        let quiet = |step: &&[u8; STEP]| !step.iter().fold(false, |found, &b| found | special(b));
+        let skipped = steps.iter().take_while(quiet).count() * STEP;
+        let found = rest[skipped..].iter().position(|&b| special(b));
+        self.pos += found.map_or(rest.len(), |n| skipped + n);
+    }
+
+    fn escape(&mut self) -> Result<(), Error> {
+        let length = match self.body.get(self.pos + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => {
+                let digits = self.body.get(self.pos + 2..self.pos + 6);
+                if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
+                    return Err(self.error("\\u needs four hexadecimal digits"));
+                }
+                6
+            }
+            _ => return Err(self.error("a backslash begins no known escape")),
+        };
+        self.pos += length;
+        Ok(())
+    }
+
+    fn too_deep(&self) -> Error {
+        invalid(format!("The request body is nested more than {} deep at byte {}.", self.max_depth, self.pos))
+    }
+
+    #[cold]
+    pub(super) fn error(&self, what: &str) -> Error {
+        if self.pos >= self.body.len() {
+            return invalid(format!("The request body is not valid JSON: it ends too early, at byte {}.", self.pos));
+        }
+        invalid(format!("The request body is not valid JSON at byte {}: {what}.", self.pos))
+    }
+}

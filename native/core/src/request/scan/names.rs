@@ -1,0 +1,54 @@
+//! The names of the outer object, compared as they decode, so that none stands there twice.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use super::Span;
+use crate::{
+    error::{Code, Error},
+    json::unescape,
+};
+
+/// Up to this many names are compared one by one.
+const FEW: usize = 24;
+
+/// A name as it decodes; a lone surrogate makes it no UTF-8.
+pub(super) type Name<'a> = Cow<'a, [u8]>;
+
+/// Names seen so far.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    few: [Option<Name<'a>>; FEW],
+    count: usize,
+    many: HashSet<Name<'a>>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes a name with its quotes; refuses it if it was there before.
+    pub(super) fn add(&mut self, body: &'a str, span: Span) -> Result<Name<'a>, Error> {
+        let raw = &body.as_bytes()[span.start + 1..span.end - 1];
+        let name: Name<'a> = if memchr::memchr(b'\\', raw).is_some() { unescape(raw).into() } else { raw.into() };
+        let known = match self.few.get_mut(self.count) {
+            Some(slot) => {
+                *slot = Some(name.clone());
+                self.few[..self.count].iter().flatten().any(|n| *n == name)
+            }
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend(self.few.iter_mut().filter_map(Option::take));
+                }
+                !self.many.insert(name.clone())
+            }
+        };
+        self.count += 1;
+        if !known {
+            return Ok(name);
+        }
+        let shown: String = String::from_utf8_lossy(&name).chars().take(64).collect();
+        let message = format!("The field \"{shown}\" stands twice in the request body, again at byte {}.", span.start);
+        Err(Error::new(Code::DuplicateField, message).at(shown))
+    }
+}

@@ -1,0 +1,128 @@
+//! The admin port: metrics and health from native, everything else is a question to Python.
+
+use std::{rc::Rc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    connection::{Client, Next},
+    health,
+    worker::Worker,
+};
+use crate::{
+    http::head::RequestHead,
+    questions::{AskError, Kind},
+    request::{Reply, read_body, read_head},
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const MAX_BODY: usize = 1 << 20;
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    status: u16,
+    headers: Vec<(String, String)>,
+}
+
+/// Serves one request of the admin port.
+pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
+    let mut scratch = worker.take_scratch();
+    let next = match read_head(client, worker, &mut scratch.request).await {
+        Ok(false) => Next::Close,
+        Ok(true) => answer(client, worker, &scratch.request).await,
+        Err(error) => problem(client, None, error.code.status(), error.code.name(), &error.message).await,
+    };
+    worker.give_scratch(scratch);
+    next
+}
+
+async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) -> Next {
+    if head.expect_continue && Reply::go_ahead(client).await.is_err() {
+        return Next::Close;
+    }
+    if let Err(stop) = read_body(client, worker, MAX_BODY).await {
+        let Some(error) = stop.error() else { return Next::Close };
+        return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
+    }
+    let message = client.conn.take_message();
+    let bytes = message.head();
+    let text = |span: crate::http::head::Span| std::str::from_utf8(span.of(bytes)).unwrap_or("");
+    let (path, query) = text(head.target).split_once('?').unwrap_or((text(head.target), ""));
+    if path == "/metrics" {
+        let mut page = Vec::new();
+        worker.shared.render_metrics(&mut page);
+        return whole(client, head, 200, "text/plain; version=0.0.4; charset=utf-8", &[], &page).await;
+    }
+    if let Some((status, body)) = health::answer(&worker.shared, path) {
+        return whole(client, head, status, "application/json", &[], body.as_bytes()).await;
+    }
+    let headers = head.fields.iter().map(|f| (text(f.name), text(f.value))).collect();
+    let asked = Asked { method: text(head.method), path, query, headers };
+    let Ok(mut payload) = serde_json::to_vec(&asked) else { return Next::Close };
+    payload.push(b'\n');
+    payload.extend_from_slice(message.payload());
+    match worker.shared.questions.ask(Kind::Admin, payload, DEADLINE).await {
+        Ok(answer) => relay(client, head, &answer).await,
+        Err(why) => {
+            let code = if why == AskError::Full { "overloaded" } else { "internal" };
+            problem(client, Some(head), 503, code, &format!("the control plane did not answer: {why}")).await
+        }
+    }
+}
+
+async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {
+    let end = memchr::memchr(b'\n', answer).unwrap_or(answer.len());
+    let Ok(line) = serde_json::from_slice::<Answered>(&answer[..end]) else {
+        return problem(client, Some(head), 500, "internal", "the control plane sent no valid answer").await;
+    };
+    let body = answer.get(end + 1..).unwrap_or_default();
+    let content_type = line
+        .headers
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case("content-type"))
+        .map_or("application/json", |(_, v)| v);
+    let others: Vec<(&str, &str)> = line
+        .headers
+        .iter()
+        .filter(|(n, _)| !n.eq_ignore_ascii_case("content-type") && !n.eq_ignore_ascii_case("content-length"))
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    whole(client, head, line.status, content_type, &others, body).await
+}
+
+/// Problem details (RFC 9457).
+async fn problem(client: &mut Client, head: Option<&RequestHead>, status: u16, code: &str, detail: &str) -> Next {
+    let body = serde_json::json!({"type": "about:blank", "status": status, "code": code, "detail": detail}).to_string();
+    let unread = RequestHead::default();
+    let next = whole(client, head.unwrap_or(&unread), status, "application/problem+json", &[], body.as_bytes()).await;
+    if head.is_none() { Next::Linger } else { next }
+}
+
+async fn whole(
+    client: &mut Client,
+    head: &RequestHead,
+    status: u16,
+    content_type: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Next {
+    let mut reply = Reply::to(head, client.is_head_request);
+    reply.status(status);
+    reply.field("content-type", content_type.as_bytes());
+    for (name, value) in headers {
+        reply.field(name, value.as_bytes());
+    }
+    reply.begin(Some(body.len() as u64));
+    match reply.end(client, &[body]).await {
+        Ok(()) => reply.next(),
+        Err(_) => Next::Close,
+    }
+}

@@ -1,0 +1,166 @@
+//! The task of one client connection: park, serve a request, park again.
+
+use std::{
+    future::{Future, poll_fn},
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use super::{
+    Role, admin,
+    shared::Stage,
+    stream::ClientStream,
+    timer::Timer,
+    worker::{Order, Worker},
+};
+use crate::{
+    http::conn::Conn,
+    observe::metrics::OpenConnection,
+    request::{self, Reply},
+};
+
+/// Milliseconds a refused client has to take its answer while what it still sends is thrown away.
+const LINGER_MS: u64 = 1_000;
+const LINGER_BYTES: usize = 1 << 20;
+
+/// A connected client.
+pub struct Client {
+    pub conn: Conn<ClientStream>,
+    pub timer: Timer,
+    /// `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    pub is_head_request: bool,
+    /// Bytes of an answer have gone out for the request in hand.
+    pub answered: bool,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Keep,
+    /// Close after what the client still sends has been read, so that it sees our answer and no reset.
+    Linger,
+    Close,
+}
+
+enum Parked {
+    Readable,
+    Close,
+    Move(usize),
+}
+
+/// Serves a connection until either side has enough.
+pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open: OpenConnection, worker: Rc<Worker>) {
+    let place = Place::enter(worker.clone());
+    let mut client = Client {
+        conn: Conn::new(stream, worker.buffers.clone()),
+        timer: Timer::default(),
+        peer,
+        is_head_request: false,
+        answered: false,
+    };
+    loop {
+        match park(&mut client, &place).await {
+            Parked::Readable => {}
+            Parked::Close => return,
+            Parked::Move(to) => {
+                let shared = &worker.shared;
+                let there = shared.metrics.shard(to).connection(role);
+                drop(open);
+                if let Ok(stream) = client.conn.into_io().close_over() {
+                    let _ = shared.workers[to].inbox.send(Order::Serve(stream, role, peer, there));
+                }
+                return;
+            }
+        }
+        client.answered = false;
+        let busy = worker.metrics().in_flight();
+        let next = match role {
+            Role::Data => caught(Box::pin(request::serve(&mut client, &worker))).await,
+            Role::Admin => caught(Box::pin(admin::serve(&mut client, &worker))).await,
+        };
+        let next = match next {
+            Some(next) => next,
+            None => after_panic(&mut client, &worker).await,
+        };
+        drop(busy);
+        match next {
+            Next::Keep => client.conn.finish_message(),
+            Next::Linger => return linger(&mut client).await,
+            Next::Close => return,
+        }
+    }
+}
+
+async fn park(client: &mut Client, place: &Place) -> Parked {
+    let worker = &place.worker;
+    client.timer.set(worker.snapshot().map_or(0, |s| s.timeouts.client_idle_ms));
+    poll_fn(|cx| {
+        match client.conn.poll_parked(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Parked::Readable),
+            Poll::Ready(Err(_)) => return Poll::Ready(Parked::Close),
+            Poll::Pending => {}
+        }
+        if worker.shared.stage() >= Stage::Closing || client.timer.poll(cx).is_ready() {
+            return Poll::Ready(Parked::Close);
+        }
+        if let Some(to) = worker.drifted() {
+            return Poll::Ready(Parked::Move(to));
+        }
+        worker.parking.park(place.slot, cx.waker());
+        Poll::Pending
+    })
+    .await
+}
+
+/// Runs `work`; `None` if it panicked.
+async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    let mut poll = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    };
+    poll_fn(&mut poll).await
+}
+
+async fn after_panic(client: &mut Client, worker: &Rc<Worker>) -> Next {
+    worker.metrics().panicked();
+    if !client.answered {
+        Reply::internal_error(client).await;
+    }
+    Next::Close
+}
+
+/// Ends our side, then reads and drops what the peer still sends, within bounds.
+async fn linger(client: &mut Client) {
+    client.timer.set(LINGER_MS);
+    let mut left = LINGER_BYTES;
+    poll_fn(|cx| {
+        if client.timer.poll(cx).is_ready() || matches!(client.conn.poll_shutdown(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        client.conn.poll_discard(cx, &mut left)
+    })
+    .await;
+}
+
+/// A connection's place among those of its worker.
+struct Place {
+    worker: Rc<Worker>,
+    slot: usize,
+}
+
+impl Place {
+    fn enter(worker: Rc<Worker>) -> Self {
+        Self { slot: worker.parking.enter(), worker }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.parking.leave(self.slot);
+    }
+}

@@ -1,0 +1,211 @@
+//! The data plane as one object: what the Python side starts, feeds, watches and stops.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{
+    Role, lag,
+    shared::{Shared, Stage},
+    worker::{self, Handle, Order},
+};
+use crate::{
+    clock::Clock,
+    observe::{Log, LogOptions, Metrics},
+    questions::{Question, Questions},
+    snapshot::Snapshot,
+    upstream::{Network, NetworkOptions},
+};
+
+/// Questions that may wait for Python at a time.
+const QUESTIONS: usize = 1024;
+/// Descriptors kept free of client connections: files, listeners, room for upstream connections.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// What is fixed for the life of a process.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    pub workers: usize,
+    /// 0: three quarters of the descriptors that the process may open.
+    pub max_connections: u64,
+    pub log: LogOptions,
+    /// The instance id, shown in the status.
+    pub instance: String,
+}
+
+/// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
+pub struct Engine {
+    shared: Arc<Shared>,
+    instance: String,
+    inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    pub fn new(options: Options) -> Result<Self, String> {
+        let clock = Clock::default();
+        let workers = options.workers.max(1);
+        let network = Network::new(NetworkOptions::default(), clock.clone());
+        let questions = Questions::new(QUESTIONS).map_err(|e| format!("no eventfd: {e}"))?;
+        let log = Log::new(options.log, clock.clone());
+        let (handles, inboxes): (Vec<_>, Vec<_>) = (0..workers)
+            .map(|_| {
+                let (sender, receiver) = unbounded_channel();
+                (Handle::new(sender), receiver)
+            })
+            .unzip();
+        let max_connections =
+            if options.max_connections == 0 { descriptors_for_clients() } else { options.max_connections };
+        Ok(Self {
+            shared: Arc::new(Shared::new(
+                clock,
+                network,
+                Arc::new(Metrics::new(workers)),
+                Arc::new(questions),
+                Arc::new(log),
+                handles,
+                max_connections,
+            )),
+            instance: options.instance,
+            inboxes: Mutex::new(inboxes),
+            threads: Mutex::default(),
+        })
+    }
+
+    /// Readable while questions wait.
+    pub fn question_fd(&self) -> BorrowedFd<'_> {
+        self.shared.questions.as_fd()
+    }
+
+    /// Decodes the first snapshot and starts the workers on bound, listening descriptors.
+    pub fn start(&self, snapshot: &[u8], listeners: Vec<(OwnedFd, Role)>) -> Result<(), String> {
+        let inboxes: Vec<_> = std::mem::take(&mut *self.inboxes.lock());
+        if inboxes.is_empty() {
+            return Err("the engine was started before".into());
+        }
+        if let Err(e) = self.apply(snapshot) {
+            *self.inboxes.lock() = inboxes;
+            return Err(e);
+        }
+        for (index, (fd, role)) in listeners.into_iter().enumerate() {
+            let worker = &self.shared.workers[index % self.shared.workers.len()];
+            worker.inbox.send(Order::Listen(fd, role)).map_err(|_| "a worker is gone")?;
+        }
+        let mut threads = self.threads.lock();
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let shared = self.shared.clone();
+            let run = move || {
+                if let Err(e) = worker::run(index, shared.clone(), inbox) {
+                    shared.log.error("a worker could not start", &[("error", &e.to_string())]);
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("penstock-{index}")).spawn(run);
+            threads.push(thread.map_err(|e| format!("no thread: {e}"))?);
+        }
+        lag::watch(&self.shared);
+        self.shared.advance(Stage::Serving);
+        Ok(())
+    }
+
+    /// Replaces the snapshot, or refuses it whole: then the old one keeps serving.
+    pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
+        let snapshot = Arc::new(Snapshot::decode(snapshot, &self.shared.network, &self.shared.metrics)?);
+        self.shared.log.set(snapshot.log);
+        self.shared.network.retain(snapshot.origins());
+        self.shared.snapshot.store(Some(snapshot));
+        Ok(())
+    }
+
+    /// The questions that wait, oldest first.
+    pub fn questions(&self) -> Vec<Question> {
+        self.shared.questions.drain()
+    }
+
+    /// Answers a question; too late is ignored.
+    pub fn answer(&self, id: u64, payload: Vec<u8>) -> bool {
+        self.shared.questions.answer(id, payload)
+    }
+
+    /// What goes on now, as JSON.
+    pub fn status(&self) -> String {
+        let shared = &self.shared;
+        serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "instance": self.instance,
+            "revision": shared.snapshot.load().as_ref().map(|s| s.revision),
+            "stage": format!("{:?}", shared.stage()).to_lowercase(),
+            "workers": shared.workers.len(),
+            "connections": shared.open_connections(),
+            "in_flight": shared.metrics.requests_in_flight(),
+            "tasks": shared.tasks(),
+            "buffered_bytes": shared.inflight.held(),
+            "upstream_connections": shared.network.stats().open,
+            "uptime_us": shared.clock.boot_us() - shared.started_us,
+            "degraded": *shared.degraded.lock(),
+        })
+        .to_string()
+    }
+
+    /// Reasons shown in readiness; an empty list: all is well.
+    pub fn degraded(&self, reasons: Vec<String>) {
+        *self.shared.degraded.lock() = reasons;
+    }
+
+    /// No longer ready; answers close their connection; still accepting.
+    pub fn drain(&self) {
+        self.shared.advance(Stage::Draining);
+    }
+
+    /// Stops accepting and closes idle connections.
+    pub fn close_listeners(&self) {
+        self.shared.advance(Stage::Closing);
+        for worker in &self.shared.workers {
+            let _ = worker.inbox.send(Order::CloseListeners);
+        }
+    }
+
+    /// No request is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.shared.metrics.requests_in_flight() == 0
+    }
+
+    /// Stops the workers, cutting what is still in flight. `false`: a thread did not end in time.
+    pub fn stop(&self, timeout: Duration) -> bool {
+        self.close_listeners();
+        for worker in &self.shared.workers {
+            let _ = worker.inbox.send(Order::Stop);
+        }
+        self.shared.questions.close();
+        let threads: Vec<_> = std::mem::take(&mut *self.threads.lock());
+        let give_up = self.shared.clock.boot_us() + u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX / 2);
+        for thread in threads {
+            while !thread.is_finished() {
+                if self.shared.clock.boot_us() > give_up {
+                    return false;
+                }
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            let _ = thread.join();
+        }
+        true
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop(Duration::from_secs(5));
+    }
+}
+
+fn descriptors_for_clients() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+    (limit.saturating_sub(RESERVED_DESCRIPTORS) / 4 * 3).max(16)
+}

@@ -1,0 +1,93 @@
+//! The byte streams that listeners hand out, as one type.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::http::stream::Stream;
+
+/// A client's connection.
+pub enum ClientStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection on its way to a worker.
+pub enum Accepted {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Registers the connection with the current runtime.
+    pub fn open(self) -> io::Result<ClientStream> {
+        Ok(match self {
+            Self::Tcp(s) => ClientStream::Tcp(TcpStream::from_std(s)?),
+            Self::Unix(s) => ClientStream::Unix(UnixStream::from_std(s)?),
+        })
+    }
+}
+
+impl ClientStream {
+    /// Takes the connection out of the current runtime, so that another can have it.
+    pub fn close_over(self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(s) => Accepted::Tcp(s.into_std()?),
+            Self::Unix(s) => Accepted::Unix(s.into_std()?),
+        })
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $s:ident => $do:expr) => {
+        match $self {
+            ClientStream::Tcp($s) => $do,
+            ClientStream::Unix($s) => $do,
+        }
+    };
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+    }
+}
+
+impl Stream for ClientStream {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, s => s.poll_read_ready(cx))
+    }
+}

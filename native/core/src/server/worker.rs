@@ -1,0 +1,257 @@
+//! One thread, one runtime: the connections it serves, its buffers, its idle upstream connections.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    task::{AbortHandle, LocalSet, spawn_local},
+};
+
+use super::{
+    Role, connection, lag, listener,
+    parking::Parking,
+    shared::{Shared, Stage},
+    stream::Accepted,
+};
+use crate::{
+    clock::Clock,
+    http::{
+        buffer::Buffers,
+        head::{RequestHead, ResponseHead},
+    },
+    observe::{Record, Shard, metrics::OpenConnection},
+    request::models::ModelLists,
+    snapshot::Snapshot,
+    upstream::Pool,
+};
+
+/// Buffers that a worker keeps for its next requests: 256 × 16 KiB.
+const FREE_BUFFERS: usize = 256;
+const FREE_SCRATCH: usize = 256;
+/// How long a worker that was told to stop waits for blocking work (name look-ups).
+const STOP_BLOCKING: Duration = Duration::from_millis(200);
+
+/// What a worker is told.
+pub enum Order {
+    Serve(Accepted, Role, Option<std::net::IpAddr>, OpenConnection),
+    Listen(OwnedFd, Role),
+    CloseListeners,
+    WatchLag,
+    Stop,
+}
+
+/// The outside of a worker: how others reach it and what they may know of it.
+pub struct Handle {
+    pub inbox: UnboundedSender<Order>,
+    pub tasks: AtomicUsize,
+}
+
+impl Handle {
+    pub fn new(inbox: UnboundedSender<Order>) -> Self {
+        Self { inbox, tasks: AtomicUsize::new(0) }
+    }
+}
+
+/// The inside of a worker.
+pub struct Worker {
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub pool: Rc<Pool>,
+    pub buffers: Buffers,
+    pub parking: Parking,
+    pub rng: RefCell<fastrand::Rng>,
+    pub models: ModelLists,
+    shard: Arc<Shard>,
+    snapshot: RefCell<Option<Arc<Snapshot>>>,
+    scratch: RefCell<Vec<Scratch>>,
+    heads: RefCell<Vec<ResponseHead>>,
+    listeners: RefCell<Vec<AbortHandle>>,
+    spawned: Cell<usize>,
+}
+
+/// Storage that a request needs and the next one uses again.
+#[derive(Default)]
+pub struct Scratch {
+    pub request: RequestHead,
+    pub record: Record,
+}
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let buffers = Buffers::new(FREE_BUFFERS);
+        Rc::new(Self {
+            index,
+            shard: shared.metrics.shard(index).clone(),
+            pool: Pool::new(shared.network.clone(), buffers.clone()),
+            shared,
+            buffers,
+            parking: Parking::default(),
+            rng: RefCell::new(fastrand::Rng::new()),
+            models: ModelLists::default(),
+            snapshot: RefCell::default(),
+            scratch: RefCell::default(),
+            heads: RefCell::default(),
+            listeners: RefCell::default(),
+            spawned: Cell::new(0),
+        })
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.shared.workers[self.index]
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub fn metrics(&self) -> &Arc<Shard> {
+        &self.shard
+    }
+
+    /// The newest snapshot; `None` before the first.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let newest = self.shared.snapshot.load();
+        let mut mine = self.snapshot.borrow_mut();
+        match (newest.as_ref(), mine.as_ref()) {
+            (Some(newest), Some(mine)) if Arc::ptr_eq(newest, mine) => {}
+            (newest, _) => *mine = newest.cloned(),
+        }
+        mine.clone()
+    }
+
+    pub fn take_scratch(&self) -> Scratch {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give_scratch(&self, scratch: Scratch) {
+        let mut free = self.scratch.borrow_mut();
+        if free.len() < FREE_SCRATCH {
+            free.push(scratch);
+        }
+    }
+
+    pub fn take_response_head(&self) -> ResponseHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give_response_head(&self, head: ResponseHead) {
+        let mut free = self.heads.borrow_mut();
+        if free.len() < FREE_SCRATCH {
+            free.push(head);
+        }
+    }
+
+    /// Spawns a task that is counted until it ends.
+    pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) -> AbortHandle {
+        let counted = Counted::new(self.clone());
+        spawn_local(async move {
+            let _counted = counted;
+            task.await;
+        })
+        .abort_handle()
+    }
+
+    /// Whether a parked connection had better be served by another worker, and by which.
+    pub fn drifted(&self) -> Option<usize> {
+        let workers = self.shared.workers.len();
+        if workers < 2 {
+            return None;
+        }
+        let open = |worker: usize| self.shared.metrics.shard(worker).open_connections();
+        let least = (0..workers).min_by_key(|w| open(*w))?;
+        let fewest = open(least);
+        (open(self.index) > fewest + 1 + fewest / 8).then_some(least)
+    }
+
+    fn obey(self: &Rc<Self>, order: Order) -> bool {
+        match order {
+            Order::Serve(stream, role, peer, open) => {
+                if let Ok(stream) = stream.open() {
+                    self.spawn(connection::serve(stream, role, peer, open, self.clone()));
+                }
+            }
+            Order::Listen(fd, role) => match listener::Listener::open(fd) {
+                Ok(listener) => {
+                    let task = self.spawn(listener::accept(listener, role, self.clone()));
+                    self.listeners.borrow_mut().push(task);
+                }
+                Err(e) => self.shared.log.error("a listener could not be opened", &[("error", &e.to_string())]),
+            },
+            Order::CloseListeners => {
+                self.listeners.borrow_mut().drain(..).for_each(|l| l.abort());
+                self.pool.close_idle();
+                self.parking.wake(usize::MAX);
+            }
+            Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
+            Order::Stop => return false,
+        }
+        true
+    }
+
+    /// Once a second: idle upstream connections, drifted clients.
+    fn tick(&self) {
+        self.pool.sweep();
+        if self.shared.stage() >= Stage::Closing {
+            self.pool.close_idle();
+            self.parking.wake(usize::MAX);
+        } else if self.drifted().is_some() {
+            self.parking.wake(64);
+        }
+    }
+}
+
+/// Runs a worker until it is told to stop; returns when all its tasks are gone.
+pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Worker::new(index, shared);
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => {
+                        if !worker.obey(order) {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
+                _ = second.tick() => worker.tick(),
+            }
+        }
+    });
+    drop(local);
+    runtime.shutdown_timeout(STOP_BLOCKING);
+    Ok(())
+}
+
+/// One task in the worker's count.
+struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.spawned.set(worker.spawned.get() + 1);
+        worker.handle().tasks.store(worker.spawned.get(), Relaxed);
+        Self(worker)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.spawned.set(self.0.spawned.get() - 1);
+        self.0.handle().tasks.store(self.0.spawned.get(), Relaxed);
+    }
+}

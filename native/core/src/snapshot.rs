@@ -1,1 +1,0 @@
-//! What Python compiled for native, decoded and made ready for use.

@@ -1,0 +1,116 @@
+//! From the JSON document to a [`Snapshot`]: off the request threads, all or nothing.
+
+use std::sync::Arc;
+
+use super::{Base, Provider, Snapshot, document, document::Document, secret};
+use crate::{
+    dialects::Dialect,
+    http::write::HeadWriter,
+    observe::Metrics,
+    request::client_address::Networks,
+    route::{Routes, Target},
+    upstream::{Network, Origin, Proxy},
+};
+
+impl Snapshot {
+    /// Decodes a document; the error names the field and never holds a secret.
+    pub fn decode(json: &[u8], network: &Arc<Network>, metrics: &Metrics) -> Result<Self, String> {
+        let document: Document = serde_json::from_slice(json).map_err(|e| format!("snapshot: {e}"))?;
+        if document.format != document::FORMAT {
+            return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
+        }
+        network.set_ca_file(document.tls.ca_file.as_deref())?;
+        let providers =
+            document.providers.iter().map(|p| provider(p, network, metrics)).collect::<Result<Vec<_>, _>>()?;
+        let index = |name: &str| {
+            providers.iter().position(|p| p.name == name).ok_or_else(|| format!("snapshot: provider {name} is unknown"))
+        };
+        let target = |t: &document::Target| {
+            Ok::<_, String>(Target { provider: index(&t.provider)?, model: t.model.clone(), weight: t.weight })
+        };
+        let mut routes = Routes::default();
+        for model in &document.models {
+            routes.add(
+                &model.name,
+                model.targets.iter().map(target).collect::<Result<_, _>>()?,
+                model.fallback.iter().map(target).collect::<Result<_, _>>()?,
+                model.timeouts,
+            );
+        }
+        for pattern in &document.patterns {
+            routes.add_pattern(&pattern.pattern, index(&pattern.provider)?);
+        }
+        Ok(Self {
+            revision: document.revision,
+            trusted_proxies: Networks::parse(&document.trusted_proxies)?,
+            allowed_hosts: document.allowed_hosts,
+            timeouts: document.timeouts,
+            max_attempts: document.max_attempts.max(1),
+            keepalive_ms: document.keepalive_ms,
+            max_body_bytes: document.body.max_bytes,
+            max_inflight_bytes: document.body.max_inflight_bytes,
+            log: document.log,
+            default_provider: document.default_provider.as_deref().map(index).transpose()?,
+            routes,
+            providers,
+        })
+    }
+}
+
+fn provider(p: &document::Provider, network: &Arc<Network>, metrics: &Metrics) -> Result<Provider, String> {
+    let mut bases = [None, None, None];
+    for (name, base) in &p.dialects {
+        let dialect =
+            Dialect::parse(name).ok_or_else(|| format!("snapshot: provider {}: dialect {name} is unknown", p.name))?;
+        bases[dialect as usize] = Some(self::base(p, base, network).map_err(|e| format!("provider {}: {e}", p.name))?);
+    }
+    Ok(Provider {
+        name: p.name.clone(),
+        metric: metrics.provider(&p.name),
+        bases,
+        query: p.query.clone(),
+        forward_headers: p.forward_headers.iter().map(|h| h.to_ascii_lowercase()).collect(),
+        supports_stream_usage: p.supports_stream_usage,
+        passthrough: p.passthrough.clone(),
+        lists_models: p.lists_models,
+        timeouts: p.timeouts,
+    })
+}
+
+fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -> Result<Base, String> {
+    let tls = match base.scheme.as_str() {
+        "https" => true,
+        "http" => false,
+        other => return Err(format!("scheme {other} is neither http nor https")),
+    };
+    let proxy = p.proxy.as_ref().map(proxy).transpose()?;
+    let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
+    let host = network.host(&origin);
+    host.set_max_connections(p.max_connections);
+    let target_prefix = format!("{}{}", host.request_prefix(), base.path);
+    let mut head = Vec::new();
+    let mut lines = HeadWriter::new(&mut head);
+    let mut line = |name: &str, value: String| {
+        lines.field(name, value).map_err(|_| format!("the header {name} or its value is not one line"))
+    };
+    line("host", host.authority().to_owned())?;
+    if let Some(auth) = &base.auth {
+        line(&auth.header, format!("{}{}", auth.prefix, secret::resolve(&auth.secret)?))?;
+    }
+    for (name, parts) in &p.headers {
+        line(name, secret::resolve(parts)?)?;
+    }
+    if let Some(authorization) = host.proxy_authorization() {
+        line("proxy-authorization", authorization.to_owned())?;
+    }
+    Ok(Base { origin, host, target_prefix, head })
+}
+
+fn proxy(p: &document::Proxy) -> Result<Proxy, String> {
+    Ok(Proxy {
+        tls: p.scheme == "https",
+        host: p.host.clone(),
+        port: p.port,
+        authorization: p.authorization.as_deref().map(secret::resolve).transpose()?,
+    })
+}

@@ -1,0 +1,151 @@
+//! The JSON document that Python compiles: field for field what `policy/snapshot.py` writes, nothing more.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::observe::LogOptions;
+
+/// The shape that this build reads; a document of another shape is refused.
+pub const FORMAT: u32 = 1;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    pub format: u32,
+    pub revision: u64,
+    pub auth: Auth,
+    pub trusted_proxies: Vec<String>,
+    pub allowed_hosts: Vec<String>,
+    pub cors_origins: Vec<String>,
+    pub timeouts: Timeouts,
+    pub max_attempts: usize,
+    pub keepalive_ms: u64,
+    pub body: Body,
+    pub log: LogOptions,
+    pub tls: Tls,
+    pub providers: Vec<Provider>,
+    pub models: Vec<Model>,
+    pub patterns: Vec<Pattern>,
+    pub default_provider: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    Open,
+}
+
+/// Milliseconds; 0 means no limit.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "units stand in names")]
+pub struct Timeouts {
+    pub connect_ms: u64,
+    pub first_token_ms: u64,
+    pub between_bytes_ms: u64,
+    pub total_ms: u64,
+    pub header_read_ms: u64,
+    pub body_read_idle_ms: u64,
+    pub client_idle_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    pub max_bytes: usize,
+    pub max_inflight_bytes: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub ca_file: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    pub name: String,
+    pub kind: Option<String>,
+    pub dialects: HashMap<String, Base>,
+    pub headers: Vec<(String, Vec<Part>)>,
+    pub query: String,
+    pub forward_headers: Vec<String>,
+    pub supports_stream_usage: bool,
+    pub passthrough: Vec<String>,
+    pub lists_models: bool,
+    pub timeouts: Timeouts,
+    pub max_connections: usize,
+    pub proxy: Option<Proxy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    pub scheme: String,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    pub auth: Option<Credential>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    pub header: String,
+    pub prefix: String,
+    pub secret: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    pub scheme: String,
+    pub host: String,
+    pub port: u16,
+    pub authorization: Option<Vec<Part>>,
+}
+
+/// One piece of a value that may hold a secret; `Debug` shows none of it.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Part {
+    Text { text: String },
+    Env { env: String, default: Option<String> },
+    File { file: String },
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text { .. } => f.write_str("Text(…)"),
+            Self::Env { env, .. } => write!(f, "Env({env})"),
+            Self::File { file } => write!(f, "File({file})"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub name: String,
+    pub targets: Vec<Target>,
+    pub fallback: Vec<Target>,
+    pub timeouts: Option<Timeouts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub provider: String,
+    pub model: Option<String>,
+    pub weight: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    pub pattern: String,
+    pub provider: String,
+}

@@ -1,0 +1,100 @@
+//! What Python compiled for native, decoded and made ready for use.
+
+mod decode;
+pub mod document;
+mod secret;
+
+use std::sync::Arc;
+
+use crate::{
+    dialects::Dialect,
+    observe::{self, LogOptions},
+    request::client_address::Networks,
+    route::Routes,
+    upstream::{Host, Origin},
+};
+
+pub use document::Timeouts;
+
+/// Everything a request needs to know; a request keeps the one it started with.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub revision: u64,
+    pub trusted_proxies: Networks,
+    /// Lower-case names without ports that `Host` and `Origin` may carry while `auth: open`; empty: any.
+    pub allowed_hosts: Vec<String>,
+    pub timeouts: Timeouts,
+    pub max_attempts: usize,
+    pub keepalive_ms: u64,
+    pub max_body_bytes: usize,
+    pub max_inflight_bytes: usize,
+    pub log: LogOptions,
+    pub providers: Vec<Provider>,
+    pub routes: Routes,
+    /// Index into `providers`.
+    pub default_provider: Option<usize>,
+}
+
+/// A provider, with one base for each dialect it speaks.
+#[derive(Debug)]
+pub struct Provider {
+    pub name: String,
+    /// Its place in the metrics.
+    pub metric: observe::Provider,
+    bases: [Option<Base>; 3],
+    /// Appended to every query, without `?`.
+    pub query: String,
+    /// Lower case.
+    pub forward_headers: Vec<String>,
+    pub supports_stream_usage: bool,
+    /// Path prefixes that are relayed although they name stored objects, without `/v1`.
+    pub passthrough: Vec<String>,
+    pub lists_models: bool,
+    pub timeouts: Timeouts,
+}
+
+/// Where and how one dialect of a provider is reached.
+pub struct Base {
+    pub origin: Origin,
+    pub host: Arc<Host>,
+    /// What stands before the path in the request line: the base path, behind `http://host` if a proxy wants that.
+    pub target_prefix: String,
+    /// Header lines sent with every request: host, credential, configured ones. Holds secrets: never printed.
+    pub head: Vec<u8>,
+}
+
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Base")
+            .field("origin", &self.origin)
+            .field("target_prefix", &self.target_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Whether `passthrough` opens a path (without `/v1`).
+    pub fn opens(&self, path: &str) -> bool {
+        self.passthrough.iter().any(|p| {
+            path.strip_prefix(p.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || p.ends_with('/'))
+        }) && !path.starts_with("/organization")
+    }
+
+    /// The base that speaks `dialect`, if the provider has one.
+    pub fn base(&self, dialect: Dialect) -> Option<&Base> {
+        self.bases[dialect as usize].as_ref()
+    }
+}
+
+impl Snapshot {
+    /// Every place that requests may go to.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.providers.iter().flat_map(|p| p.bases.iter().flatten()).map(|b| &b.origin)
+    }
+
+    /// The provider of that name and its index.
+    pub fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
+        self.providers.iter().enumerate().find(|(_, p)| p.name == name)
+    }
+}

@@ -1,0 +1,1 @@
+"""The admin port's own paths: asked by native, answered here."""

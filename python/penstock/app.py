@@ -1,0 +1,239 @@
+"""The process: lock, bind, start, reload, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from penstock import __version__, systemd
+from penstock.admin.handlers import table
+from penstock.admin.router import Router
+from penstock.admin.token import TokenError, load_token
+from penstock.config.diff import keep_settled, settled_changes
+from penstock.config.load import Loaded, load
+from penstock.config.model import Config
+from penstock.config.problem import ConfigError, Mark, Problem
+from penstock.engine import ADMIN, Engine, MakeNative
+from penstock.instance import Instance, InstanceError
+from penstock.observe.logs import Format, Log
+from penstock.policy import machine
+from penstock.policy.compile import Facts, compile_snapshot, encode
+from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
+
+IDLE_CHECK_S = 0.01
+STOP_MS = 5_000
+"""How long native may take to join its threads once nothing is in flight or the deadline has passed."""
+
+
+class StartError(Exception):
+    """The process cannot start; the message says why and what to do."""
+
+
+class App:
+    """One gateway process from start to exit."""
+
+    def __init__(self, loaded: Loaded, file: str | None, environ: Mapping[str, str], make_native: MakeNative) -> None:
+        self._config, self._catalogue = loaded.config, loaded.catalogue
+        self._file, self._source, self._environ = file, loaded.source, environ
+        self._make_native = make_native
+        self._memory = machine.memory_bytes()
+        self._revision = 1
+        self._started = time.time()
+        self._stopping = asyncio.Event()
+        self._reloading_allowed = False
+        self._listeners: list[Listener] = []
+        self.log = Log(self._config.log.level, log_format(self._config))
+
+    async def run(self, ready_fd: int | None = None) -> int:
+        """Serves until a signal; the exit code. Raises `StartError`."""
+        try:
+            self._instance = Instance(self._config.data_dir)
+        except InstanceError as error:
+            raise StartError(str(error)) from None
+        try:
+            await self._serve(ready_fd)
+        finally:
+            for listener in self._listeners:
+                listener.close()
+            self._instance.close()
+        self.log.info("stopped")
+        return 0
+
+    def reload(self) -> list[str]:
+        """Reads the configuration again and returns warnings. Raises `ConfigError`, and then nothing has changed."""
+        if not self._reloading_allowed:
+            raise ConfigError([Problem(Mark(self._source), (), "the process is starting or stopping")])
+        systemd.notify(self._environ, "RELOADING")
+        try:
+            loaded = load(self._file, self._environ)
+            config = keep_settled(self._config, loaded.config)
+            snapshot = self._snapshot(config, loaded, self._revision + 1)
+            try:
+                self._engine.apply(snapshot)
+            except ValueError as error:
+                raise ConfigError([Problem(Mark(self._source), (), str(error))]) from None
+        finally:
+            systemd.notify(self._environ, "READY")
+        warnings = [f"{name} changes with the next restart" for name in settled_changes(self._config, loaded.config)]
+        self._config, self._catalogue, self._revision = config, loaded.catalogue, self._revision + 1
+        self.log.set(config.log.level, log_format(config))
+        self.log.info("reloaded", revision=self._revision, source=self._source)
+        for warning in warnings:
+            self.log.warning(warning)
+        return warnings
+
+    def status(self) -> dict[str, object]:
+        """What `GET /admin/v1/status` shows."""
+        return {
+            "version": __version__,
+            "instance": self._instance.id,
+            "pid": os.getpid(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
+            "configuration": self._source,
+            "revision": self._revision,
+            "stopping": self._stopping.is_set(),
+            "listen": self._addresses("data"),
+            "admin": self._addresses("admin"),
+            "providers": list(self._config.providers),
+            "models": list(self._config.models),
+            "native": self._engine.status(),
+        }
+
+    async def _serve(self, ready_fd: int | None) -> None:
+        raise_file_limit()
+        try:
+            token, warnings = load_token(self._config.data_dir)
+            self._listeners = bind_all(self._config.listen, self._config.admin.listen)
+        except (TokenError, BindError) as error:
+            raise StartError(str(error)) from None
+        for warning in warnings:
+            self.log.warning(warning)
+        self._start(Router(token, table(self), self.log))
+        try:
+            self._watch_signals()
+            self._say_ready(ready_fd)
+            gc.collect()
+            gc.freeze()  # what is here now stays: later collections need not look at it
+            await self._stopping.wait()
+            await self._drain()
+        finally:
+            if not self._engine.stop(STOP_MS):
+                self.log.warning("native threads did not end in time")
+
+    def _say_ready(self, ready_fd: int | None) -> None:
+        addresses = {"data": self._addresses("data"), "admin": self._addresses("admin")}
+        self._reloading_allowed = True
+        self.log.info("serving", version=__version__, configuration=self._source, **addresses)
+        systemd.notify(self._environ, "READY")
+        if ready_fd is None:
+            return
+        try:
+            os.write(ready_fd, msgspec.json.encode(addresses) + b"\n")
+            os.close(ready_fd)
+        except OSError as error:
+            raise StartError(f"--ready-fd {ready_fd}: {error.strerror}") from None
+
+    def _start(self, router: Router) -> None:
+        workers = self._config.workers
+        options = {
+            "workers": machine.cores() if workers == "auto" else workers,
+            "max_connections": 0,
+            "log": {"level": self._config.log.level, "format": log_format(self._config)},
+            "instance": self._instance.id,
+        }
+        snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
+        try:
+            native = self._make_native(msgspec.json.encode(options))
+            self._engine = Engine(native, {ADMIN: router}, self.log.error)
+            self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
+        except ImportError:
+            raise StartError("the native library is missing: install a wheel, or run `make` in a checkout") from None
+        except (ValueError, OSError) as error:
+            raise StartError(str(error)) from None
+
+    def _snapshot(self, config: Config, loaded: Loaded, revision: int) -> bytes:
+        facts = Facts(self._environ, self._memory, log_format(config))
+        return encode(compile_snapshot(config, loaded.catalogue, facts, revision))
+
+    async def _drain(self) -> None:
+        """Not ready → serve on → close the listeners → finish streams; native stops after that."""
+        loop = asyncio.get_running_loop()
+        limits = self._config.shutdown
+        self._reloading_allowed = False
+        systemd.notify(self._environ, "STOPPING")
+        self.log.info("stopping", delay_ms=limits.delay, deadline_ms=limits.deadline)
+        self._engine.drain()
+        await asyncio.sleep(limits.delay / 1000)
+        self._engine.close_listeners()
+        for listener in self._listeners:
+            listener.close()
+        deadline = loop.time() + limits.deadline / 1000
+        while not self._engine.idle() and loop.time() < deadline:  # noqa: ASYNC110 (native has no event for it)
+            await asyncio.sleep(IDLE_CHECK_S)
+        if not self._engine.idle():
+            self.log.warning("the deadline of the shutdown cut requests short")
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGINT, self._stop, signal.SIGINT)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            self.log.warning("stopped at once by a second signal", signal=number.name)
+            for listener in self._listeners:
+                listener.close()
+            os._exit(128 + number)
+        self._stopping.set()
+
+    def _hang_up(self) -> None:
+        try:
+            self.reload()
+        except ConfigError as error:
+            self.log.error("the configuration was refused; the one before it keeps serving", errors=len(error.problems))
+            for found in error.problems:
+                self.log.error(str(found))
+
+    def _addresses(self, role: str) -> list[str]:
+        return [str(listener.address) for listener in self._listeners if listener.role == role]
+
+
+def log_format(config: Config) -> Format:
+    """The format in force: text for people at a terminal, JSON for everything else."""
+    if config.log.format == "auto":
+        return "text" if os.isatty(2) else "json"
+    return config.log.format
+
+
+def serve(file: str | None, environ: Mapping[str, str], ready_fd: int | None, make_native: MakeNative) -> int:
+    """Runs the process; the exit code. Raises `ConfigError` before anything has started."""
+    import logging
+
+    import uvloop
+
+    from penstock.observe.logs import Forward
+
+    loaded = load(file, environ)
+
+    async def run() -> int:
+        app = App(loaded, file, environ, make_native)
+        logging.getLogger().addHandler(Forward(app.log))
+        try:
+            return await app.run(ready_fd)
+        except StartError as error:
+            app.log.error(f"cannot start: {error}")
+            return 1
+
+    # The usual exit of the interpreter: native's threads have been joined by then.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(run())
+    sys.stderr.flush()
+    return code

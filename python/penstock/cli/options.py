@@ -1,0 +1,35 @@
+"""What several commands share: the configuration's file, and how its errors leave."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import click
+
+from penstock.config.load import find
+from penstock.config.problem import ConfigError
+
+WRONG = 2
+"""The exit code of wrong use and wrong configuration."""
+
+config_option = click.option(
+    *("-c", "--config", "config"),
+    metavar="FILE",
+    help="The configuration; else $PENSTOCK_CONFIG, else ./penstock.yaml if there is one.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def find_config(given: str | None) -> str | None:
+    """The file that this call means."""
+    return find(given, os.environ)
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Every problem on a line of its own, then exit 2."""
+    for problem in error.problems:
+        click.echo(str(problem), err=True)
+    count = len(error.problems)
+    click.echo(f"{count} problem{'s' if count > 1 else ''} in the configuration", err=True)
+    raise SystemExit(WRONG)

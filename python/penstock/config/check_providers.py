@@ -1,0 +1,77 @@
+"""The rules for one provider: names, headers, paths that may be opened."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from penstock.config.model import Provider
+from penstock.config.problem import Path
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110, section 5.6.2
+_OPENED = re.compile(r"(/[A-Za-z0-9_.~-]+)+\Z")
+
+OURS = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("proxy-authenticate", "proxy-authorization", "accept-encoding", "content-encoding", "content-length"),
+        *("expect", "host"),
+    )
+)
+"""Headers that belong to the connection or to Penstock."""
+
+NEVER_FORWARDED = OURS | frozenset(
+    (
+        *("authorization", "x-api-key", "api-key", "x-penstock-key", "x-penstock-provider", "cookie"),
+        *("openai-organization", "openai-project", "forwarded", "x-forwarded-for"),
+    )
+)
+"""Headers that no client may choose: credentials, and whose account pays."""
+
+
+class Notes(Protocol):
+    """Where problems go."""
+
+    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
+
+
+def check(name: str, provider: Provider, found: Notes) -> None:
+    """Notes what is wrong with a provider by itself."""
+    path: Path = ("providers", name)
+    if not _NAME.match(name):
+        found.add(path, "a provider's name is made of letters, digits, `-`, `_` and `.`", key=True)
+    if provider.auth is not None:
+        if not _TOKEN.match(provider.auth.header) or provider.auth.header.lower() in OURS:
+            found.add((*path, "auth", "header"), "cannot carry a key", "such as authorization or x-api-key")
+        if not provider.auth.prefix.isprintable():
+            found.add((*path, "auth", "prefix"), "expected printable text")
+    taken: set[str] = set()
+    for header in provider.headers:
+        if not _TOKEN.match(header) or header.lower() in OURS:
+            found.add((*path, "headers", header), "this header cannot be set", key=True)
+        if header.lower() in taken:
+            found.add((*path, "headers", header), "stands twice in another spelling", key=True)
+        taken.add(header.lower())
+    for index, header in enumerate(provider.forward_headers or ()):
+        if not _TOKEN.match(header) or header.lower() in NEVER_FORWARDED:
+            hint = "set it under headers" if header.lower() not in OURS else ""
+            found.add((*path, "forward_headers", index), f"{header!r} is never taken from a client", hint)
+    if provider.query and (
+        not re.fullmatch(r"[!-~]+", provider.query) or provider.query[0] in "?&" or "#" in provider.query
+    ):
+        found.add((*path, "query"), "expected name=value, joined by &, without the question mark")
+    for index, pattern in enumerate(provider.patterns or ()):
+        if not pattern or pattern.count("*") > 1 or not pattern.isprintable():
+            found.add((*path, "patterns", index), "a pattern is a model's name with at most one *")
+    for index, opened in enumerate(provider.passthrough):
+        _passthrough((*path, "passthrough", index), opened, found)
+
+
+def _passthrough(path: Path, opened: str, found: Notes) -> None:
+    if not _OPENED.match(opened) or "/." in opened:
+        found.add(path, f"expected a path such as /files, not {opened!r}", "it starts with / and has no query")
+    elif opened.removeprefix("/v1").split("/")[1:2] == ["organization"]:
+        found.add(path, "organization is never passed on", "administer the provider's account elsewhere")
+    elif opened == "/v1":
+        found.add(path, "would open every path", "name each one, such as /files")

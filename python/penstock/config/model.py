@@ -1,0 +1,190 @@
+"""The configuration as the program reads it: frozen structs, every field with its default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Duration = Annotated[int, Meta(ge=0, le=604_800_000, extra={"unit": "duration"})]
+"""Milliseconds; written `100ms`, `5s`, `2m`, `1h` or a bare `0`; at most a week."""
+
+Size = Annotated[int, Meta(ge=0, le=1 << 40, extra={"unit": "size"})]
+"""Bytes; written `64MiB`, `10MB`, `512` …; at most 1 TiB."""
+
+DialectName = Literal["openai", "anthropic", "ollama"]
+
+
+class TextPart(Struct, frozen=True):
+    """A literal piece of a secret. Its text is shown nowhere."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "TextPart(…)"
+
+
+class EnvPart(Struct, frozen=True):
+    """A piece that native reads from an environment variable."""
+
+    env: str
+    default: str | None = None
+
+    def __repr__(self) -> str:
+        return f"EnvPart({self.env})"
+
+
+class FilePart(Struct, frozen=True):
+    """A piece that native reads from a file, trailing line break cut off."""
+
+    file: str
+
+    def __repr__(self) -> str:
+        return f"FilePart({self.file})"
+
+
+Part = TextPart | EnvPart | FilePart
+
+
+class Secret(Struct, frozen=True):
+    """A value kept as references to where it stands; nothing in Python holds what they resolve to."""
+
+    parts: tuple[Part, ...]
+
+    def shown(self) -> str:
+        """The value for people: references as they were written, literal text and defaults hidden."""
+        return "".join(_shown(part) for part in self.parts)
+
+    def __repr__(self) -> str:
+        return f"Secret({self.shown()})"
+
+
+def _shown(part: Part) -> str:
+    match part:
+        case TextPart():
+            return "********"
+        case EnvPart(env=name, default=None):
+            return f"${{env:{name}}}"
+        case EnvPart(env=name):
+            return f"${{env:{name}:-********}}"
+        case FilePart(file=path):
+            return f"${{file:{path}}}"
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Limits of waiting; 0 is no limit. `first_token`: request sent → first model frame or head of the answer."""
+
+    connect: Duration = 5_000
+    first_token: Duration = 600_000
+    between_bytes: Duration = 300_000
+    total: Duration = 0
+    header_read: Duration = 10_000
+    body_read_idle: Duration = 30_000
+    client_idle: Duration = 620_000
+
+
+class TimeoutsOverride(Struct, frozen=True, kw_only=True):
+    """The limits that one provider or model sets for itself; None is what stands above. The others are the client's."""
+
+    connect: Duration | None = None
+    first_token: Duration | None = None
+    between_bytes: Duration | None = None
+    total: Duration | None = None
+
+
+class Admin(Struct, frozen=True, kw_only=True):
+    """The port for the admin API, metrics and health; never the data port."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:4001",)
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """Bounds on request bodies: one, and all in flight together."""
+
+    max_bytes: Annotated[int, Meta(ge=1024, le=1 << 30, extra={"unit": "size"})] = 64 << 20
+    max_inflight_bytes: Size | Literal["auto"] = "auto"
+
+
+class Shutdown(Struct, frozen=True, kw_only=True):
+    """How long to serve on after a stop signal, and how long streams may take to finish after that."""
+
+    delay: Duration = 0
+    deadline: Duration = 300_000
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """Log lines on standard error; `auto` is text on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "warn", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    access: bool = False
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Certificate authorities (PEM) believed beside the system's."""
+
+    ca_file: str | None = None
+
+
+class Auth(Struct, frozen=True, kw_only=True):
+    """Where a provider wants its key: `<header>: <prefix><key>`."""
+
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """Who sells answers. What is None comes from the catalogue entry that `kind`, or else the name, points to."""
+
+    kind: str | None = None
+    base_url: str | None = None
+    dialect: DialectName | None = None
+    dialects: dict[DialectName, str] | None = None
+    api_key: Secret | None = None
+    auth: Auth | None = None
+    headers: dict[str, Secret] = {}
+    query: str = ""
+    forward_headers: tuple[str, ...] | None = None
+    supports_stream_usage: bool | None = None
+    lists_models: bool | None = None
+    patterns: tuple[str, ...] | None = None
+    passthrough: tuple[str, ...] = ()
+    timeouts: TimeoutsOverride = TimeoutsOverride()
+    max_connections: Annotated[int, Meta(ge=1, le=65_536)] = 1024
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One place a model's requests may go; no model: the asked name passes through."""
+
+    provider: str = ""
+    model: str | None = None
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A name that clients ask for: targets by weight, then fallbacks in order."""
+
+    targets: tuple[Target, ...] = ()
+    fallback: tuple[Target, ...] = ()
+    timeouts: TimeoutsOverride | None = None
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole file; everything but `providers` has a default."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:4000",)
+    admin: Admin = Admin()
+    data_dir: str = "./penstock-data"
+    auth: Literal["open", "keys"] = "open"
+    trusted_proxies: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    max_attempts: Annotated[int, Meta(ge=1, le=16)] = 4
+    keepalive: Annotated[int, Meta(ge=10, le=3_600_000, extra={"unit": "duration"})] = 15_000
+    body: Body = Body()
+    shutdown: Shutdown = Shutdown()
+    log: Log = Log()
+    tls: Tls = Tls()
+    workers: Annotated[int, Meta(ge=1, le=1024)] | Literal["auto"] = "auto"
+    providers: dict[str, Provider] = {}
+    models: dict[str, Model] = {}
+    default_provider: str | None = None

@@ -1,0 +1,90 @@
+"""`penstock demo`: a gateway and a toy provider on free ports, and one streamed chat through them."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from .client import ChatFailed, chat
+from .gateway import Gateway, GatewayFailed
+from .provider import DemoProvider
+from .voice import Pace
+
+__all__ = ["DemoProvider", "Pace", "main"]
+
+_PROMPT = "What is a penstock?"
+
+_GUIDE = """
+The gateway is up. Change the base address, keep the SDK:
+
+  OpenAI     http://{address}/v1
+             curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\
+               -d '{{"model":"demo","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}' --no-buffer
+             OpenAI(base_url="http://{address}/v1", api_key="any")
+  Anthropic  http://{address}
+             Anthropic(base_url="http://{address}", api_key="any")
+  Ollama     http://{address}
+             ollama.Client(host="http://{address}")
+
+  models     demo, or demo/demo-1, demo/demo-1-mini, demo/demo-embed
+  metrics    http://{admin}/metrics
+  provider   {provider}
+
+Ctrl-C stops it.
+"""
+
+
+def main(serve: bool) -> int:
+    """Runs the demo; with `serve` it stays up until it is told to stop. Returns the exit code."""
+    return asyncio.run(_main(serve))
+
+
+async def _main(serve: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.create_task(_run(serve))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        print("\nStopping.", file=sys.stderr)
+        return 0 if serve else 130
+    finally:
+        for task in (running, stopping):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _run(serve: bool) -> int:
+    try:
+        with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
+            async with DemoProvider() as provider, Gateway(provider.base_url, Path(directory)) as gateway:
+                await _one_chat(gateway.address)
+                if serve:
+                    facts = {"address": gateway.address, "admin": gateway.admin, "provider": provider.base_url}
+                    print(_GUIDE.format(**facts), flush=True)
+                    return await gateway.wait()
+                return 0
+    except (ChatFailed, GatewayFailed, OSError) as error:
+        print(f"penstock demo: {error}", file=sys.stderr)
+        return 1
+
+
+async def _one_chat(address: str) -> None:
+    print(f"> {_PROMPT}\n", flush=True)
+    outcome = await chat(address, "demo", _PROMPT, lambda text: print(text, end="", flush=True))
+    facts = {
+        "request": outcome.headers.get("x-request-id", "?"),
+        "target": outcome.headers.get("x-penstock-target", "?"),
+        "tokens": f"{outcome.prompt_tokens} prompt, {outcome.completion_tokens} completion",
+        "overhead": f"{outcome.headers.get('x-penstock-overhead-us', '?')} µs",
+    }
+    print("\n")
+    for name, value in facts.items():
+        print(f"{name:<9} {value}", flush=True)

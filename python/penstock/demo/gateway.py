@@ -1,0 +1,101 @@
+"""Starts `penstock serve` for the demo, as a process of its own with a configuration made for it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+
+_CONFIG = """\
+# Made by `penstock demo`: one gateway in front of the demo provider.
+listen: 127.0.0.1:0
+admin: {{ listen: 127.0.0.1:0 }}
+data_dir: {data_dir}
+log: {{ level: warn }}
+providers:
+  demo: {{ base_url: "{base_url}", dialects: {{ openai: /v1, anthropic: /, ollama: / }} }}
+models:
+  demo: {{ targets: [ {{ provider: demo, model: demo-1 }} ] }}
+default_provider: demo
+"""
+_START_SECONDS = 20.0
+_STOP_SECONDS = 10.0
+
+
+class GatewayFailed(Exception):
+    """The gateway did not come up."""
+
+
+class Gateway:
+    """`async with Gateway(base_url, directory) as gateway:`; `gateway.address` and `gateway.admin` are `HOST:PORT`."""
+
+    def __init__(self, provider_url: str, directory: Path) -> None:
+        self._provider_url = provider_url
+        self._directory = directory
+        self._process: asyncio.subprocess.Process | None = None
+        self.address = ""
+        self.admin = ""
+
+    def __repr__(self) -> str:
+        return f"Gateway(address={self.address!r}, admin={self.admin!r})"
+
+    async def __aenter__(self) -> "Gateway":
+        config = self._directory / "penstock.yaml"
+        data_dir = json.dumps(str(self._directory / "data"))
+        config.write_text(_CONFIG.format(data_dir=data_dir, base_url=self._provider_url))
+        ready, write_end = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "penstock", "serve", "-c", str(config), "--ready-fd", str(write_end)),
+                pass_fds=(write_end,),
+                # A Ctrl-C is for the demo, which then stops the gateway in good order.
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            line = await asyncio.wait_for(_read_line(ready), _START_SECONDS)
+            addresses = json.loads(line)
+        except (TimeoutError, ValueError):
+            await self.stop()
+            raise GatewayFailed("the gateway did not become ready") from None
+        self.address, self.admin = addresses["data"][0], addresses["admin"][0]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def wait(self) -> int:
+        """Returns when the gateway has ended by itself."""
+        return await self._process.wait() if self._process is not None else 0
+
+    async def stop(self) -> None:
+        """Ends the gateway in good order; by force if it does not follow."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _read_line(fd: int) -> bytes:
+    """Reads a pipe to its end without blocking the loop."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(fd, "rb", buffering=0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        return await reader.readline()
+    finally:
+        transport.close()

@@ -1,0 +1,1 @@
+"""What becomes the snapshot: the decisions that native carries out."""

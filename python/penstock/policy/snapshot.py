@@ -1,0 +1,131 @@
+"""The document that crosses to native, field for field what native/core/src/snapshot/document.rs reads."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from penstock.config.model import Part
+
+FORMAT = 1
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Milliseconds; 0 is no limit."""
+
+    connect_ms: int
+    first_token_ms: int
+    between_bytes_ms: int
+    total_ms: int
+    header_read_ms: int
+    body_read_idle_ms: int
+    client_idle_ms: int
+
+
+class Body(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on request bodies: one, and all in flight together."""
+
+    max_bytes: int
+    max_inflight_bytes: int
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What native writes to standard error; format is json or text."""
+
+    level: str
+    format: str
+    access: bool
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+    """Authorities believed beside the system's."""
+
+    ca_file: str | None
+
+
+class Credential(Struct, frozen=True, forbid_unknown_fields=True):
+    """The header that carries a provider's key."""
+
+    header: str
+    prefix: str
+    secret: tuple[Part, ...]
+
+
+class Base(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one dialect of a provider is; the path is without its last slash."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    auth: Credential | None
+
+
+class Proxy(Struct, frozen=True, forbid_unknown_fields=True):
+    """The proxy on the way to a provider; authorization is the whole header value."""
+
+    scheme: str
+    host: str
+    port: int
+    authorization: tuple[Part, ...] | None
+
+
+class Provider(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who sells answers."""
+
+    name: str
+    kind: str | None
+    dialects: dict[str, Base]
+    headers: tuple[tuple[str, tuple[Part, ...]], ...]
+    query: str
+    forward_headers: tuple[str, ...]
+    supports_stream_usage: bool
+    passthrough: tuple[str, ...]
+    lists_models: bool
+    timeouts: Timeouts
+    max_connections: int
+    proxy: Proxy | None
+
+
+class Target(Struct, frozen=True, forbid_unknown_fields=True):
+    """Provider and upstream model; no model: the asked name passes through."""
+
+    provider: str
+    model: str | None
+    weight: int
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """A name that clients ask for; one `*` makes it a wildcard."""
+
+    name: str
+    targets: tuple[Target, ...]
+    fallback: tuple[Target, ...]
+    timeouts: Timeouts | None
+
+
+class Pattern(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names that go to a provider because its kind is known to serve them."""
+
+    pattern: str
+    provider: str
+
+
+class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole."""
+
+    format: int
+    revision: int
+    auth: str
+    trusted_proxies: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    timeouts: Timeouts
+    max_attempts: int
+    keepalive_ms: int
+    body: Body
+    log: Log
+    tls: Tls
+    providers: tuple[Provider, ...]
+    models: tuple[Model, ...]
+    patterns: tuple[Pattern, ...]
+    default_provider: str | None

@@ -1,0 +1,56 @@
+"""Providers as native needs them: addresses, credentials by reference, limits, the proxy on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock.config.addresses import Url
+from penstock.config.model import Config, Provider
+from penstock.config.model import Timeouts as Limits
+from penstock.config.model import TimeoutsOverride as Override
+from penstock.policy import snapshot
+from penstock.policy.proxy import proxy_for
+from penstock.providers.resolve import Upstream
+
+
+def compile_provider(
+    name: str, given: Provider, found: Upstream, config: Config, environ: Mapping[str, str]
+) -> snapshot.Provider:
+    """One provider; raises `ProxyError` when a proxy variable cannot be understood."""
+    auth = None
+    if found.api_key is not None:
+        auth = snapshot.Credential(found.auth.header.lower(), found.auth.prefix, found.api_key.parts)
+
+    def base(url: Url) -> snapshot.Base:
+        return snapshot.Base(url.scheme, url.host, url.port, url.path, auth)
+
+    anywhere = next(iter(found.bases.values()))  # one host, several paths
+    return snapshot.Provider(
+        name=name,
+        kind=found.kind,
+        dialects={dialect: base(url) for dialect, url in found.bases.items()},
+        headers=tuple((header.lower(), value.parts) for header, value in given.headers.items()),
+        query=given.query,
+        forward_headers=tuple(header.lower() for header in found.forward_headers),
+        supports_stream_usage=found.supports_stream_usage,
+        passthrough=tuple(path.removeprefix("/v1") for path in given.passthrough),
+        lists_models=found.lists_models,
+        timeouts=compile_timeouts(overlay(config.timeouts, given.timeouts)),
+        max_connections=given.max_connections,
+        proxy=proxy_for(anywhere, environ),
+    )
+
+
+def overlay(limits: Limits, override: Override) -> Limits:
+    """The limits with what a provider or model sets for itself."""
+    given = {name: getattr(override, name) for name in override.__struct_fields__}
+    return Limits(**_all(limits) | {name: value for name, value in given.items() if value is not None})
+
+
+def compile_timeouts(limits: Limits) -> snapshot.Timeouts:
+    """The same with the unit in the names."""
+    return snapshot.Timeouts(**{f"{name}_ms": value for name, value in _all(limits).items()})
+
+
+def _all(limits: Limits) -> dict[str, int]:
+    return {name: getattr(limits, name) for name in limits.__struct_fields__}

@@ -1,0 +1,1 @@
+"""Tests of the product as a whole; unit tests of one room sit in `unit/`."""

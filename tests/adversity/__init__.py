@@ -1,0 +1,1 @@
+"""Faults, hostile input, slow peers and departures: nothing hangs, nothing leaks, nothing is silently lost."""

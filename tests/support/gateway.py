@@ -1,0 +1,294 @@
+"""Launches `penstock serve` as users do, and holds it to what must be true when it ends."""
+
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import yaml
+
+from . import raw
+from .wait import until
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_KEYS = ("OPENAI_", "ANTHROPIC_", "OLLAMA_", "PENSTOCK_")
+# What may never stand in the log of a healthy run.
+_BROKEN = re.compile(r"Traceback \(most recent|panicked at|\"level\": ?\"error\"|ResourceWarning|never awaited")
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One reading of `/metrics`."""
+
+    samples: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of all samples of this name with at least these labels; 0 if there is none."""
+        wanted = set(labels.items())
+        return sum(value for (each, found), value in self.samples.items() if each == name and wanted <= found)
+
+    def names(self) -> set[str]:
+        return {name for name, _ in self.samples}
+
+
+def parse_metrics(text: str) -> Metrics:
+    """Reads Prometheus text 0.0.4; fails on a line that is not of that format."""
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        found = _SAMPLE.match(line)
+        assert found, f"not a sample: {line!r}"
+        labels = re.findall(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"', found[2] or "")
+        key = (found[1], frozenset(labels))
+        assert key not in samples, f"a sample twice: {line!r}"
+        samples[key] = float(found[3])
+    return Metrics(samples)
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what would change the gateway's mind."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in _PROXIES and not name.startswith(_KEYS)
+    }
+    return kept | {"NO_PROXY": "", "PYTHONWARNINGS": "default"} | dict(extra or {})
+
+
+def defaults(data_dir: Path) -> dict[str, Any]:
+    return {
+        "listen": "127.0.0.1:0",
+        "admin": {"listen": "127.0.0.1:0"},
+        "data_dir": str(data_dir),
+        "auth": "open",
+        "log": {"level": "debug", "format": "json"},
+        "workers": 2,
+        "shutdown": {"delay": "0s", "deadline": "10s"},
+    }
+
+
+class Gateway:
+    """A running gateway. Leaving the `with` block stops it and checks that it ended well."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        exit_code: int = 0,
+    ) -> None:
+        self.directory = directory
+        self.config = defaults(directory / "data") | dict(config)
+        self.config_file = directory / "penstock.yaml"
+        self.log_file = directory / "penstock.log"
+        self._environment = clean_environment(environment)
+        self._expected_exit = exit_code
+        self._process: subprocess.Popen[bytes] | None = None
+        self.checked = True
+        self.data: list[str] = []
+        self.admin: list[str] = []
+        self.baseline: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"Gateway(data={self.data}, admin={self.admin}, pid={self.pid if self._process else None})"
+
+    def __enter__(self) -> "Gateway":
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self.kill()
+            return
+        if self.alive():
+            self.assert_idle()
+        self.stop()
+
+    # -- the process
+
+    def start(self) -> None:
+        """Starts and waits until it says that it is ready."""
+        self.write_config()
+        ready, write_end = os.pipe()
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command(), "serve", "-c", str(self.config_file), "--ready-fd", str(write_end)],
+                pass_fds=(write_end,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=self.directory,
+            )
+        os.close(write_end)
+        try:
+            readable, _, _ = select.select([ready], [], [], 20.0)
+            line = os.read(ready, 65536) if readable else b""
+        finally:
+            os.close(ready)
+        if not line:
+            self.kill()
+            raise AssertionError(f"the gateway did not become ready:\n{self.log()[-4000:]}")
+        addresses = json.loads(line)
+        self.data, self.admin = addresses["data"], addresses["admin"]
+        self.baseline = self.counts()
+
+    def write_config(self, **changes: Any) -> None:
+        """Writes the configuration, with top-level changes."""
+        self.config |= changes
+        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 15.0) -> int:
+        """The exit code."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        """SIGTERM, then checks the exit code and the log."""
+        if self.alive():
+            self.signal(signal.SIGTERM)
+        try:
+            code = self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"no exit after SIGTERM:\n{self.log()[-4000:]}") from None
+        assert code == self._expected_exit, f"exit {code}:\n{self.log()[-4000:]}"
+        if self.checked:
+            self.assert_healthy_log()
+
+    def kill(self) -> None:
+        if self.alive():
+            self.signal(signal.SIGKILL)
+            self.wait()
+
+    # -- what it says
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def log_records(self) -> list[dict[str, Any]]:
+        """The log lines that are JSON."""
+        records: list[dict[str, Any]] = []
+        for line in self.log().splitlines():
+            if line.startswith("{"):
+                records.append(json.loads(line))
+        return records
+
+    def assert_healthy_log(self) -> None:
+        found = [line for line in self.log().splitlines() if _BROKEN.search(line)]
+        assert not found, "\n".join(found[:20])
+
+    # -- addresses
+
+    @property
+    def address(self) -> str:
+        return self.data[0]
+
+    @property
+    def root(self) -> str:
+        """`http://HOST:PORT`, the base address for Anthropic's and Ollama's SDKs."""
+        return f"http://{self.address}"
+
+    @property
+    def openai(self) -> str:
+        return f"{self.root}/v1"
+
+    # -- what it counts
+
+    def metrics(self) -> Metrics:
+        answer = raw.get(self.admin[0], "/metrics")
+        assert answer.status == 200, answer
+        assert (answer.header("content-type") or "").startswith("text/plain")
+        return parse_metrics(answer.body.decode())
+
+    def token(self) -> str:
+        return (self.directory / "data" / "admin.token").read_text().strip()
+
+    def ask(self, method: str, path: str, token: str | None = None) -> raw.Answer:
+        """A request to the admin port with its token."""
+        headers = {"authorization": f"Bearer {token or self.token()}", "connection": "close"}
+        return raw.exchange(self.admin[0], raw.request(method, path, headers=headers), method)
+
+    def status(self) -> dict[str, Any]:
+        answer = self.ask("GET", "/admin/v1/status")
+        assert answer.status == 200, answer
+        return cast("dict[str, Any]", answer.json())
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def counts(self) -> dict[str, float]:
+        """Everything that must return to where it was."""
+        seen = self.metrics()
+        idle = seen.value("penstock_upstream_connections", state="idle")
+        return {
+            "in flight": seen.value("penstock_requests_in_flight"),
+            "buffered bytes": seen.value("penstock_buffered_bytes"),
+            "data connections": seen.value("penstock_connections", listener="data"),
+            "upstream in use": seen.value("penstock_upstream_connections", state="in_use"),
+            "upstream queue": seen.value("penstock_upstream_queue"),
+            "tasks": seen.value("penstock_tasks"),
+            "panics": seen.value("penstock_panics_total"),
+            # Idle upstream connections are kept on purpose; the sockets beyond them are not.
+            "sockets": self.descriptors() - idle,
+        }
+
+    def assert_idle(self, seconds: float = 5.0) -> None:
+        """Counts of sockets, tasks and buffered bytes are back where they were at the start."""
+        last: dict[str, float] = {}
+
+        def back() -> bool:
+            nonlocal last
+            last = self.counts()
+            return all(value <= self.baseline[name] for name, value in last.items())
+
+        try:
+            until(back, "all counts back to where they began", seconds, 0.02)
+        except AssertionError:
+            grown = {name: (self.baseline[name], value) for name, value in last.items() if value > self.baseline[name]}
+            raise AssertionError(f"left behind (before, now): {grown}") from None
+
+
+def command() -> list[str]:
+    """How the gateway is run: this interpreter, as `penstock` itself does."""
+    return [sys.executable, "-m", "penstock"]
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a `penstock` command to its end."""
+    return subprocess.run(
+        [*command(), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=clean_environment(environment),
+        cwd=cwd,
+        check=False,
+    )
+
+
+def nginx_path() -> str | None:
+    return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")

@@ -1,0 +1,30 @@
+"""The JSON Schema has what the reader reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import fields
+
+from penstock.config.model import Config, Provider
+from penstock.config.schema import schema
+
+
+def test_every_field_stands_in_the_schema_and_nothing_else_is_allowed() -> None:
+    made = schema()
+    assert set(made["properties"]) == {info.name for info in fields(Config)}
+    assert made["additionalProperties"] is False
+    provider = made["properties"]["providers"]["additionalProperties"]
+    assert set(provider["properties"]) == {info.name for info in fields(Provider)}
+
+
+def test_bounds_words_and_defaults_are_in_the_schema() -> None:
+    properties: dict[str, Any] = schema()["properties"]
+    assert properties["auth"] == {"enum": ["open", "keys"], "default": "open"}
+    assert properties["max_attempts"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 16}
+    assert properties["max_attempts"]["default"] == 4
+
+
+def test_the_schema_is_json() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(schema()))["title"] == "penstock.yaml"

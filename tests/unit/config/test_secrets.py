@@ -1,0 +1,70 @@
+"""No secret shows: not in a repr, not in what is shown, not in an error, not in a log line."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.config.load import load
+from penstock.config.problem import ConfigError
+from penstock.config.show import show
+from penstock.observe.logs import Log
+from penstock.policy.compile import Facts, compile_snapshot
+
+SECRETS = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=16, max_size=40)
+
+
+@given(secret=SECRETS, where=st.sampled_from(["api_key", "default", "header", "env", "file", "proxy", "variable"]))
+@settings(deadline=None, max_examples=50)
+def test_a_secret_shows_nowhere_wherever_it_stands(secret: str, where: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "secret").write_text(secret)
+        provider: dict[str, object] = {"dialect": "openai", "base_url": "https://api.example.com/v1", "api_key": "x"}
+        environ = {}
+        match where:
+            case "api_key":
+                provider["api_key"] = secret
+            case "default":
+                provider["api_key"] = f"${{env:UNSET:-{secret}}}"
+            case "header":
+                provider["headers"] = {"x-gateway": f"token {secret}"}
+            case "env":
+                provider["api_key"], environ["KEY"] = "${env:KEY}", secret
+            case "file":
+                provider["api_key"] = f"${{file:{directory}/secret}}"
+            case "proxy":
+                environ["HTTPS_PROXY"] = f"http://user:{secret}@proxy.example:3128"
+            case "variable":
+                environ["PENSTOCK_PROVIDERS__P__API_KEY"] = secret
+        path = Path(directory) / "penstock.yaml"
+        path.write_text(yaml.safe_dump({"providers": {"p": provider}}))
+        loaded = load(str(path), environ)
+        snapshot = compile_snapshot(loaded.config, loaded.catalogue, Facts(environ, 1 << 30, "json"), 1)
+        lines: list[bytes] = []
+        log = Log("debug", "json", lines.append)
+        log.info(f"using {loaded.config}", config=loaded.config, snapshot=repr(snapshot))
+        seen = [repr(loaded.config), repr(snapshot), repr(show(loaded.config)), *map(repr, lines)]
+        for wrong in ({"max_attempts": 99}, {"providers": {"p": provider | {"api_kye": secret, "base_url": "x"}}}):
+            path.write_text(yaml.safe_dump({"providers": {"p": provider}} | wrong))
+            try:
+                load(str(path), environ)
+            except ConfigError as error:
+                seen += [str(error), repr(error), msgspec.json.encode([p.plain() for p in error.problems]).decode()]
+        assert not [text for text in seen if secret in text]
+
+
+def test_what_is_shown_of_a_secret_is_where_it_comes_from() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "penstock.yaml"
+        path.write_text("providers: {openai: {api_key: 'a-${env:KEY}', headers: {x-a: '${env:B:-c}'}}}")
+        shown = show(load(str(path), {"KEY": "k"}).config)
+        assert shown["providers"]["openai"] == {
+            "api_key": "********${env:KEY}",
+            "headers": {"x-a": "${env:B:-********}"},
+            "max_connections": 1024,
+        }

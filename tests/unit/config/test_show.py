@@ -1,0 +1,28 @@
+"""The merged configuration as people see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import yaml
+
+from penstock.config.model import Config
+from penstock.config.show import show
+
+TEXT = """
+timeouts: {connect: 1500ms}
+providers: {openai: {}, claude: {kind: anthropic, timeouts: {total: 2m}}}
+models: {fast: {targets: [{provider: openai, model: gpt-5}]}}
+"""
+
+
+def test_what_is_shown_reads_back_as_the_same_configuration(read: Callable[..., Config]) -> None:
+    config = read(TEXT)
+    assert read(yaml.safe_dump(show(config))) == config
+
+
+def test_units_are_shown_as_people_write_them(read: Callable[..., Config]) -> None:
+    shown = show(read(TEXT))
+    assert shown["timeouts"]["connect"] == "1500ms"
+    assert shown["body"]["max_bytes"] == "64MiB"
+    assert shown["providers"]["claude"]["timeouts"] == {"total": "2m"}

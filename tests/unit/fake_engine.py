@@ -1,0 +1,77 @@
+"""A native engine that only remembers what it was told, and asks when a test wants it to."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+
+class FakeNative:
+    """Stands in for `_native.Engine`; questions put by `ask` wake the loop through a real eventfd."""
+
+    def __init__(self, options: bytes) -> None:
+        self.options = msgspec.json.decode(options)
+        self.calls: list[str] = []
+        self.snapshots: list[bytes] = []
+        self.listeners: list[tuple[int, str]] = []
+        self.answers: dict[int, bytes] = {}
+        self.busy = 0
+        self.refuses = ""
+        self._asked: list[tuple[int, int, bytes]] = []
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    @property
+    def question_fd(self) -> int:
+        return self._fd
+
+    def ask(self, number: int, kind: int, payload: bytes = b"") -> None:
+        """Puts a question as a worker thread would."""
+        self._asked.append((number, kind, payload))
+        os.eventfd_write(self._fd, 1)
+
+    def start(self, snapshot: bytes, listeners: list[tuple[int, str]]) -> None:
+        self.apply(snapshot)
+        self.listeners = listeners
+        self.calls[-1] = "start"
+
+    def apply(self, snapshot: bytes) -> None:
+        if self.refuses:
+            raise ValueError(self.refuses)
+        self.calls.append("apply")
+        self.snapshots.append(snapshot)
+
+    def questions(self) -> list[tuple[int, int, bytes]]:
+        try:
+            os.eventfd_read(self._fd)
+        except BlockingIOError:
+            return []
+        asked, self._asked = self._asked, []
+        return asked
+
+    def answer(self, id: int, payload: bytes) -> None:
+        self.answers[id] = payload
+
+    def status(self) -> bytes:
+        return msgspec.json.encode({"revision": len(self.snapshots), "in_flight": self.busy})
+
+    def degraded(self, reasons: list[str]) -> None:
+        self.calls.append(f"degraded {reasons}")
+
+    def drain(self) -> None:
+        self.calls.append("drain")
+
+    def close_listeners(self) -> None:
+        self.calls.append("close_listeners")
+
+    def idle(self) -> bool:
+        self.busy = max(0, self.busy - 1)
+        return self.busy == 0
+
+    def stop(self, timeout_ms: int) -> bool:
+        self.calls.append("stop")
+        return True
+
+    def close(self) -> None:
+        """Gives the descriptor back; the real one does so when it is dropped."""
+        os.close(self._fd)
