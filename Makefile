@@ -12,8 +12,12 @@ FUZZ_SECONDS ?= 10
 CARGO := cargo
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where rustup puts cargo, for shells that were open before it did.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
-NATIVE := $(shell find native/core native/binding -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock .cargo/config.toml
+# What the extension is made of; tests and fuzz targets are not part of it.
+NATIVE := $(shell find native/core/src native/binding/src -name '*.rs') $(wildcard native/*/Cargo.toml) \
+	Cargo.toml Cargo.lock .cargo/config.toml
 PYTHON_CODE := python tests bench scripts
 
 .PHONY: help
@@ -101,7 +105,7 @@ clean: ## Remove what was built: environment, libraries, wheels
 	$(CARGO) clean
 
 # Each stamp is made again when what it depends on changed, so a second run of anything takes seconds.
-$(VENV)/.made: scripts/need.sh
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@scripts/need.sh $(PYTHON) python3-venv
@@ -119,5 +123,5 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)/.extension: $(VENV)/.runtime $(NATIVE) pyproject.toml
 	@command -v cargo >/dev/null || { echo "Rust is needed: https://rustup.rs" >&2; exit 1; }
 	@scripts/need.sh cc build-essential
-	$(BIN)/maturin develop --release --locked --quiet
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
