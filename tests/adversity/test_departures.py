@@ -32,7 +32,9 @@ def assert_cancelled(seen: Seen, left: float) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("part", [b"", b"P", b"POST /v1/chat/comp", b"POST /v1/chat/completions HTTP/1.1\r\nhost: local"])
+@pytest.mark.parametrize(
+    "part", [b"", b"P", b"POST /v1/chat/comp", b"POST /v1/chat/completions HTTP/1.1\r\nhost: local"]
+)
 def test_leaving_before_the_head_is_whole_reaches_nobody(
     gateway: Gateway, upstream: Upstream, way: str, part: bytes
 ) -> None:

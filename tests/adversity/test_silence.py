@@ -1,5 +1,6 @@
-"""A model that thinks: keep-alives bridge the silence in every dialect, between whole frames only, and every SDK reads on."""
+"""A model that thinks: keep-alives bridge the silence in every dialect, only between frames, and every SDK reads on."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.kinds import ALL, CHAT, DIALECTS, MESSAGES, Kind
 from tests.support.loop import LoopThread
 from tests.support.scene import ask, config_of, provider
-from tests.support.script import LAST, Pause, Script, Send, answer, chunk, stream, stream_head
+from tests.support.script import LAST, Pause, Script, Send, Step, answer, chunk, stream, stream_head
 from tests.support.upstream import Upstream, steps
 
 KEEP_ALIVE = 0.2
@@ -82,7 +83,7 @@ def test_keep_alives_arrive_while_the_model_thinks(gateway: Gateway, upstream: U
     upstream.always(quiet(CHAT, 0))
     got = ask(gateway, CHAT)
     times = [at for at, _ in got.pieces]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert max(gaps) < 2 * KEEP_ALIVE
 
 
@@ -90,7 +91,7 @@ def test_keep_alives_arrive_while_the_model_thinks(gateway: Gateway, upstream: U
 def test_no_keep_alive_falls_inside_a_frame(gateway: Gateway, upstream: Upstream, kind: Kind) -> None:
     first, *rest = kind.frames
     half = len(rest[0]) // 2
-    script = [Send(chunk(first)), Send(chunk(rest[0][:half])), Pause(SILENCE), Send(chunk(rest[0][half:]))]
+    script: list[Step] = [Send(chunk(first)), Send(chunk(rest[0][:half])), Pause(SILENCE), Send(chunk(rest[0][half:]))]
     upstream.always(steps(stream_head(kind.media), *script, *(Send(chunk(frame)) for frame in rest[1:]), Send(LAST)))
     got = ask(gateway, kind)
     assert without_keep_alives(kind, got.body) == b"".join(kind.frames)
@@ -148,9 +149,11 @@ def test_the_openai_sdk_reads_over_keep_alives(gateway: Gateway, upstream: Upstr
 @pytest.mark.parametrize("before", [0, 1])
 def test_the_anthropic_sdk_reads_over_keep_alives(gateway: Gateway, upstream: Upstream, before: int) -> None:
     upstream.always(quiet(MESSAGES, before))
-    with anthropic.Anthropic(base_url=gateway.root, api_key="x", max_retries=0, timeout=10) as client:
-        with client.messages.stream(model="m", max_tokens=5, messages=[]) as stream_:
-            assert stream_.get_final_text() == "Hé😀!"
+    with (
+        anthropic.Anthropic(base_url=gateway.root, api_key="x", max_retries=0, timeout=10) as client,
+        client.messages.stream(model="m", max_tokens=5, messages=[]) as answered,
+    ):
+        assert answered.get_final_text() == "Hé😀!"
 
 
 @pytest.mark.parametrize("before", [0, 1])

@@ -77,9 +77,7 @@ def test_the_stream_helper_accumulates_the_message(entry: Entry) -> None:
 def test_a_tool_is_used_with_whole_input(entry: Entry, streamed: bool) -> None:
     with demo_client(entry) as client:
         if streamed:
-            with client.messages.stream(
-                model=entry.demo_model, max_tokens=500, messages=ASK, tools=TOOLS
-            ) as stream:
+            with client.messages.stream(model=entry.demo_model, max_tokens=500, messages=ASK, tools=TOOLS) as stream:
                 result: Any = stream.get_final_message()
         else:
             result = client.messages.create(model=entry.demo_model, max_tokens=500, messages=ASK, tools=TOOLS)
@@ -171,9 +169,11 @@ def test_errors_of_the_gateway_have_anthropics_shape(entry: Entry) -> None:
 
 def test_breaking_off_a_message_ends_the_upstreams_work(entry: Entry, upstream: Upstream) -> None:
     upstream.always([Hold()])
-    with Anthropic(base_url=entry.scripted, api_key=KEY, max_retries=0, timeout=0.3) as client:
-        with pytest.raises(anthropic.APITimeoutError):
-            client.messages.create(model=entry.model, max_tokens=5, messages=ASK)
+    with (
+        Anthropic(base_url=entry.scripted, api_key=KEY, max_retries=0, timeout=0.3) as client,
+        pytest.raises(anthropic.APITimeoutError),
+    ):
+        client.messages.create(model=entry.model, max_tokens=5, messages=ASK)
     left = time.monotonic()
     seen = upstream.wait_request()
     assert seen.departed.wait(5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -12,7 +13,7 @@ from tests.contract.conftest import KEY, UPSTREAM_KEY, Entry
 from tests.support.script import answer
 from tests.support.upstream import Upstream
 
-TOOLS = [
+TOOLS: list[Any] = [
     {
         "type": "function",
         "function": {
@@ -21,7 +22,7 @@ TOOLS = [
         },
     }
 ]
-ASK = [{"role": "user", "content": "hello"}]
+ASK: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 class Place(BaseModel):
@@ -39,7 +40,7 @@ def scripted_client(entry: Entry) -> OpenAI:
 
 def test_a_chat_is_answered_whole(entry: Entry) -> None:
     with demo_client(entry) as client:
-        raw = client.chat.completions.with_raw_response.create(model=entry.demo_model, messages=ASK)  # type: ignore[arg-type]
+        raw = client.chat.completions.with_raw_response.create(model=entry.demo_model, messages=ASK)
         result = raw.parse()
     assert result.choices[0].finish_reason == "stop"
     assert (result.choices[0].message.content or "").endswith(".")
@@ -56,13 +57,13 @@ def test_a_chat_is_answered_whole(entry: Entry) -> None:
 
 def test_a_chat_streams_in_many_pieces(entry: Entry) -> None:
     with demo_client(entry) as client:
-        options = {"include_usage": True}
+        options: Any = {"include_usage": True}
         chunks = list(
             client.chat.completions.create(
                 model=entry.demo_model,
-                messages=ASK,  # type: ignore[arg-type]
+                messages=ASK,
                 stream=True,
-                stream_options=options,  # type: ignore[arg-type]
+                stream_options=options,
             )
         )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -74,7 +75,7 @@ def test_a_chat_streams_in_many_pieces(entry: Entry) -> None:
 
 def test_a_stream_without_include_usage_shows_no_usage_chunk(entry: Entry) -> None:
     with demo_client(entry) as client:
-        chunks = list(client.chat.completions.create(model=entry.demo_model, messages=ASK, stream=True))  # type: ignore[arg-type]
+        chunks = list(client.chat.completions.create(model=entry.demo_model, messages=ASK, stream=True))
     assert all(chunk.choices for chunk in chunks)
     assert all(chunk.usage is None for chunk in chunks)
 
@@ -82,7 +83,7 @@ def test_a_stream_without_include_usage_shows_no_usage_chunk(entry: Entry) -> No
 def test_the_stream_helper_accumulates_the_answer(entry: Entry) -> None:
     with (
         demo_client(entry) as client,
-        client.chat.completions.stream(model=entry.demo_model, messages=ASK) as stream,  # type: ignore[arg-type]
+        client.chat.completions.stream(model=entry.demo_model, messages=ASK) as stream,
     ):
         deltas = [event.delta for event in stream if event.type == "content.delta"]
         final = stream.get_final_completion()
@@ -93,13 +94,13 @@ def test_the_stream_helper_accumulates_the_answer(entry: Entry) -> None:
 def test_a_tool_call_arrives_with_whole_arguments(entry: Entry, stream: bool) -> None:
     with demo_client(entry) as client:
         if stream:
-            with client.chat.completions.stream(model=entry.demo_model, messages=ASK, tools=TOOLS) as events:  # type: ignore[arg-type]
+            with client.chat.completions.stream(model=entry.demo_model, messages=ASK, tools=TOOLS) as events:
                 for _ in events:
                     pass
-                message = events.get_final_completion().choices[0].message
+                message: Any = events.get_final_completion().choices[0].message
         else:
             create = client.chat.completions.create
-            message = create(model=entry.demo_model, messages=ASK, tools=TOOLS).choices[0].message  # type: ignore
+            message = create(model=entry.demo_model, messages=ASK, tools=TOOLS).choices[0].message
     assert message.tool_calls is not None
     call = message.tool_calls[0]
     assert call.type == "function"
@@ -109,21 +110,25 @@ def test_a_tool_call_arrives_with_whole_arguments(entry: Entry, stream: bool) ->
 
 def test_the_conversation_goes_on_after_a_tool_result(entry: Entry) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
-    messages = [*ASK, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_1", "content": "3"}]
+    messages = [
+        *ASK,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "3"},
+    ]
     with demo_client(entry) as client:
-        result = client.chat.completions.create(model=entry.demo_model, messages=messages, tools=TOOLS)  # type: ignore
+        result = client.chat.completions.create(model=entry.demo_model, messages=messages, tools=TOOLS)
     assert result.choices[0].message.content
 
 
 def test_a_structured_answer_is_parsed(entry: Entry) -> None:
     with demo_client(entry) as client:
-        result = client.chat.completions.parse(model=entry.demo_model, messages=ASK, response_format=Place)  # type: ignore[arg-type]
+        result = client.chat.completions.parse(model=entry.demo_model, messages=ASK, response_format=Place)
     assert result.choices[0].message.parsed == Place(city="Oslo", people=3)
 
 
 def test_max_tokens_ends_an_answer_with_length(entry: Entry) -> None:
     with demo_client(entry) as client:
-        result = client.chat.completions.create(model=entry.demo_model, messages=ASK, max_tokens=4)  # type: ignore[arg-type]
+        result = client.chat.completions.create(model=entry.demo_model, messages=ASK, max_tokens=4)
     assert result.choices[0].finish_reason == "length"
 
 
@@ -138,7 +143,7 @@ def test_legacy_completions_answer_whole_and_streamed(entry: Entry) -> None:
 
 def test_the_async_client_streams_many_chats_at_once(entry: Entry) -> None:
     async def one(client: AsyncOpenAI) -> str:
-        stream = await client.chat.completions.create(model=entry.demo_model, messages=ASK, stream=True)  # type: ignore
+        stream = await client.chat.completions.create(model=entry.demo_model, messages=ASK, stream=True)
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     async def many() -> list[str]:
@@ -154,7 +159,7 @@ def test_unknown_fields_and_queries_arrive_unchanged(entry: Entry, upstream: Ups
     with scripted_client(entry) as client:
         client.chat.completions.create(
             model=entry.model,
-            messages=ASK,  # type: ignore[arg-type]
+            messages=ASK,
             extra_body=extra,
             extra_query={"api-version": "2026-01-01", "a": "b c"},
         )
@@ -171,7 +176,7 @@ def test_what_the_caller_knows_about_its_account_stays_here(
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
     upstream.always(answer(bodies.chat(), set_cookie="a=b", server="them", openai_organization="org-theirs"))
     with scripted_client(entry) as client:
-        raw = client.chat.completions.with_raw_response.create(model=entry.model, messages=ASK)  # type: ignore[arg-type]
+        raw = client.chat.completions.with_raw_response.create(model=entry.model, messages=ASK)
     seen = dict(upstream.requests[0].headers)
     if entry.through_gateway:
         assert seen["authorization"] == f"Bearer {UPSTREAM_KEY}"
@@ -191,7 +196,7 @@ def test_usage_is_asked_for_upstream_and_not_shown_to_who_did_not_ask(entry: Ent
         pytest.skip("only the gateway asks for it")
     upstream.always(bodies.chat_stream("a", "b", usage=True))
     with scripted_client(entry) as client:
-        chunks = list(client.chat.completions.create(model=entry.model, messages=ASK, stream=True))  # type: ignore[arg-type]
+        chunks = list(client.chat.completions.create(model=entry.model, messages=ASK, stream=True))
     sent = upstream.requests[0].json()
     assert sent["stream"] is True
     assert sent.get("stream_options") in ({"include_usage": True}, None)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from typing import Any
 
 import openai
 import pytest
@@ -14,7 +15,7 @@ from tests.support.script import Hold, Send, WaitFor, answer, chunk, stream, str
 from tests.support.upstream import Upstream, steps
 from tests.support.wait import until
 
-ASK = [{"role": "user", "content": "hello"}]
+ASK: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 def client_of(entry: Entry, retries: int = 0) -> OpenAI:
@@ -41,7 +42,7 @@ def test_an_upstream_error_is_the_sdks_error(
 ) -> None:
     upstream.always(answer(bodies.error("so it is", "some_type", "some_code"), status, x_request_id="req_up"))
     with client_of(entry) as client, pytest.raises(kind) as caught:
-        client.chat.completions.create(model=entry.model, messages=ASK, stream=streamed)  # type: ignore
+        client.chat.completions.create(model=entry.model, messages=ASK, stream=streamed)
     assert caught.value.status_code == status
     assert caught.value.code == "some_code"
     assert caught.value.type == "some_type"
@@ -55,7 +56,7 @@ def test_an_upstream_error_is_the_sdks_error(
 def test_a_refused_provider_key_is_not_the_callers_fault(entry: Entry, upstream: Upstream, status: int) -> None:
     upstream.always(answer(bodies.error("bad key sk-the-providers", code="invalid_api_key"), status))
     with client_of(entry) as client, pytest.raises(openai.APIStatusError) as caught:
-        client.chat.completions.create(model=entry.model, messages=ASK)  # type: ignore[arg-type]
+        client.chat.completions.create(model=entry.model, messages=ASK)
     if entry.through_gateway:
         assert caught.value.status_code == 502
         assert caught.value.response.headers["x-penstock-error"] == "upstream_auth"
@@ -68,7 +69,7 @@ def test_an_unknown_model_is_not_found_and_close_names_are_told(entry: Entry) ->
     if not entry.through_gateway:
         pytest.skip("only the gateway knows its models")
     with client_of(entry) as client, pytest.raises(openai.NotFoundError) as caught:
-        client.chat.completions.create(model="dem", messages=ASK)  # type: ignore[arg-type]
+        client.chat.completions.create(model="dem", messages=ASK)
     assert caught.value.code == "model_not_found"
     assert caught.value.response.headers["x-penstock-error"] == "model_not_found"
     assert "demo" in str(caught.value)
@@ -83,17 +84,19 @@ def test_the_sdk_retries_after_the_wait_it_is_told(entry: Entry, upstream: Upstr
     )
     with client_of(entry, retries=2) as client:
         started = time.monotonic()
-        result = client.chat.completions.create(model=entry.model, messages=ASK)  # type: ignore[arg-type]
+        result = client.chat.completions.create(model=entry.model, messages=ASK)
     assert result.choices[0].message.content == "third time"
     assert len(upstream.requests) == 3
     assert time.monotonic() - started < 3
 
 
 def test_the_sdk_does_not_retry_when_told_not_to(entry: Entry, upstream: Upstream) -> None:
-    refused = answer(bodies.error("out of money", "insufficient_quota", "insufficient_quota"), 429, x_should_retry="false")
+    refused = answer(
+        bodies.error("out of money", "insufficient_quota", "insufficient_quota"), 429, x_should_retry="false"
+    )
     upstream.always(refused)
     with client_of(entry, retries=2) as client, pytest.raises(openai.RateLimitError):
-        client.chat.completions.create(model=entry.model, messages=ASK)  # type: ignore[arg-type]
+        client.chat.completions.create(model=entry.model, messages=ASK)
     assert len(upstream.requests) == 1
 
 
@@ -101,7 +104,7 @@ def test_an_error_frame_amid_a_stream_raises(entry: Entry, upstream: Upstream) -
     frames = [*bodies.chat_frames("a", "b")[:2], *bodies.sse(bodies.error("it broke", "server_error"))]
     upstream.always(stream(frames))
     with client_of(entry) as client:
-        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)  # type: ignore
+        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)
         with pytest.raises(openai.APIError, match="it broke"):
             list(chunks)
 
@@ -110,7 +113,7 @@ def test_breaking_off_a_stream_ends_the_upstreams_work(entry: Entry, upstream: U
     frames = bodies.chat_frames("a", "b", "c")
     upstream.always(steps(stream_head(), *(Send(chunk(frame)) for frame in frames[:3]), Hold()))
     with client_of(entry) as client:
-        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)  # type: ignore
+        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)
         assert next(iter(chunks)).id == "c1"
         left = time.monotonic()
         chunks.close()
@@ -124,7 +127,7 @@ def test_cancelling_a_waiting_task_ends_the_upstreams_work(entry: Entry, upstrea
 
     async def cancel() -> float:
         async with AsyncOpenAI(base_url=f"{entry.scripted}/v1", api_key=KEY, max_retries=0) as client:
-            task = asyncio.create_task(client.chat.completions.create(model=entry.model, messages=ASK))  # type: ignore
+            task = asyncio.create_task(client.chat.completions.create(model=entry.model, messages=ASK))
             await asyncio.to_thread(upstream.wait_request)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -142,7 +145,7 @@ def test_the_first_chunk_comes_before_the_second_is_made(entry: Entry, upstream:
     sends = [Send(chunk(frame)) for frame in frames]
     upstream.always(steps(stream_head(), sends[0], sends[1], WaitFor(gate), *sends[2:], Send(b"0\r\n\r\n")))
     with client_of(entry) as client:
-        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)  # type: ignore
+        chunks = client.chat.completions.create(model=entry.model, messages=ASK, stream=True)
         seen = [next(iter(chunks)), next(iter(chunks))]
         gate.set()
         seen += list(chunks)

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import openai
 import pytest
@@ -50,18 +52,20 @@ def test_a_response_streams_to_its_completion(entry: Entry) -> None:
 
 
 def test_the_responses_helper_parses_a_structured_answer(entry: Entry) -> None:
-    with demo_client(entry) as client:
-        with client.responses.stream(model=entry.demo_model, input="hello", text_format=Place) as events:
-            for _ in events:
-                pass
-            final = events.get_final_response()
+    with (
+        demo_client(entry) as client,
+        client.responses.stream(model=entry.demo_model, input="hello", text_format=Place) as events,
+    ):
+        for _ in events:
+            pass
+        final = events.get_final_response()
     assert final.output_parsed == Place(city="Oslo", people=3)
 
 
 def test_a_response_calls_a_function(entry: Entry) -> None:
-    tool = {"type": "function", "name": "f", "strict": True, "parameters": Place.model_json_schema()}
+    tool: Any = {"type": "function", "name": "f", "strict": True, "parameters": Place.model_json_schema()}
     with demo_client(entry) as client:
-        result = client.responses.create(model=entry.demo_model, input="hello", tools=[tool])  # type: ignore
+        result = client.responses.create(model=entry.demo_model, input="hello", tools=[tool])
     call = result.output[0]
     assert call.type == "function_call"
     assert json.loads(call.arguments) == {"city": "Oslo", "people": 3}
@@ -74,9 +78,9 @@ def test_input_tokens_are_counted(entry: Entry) -> None:
 
 @pytest.mark.parametrize("encoding", [None, "float"])
 def test_embeddings_come_as_floats_however_they_travel(entry: Entry, encoding: str | None) -> None:
-    given = {} if encoding is None else {"encoding_format": encoding}
+    given: Any = {} if encoding is None else {"encoding_format": encoding}
     with demo_client(entry) as client:
-        result = client.embeddings.create(model=entry.demo_model, input=["a", "b"], **given)  # type: ignore
+        result = client.embeddings.create(model=entry.demo_model, input=["a", "b"], **given)
     assert [len(each.embedding) for each in result.data] == [8, 8]
     assert sum(part * part for part in result.data[0].embedding) == pytest.approx(1.0, abs=1e-5)
 
@@ -194,7 +198,7 @@ def test_stored_objects_are_closed(entry: Entry, upstream: Upstream) -> None:
     if not entry.through_gateway:
         pytest.skip("only the gateway closes them")
     upstream.always([Hold()])
-    calls = [
+    calls: list[Callable[[OpenAI], object]] = [
         lambda client: client.files.list(),
         lambda client: client.files.create(file=b"x", purpose="batch"),
         lambda client: client.batches.list(),

@@ -1,4 +1,4 @@
-"""Published request-smuggling shapes (RFC 9112 section 11.2, Linhart 2005, PortSwigger 2019-2025): all must be refused.
+"""Published request-smuggling shapes (RFC 9112 section 11.2 and its attackers since 2005): all must be refused."""
 
 _LINE = b"POST /v1/chat/completions HTTP/1.1\r\n"
 _HOST = b"Host: localhost\r\n"
@@ -35,7 +35,7 @@ SHAPES: dict[str, bytes] = {
     "length with an underscore": _request(_length(b"1_0")),
     "empty length": _request(_length(b"")),
     "overflowing length": _request(_length(b"18446744073709551621")),
-    "length in other digits": _request(_length("٥".encode())),
+    "length in other digits": _request(_length(b"\xd9\xa5")),
     "length with a NUL": _request(_length(b"5\x00")),
     "length with a vertical tab": _request(_length(b"\x0b5")),
     # Codings.
@@ -113,7 +113,10 @@ SHAPES: dict[str, bytes] = {
     "no host": _LINE + _length(b"0") + b"\r\n",
     "two hosts": _LINE + _HOST + b"Host: example.com\r\n" + _length(b"0") + b"\r\n",
     "two equal hosts": _LINE + _HOST + _HOST + _length(b"0") + b"\r\n",
-    "absolute target of another host": b"POST http://example.com/v1/models HTTP/1.1\r\n" + _HOST + _length(b"0") + b"\r\n",
+    "absolute target of another host": b"POST http://example.com/v1/models HTTP/1.1\r\n"
+    + _HOST
+    + _length(b"0")
+    + b"\r\n",
     "host with a path": _LINE + b"Host: localhost/x\r\n" + _length(b"0") + b"\r\n",
     "host with a user": _LINE + b"Host: a@localhost\r\n" + _length(b"0") + b"\r\n",
 }

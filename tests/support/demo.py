@@ -22,5 +22,7 @@ class RunningDemo:
         self._loop.run(self._provider.__aenter__())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._loop.run(self._provider.__aexit__(kind, error, trace))

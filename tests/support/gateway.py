@@ -59,9 +59,7 @@ def parse_metrics(text: str) -> Metrics:
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would change the gateway's mind."""
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name.upper() not in _PROXIES and not name.startswith(_KEYS)
+        name: value for name, value in os.environ.items() if name.upper() not in _PROXIES and not name.startswith(_KEYS)
     }
     return kept | {"NO_PROXY": "", "PYTHONWARNINGS": "default"} | dict(extra or {})
 
@@ -107,7 +105,9 @@ class Gateway:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is not None:
             self.kill()
             return
@@ -277,7 +277,9 @@ def command() -> list[str]:
     return [sys.executable, "-m", "penstock"]
 
 
-def run(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs a `penstock` command to its end."""
     return subprocess.run(
         [*command(), *arguments],

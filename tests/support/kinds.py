@@ -115,7 +115,14 @@ TEXTS = ("Hé", "😀!")
 def chunk(text: str | None, finish: str | None = None) -> dict[str, Any]:
     delta = {} if text is None else {"content": text}
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], "usage": None}
+    return {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": None,
+    }
 
 
 def _chat_text(value: Mapping[str, Any]) -> str:

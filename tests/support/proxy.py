@@ -33,7 +33,9 @@ class CuttingProxy:
     def __enter__(self) -> "CuttingProxy":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def cut(self) -> None:

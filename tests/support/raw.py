@@ -71,7 +71,9 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def send(self, data: bytes) -> None:
@@ -201,7 +203,9 @@ def exchange(address: str, data: bytes, method: str = "POST", seconds: float = D
         return client.read(method)
 
 
-def post(address: str, path: str, value: Any, headers: Mapping[str, str] | None = None, seconds: float = DEADLINE) -> Answer:
+def post(
+    address: str, path: str, value: Any, headers: Mapping[str, str] | None = None, seconds: float = DEADLINE
+) -> Answer:
     """Posts JSON, or bytes as they are."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     return exchange(address, request("POST", path, body, headers), seconds=seconds)

@@ -55,7 +55,7 @@ class Voice:
     """Makes replies and paces them. The same seed says the same things at the same intervals."""
 
     def __init__(self, seed: int = 1, pace: Pace | None = None) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - a script's dice, no secret
         self._pace = pace or Pace()
 
     def reply(self, limit: int | None = None) -> Reply:
