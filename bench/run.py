@@ -40,8 +40,7 @@ def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock
             side.start()
         for number in range(rounds):
             for cell in cells:
-                for side in turned(up, number):
-                    rows.run(cell, side, drive, table)
+                rows.run(cell, turned(up, number), drive, table)
             say(f"round {number + 1} of {rounds}")
     finally:
         for side in up:
@@ -58,7 +57,7 @@ def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock:
                 side = sides.make(name, mock, at / f"{cell.mode}-{number}")
                 try:
                     table.add("start", "", name, side.start())
-                    rows.run(cell, side, drive, table)
+                    rows.run(cell, [side], drive, table)
                 finally:
                     side.stop()
         say(f"memory, round {number + 1} of {rounds}")
@@ -88,11 +87,16 @@ def arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def measure(told: argparse.Namespace, at: Path) -> Table:
-    """All rows that were asked for."""
+def prepare() -> None:
+    """What every run needs."""
     if shutil.which("nginx") is None:
         raise BenchError("nginx is missing, the mark to compare with: apt-get install --yes nginx-light")
     machine.raise_file_limit()
+
+
+def measure(told: argparse.Namespace, at: Path) -> Table:
+    """All rows that were asked for."""
+    prepare()
     program = load.binary()
     drive = functools.partial(load.drive, program)
     scale, threads = told.scale, max(1, machine.cores() // 4)
@@ -103,7 +107,7 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
         cells = [cell for cell in cells if set(cell.rows) & set(told.only)]
         memory = [cell for cell in memory if set(cell.rows) & {*told.only}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
-    with load.Mock(program, at, machine.cores()) as mock:
+    with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
         table = steady(
             ["direct", "nginx", "nginx_again", *others, told.subject],
             cells,
@@ -128,7 +132,7 @@ def main(words: list[str]) -> int:
         except BenchError as error:
             say(f"error: {error}")
             return 2
-    found = report.verdicts(table, told.subject)
+    found = report.verdicts(table, told.subject, report.budgets())
     page = report.markdown(found, facts, told.subject)
     print(page)
     if not told.no_keep:
