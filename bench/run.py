@@ -83,6 +83,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of every measuring time")
     parser.add_argument("--subject", default="penstock", choices=["penstock", "trial"], help="whom the budgets judge")
     parser.add_argument("--only", nargs="*", default=[], help="kinds of rows, as in budgets.toml")
+    parser.add_argument("--smoke", action="store_true", help="the short version with wide margins: bench/smoke.py")
     parser.add_argument("--no-keep", action="store_true", help="do not write results/")
     return parser.parse_args(words)
 
@@ -123,6 +124,10 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
 def main(words: list[str]) -> int:
     """Measures, prints, keeps, judges."""
     told = arguments(words)
+    if told.smoke:
+        from bench import smoke  # which is made of this module's parts
+
+        return smoke.main(told.subject)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **machine.facts(Path(directory))}

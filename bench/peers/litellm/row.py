@@ -18,28 +18,34 @@ from bench.machine import BenchError
 from bench.rows import Table
 from bench.sides import Side
 
-VERSION = ">=1.106,<1.107"
+VERSION = "==1.106.0"
 # Penstock's requests/s are at least this many times LiteLLM's.
 BUDGET, STRETCH = 100.0, 200.0
 ROUNDS = 5
+# Without keys, as in Penstock's bare rows; no fetching of price lists, no telemetry.
+SETTINGS = {
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_TELEMETRY": "False",
+}
 # Importing LiteLLM alone takes some 10 s a worker.
 START_LIMIT_S = 180.0
 
 
 class LiteLLM(Side):
-    """`litellm --config`, workers as told by its documentation."""
+    """`litellm --config`, one worker a core."""
 
     start_limit_s = START_LIMIT_S
 
     def launch(self) -> None:
-        """Starts one worker a core, its telemetry and its fetching of price lists off."""
+        """Starts LiteLLM's own server on a free port."""
         port = machine.free_port()
         self.plain = f"127.0.0.1:{port}"
         config = self.fill("litellm/config.yaml.in")
         command = [str(environment() / "bin" / "litellm"), "--config", config, "--host", "127.0.0.1"]
         command += ["--port", str(port), "--num_workers", str(machine.cores())]
-        quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"}
-        self.spawn(command, environment=os.environ | quiet)
+        self.spawn(command, environment=os.environ | SETTINGS)
 
 
 def environment() -> Path:

@@ -3,8 +3,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -48,6 +50,8 @@ impl Client {
         }
         let io = socket.connect(target).await.map_err(|e| format!("connect {target}: {e}"))?;
         io.set_nodelay(true)?;
+        // Ten thousand connections left in TIME_WAIT by each run would use up the ports.
+        SockRef::from(&io).set_linger(Some(Duration::ZERO))?;
         Ok(Self { io, buffer: Vec::new() })
     }
 
