@@ -23,14 +23,15 @@ def binary() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "penstock-load"
 
 
-def drive(program: Path, mode: str, target: str, pids: list[int], options: dict[str, str]) -> dict[str, Any]:
+def drive(program: Path, mode: str, options: dict[str, str]) -> dict[str, Any]:
     """One run of the driver; every answer was checked, or this raises."""
-    command = [str(program), "drive", mode, "--target", target, "--pids", ",".join(map(str, pids))]
+    command = [str(program), "drive", mode]
     for name, value in options.items():
         command += [f"--{name}", value]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
     if done.returncode != 0:
-        raise BenchError(done.stderr.strip() or f"penstock-load ended with {done.returncode}")
+        whom = options.get("target", "")
+        raise BenchError(f"{mode} {whom}: {done.stderr.strip() or f'penstock-load ended with {done.returncode}'}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

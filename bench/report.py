@@ -82,9 +82,8 @@ def judge(values: Values, budget: Budget, subject: str) -> Verdict:
     return Verdict(values.name, label, budget.unit, sides, ratio, spread, gate, word, why)
 
 
-def verdicts(table: Table, subject: str) -> list[Verdict]:
-    """All rows, kinds in the order of budgets.toml."""
-    known = budgets()
+def verdicts(table: Table, subject: str, known: dict[str, Budget]) -> list[Verdict]:
+    """All rows, kinds in the order of the budgets."""
     order = list(known)
     rows = sorted(table.rows.values(), key=lambda values: order.index(values.family))
     return [judge(values, known[values.family], subject) for values in rows]
@@ -103,7 +102,8 @@ def markdown(found: list[Verdict], facts: dict[str, str], subject: str) -> str:
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
     for row in cells:
         lines.append("| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |")
-    lines += [f"\n{v.word}: {v.name}: {v.why}" for v in found if v.why]
+    for why in dict.fromkeys(v.why for v in found if v.why):
+        lines.append(f"\nVOID: {', '.join(v.name for v in found if v.why == why)}: {why}")
     return "\n".join(lines) + "\n"
 
 

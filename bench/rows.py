@@ -9,7 +9,7 @@ from bench.sides import Side
 
 Result = dict[str, Any]
 Options = dict[str, str]
-Driver = Callable[[str, str, list[int], Options], Result]
+Driver = Callable[[str, Options], Result]
 
 KIB, MIB = 1024, 1024 * 1024
 SIZES = {"1 KB": KIB, "32 KB": 32 * KIB, "1 MB": MIB}
@@ -29,6 +29,10 @@ class Cell:
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
         return side.tls if self.tls else side.plain
+
+    def model(self, side: Side) -> str:
+        """The model that leads the side to the right upstream."""
+        return side.model_tls if self.tls else "bench"
 
 
 @dataclass
@@ -93,16 +97,16 @@ HELD = {"per_stream": at("kib_per_connection")}
 
 
 def latency(seconds: float) -> list[Cell]:
-    """One connection: answers of each size, then requests of the large sizes; plain and TLS upstream."""
+    """One connection a side, in slices: answers of each size, requests of the large ones; plain and TLS upstream."""
     cells = []
     for tls in (False, True):
         upstream = "TLS" if tls else "plain"
         for label, size in SIZES.items():
-            options = {"connections": "1", "seconds": str(seconds), "answer-bytes": str(size)}
-            cells.append(Cell(f"{label} answer, {upstream}", "closed", options, ADDED, tls))
+            options = {"seconds": str(seconds), "answer-bytes": str(size)}
+            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls))
         for label, size in list(SIZES.items())[1:]:
-            options = {"connections": "1", "seconds": str(seconds), "request-bytes": str(size)}
-            cells.append(Cell(f"{label} request, {upstream}", "closed", options, ADDED, tls))
+            options = {"seconds": str(seconds), "request-bytes": str(size)}
+            cells.append(Cell(f"{label} request, {upstream}", "duel", options, ADDED, tls))
     return cells
 
 
@@ -140,17 +144,29 @@ def held(connections: int) -> Cell:
     return Cell("", "held", options, HELD, floor=False)
 
 
-def run(cell: Cell, side: Side, drive: Driver, table: Table) -> None:
-    """Runs the cell against the side; an error voids its rows for the whole run."""
-    address = cell.address(side)
-    if not address or (side.name == "direct" and not cell.floor):
-        return
-    model = side.model_tls if cell.tls else "bench"
+def run(cell: Cell, sides: list[Side], drive: Driver, table: Table) -> None:
+    """Runs the cell against the sides in this order; an error voids its rows for the whole run."""
+    able = [side for side in sides if cell.address(side) and (cell.floor or side.process is not None)]
     try:
-        result = drive(cell.mode, address, side.pids(), {**cell.options, "model": model})
-        for family, read in cell.rows.items():
-            if side.process is not None or not family.startswith("cpu_"):
-                table.add(family, cell.variant, side.name, read(result))
+        if cell.mode == "duel":
+            targets = ",".join(f"{side.name}={cell.address(side)}={cell.model(side)}" for side in able)
+            results = drive(cell.mode, {"targets": targets, **cell.options})
+            for side in able:
+                take(cell, side, results[side.name], table)
+            return
+        for side in able:
+            options = {"target": cell.address(side), "model": cell.model(side), "pids": ",".join(map(str, side.pids()))}
+            take(cell, side, drive(cell.mode, options | cell.options), table)
     except BenchError as error:
         for family in cell.rows:
-            table.row(family, cell.variant).void = f"{side.name}: {error}"
+            table.row(family, cell.variant).void = str(error)
+
+
+def take(cell: Cell, side: Side, result: Result, table: Table) -> None:
+    """Adds one result to the rows; where there is no process, there is no CPU to speak of."""
+    for family, read in cell.rows.items():
+        if side.process is not None or not family.startswith("cpu_"):
+            try:
+                table.add(family, cell.variant, side.name, read(result))
+            except BenchError as error:
+                raise BenchError(f"{side.name}: {error}") from None

@@ -40,8 +40,7 @@ def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock
             side.start()
         for number in range(rounds):
             for cell in cells:
-                for side in turned(up, number):
-                    rows.run(cell, side, drive, table)
+                rows.run(cell, turned(up, number), drive, table)
             say(f"round {number + 1} of {rounds}")
     finally:
         for side in up:
@@ -58,7 +57,7 @@ def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock:
                 side = sides.make(name, mock, at / f"{cell.mode}-{number}")
                 try:
                     table.add("start", "", name, side.start())
-                    rows.run(cell, side, drive, table)
+                    rows.run(cell, [side], drive, table)
                 finally:
                     side.stop()
         say(f"memory, round {number + 1} of {rounds}")
@@ -84,15 +83,21 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of every measuring time")
     parser.add_argument("--subject", default="penstock", choices=["penstock", "trial"], help="whom the budgets judge")
     parser.add_argument("--only", nargs="*", default=[], help="kinds of rows, as in budgets.toml")
+    parser.add_argument("--smoke", action="store_true", help="the short version with wide margins: bench/smoke.py")
     parser.add_argument("--no-keep", action="store_true", help="do not write results/")
     return parser.parse_args(words)
 
 
-def measure(told: argparse.Namespace, at: Path) -> Table:
-    """All rows that were asked for."""
+def prepare() -> None:
+    """What every run needs."""
     if shutil.which("nginx") is None:
         raise BenchError("nginx is missing, the mark to compare with: apt-get install --yes nginx-light")
     machine.raise_file_limit()
+
+
+def measure(told: argparse.Namespace, at: Path) -> Table:
+    """All rows that were asked for."""
+    prepare()
     program = load.binary()
     drive = functools.partial(load.drive, program)
     scale, threads = told.scale, max(1, machine.cores() // 4)
@@ -103,7 +108,7 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
         cells = [cell for cell in cells if set(cell.rows) & set(told.only)]
         memory = [cell for cell in memory if set(cell.rows) & {*told.only}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
-    with load.Mock(program, at, machine.cores()) as mock:
+    with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
         table = steady(
             ["direct", "nginx", "nginx_again", *others, told.subject],
             cells,
@@ -119,6 +124,10 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
 def main(words: list[str]) -> int:
     """Measures, prints, keeps, judges."""
     told = arguments(words)
+    if told.smoke:
+        from bench import smoke  # which is made of this module's parts
+
+        return smoke.main(told.subject)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **machine.facts(Path(directory))}
@@ -128,7 +137,7 @@ def main(words: list[str]) -> int:
         except BenchError as error:
             say(f"error: {error}")
             return 2
-    found = report.verdicts(table, told.subject)
+    found = report.verdicts(table, told.subject, report.budgets())
     page = report.markdown(found, facts, told.subject)
     print(page)
     if not told.no_keep:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from bench.machine import BenchError
 PEERS = Path(__file__).resolve().parent / "peers"
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 10.0
+# Fine enough for a start that is a matter of milliseconds.
+ASK_EVERY_S = 0.001
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Side:
     model_tls: str = "bench"
     process: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = field(default=None, repr=False)
+    start_limit_s = START_LIMIT_S
 
     def start(self) -> float:
         """Starts the server; returns the seconds until it had answered its first request."""
@@ -40,7 +44,7 @@ class Side:
         self.log = (self.directory / "log").open("wb")
         began = time.monotonic()
         self.launch()
-        self.first_answer(began + START_LIMIT_S)
+        self.first_answer(began + self.start_limit_s)
         took = time.monotonic() - began
         for address in {self.plain, self.tls} - {""}:
             machine.check_listener(int(address.rpartition(":")[2]), self.pids())
@@ -49,7 +53,9 @@ class Side:
     def launch(self) -> None:
         """Starts the process and learns its addresses; no proxy, no process."""
 
-    def spawn(self, command: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+    def spawn(
+        self, command: list[str], pass_fds: tuple[int, ...] = (), environment: dict[str, str] | None = None
+    ) -> None:
         """Runs a command with its output in this side's log."""
         self.process = subprocess.Popen(
             command,
@@ -58,10 +64,11 @@ class Side:
             stderr=self.log,
             cwd=self.directory,
             pass_fds=pass_fds,
+            env=environment,
         )
 
     def first_answer(self, deadline: float) -> None:
-        """Asks until answered, a millisecond apart."""
+        """Asks until answered."""
         body = b'{"model":"bench","user":"size=1024;chunks=0;pace_ms=0","messages":[]}'
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {self.plain}\r\nContent-Type: application/json\r\n"
         request = head.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -77,7 +84,7 @@ class Side:
                     return
             except OSError:
                 pass
-            time.sleep(0.001)
+            time.sleep(ASK_EVERY_S)
         raise BenchError(f"{self.name} does not answer: {last[:300]!r}{self.last_words()}")
 
     def check_alive(self) -> None:
@@ -120,7 +127,7 @@ class Side:
         }
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
-        path = self.directory / template.removesuffix(".in")
+        path = self.directory / Path(template).name.removesuffix(".in")
         path.write_text(text)
         return str(path)
 
@@ -151,6 +158,8 @@ class Penstock(Side):
         finally:
             os.close(theirs)
         with os.fdopen(ready) as pipe:
+            if not select.select([pipe], [], [], self.start_limit_s)[0]:
+                raise BenchError(f"{self.name} is not ready after {self.start_limit_s:.0f} s{self.last_words()}")
             line = pipe.readline()
         if not line:
             assert self.process is not None

@@ -24,6 +24,8 @@ penstock-load mock  --tls-ca FILE [--threads N]
     prints {\"plain\": ADDRESS, \"tls\": ADDRESS} when ready; ends when its standard input does
 penstock-load drive MODE --target ADDRESS [--model NAME] [--path PATH] [--pids PID,PID] ...
     closed   --connections N --seconds S [--warmup S] [--threads N] [--answer-bytes N] [--request-bytes N]
+             [--rewritten true]   the answer may be other bytes with the same text
+    duel     --targets NAME=ADDRESS=MODEL,... --seconds S [--answer-bytes N] [--request-bytes N]
     open     --rate PER_SECOND --seconds S [--warmup S] [--answer-bytes N] [--request-bytes N]
     streams  --connections N --seconds S [--warmup S] [--chunks N] [--pace-ms N]
     idle     --connections N

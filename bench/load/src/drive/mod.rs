@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod closed;
+mod duel;
 mod held;
 mod open;
 mod plan;
@@ -11,6 +12,8 @@ mod window;
 
 use std::io::{self, Write};
 
+use serde_json::Value;
+
 use crate::{Outcome, USAGE, args::Args};
 
 /// An answer that takes longer than this has failed.
@@ -18,15 +21,21 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Outcome<()> {
     let mode = words.next().ok_or(USAGE)?;
-    let plan = plan::Plan::read(&mode, &Args::parse(words)?)?;
-    let value = match mode.as_str() {
-        "closed" => window::measure(plan, closed::work)?,
-        "open" => window::measure(plan, open::work)?,
-        "streams" => window::measure(plan, streams::work)?,
-        "idle" => held::idle(plan)?,
-        "held" => held::streams(plan)?,
-        _ => return Err(USAGE.into()),
-    };
+    let args = Args::parse(words)?;
+    let value = if mode == "duel" { duel::run(&args)? } else { single(&mode, &args)? };
     writeln!(io::stdout(), "{value}")?;
     Ok(())
+}
+
+/// The modes that drive one target.
+fn single(mode: &str, args: &Args) -> Outcome<Value> {
+    let plan = plan::Plan::read(mode, args)?;
+    match mode {
+        "closed" => window::measure(plan, closed::work),
+        "open" => window::measure(plan, open::work),
+        "streams" => window::measure(plan, streams::work),
+        "idle" => held::idle(plan),
+        "held" => held::streams(plan),
+        _ => Err(USAGE.into()),
+    }
 }

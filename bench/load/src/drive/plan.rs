@@ -23,11 +23,17 @@ pub(crate) struct Plan {
     pub(crate) request: Vec<u8>,
     /// The body that an unstreamed answer must have, stamps aside.
     pub(crate) expected: Vec<u8>,
+    /// Whether the answer may be other bytes with the same meaning.
+    pub(crate) rewritten: bool,
 }
 
 impl Plan {
     pub(crate) fn read(mode: &str, args: &Args) -> Outcome<Self> {
-        let target: SocketAddr = args.need("target")?;
+        Self::toward(args.need("target")?, args.text("model").unwrap_or("bench"), mode, args)
+    }
+
+    /// The same towards a target and with a model that stand for themselves.
+    pub(crate) fn toward(target: SocketAddr, model: &str, mode: &str, args: &Args) -> Outcome<Self> {
         let streamed = matches!(mode, "streams" | "held");
         let wish = Wish {
             bytes: args.or("answer-bytes", 1024)?,
@@ -35,7 +41,6 @@ impl Plan {
             pace_ms: args.or("pace-ms", 20)?,
         };
         let path = args.text("path").unwrap_or("/v1/chat/completions");
-        let model = args.text("model").unwrap_or("bench");
         let connections = args.or("connections", 1_usize)?.max(1);
         Ok(Self {
             target,
@@ -48,6 +53,7 @@ impl Plan {
             wish,
             request: wish::request(&target.to_string(), path, model, &wish, args.or("request-bytes", 1024)?),
             expected: answer::whole(wish.bytes),
+            rewritten: args.or("rewritten", false)?,
         })
     }
 }

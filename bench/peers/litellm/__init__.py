@@ -1,0 +1,1 @@
+"""LiteLLM, for the one row that compares with it."""

@@ -1,0 +1,123 @@
+"""The judge of the benchmark: what passes, what misses, what says nothing."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from bench import machine, report, smoke
+from bench.machine import BenchError
+from bench.report import Budget
+from bench.rows import Cell, Table, Values, at, run
+from bench.sides import Side
+
+RATIO = Budget("row", "µs", "nginx", 1.05, 0.8)
+
+
+def values(**sides: list[float]) -> Values:
+    """A row with these rounds."""
+    return Values("added_p50", "", sides)
+
+
+def word(row: Values, budget: Budget) -> str:
+    """The judgement alone."""
+    return report.judge(row, budget, "penstock").word
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios_so_that_drift_does_not_count() -> None:
+    row = values(nginx=[100, 200, 400], nginx_again=[100, 200, 400], penstock=[90, 180, 360])
+    judged = report.judge(row, RATIO, "penstock")
+    assert judged.ratio == pytest.approx(0.9)
+    assert judged.spread == pytest.approx(0.0)
+    assert judged.word == "pass"
+
+
+def test_the_gate_is_the_budget_plus_what_nginx_differs_from_itself() -> None:
+    ours = [113.0] * 3
+    assert word(values(nginx=[100] * 3, nginx_again=[100] * 3, penstock=ours), RATIO) == "MISS"
+    assert word(values(nginx=[95] * 3, nginx_again=[105] * 3, penstock=ours), RATIO) == "pass"
+
+
+def test_a_ratio_within_the_stretch_is_named() -> None:
+    assert word(values(nginx=[100], nginx_again=[100], penstock=[79]), RATIO) == "pass, stretch"
+
+
+def test_where_more_is_better_less_is_a_miss() -> None:
+    budget = Budget("row", "1/s", "nginx", 0.8, 1.0, at_least=True)
+    assert word(values(nginx=[100], nginx_again=[100], penstock=[79]), budget) == "MISS"
+    assert word(values(nginx=[100], nginx_again=[100], penstock=[81]), budget) == "pass"
+
+
+def test_an_absolute_budget_needs_no_nginx() -> None:
+    budget = Budget("row", "MiB", "absolute", 32)
+    assert word(values(penstock=[31, 33, 31]), budget) == "pass"
+    assert word(values(penstock=[31, 33, 33]), budget) == "MISS"
+
+
+def test_an_error_voids_the_row_and_fails_the_run() -> None:
+    row = values(nginx=[100], nginx_again=[100], penstock=[79])
+    row.void = "penstock: not a 200"
+    judged = report.judge(row, RATIO, "penstock")
+    assert judged.word == "VOID"
+    assert report.failed([judged])
+
+
+def test_a_row_without_the_subject_is_void() -> None:
+    assert word(values(nginx=[100], nginx_again=[100]), RATIO) == "VOID"
+
+
+def test_a_row_without_a_budget_is_only_shown() -> None:
+    assert word(values(penstock=[1]), Budget("row", "µs")) == "info"
+
+
+def test_every_row_that_can_be_measured_has_an_entry_in_the_budgets() -> None:
+    from bench import rows
+
+    cells = [*rows.latency(1), *rows.flow(1, 1), *rows.streams(1, 1), *rows.paced(1), rows.idle(1), rows.held(1)]
+    assert {name for cell in cells for name in cell.rows} | {"start"} == set(report.budgets())
+
+
+def test_the_smoke_test_is_wider_than_the_benchmark_and_judges_no_tails() -> None:
+    known = report.budgets()
+    assert smoke.widened("added_p50", known["added_p50"]).budget == 2.0
+    assert smoke.widened("requests", known["requests"]).budget == 0.5
+    assert smoke.widened("idle", known["idle"]).budget == 64
+    assert smoke.widened("added_p99", known["added_p99"]).budget is None
+
+
+def test_an_error_of_the_driver_voids_only_its_own_rows(tmp_path: os.PathLike[str]) -> None:
+    def drive(mode: str, options: dict[str, str]) -> dict[str, float]:
+        if mode == "bad":
+            raise BenchError("not a 200")
+        return {"requests_per_s": 5.0}
+
+    side = Side("penstock", mock=None, directory=tmp_path, plain="127.0.0.1:1")  # type: ignore[arg-type]
+    side.process = subprocess.Popen([sys.executable, "-c", ""])
+    side.process.wait()
+    table = Table()
+    for mode in ("bad", "good"):
+        run(Cell(mode, mode, {}, {"requests": at("requests_per_s")}), [side], drive, table)
+    assert table.row("requests", "bad").void
+    assert table.row("requests", "good").by_side == {"penstock": [5.0]}
+
+
+def test_a_foreign_listener_is_refused() -> None:
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", 0))
+        mine.listen()
+        port = mine.getsockname()[1]
+        machine.check_listener(port, [os.getpid()])
+        with pytest.raises(BenchError, match="foreign process"):
+            machine.check_listener(port, [])
+
+
+def test_a_port_without_a_listener_is_refused() -> None:
+    with pytest.raises(BenchError, match="nothing listens"):
+        machine.check_listener(machine.free_port(), [os.getpid()])
+
+
+def test_a_process_tree_holds_the_children() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in machine.tree(os.getpid())
