@@ -82,7 +82,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="of every measuring time")
     parser.add_argument("--subject", default="penstock", choices=["penstock", "trial"], help="whom the budgets judge")
-    parser.add_argument("--only", nargs="*", default=[], help="kinds of rows, as in budgets.toml")
+    parser.add_argument("--only", nargs="*", default=[], choices=list(report.budgets()), help="kinds of rows")
     parser.add_argument("--smoke", action="store_true", help="the short version with wide margins: bench/smoke.py")
     parser.add_argument("--no-keep", action="store_true", help="do not write results/")
     return parser.parse_args(words)
@@ -105,8 +105,10 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
     cells += rows.paced(2.0 * scale)
     memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
     if told.only:
-        cells = [cell for cell in cells if set(cell.rows) & set(told.only)]
-        memory = [cell for cell in memory if set(cell.rows) & {*told.only}]
+        wanted = set(told.only)
+        cells = [cell for cell in cells if wanted & set(cell.rows)]
+        # Any fresh instance tells how long it took to start.
+        memory = [cell for cell in memory if wanted & {*cell.rows, "start"}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
     with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
         table = steady(

@@ -40,6 +40,10 @@ def test_the_gate_is_the_budget_plus_what_nginx_differs_from_itself() -> None:
     assert word(values(nginx=[95] * 3, nginx_again=[105] * 3, penstock=ours), RATIO) == "pass"
 
 
+def test_a_pass_that_noise_alone_could_explain_is_called_noisy() -> None:
+    assert word(values(nginx=[100] * 3, nginx_again=[200] * 3, penstock=[79] * 3), RATIO) == "pass, noisy"
+
+
 def test_a_ratio_within_the_stretch_is_named() -> None:
     assert word(values(nginx=[100], nginx_again=[100], penstock=[79]), RATIO) == "pass, stretch"
 
