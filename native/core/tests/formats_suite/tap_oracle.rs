@@ -48,8 +48,9 @@ const BITS: &[&str] = &[
     "x",
 ];
 
-fn body() -> impl Strategy<Value = Vec<u8>> {
-    (vec(select(BITS), 0..10), 0..4_u8, any::<u8>(), any::<bool>()).prop_map(|(bits, ends, mix, cut)| {
+/// A stream of them, with line ends of every kind; its last bytes are missing if `cut`.
+fn body(cut: bool) -> impl Strategy<Value = Vec<u8>> {
+    (vec(select(BITS), 0..10), 0..4_u8, any::<u8>()).prop_map(move |(bits, ends, mix)| {
         let mut out = Vec::new();
         for (n, &byte) in bits.concat().as_bytes().iter().enumerate() {
             match (byte, ends) {
@@ -101,7 +102,7 @@ fn truthy(value: &Value) -> bool {
 proptest! {
     #[test]
     fn a_stream_reads_the_same_however_it_is_cut(
-        kind in kind(), swallow in any::<bool>(), body in body(), cuts in vec(any::<u16>(), 0..8),
+        kind in kind(), swallow in any::<bool>(), body in any::<bool>().prop_flat_map(body), cuts in vec(any::<u16>(), 0..8),
     ) {
         let whole = drive(kind, swallow, usize::MAX, [body.as_slice()]);
         prop_assert_eq!(&drive(kind, swallow, usize::MAX, chop(&body, &cuts)), &whole);
@@ -110,10 +111,13 @@ proptest! {
 
     #[test]
     fn an_oversize_frame_is_read_as_a_whole_one(
-        kind in kind(), body in body(), max in 0_usize..40, cuts in vec(any::<u16>(), 0..8),
+        kind in kind(), mut body in body(false), max in 0_usize..40, cuts in vec(any::<u16>(), 0..8),
     ) {
-        // An end mark is never oversize.
-        prop_assume!(memchr::memmem::find(&body, b"DONE").is_none());
+        // An end mark is never oversize, and the first piece never shorter than a byte order mark.
+        if memchr::memmem::find(&body, b"DONE").is_some() || body.starts_with(b"\xef") {
+            return Ok(());
+        }
+        body.extend_from_slice(b"\n\n\n");
         let whole = drive(kind, false, usize::MAX, [body.as_slice()]);
         let flowed = drive(kind, false, max, chop(&body, &cuts));
         prop_assert_eq!(flowed.usage, whole.usage);
