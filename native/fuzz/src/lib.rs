@@ -2,8 +2,12 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what a target does when it finds something")]
 
+pub mod frames;
 pub mod http;
+pub mod multipart;
 pub mod replay;
+pub mod scan;
+pub mod tap;
 
 // What the codec's own tests read connections with.
 #[path = "../../core/tests/http/reading.rs"]
@@ -11,3 +15,10 @@ mod reading;
 #[allow(dead_code, clippy::panic, reason = "shared with tests that use all of it")]
 #[path = "../../core/tests/http/script.rs"]
 mod script;
+
+// What the formats room's own tests judge by.
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+#[path = "../../core/tests/formats_suite/drive.rs"]
+mod drive;
+#[path = "../../core/tests/formats_suite/agree.rs"]
+mod scan_oracle;

@@ -52,7 +52,10 @@ impl<'a> Scalar<'a> {
         match self {
             Self::Text { raw, .. } => !raw.is_empty(),
             Self::Atom(b"null" | b"false") => false,
-            Self::Atom(raw) => raw == b"true" || raw.iter().any(|b| matches!(b, b'1'..=b'9')),
+            Self::Atom(b"true") => true,
+            Self::Atom(raw) => {
+                std::str::from_utf8(raw).ok().and_then(|n| n.parse::<f64>().ok()).is_some_and(|n| n != 0.0)
+            }
         }
     }
 }

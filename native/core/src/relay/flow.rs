@@ -1,6 +1,6 @@
 //! Reads the lines of an oversize event as its bytes flow by, cut anywhere.
 
-use super::sse::{BOM, Line};
+use super::sse::Line;
 use crate::dialects::fields::Short;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,6 @@ pub(super) struct Flow {
     has_event: bool,
     /// Any data came.
     pub(super) has_data: bool,
-    started: bool,
 }
 
 impl Flow {
@@ -38,10 +37,6 @@ impl Flow {
 
     /// Hands each run of data bytes in `bytes` to `data`; the end of a line counts as one newline.
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut data: impl FnMut(&[u8])) {
-        if !self.started && !bytes.is_empty() {
-            self.started = true;
-            bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-        }
         while let Some(&byte) = bytes.first() {
             if matches!(byte, b'\n' | b'\r') {
                 self.end_line();

@@ -110,7 +110,8 @@ impl Tap {
     ///
     /// Such a frame cannot be repaired. The caller drops it if [`Self::ended`] was true before its first part.
     pub fn piece(&mut self, bytes: &[u8], last: bool) -> Meaning {
-        self.started = true;
+        let first = !std::mem::replace(&mut self.started, true);
+        let bytes = if first { bytes.strip_prefix(sse::BOM).unwrap_or(bytes) } else { bytes };
         let mut flow = self.flow.take().unwrap_or_else(|| {
             self.restart();
             Box::default()
@@ -215,9 +216,9 @@ impl Tap {
     fn event(&mut self, frame: &[u8]) -> (Meaning, Verdict) {
         let event = sse::Event::of(frame);
         let to_openai = self.kind.dialect() == Dialect::OpenAi;
-        if !event.has_fields || (!event.has_data && to_openai) {
+        if !event.has_data {
             // To OpenAI's SDK an event without data is fatal; comments and blank lines are not.
-            let drop = event.has_fields || self.ended;
+            let drop = self.ended || (event.has_fields && to_openai);
             return (Meaning::Comment, if drop { Verdict::Drop } else { Verdict::Pass });
         }
         if is_done(event.data) && event.data_lines == 1 {

@@ -16,7 +16,7 @@ fn count(value: &Value) -> Option<u64> {
 }
 
 /// What [`BodyTap`] must say, the slow way.
-fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
+pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     if dialect == Dialect::Ollama {
         let (prompt, eval) = (count(&body["prompt_eval_count"]), count(&body["eval_count"]));
         return (prompt.is_some() || eval.is_some()).then(|| Usage {

@@ -129,7 +129,9 @@ proptest! {
     ) {
         let body = form(&[(&named("file"), &before), (&named("model"), &name), (&named("stream"), "true")]);
         let whole = find_model(TYPE, body.as_bytes());
-        prop_assume!(whole.is_ok());
+        if whole.is_err() {
+            return Ok(());
+        }
         let mut growing = Form::new(TYPE).unwrap();
         let mut first = None;
         for end in (0..body.len()).step_by(step).chain([body.len()]) {

@@ -1,0 +1,53 @@
+//! Whether the scanner and `serde_json` agree about a body.
+
+use std::{collections::HashSet, fmt};
+
+use penstock_core::{error::Code, request::scan::scan};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+/// The names of an object, repeated ones too.
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Names;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// Panics unless the scanner and `serde_json` agree about `body`.
+pub(crate) fn agree(body: &[u8]) {
+    let shown = String::from_utf8_lossy(body);
+    let is_json = std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    let names = serde_json::from_slice::<Names>(body).map(|n| n.0);
+    let repeats = |names: &[String]| names.iter().collect::<HashSet<_>>().len() < names.len();
+    match scan(body, 128) {
+        Ok(scan) => {
+            assert!(is_json, "{shown}");
+            // Names with lone surrogates are beyond the oracle.
+            assert!(names.as_ref().map_or(true, |names| !repeats(names)), "{shown}");
+            if let (Ok(Value::Object(object)), Some(model)) = (serde_json::from_slice(body), scan.model) {
+                assert_eq!(object["model"].as_str(), Some(&*model.text), "{shown}");
+            }
+        }
+        Err(error) => match error.code {
+            Code::InvalidJson => assert!(!is_json || error.message.contains("deep"), "{shown}: {error}"),
+            Code::DuplicateField => assert!(names.map_or(true, |names| repeats(&names)), "{shown}: {error}"),
+            _ => assert!(error.param.is_some() || (is_json && names.is_err()), "{shown}: {error}"),
+        },
+    }
+}

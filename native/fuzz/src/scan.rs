@@ -1,0 +1,24 @@
+//! The request scanner: judges as `serde_json` does, and what it notes can be edited.
+
+use penstock_core::request::{
+    scan::scan as scan_body,
+    splice::{Splice, stream_usage_edit},
+};
+
+use crate::scan_oracle::agree;
+
+/// The body of a request.
+pub fn scan(data: &[u8]) {
+    agree(data);
+    let Ok(scanned) = scan_body(data, 128) else { return };
+    let mut splice = Splice::new();
+    splice.set_model(&scanned, "model \"x\"");
+    if let Some(edit) = stream_usage_edit(&scanned) {
+        splice.add(edit);
+    }
+    let edited = splice.apply(data);
+    assert_eq!(edited.len(), splice.len(data));
+    let again = scan_body(&edited, 128).expect("an edited body is valid");
+    assert_eq!(again.model.expect("it has a model").text, "model \"x\"");
+    assert_eq!(stream_usage_edit(&scan_body(&edited, 128).expect("an edited body is valid")), None);
+}
