@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
-CHECK = ["--offline", "--locked", "--log-level", "off", "check", "--hide-inclusion-graph"]
+CHECK = ["--offline", "--locked", "--log-level", "error", "check", "--hide-inclusion-graph"]
 
 
 def old_id(package: dict[str, str]) -> str:
