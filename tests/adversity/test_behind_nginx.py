@@ -1,5 +1,6 @@
 """Behind a stock nginx `proxy_pass`, all its limits divided by 30, a long think and a long answer arrive whole."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def check(kind: Kind, got: Answer, expected: bytes) -> None:
     assert kind.keep_alives(got.body) >= THINKS / 0.5 - 4
     assert kind.text(got.body) == kind.text(expected)
     times = [at for at, _ in got.pieces]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     # Keep-alives came through while the model thought, and the answer came as it was made, not at its end.
     assert max(waits) < 1.5
     spoken = [at for at, piece in got.pieces if kind.text(piece + b"\n\n") or len(piece) > 500]
