@@ -65,10 +65,7 @@ def test_only_the_model_changes(
 ) -> None:
     upstream.reset()
     upstream.always(answer(CHAT.whole))
-    try:
-        sent = json.dumps(with_model(body, place), separators=separators, ensure_ascii=ascii_only).encode()
-    except UnicodeEncodeError:
-        return  # a lone surrogate has no bytes
+    sent = json.dumps(with_model(body, place), separators=separators, ensure_ascii=ascii_only).encode()
     assert post(gateway.address, CHAT.path, sent).status == 200
     arrived = upstream.requests[0].body
     assert json.loads(arrived) == with_model(body, place) | {"model": SENT}
