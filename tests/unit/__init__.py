@@ -1,0 +1,1 @@
+"""Unit tests: a fake engine, no compiled library."""
