@@ -1,6 +1,7 @@
 """Behind a stock nginx `proxy_pass`, all its limits divided by 30, a long think and a long answer arrive whole."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, DIALECTS, Kind, chunk, data
 from tests.support.nginx import Nginx
-from tests.support.raw import post
+from tests.support.raw import Answer, post
 from tests.support.script import LAST, Pause, Send, stream_head
 from tests.support.script import chunk as framed
 from tests.support.upstream import Upstream, steps
@@ -44,21 +45,11 @@ def long_answer(kind: Kind) -> tuple[list[Any], bytes]:
     return steps(*parts), b"".join([*first, *tokens, *last])
 
 
-@pytest.mark.nginx
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", DIALECTS, ids=lambda kind: kind.name)
-def test_a_long_think_and_a_long_answer_arrive_whole_and_unbuffered(
-    gateway: Gateway, upstream: Upstream, tmp_path: Path, kind: Kind
-) -> None:
-    script, expected = long_answer(kind)
-    upstream.always(script)
-    with Nginx(tmp_path, gateway.address, LIMITS) as nginx:
-        got = post(nginx.address, kind.path, kind.request("m"), kind.headers, seconds=30)
+def check(kind: Kind, got: Answer, expected: bytes) -> None:
     assert got.status == 200
     assert kind.outcome(got.body) == "complete"
     assert kind.keep_alives(got.body) >= THINKS / 0.5 - 4
-    words = kind.text(got.body)
-    assert words == kind.text(expected)
+    assert kind.text(got.body) == kind.text(expected)
     times = [at for at, _ in got.pieces]
     waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     # Keep-alives came through while the model thought, and the answer came as it was made, not at its end.
@@ -66,3 +57,18 @@ def test_a_long_think_and_a_long_answer_arrive_whole_and_unbuffered(
     spoken = [at for at, piece in got.pieces if kind.text(piece + b"\n\n") or len(piece) > 500]
     assert spoken[-1] - spoken[0] > 0.5
     assert len(spoken) > 20
+
+
+@pytest.mark.nginx
+@pytest.mark.slow
+def test_a_long_think_and_a_long_answer_arrive_whole_and_unbuffered(
+    gateway: Gateway, upstream: Upstream, tmp_path: Path
+) -> None:
+    made = {kind.path: long_answer(kind) for kind in DIALECTS}
+    upstream.answer = lambda seen: made[seen.target][0]
+    with Nginx(tmp_path, gateway.address, LIMITS) as nginx, ThreadPoolExecutor(len(DIALECTS)) as pool:
+        answers = list(
+            pool.map(lambda kind: post(nginx.address, kind.path, kind.request("m"), kind.headers, seconds=30), DIALECTS)
+        )
+    for kind, got in zip(DIALECTS, answers, strict=True):
+        check(kind, got, made[kind.path][1])

@@ -62,7 +62,7 @@ def settings(module_upstream: Upstream, others: list[Upstream]) -> dict[str, Any
             "pair": {"targets": [to("up")], "fallback": [to("dead0")]},
             "dead-first": {"targets": [to("dead1")], "fallback": [to("b")]},
             "dead": {"targets": [to("dead2")], "fallback": [to("dead3")]},
-            "long": {"targets": [to("up")], "fallback": [to("up"), to("b"), to("up"), to("c")]},
+            "long": {"targets": [to("up")], "fallback": [to("b"), {"provider": "up", "model": "x"}, to("c")]},
             "weighted": {"targets": [to("b", weight=9), to("c", weight=1)]},
         },
     }

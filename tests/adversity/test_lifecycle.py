@@ -198,7 +198,7 @@ def test_sigint_stops_it_as_well(upstream: Upstream, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_start_and_stop_under_load_again_and_again(upstream: Upstream, tmp_path: Path, rounds: int) -> None:
     upstream.always(stream(list(CHAT.frames)))
-    for number in range(max(5, rounds // 2)):
+    for number in range(rounds):
         directory = tmp_path / str(number)
         directory.mkdir()
         gateway = Gateway(directory, config_of(upstream, shutdown={"delay": "0s", "deadline": "2s"}))

@@ -1,0 +1,1 @@
+"""Tests of the demo provider, which needs no compiled library."""
