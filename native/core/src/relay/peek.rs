@@ -30,7 +30,7 @@ pub async fn open(
     source: &mut Source,
     head: &ResponseHead,
     swallow_usage: bool,
-) -> Result<Option<Opening>, Failure> {
+) -> Result<Option<Box<Opening>>, Failure> {
     let Some(kind) = out.endpoint.stream_kind() else { return Ok(None) };
     let content_type = head.field(source.head(), "content-type");
     let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t));
@@ -48,13 +48,14 @@ pub async fn open(
         (true, false, StreamKind::OtherSse) | (true, true, _) => {}
         (true, false, _) => return Err(mismatch("no stream was asked for")),
     }
-    let mut opening = Opening {
+    // Boxed, as it is handed from one future to the next several times.
+    let mut opening = Box::new(Opening {
         kind,
         splitter: Splitter::new(kind),
         tap: Tap::new(kind, swallow_usage),
         early: Vec::new(),
         first_us: 0,
-    };
+    });
     read_first(source, &mut opening).await?;
     opening.first_us = out.worker.clock().boot_us();
     Ok(Some(opening))

@@ -48,6 +48,11 @@ impl Source {
         self.lease.head()
     }
 
+    /// The head's bytes are needed no more: while nothing of the body is here, no buffer is held.
+    pub fn forget_head(&mut self) {
+        self.lease.forget_head();
+    }
+
     /// The whole length of the body as the client will get it, if it is known.
     pub fn length(&self, head: &ResponseHead) -> Option<u64> {
         match (&self.unpacking, head.framing) {

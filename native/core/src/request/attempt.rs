@@ -1,7 +1,7 @@
 //! One try at one target: connect, send, read the head of the answer, and of a stream its first model frame.
 //! An attempt is a future of its own that touches nothing of the client, so that two may race one day.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use super::outbound::{BodyFraming, Outbound};
 use crate::{
@@ -25,7 +25,7 @@ pub struct Answer {
     pub source: Source,
     pub head: ResponseHead,
     /// Set if the answer is a stream whose frames are looked at.
-    pub opening: Option<Opening>,
+    pub opening: Option<Box<Opening>>,
     pub provider: usize,
     pub model: String,
 }
@@ -102,23 +102,18 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
     let connected_us = clock.boot_us();
     out.connect_us.set(connected_us - asked_us);
-    let answer = async {
+    let answer = pin!(async {
         let ours = send(out, to, base, &mut lease).await?;
         receive(out, to, lease, ours).await
-    };
-    let result = if timeouts.first_token_ms == 0 {
-        answer.await
-    } else {
-        match tokio::time::timeout(Duration::from_millis(timeouts.first_token_ms), answer).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(
-                Code::FirstTokenTimeout,
-                Retry::Yes,
-                format!("{} sent nothing within {} ms (timeouts.first_token)", provider.name, timeouts.first_token_ms),
-            )
-            .into()),
-        }
-    };
+    });
+    let result = out.worker.timers.within(timeouts.first_token_ms, answer).await.unwrap_or_else(|| {
+        Err(Failure::new(
+            Code::FirstTokenTimeout,
+            Retry::Yes,
+            format!("{} sent nothing within {} ms (timeouts.first_token)", provider.name, timeouts.first_token_ms),
+        )
+        .into())
+    });
     let done_us = clock.boot_us();
     out.first_byte_us.set(done_us - connected_us);
     out.waited(done_us - asked_us);

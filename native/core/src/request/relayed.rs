@@ -19,8 +19,9 @@ use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
-    relay::{stream, whole},
+    relay::{peek::Opening, stream, whole},
     server::timer,
+    snapshot::Timeouts,
 };
 
 /// JSON nested deeper than this is refused.
@@ -34,6 +35,35 @@ pub async fn serve(
     query: &str,
     content: Content,
 ) -> Result<(), Stop> {
+    // The request is given back before the answer is passed on: a long stream does not hold it.
+    let Asked { answered, timeouts, total_at } = ask(call, endpoint, method, query, content).await?;
+    match answered {
+        Ok(answer) => relay(call, endpoint, answer, timeouts, total_at).await,
+        Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
+        Err(Exhausted { failure, .. }) => {
+            let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
+            Err(failure.map_or_else(fallback, told).into())
+        }
+    }
+}
+
+/// What came of asking the upstreams.
+struct Asked {
+    answered: Result<Answer, Exhausted>,
+    /// Limits of the model, where it has its own.
+    timeouts: Option<Timeouts>,
+    /// When the whole request must be over.
+    total_at: Option<tokio::time::Instant>,
+}
+
+/// Scans, routes, and waits for an upstream's answer.
+async fn ask(
+    call: &mut Call<'_>,
+    endpoint: &Endpoint<'_>,
+    method: &str,
+    query: &str,
+    content: Content,
+) -> Result<Asked, Stop> {
     let routed_from_us = call.worker.clock().boot_us();
     let snapshot = call.snapshot.clone();
     let Content { message, flows, form, is_json, held: _held } = content;
@@ -54,7 +84,6 @@ pub async fn serve(
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
-    let request_id = call.request_id.clone();
     let out = Outbound {
         worker: call.worker,
         snapshot: &snapshot,
@@ -68,7 +97,7 @@ pub async fn serve(
         model,
         model_in_form: form.as_ref().map(|f| f.span.clone()),
         stream,
-        request_id: &request_id,
+        request_id: &call.request_id,
         trace: call.trace,
         timeouts: plan.timeouts,
         attempts: RefCell::default(),
@@ -80,7 +109,7 @@ pub async fn serve(
     call.record.phases.route_us = Some(now_us - routed_from_us);
     let total_at = timer::after(plan.timeouts.unwrap_or(snapshot.timeouts).total_ms);
     let answered = if flows {
-        upload::answer(call.client, &out, &plan.attempts, total_at).await
+        Box::pin(upload::answer(call.client, &out, &plan.attempts, total_at)).await
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
@@ -91,14 +120,7 @@ pub async fn serve(
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
-    match answered? {
-        Ok(answer) => relay(call, &out, answer, total_at).await,
-        Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
-        Err(Exhausted { failure, .. }) => {
-            let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
-            Err(failure.map_or_else(fallback, told).into())
-        }
-    }
+    Ok(Asked { answered: answered?, timeouts: plan.timeouts, total_at })
 }
 
 /// What the client is told of a failure.
@@ -110,12 +132,13 @@ fn told(failure: crate::error::Failure) -> Error {
 /// Passes an answer on, streamed or whole, and notes how that ended.
 async fn relay(
     call: &mut Call<'_>,
-    out: &Outbound<'_>,
+    endpoint: &Endpoint<'_>,
     mut answer: Answer,
+    timeouts: Option<Timeouts>,
     total_at: Option<tokio::time::Instant>,
 ) -> Result<(), Stop> {
     let provider = &call.snapshot.providers[answer.provider];
-    let timeouts = out.timeouts.unwrap_or(provider.timeouts);
+    let between_bytes_ms = timeouts.unwrap_or(provider.timeouts).between_bytes_ms;
     for part in [provider.name.as_str(), "/", &answer.model] {
         call.record.target.push_str(part);
     }
@@ -140,25 +163,24 @@ async fn relay(
         let length = if kind.is_some() { None } else { answer.source.length(&answer.head) };
         call.reply.begin(length);
     }
-    if answer.opening.is_some() {
-        stream(call, out, answer, timeouts.between_bytes_ms, total_at).await
-    } else {
-        whole(call, out, answer, timeouts.between_bytes_ms, total_at).await
+    answer.source.forget_head();
+    match answer.opening.take() {
+        Some(opening) => stream(call, answer, opening, between_bytes_ms, total_at).await,
+        None => whole(call, endpoint, answer, between_bytes_ms, total_at).await,
     }
 }
 
 async fn stream(
     call: &mut Call<'_>,
-    out: &Outbound<'_>,
     mut answer: Answer,
+    mut opening: Box<Opening>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
 ) -> Result<(), Stop> {
-    let Some(mut opening) = answer.opening.take() else { return Ok(()) };
     let passing = stream::Passing {
         clock: call.worker.clock(),
-        request_id: out.request_id,
-        model: out.model.unwrap_or_default(),
+        request_id: &call.request_id,
+        model: &call.record.model,
         between_bytes_ms,
         keepalive_ms: call.snapshot.keepalive_ms,
         total_at,
@@ -182,12 +204,12 @@ async fn stream(
 
 async fn whole(
     call: &mut Call<'_>,
-    out: &Outbound<'_>,
+    endpoint: &Endpoint<'_>,
     mut answer: Answer,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
 ) -> Result<(), Stop> {
-    let counts = out.endpoint.has_usage() && (200..300).contains(&answer.head.status);
+    let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
     let mut tap = counts.then(|| BodyTap::new(call.dialect));
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await?;

@@ -1,13 +1,17 @@
 //! One deadline of a connection that moves often and fires rarely.
 
 use std::{
-    future::Future,
+    cell::RefCell,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Timers kept for reuse.
+const MAX_FREE: usize = 64;
 
 /// A deadline that costs a comparison to move later: the runtime's timer wheel is touched only when the deadline
 /// comes nearer than it was armed for, or when the old arming fires.
@@ -44,6 +48,39 @@ impl Timer {
             }
             sleep.as_mut().reset(at);
         }
+    }
+}
+
+/// Timers at rest, still armed for what they were last used for: taking one and setting it later is cheap.
+#[derive(Default)]
+pub struct Timers(RefCell<Vec<Timer>>);
+
+impl Timers {
+    /// Polls `work` for at most `ms` milliseconds, 0 meaning no limit; `None` if that was not enough.
+    pub async fn within<T>(&self, ms: u64, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut timer = None;
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            if ms == 0 {
+                return Poll::Pending;
+            }
+            let take = || {
+                let mut timer = self.0.borrow_mut().pop().unwrap_or_default();
+                timer.set(ms);
+                timer
+            };
+            timer.get_or_insert_with(take).poll(cx).map(|()| None)
+        })
+        .await;
+        let mut free = self.0.borrow_mut();
+        if let Some(timer) = timer
+            && free.len() < MAX_FREE
+        {
+            free.push(timer);
+        }
+        done
     }
 }
 

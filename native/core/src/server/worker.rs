@@ -23,6 +23,7 @@ use super::{
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
+    timer::Timers,
 };
 use crate::{
     clock::Clock,
@@ -70,6 +71,7 @@ pub struct Worker {
     pub pool: Rc<Pool>,
     pub buffers: Buffers,
     pub parking: Parking,
+    pub timers: Timers,
     pub rng: RefCell<fastrand::Rng>,
     pub models: ModelLists,
     shard: Arc<Shard>,
@@ -97,6 +99,7 @@ impl Worker {
             shared,
             buffers,
             parking: Parking::default(),
+            timers: Timers::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             models: ModelLists::default(),
             snapshot: RefCell::default(),

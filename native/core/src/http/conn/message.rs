@@ -100,6 +100,13 @@ impl<S: Stream> Conn<S> {
         &self.loan.bytes[self.begin..self.head]
     }
 
+    /// The head is needed no more, and [`Conn::head`] is empty from now on: a body of which nothing waits to be consumed
+    /// then holds no buffer.
+    pub fn forget_head(&mut self) {
+        self.begin = self.head;
+        self.consume(0);
+    }
+
     /// Whether any byte of the current message has come.
     pub fn has_begun(&self) -> bool {
         self.interim > 0 || self.loan.bytes.len() > self.begin
@@ -152,6 +159,10 @@ impl<S: Stream> Conn<S> {
     pub fn consume(&mut self, n: usize) {
         self.start += n.min(self.end - self.start);
         if self.start == self.end && self.end == self.loan.bytes.len() {
+            if self.begin == self.head {
+                self.loan.close();
+                (self.begin, self.head) = (0, 0);
+            }
             self.loan.bytes.truncate(self.head);
             self.start = self.head;
             self.end = self.head;
