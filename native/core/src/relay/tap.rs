@@ -48,6 +48,7 @@ pub enum Closing {
 }
 
 /// Watches one stream. Give it each frame once, in order.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Tap {
     kind: StreamKind,
@@ -303,7 +304,7 @@ fn is_done(data: &[u8]) -> bool {
     data.starts_with(b"[DONE]") || data == b"\"[DONE]\""
 }
 
-/// A flat error as the nested one that OpenAI's SDK raises on.
+/// A flat error as the nested one that the SDK raises on.
 fn nested_frame(error: &UpstreamError) -> Vec<u8> {
     let mut out = b"data: ".to_vec();
     openai::write_upstream_error(error, &mut out);

@@ -50,13 +50,12 @@ fn figures() {
     for (name, message) in [("text", text.as_str()), ("text not ASCII", &cjk), ("short strings", "ok")] {
         let messages =
             format!("{{\"role\":\"user\",\"content\":\"{message}\"}},").repeat(1_000_000 / (message.len() + 40));
-        let body = format!("{{\"model\":\"m\",\"messages\":[{}null],\"stream\":true}}", messages);
+        let body = format!("{{\"model\":\"m\",\"messages\":[{messages}null],\"stream\":true}}");
         let ns = time(20, || drop(black_box(scan(black_box(body.as_bytes()), 128))));
         println!("scan, {name}: {:.2} GB/s", body.len() as f64 / ns);
     }
-    let body = format!(
-        "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}],\"stream\":true,\"max_tokens\":5}}"
-    );
+    let body =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true,\"max_tokens\":5}";
     let ns = time(100_000, || drop(black_box(scan(black_box(body.as_bytes()), 128))));
     println!("scan, a small body of {} bytes: {ns:.0} ns", body.len());
     let floats = "-0.012345678,".repeat(1536);

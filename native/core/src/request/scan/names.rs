@@ -31,17 +31,14 @@ impl<'a> Names<'a> {
     pub(super) fn add(&mut self, body: &'a str, span: Span) -> Result<Name<'a>, Error> {
         let raw = &body.as_bytes()[span.start + 1..span.end - 1];
         let name: Name<'a> = if memchr::memchr(b'\\', raw).is_some() { unescape(raw).into() } else { raw.into() };
-        let known = match self.few.get_mut(self.count) {
-            Some(slot) => {
-                *slot = Some(name.clone());
-                self.few[..self.count].iter().flatten().any(|n| *n == name)
+        let known = if let Some(slot) = self.few.get_mut(self.count) {
+            *slot = Some(name.clone());
+            self.few[..self.count].iter().flatten().any(|n| *n == name)
+        } else {
+            if self.many.is_empty() {
+                self.many.extend(self.few.iter_mut().filter_map(Option::take));
             }
-            None => {
-                if self.many.is_empty() {
-                    self.many.extend(self.few.iter_mut().filter_map(Option::take));
-                }
-                !self.many.insert(name.clone())
-            }
+            !self.many.insert(name.clone())
         };
         self.count += 1;
         if !known {
