@@ -124,7 +124,8 @@ def test_a_finished_stream_without_its_mark_gets_the_mark(gateway: Gateway, upst
         pytest.skip("its finish is its end")
     upstream.always(stream(list(kind.frames[:-1]), kind.media))
     got = ask(gateway, kind)
-    assert got.body == b"".join(kind.frames)
+    assert got.body.startswith(b"".join(kind.frames[:-1]))
+    assert kind.values(got.body) == kind.values(b"".join(kind.frames))
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
@@ -133,7 +134,8 @@ def test_a_clean_end_without_a_finish_is_an_upstream_cut(gateway: Gateway, upstr
     got = ask(gateway, kind)
     assert got.status == 200
     assert kind.outcome(got.body) == "error"
-    assert b"upstream_cut" in got.body or "cut" in str(kind.values(got.body)[-1])
+    if kind.dialect == "openai":
+        assert b'"upstream_cut"' in got.body
     assert got.body.startswith(kind.frames[0])
 
 
