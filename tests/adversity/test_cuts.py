@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.gateway import Gateway
-from tests.support.kinds import ALL, DIALECTS, Kind
+from tests.support.kinds import ALL, CHAT, COMPLETIONS, DIALECTS, MESSAGES, Kind
 from tests.support.raw import Answer, Closed
 from tests.support.scene import ask
 from tests.support.script import Cut, Pause, Script, Send, answer, chunk, head, joined, stream, stream_head
@@ -118,10 +118,8 @@ def test_a_whole_answer_cut_at_any_byte_never_looks_whole(gateway: Gateway, upst
     assert outcomes[-1] == "whole"
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [CHAT, COMPLETIONS, MESSAGES], ids=lambda kind: kind.name)
 def test_a_finished_stream_without_its_mark_gets_the_mark(gateway: Gateway, upstream: Upstream, kind: Kind) -> None:
-    if kind.name in ("responses", "ollama_chat", "ollama_generate"):
-        pytest.skip("its finish is its end")
     upstream.always(stream(list(kind.frames[:-1]), kind.media))
     got = ask(gateway, kind)
     assert got.body.startswith(b"".join(kind.frames[:-1]))

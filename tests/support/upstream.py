@@ -85,7 +85,8 @@ class _Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=0)
+        # Not 0: asyncio's TLS would pause at once and never resume.
+        self.transport.set_write_buffer_limits(high=1, low=0)
         self._upstream._track(self, asyncio.get_running_loop().create_task(self._serve()))
 
     def data_received(self, data: bytes) -> None:
