@@ -132,7 +132,7 @@ impl Source {
 fn cut(error: &ReadError) -> Failure {
     match error {
         ReadError::Body(e) if !matches!(e, BodyError::Cut) => {
-            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {}", e))
+            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {e}"))
         }
         _ => Failure::new(Code::UpstreamCut, Retry::Yes, "the upstream ended before its answer did"),
     }
