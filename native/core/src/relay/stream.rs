@@ -209,7 +209,8 @@ async fn end(
                 reply.send(client, &[last]).await?;
             }
             passed.error = Some(Code::UpstreamCut);
-            let error = Error::new(Code::UpstreamCut, "The upstream ended its stream before the answer was complete.");
+            let error =
+                Error::new(Code::UpstreamCut, "The upstream cut its stream off before the answer was complete.");
             cut(client, reply, opening, inside_frame, passing, error, passed).await
         }
     }

@@ -1,18 +1,22 @@
 //! One try at one target: connect, send, read the head of the answer, and of a stream its first model frame.
 //! An attempt is a future of its own that touches nothing of the client, so that two may race one day.
 
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use super::outbound::{BodyFraming, Outbound};
 use crate::{
     error::{Code, Failure, Retry},
-    http::head::{HeadLimits, ResponseHead},
+    http::{
+        head::{HeadLimits, ResponseHead},
+        write::Output,
+    },
     observe::record::{AttemptRecord, AttemptResult},
     relay::{
         peek::{self, Opening},
         source::Source,
     },
     route::Attempt,
+    snapshot::Base,
     upstream::Lease,
 };
 
@@ -103,8 +107,8 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let connected_us = clock.boot_us();
     out.connect_us.set(connected_us - asked_us);
     let answer = async {
-        let ours = send(out, to, base, &mut lease).await?;
-        receive(out, to, lease, ours).await
+        let sent = send(out, to, base, &mut lease).await;
+        receive(out, to, lease, &sent).await
     };
     let result = if timeouts.first_token_ms == 0 {
         answer.await
@@ -125,14 +129,17 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     result
 }
 
-/// Writes the whole request. Says whether usage frames are only for us.
-async fn send(
-    out: &Outbound<'_>,
-    to: &Attempt<'_>,
-    base: &crate::snapshot::Base,
-    lease: &mut Lease,
-) -> Result<bool, Failed> {
-    let (splice, ours) = out.edits(to);
+/// What was sent of a request.
+pub struct Sent {
+    /// False if the upstream began to answer before it had everything: its connection is then of no further use.
+    pub whole: bool,
+    /// Usage frames were asked for by us alone.
+    pub swallow_usage: bool,
+}
+
+/// Writes the whole request, unless the upstream answers before it has been taken.
+async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &Base, lease: &mut Lease) -> Sent {
+    let (splice, swallow_usage) = out.edits(to);
     let length = splice.len(out.body) as u64;
     let framing = if length == 0 && matches!(out.method, "GET" | "HEAD" | "DELETE") {
         BodyFraming::None
@@ -148,19 +155,25 @@ async fn send(
         slices[used] = piece;
         used += 1;
     }
-    let written = lease.write(&slices[..used]).await;
+    let whole = write_unless_answered(lease, &slices[..used]).await;
     out.worker.buffers.give(head);
-    if let Err(e) = written {
-        // An upstream may refuse early and close: its answer, if there is one, tells more than the broken pipe.
-        if lease.reused() {
-            return Err(Failure::new(Code::UpstreamCut, Retry::ReusedOnly, e.to_string()).into());
-        }
-    }
-    Ok(ours)
+    Sent { whole, swallow_usage }
+}
+
+/// Writes `parts`. `false`: the upstream began to answer, or closed, before it had them all; its answer tells more than
+/// the broken pipe.
+pub async fn write_unless_answered(lease: &mut Lease, parts: &[&[u8]]) -> bool {
+    let mut output = Output::new(parts);
+    poll_fn(|cx| match lease.poll_write(cx, &mut output) {
+        Poll::Ready(written) => Poll::Ready(written.is_ok()),
+        Poll::Pending if lease.poll_departed(cx).is_ready() || lease.has_begun() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Reads the head of the answer and decides what it is.
-pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, ours: bool) -> Result<Answer, Failed> {
+pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sent: &Sent) -> Result<Answer, Failed> {
     let provider = out.provider(to);
     let mut head = out.worker.take_response_head();
     let read = lease.response_head(&mut head, &HeadLimits::default(), out.method == "HEAD").await;
@@ -176,16 +189,13 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, our
         )
         .into());
     }
-    let mut source = Source::new(lease, &head)?;
+    let source = Source::new(lease, &head, sent.whole)?;
     if is_retryable(head.status) {
         return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
     }
     let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), source };
     if (200..300).contains(&answer.head.status) {
-        answer.opening = peek::open(out, &mut answer.source, &answer.head, ours).await?;
-    } else {
-        source = answer.source;
-        answer.source = source;
+        answer.opening = peek::open(out, &mut answer.source, &answer.head, sent.swallow_usage).await?;
     }
     Ok(answer)
 }
@@ -228,6 +238,6 @@ async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Re
         }
     }
     let head_bytes = source.head().to_vec();
-    source.keep(&head);
+    source.keep();
     Ok(Refusal { head, head_bytes, body, provider: to.provider, model: to.model.to_owned() })
 }

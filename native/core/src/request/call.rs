@@ -111,9 +111,7 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
         return call.json(status, body.as_bytes()).await;
     }
     let speaks_anthropic = facts.anthropic_version.is_some();
-    if speaks_anthropic {
-        call.dialect = Dialect::Anthropic;
-    }
+    call.dialect = dialect_of(path, if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAi });
     let of = |span: Option<crate::http::head::Span>| span.map(|s| s.of(bytes));
     let principal = authenticate(&snapshot, of(facts.host), of(facts.origin))?;
     if head.upgrade {
@@ -123,7 +121,6 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
     if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
         return call.json(200, br#"{"service":"penstock"}"#).await;
     }
-    call.dialect = dialect_of(path, call.dialect);
     let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);

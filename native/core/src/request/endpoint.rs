@@ -134,6 +134,10 @@ impl<'a> Endpoint<'a> {
     /// Finds what `method` and `path` (without query) ask for. On paths that several dialects share, the client
     /// speaks Anthropic if it sent `anthropic-version`.
     pub fn find(method: &str, path: &'a str, speaks_anthropic: bool) -> Result<Self, Error> {
+        if has_dot_segment(path) {
+            let message = "The path has a segment `.` or `..`, plain or encoded; write it without.";
+            return Err(Error::new(Code::PathNotFound, message));
+        }
         let path = normalise(path);
         let rest = without_version(&path);
         if let Some((_, api, dialect)) = TABLE.iter().find(|(p, ..)| *p == rest) {
@@ -230,6 +234,15 @@ fn without_version(path: &str) -> &str {
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     }
+}
+
+/// Whether an upstream that resolves the path (RFC 3986 §5.2.4) could end elsewhere than we looked.
+fn has_dot_segment(path: &str) -> bool {
+    if !path.contains('.') && !path.contains('%') {
+        return false;
+    }
+    let decoded = super::models::percent_decoded(&super::models::percent_decoded(path));
+    decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..")
 }
 
 /// Without doubled and trailing slashes.

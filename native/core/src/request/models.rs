@@ -1,7 +1,8 @@
 //! The list of models: what the configuration names, and what providers behind wildcards say they have.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{
@@ -34,15 +35,15 @@ struct Listed {
     owner: String,
 }
 
-/// What providers listed, kept for a minute; one a worker.
+/// What providers listed, kept for a minute.
 #[derive(Default)]
-pub struct ModelLists(RefCell<HashMap<String, Cached>>);
+pub struct ModelLists(Mutex<HashMap<String, Cached>>);
 
 #[derive(Clone)]
 struct Cached {
     revision: u64,
     until_us: u64,
-    names: Rc<Vec<String>>,
+    names: Arc<Vec<String>>,
 }
 
 /// Answers a list of models, or one of them.
@@ -96,24 +97,24 @@ async fn list(worker: &Rc<Worker>, snapshot: &Snapshot, dialect: Dialect) -> Vec
 }
 
 /// What a provider lists, from the cache or from itself. A provider that fails lists what it listed last.
-async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Rc<Vec<String>> {
+async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Arc<Vec<String>> {
     let provider = &snapshot.providers[index];
     let now_us = worker.clock().boot_us();
-    let known = worker.models.0.borrow().get(&provider.name).cloned();
+    let known = worker.shared.models.0.lock().get(&provider.name).cloned();
     if let Some(known) = &known
         && known.revision == snapshot.revision
         && now_us < known.until_us
     {
         return known.names.clone();
     }
-    let Some(base) = provider.base(dialect) else { return Rc::default() };
+    let Some(base) = provider.base(dialect) else { return Arc::default() };
     let asked = tokio::time::timeout(DEADLINE, ask(worker, base, dialect)).await;
     let (names, until_us) = match asked {
-        Ok(Ok(names)) => (Rc::new(names), now_us + FRESH_US),
+        Ok(Ok(names)) => (Arc::new(names), now_us + FRESH_US),
         _ => (known.map(|k| k.names).unwrap_or_default(), now_us + FAILED_US),
     };
     let cached = Cached { revision: snapshot.revision, until_us, names: names.clone() };
-    worker.models.0.borrow_mut().insert(provider.name.clone(), cached);
+    worker.shared.models.0.lock().insert(provider.name.clone(), cached);
     names
 }
 
@@ -145,7 +146,7 @@ async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: boo
     if lease.response_head(&mut head, &HeadLimits::default(), false).await.is_err() {
         return Err(broken(lease.reused()));
     }
-    let mut source = Source::new(lease, &head)?;
+    let mut source = Source::new(lease, &head, true)?;
     let mut body = Vec::new();
     while source.more().await? {
         body.extend_from_slice(source.payload());
@@ -155,7 +156,7 @@ async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: boo
             return Err(broken(false));
         }
     }
-    source.keep(&head);
+    source.keep();
     if head.status != 200 {
         return Err(broken(false));
     }
@@ -192,7 +193,7 @@ fn all(dialect: Dialect, models: &[Listed]) -> Value {
 }
 
 /// `%2F` and the like turned back; what is no valid escape stays.
-fn percent_decoded(text: &str) -> String {
+pub fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -49,15 +49,14 @@ fn without_model<'a>(
     endpoint: &Endpoint<'_>,
     named_provider: Option<&str>,
 ) -> Result<Plan<'a>, Error> {
-    let provider = match named_provider {
-        Some(name) => match snapshot.provider(name) {
-            Some((index, _)) => Some(index),
-            None => {
-                let message = format!("x-penstock-provider names {name}, which is not configured.");
-                return Err(Error::new(Code::InvalidRequest, message).at("x-penstock-provider"));
-            }
-        },
-        None => snapshot.default_provider,
+    let provider = if let Some(name) = named_provider {
+        let unknown = || {
+            let message = format!("x-penstock-provider names {name}, which is not configured.");
+            Error::new(Code::InvalidRequest, message).at("x-penstock-provider")
+        };
+        Some(snapshot.provider(name).ok_or_else(unknown)?.0)
+    } else {
+        snapshot.default_provider
     };
     let rest = endpoint.rest();
     let is_open = |p: &usize| endpoint.form == super::endpoint::Form::Model || snapshot.providers[*p].opens(rest);

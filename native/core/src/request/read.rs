@@ -88,6 +88,15 @@ fn refused_head(error: &HeadError) -> Error {
     Error::new(code, format!("The request head is refused: {}.", error.reason()))
 }
 
+/// Refuses a body whose announced length is beyond `max`.
+pub fn check_length(client: &Client, max: usize) -> Result<(), Error> {
+    if client.conn.body_remaining().is_some_and(|left| left > max as u64) { Err(too_large(max)) } else { Ok(()) }
+}
+
+fn too_large(max: usize) -> Error {
+    Error::new(Code::BodyTooLarge, format!("The request body is larger than {max} bytes (body.max_bytes)."))
+}
+
 /// Reads body bytes until `enough` says so or the body is complete; at most `max` bytes.
 pub async fn read_body_until(
     client: &mut Client,
@@ -96,11 +105,7 @@ pub async fn read_body_until(
     held: &mut Held,
     mut enough: impl FnMut(&[u8]) -> Result<bool, Error>,
 ) -> Result<(), Stop> {
-    let too_large =
-        || Error::new(Code::BodyTooLarge, format!("The request body is larger than {max} bytes (body.max_bytes)."));
-    if client.conn.body_remaining().is_some_and(|left| left > max as u64) {
-        return Err(too_large().into());
-    }
+    check_length(client, max)?;
     let (idle_ms, budget) = worker
         .snapshot()
         .map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
@@ -108,7 +113,7 @@ pub async fn read_body_until(
         let more = next_bytes(client, idle_ms).await?;
         let size = client.conn.payload().len();
         if size > max {
-            return Err(too_large().into());
+            return Err(too_large(max).into());
         }
         if !held.grow_to(size, budget) {
             return Err(overloaded("too many request bytes are held in memory (body.max_inflight_bytes)").into());

@@ -205,7 +205,7 @@ async fn whole(
 fn finish_upstream(call: &Call<'_>, answer: Answer) {
     let Answer { mut source, head, .. } = answer;
     if source.is_done() {
-        source.keep(&head);
+        source.keep();
         call.worker.give_response_head(head);
         return;
     }
@@ -220,7 +220,7 @@ fn finish_upstream(call: &Call<'_>, answer: Answer) {
             }
         };
         if tokio::time::timeout(std::time::Duration::from_millis(DRAIN_MS), rest).await.is_ok() {
-            source.keep(&head);
+            source.keep();
         }
     });
 }

@@ -68,7 +68,7 @@ pub fn upstream_head(
     for field in &head.fields {
         let (name, value) = (field.name.of(bytes), field.value.of(bytes));
         let is = |n: &&str| name.eq_ignore_ascii_case(n.as_bytes());
-        if DROPPED.iter().any(|n| is(n)) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(|n| is(n)) {
+        if DROPPED.iter().any(is) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(is) {
             continue;
         }
         if is(&"x-request-id") || is(&"request-id") {

@@ -4,14 +4,17 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 
 use super::{
     Stop,
-    attempt::{self, Answer, Failed},
+    attempt::{self, Answer, Failed, Sent, write_unless_answered},
     attempts::Exhausted,
     outbound::{BodyFraming, Outbound},
     read::next_bytes,
 };
 use crate::{
     error::{Code, Error, Failure, Retry},
-    http::head::Framing,
+    http::{
+        head::Framing,
+        write::{LAST_CHUNK, chunk_prefix},
+    },
     observe::record::{AttemptRecord, AttemptResult},
     relay::{Watched, watch},
     route::Attempt,
@@ -32,10 +35,10 @@ pub async fn answer(
     let started_us = out.worker.clock().boot_us();
     let sent = send(client, out, to, total_at).await;
     let result = match sent {
-        Ok(lease) => {
+        Ok((lease, sent)) => {
             let timeouts = out.timeouts(to);
             client.timer.set_at(timer::earlier(timer::after(timeouts.first_token_ms), total_at));
-            match watch(client, pin!(attempt::receive(out, to, lease, false))).await {
+            match watch(client, pin!(attempt::receive(out, to, lease, &sent))).await {
                 Watched::Done(result) => result,
                 Watched::Gone => return Err(Stop::Gone),
                 Watched::Late => {
@@ -89,7 +92,7 @@ async fn send(
     out: &Outbound<'_>,
     to: &Attempt<'_>,
     total_at: Option<tokio::time::Instant>,
-) -> Result<Lease, Unsent> {
+) -> Result<(Lease, Sent), Unsent> {
     let provider = out.provider(to);
     let Some(base) = provider.base(out.endpoint.dialect) else {
         return Err(
@@ -113,42 +116,35 @@ async fn send(
     };
     let mut head = out.worker.buffers.take();
     out.write_head(to, base, framing, &mut head);
-    let first = write(client, &mut lease, &head, &prefix, chunked).await;
+    let mut whole = write(client, &mut lease, &head, &prefix, chunked).await?;
     out.worker.buffers.give(head);
-    first?;
     let idle_ms = out.snapshot.timeouts.body_read_idle_ms;
-    loop {
-        if answered_early(&mut lease).await {
-            return Ok(lease);
-        }
+    while whole && !answered_early(&mut lease).await {
         if !next_bytes(client, idle_ms).await? {
-            break;
+            whole = !chunked || write(client, &mut lease, LAST_CHUNK, b"", false).await?;
+            return Ok((lease, Sent { whole, swallow_usage: false }));
         }
         let payload = client.conn.payload().to_vec();
         client.conn.consume(payload.len());
-        write(client, &mut lease, b"", &payload, chunked).await?;
+        whole = write(client, &mut lease, b"", &payload, chunked).await?;
     }
-    if chunked {
-        write(client, &mut lease, crate::http::write::LAST_CHUNK, b"", false).await?;
-    }
-    Ok(lease)
+    Ok((lease, Sent { whole: false, swallow_usage: false }))
 }
 
-/// Writes one piece, as a chunk if need be; the client may leave meanwhile.
-async fn write(client: &mut Client, lease: &mut Lease, head: &[u8], body: &[u8], chunked: bool) -> Result<(), Unsent> {
+/// Writes one piece, as a chunk if need be. `false`: the upstream answers already.
+async fn write(
+    client: &mut Client,
+    lease: &mut Lease,
+    head: &[u8],
+    body: &[u8],
+    chunked: bool,
+) -> Result<bool, Unsent> {
     let mut digits = [0; 18];
-    let (prefix, tail): (&[u8], &[u8]) = if chunked && !body.is_empty() {
-        (crate::http::write::chunk_prefix(body.len(), &mut digits), b"\r\n")
-    } else {
-        (b"", b"")
-    };
+    let (prefix, tail): (&[u8], &[u8]) =
+        if chunked && !body.is_empty() { (chunk_prefix(body.len(), &mut digits), b"\r\n") } else { (b"", b"") };
     client.timer.set(WRITE_MS);
-    let written = watch(client, pin!(lease.write(&[head, prefix, body, tail]))).await;
-    match written {
-        Watched::Done(Ok(())) => Ok(()),
-        // It may have answered before it closed.
-        Watched::Done(Err(_)) if answered_early(lease).await => Ok(()),
-        Watched::Done(Err(e)) => Err(Failure::new(Code::UpstreamCut, Retry::No, e.to_string()).into()),
+    match watch(client, pin!(write_unless_answered(lease, &[head, prefix, body, tail]))).await {
+        Watched::Done(whole) => Ok(whole),
         Watched::Gone => Err(Stop::Gone.into()),
         Watched::Late => {
             Err(Failure::new(Code::UpstreamTimeout, Retry::No, "the upstream takes no more of the body").into())

@@ -64,6 +64,16 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
     if let Some((status, body)) = health::answer(&worker.shared, path) {
         return whole(client, head, status, "application/json", &[], body.as_bytes()).await;
     }
+    if !path.starts_with("/admin/") {
+        return problem(
+            client,
+            Some(head),
+            404,
+            "path_not_found",
+            "the admin port serves /admin/v1, /metrics and /health",
+        )
+        .await;
+    }
     let headers = head.fields.iter().map(|f| (text(f.name), text(f.value))).collect();
     let asked = Asked { method: text(head.method), path, query, headers };
     let Ok(mut payload) = serde_json::to_vec(&asked) else { return Next::Close };

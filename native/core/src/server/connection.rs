@@ -77,7 +77,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
             }
         }
         client.answered = false;
-        let busy = worker.metrics().in_flight();
+        let busy = (role == Role::Data).then(|| worker.metrics().in_flight());
         let next = match role {
             Role::Data => caught(Box::pin(request::serve(&mut client, &worker))).await,
             Role::Admin => caught(Box::pin(admin::serve(&mut client, &worker))).await,

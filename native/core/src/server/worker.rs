@@ -31,7 +31,6 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     observe::{Record, Shard, metrics::OpenConnection},
-    request::models::ModelLists,
     snapshot::Snapshot,
     upstream::Pool,
 };
@@ -71,7 +70,6 @@ pub struct Worker {
     pub buffers: Buffers,
     pub parking: Parking,
     pub rng: RefCell<fastrand::Rng>,
-    pub models: ModelLists,
     shard: Arc<Shard>,
     snapshot: RefCell<Option<Arc<Snapshot>>>,
     scratch: RefCell<Vec<Scratch>>,
@@ -98,7 +96,6 @@ impl Worker {
             buffers,
             parking: Parking::default(),
             rng: RefCell::new(fastrand::Rng::new()),
-            models: ModelLists::default(),
             snapshot: RefCell::default(),
             scratch: RefCell::default(),
             heads: RefCell::default(),

@@ -1,7 +1,10 @@
 //! A strict JSON reader without recursion: advances over values and says where they end.
 
 use super::{Span, invalid};
-use crate::error::Error;
+use crate::{
+    error::Error,
+    json::words::{controls, marks, word_at},
+};
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;
@@ -248,6 +251,16 @@ impl<'a> Lexer<'a> {
     /// Passes what needs no attention in a string: all but quotes, backslashes and control characters.
     #[inline]
     fn plain(&mut self) {
+        // Most strings are short.
+        for _ in 0..4 {
+            let Some(word) = word_at(self.body, self.pos) else { break };
+            let found = marks(word, b'"') | marks(word, b'\\') | controls(word);
+            if found != 0 {
+                self.pos += found.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.pos += 8;
+        }
         let rest = &self.body[self.pos..];
         let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
         let (steps, _) = rest.as_chunks::<STEP>();
