@@ -65,6 +65,7 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
         while let Some(length) = opening.splitter.next(source.payload()) {
             let (meaning, verdict) = opening.tap.frame(&source.payload()[..length]);
             match verdict {
+                Verdict::Pass if meaning == Meaning::Comment && opening.early.len() > MAX_FRAME_BYTES => {}
                 Verdict::Pass => opening.early.extend_from_slice(&source.payload()[..length]),
                 Verdict::Replace(bytes) => opening.early.extend_from_slice(&bytes),
                 Verdict::Drop => {}
@@ -73,27 +74,48 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
             match meaning {
                 Meaning::Comment => {}
                 Meaning::Model | Meaning::End => return Ok(()),
-                Meaning::Error(e) => {
-                    return Err(Failure::new(
-                        Code::UpstreamError,
-                        Retry::Yes,
-                        format!("the upstream failed: {}", e.message),
-                    ));
-                }
+                Meaning::Error(e) => return Err(failed(&e.message)),
             }
         }
         if source.payload().len() > MAX_FRAME_BYTES {
             return Ok(());
         }
         if !source.more().await? {
-            let message = "the upstream ended its stream before the first frame";
-            return Err(Failure::new(Code::UpstreamCut, Retry::Yes, message));
+            return read_remainder(source, opening);
         }
     }
+}
+
+/// The stream ended within its first frame: that frame may still be whole but for its blank line.
+fn read_remainder(source: &mut Source, opening: &mut Opening) -> Result<(), Failure> {
+    let rest = source.payload();
+    let (meaning, verdict) =
+        if rest.is_empty() { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
+    match verdict {
+        Verdict::Pass => opening.early.extend_from_slice(rest),
+        Verdict::Replace(bytes) => opening.early.extend_from_slice(&bytes),
+        Verdict::Drop => {}
+    }
+    let length = rest.len();
+    source.consume(length);
+    match meaning {
+        Meaning::Model | Meaning::End => Ok(()),
+        Meaning::Error(e) => Err(failed(&e.message)),
+        Meaning::Comment => {
+            let message = "the upstream ended its stream before the first frame";
+            Err(Failure::new(Code::UpstreamCut, Retry::Yes, message))
+        }
+    }
+}
+
+fn failed(message: &str) -> Failure {
+    Failure::new(Code::UpstreamError, Retry::Yes, format!("the upstream failed: {message}"))
 }
 
 fn is_stream_type(kind: StreamKind, content_type: &[u8]) -> bool {
     let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-    if kind.is_lines() { is("application/x-ndjson") || is("application/ndjson") } else { is("text/event-stream") }
+    // Ollama answers some requests, such as loading a model, with one object although a stream was asked for.
+    let lines = ["application/x-ndjson", "application/ndjson", "application/json"];
+    if kind.is_lines() { lines.into_iter().any(is) } else { is("text/event-stream") }
 }

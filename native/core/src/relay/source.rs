@@ -119,6 +119,11 @@ impl Source {
         }
     }
 
+    /// Whether the connection may serve another request once the body has been read.
+    pub fn is_reusable(&self) -> bool {
+        self.reusable
+    }
+
     /// Gives the connection back for reuse if the answer allows it; else it closes.
     pub fn keep(mut self) {
         if self.reusable && self.lease.body_done() {

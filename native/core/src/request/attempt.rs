@@ -72,8 +72,7 @@ pub fn is_retryable(status: u16) -> bool {
 
 /// Tries one target; once more on a fresh connection if a reused one turned out to be dead.
 pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Failed> {
-    let clock = out.worker.clock();
-    let started_us = clock.boot_us();
+    let started_us = out.worker.clock().boot_us();
     let mut fresh = false;
     let result = loop {
         match try_once(out, to, fresh).await {
@@ -81,18 +80,23 @@ pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Fai
             result => break result,
         }
     };
-    let outcome = match &result {
+    note(out, to, &result, started_us);
+    result
+}
+
+/// Remembers what became of an attempt.
+pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed>, started_us: u64) {
+    let outcome = match result {
         Ok(answer) => AttemptResult::Status(answer.head.status),
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
-    out.note(AttemptRecord {
+    out.attempts.borrow_mut().push(AttemptRecord {
         provider: out.provider(to).metric.clone(),
         model: to.model.to_owned(),
         result: outcome,
-        us: clock.boot_us() - started_us,
+        us: out.worker.clock().boot_us() - started_us,
     });
-    result
 }
 
 async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<Answer, Failed> {
@@ -105,7 +109,7 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let asked_us = clock.boot_us();
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
     let connected_us = clock.boot_us();
-    out.connect_us.set(connected_us - asked_us);
+    out.connect_us.set(Some(connected_us - asked_us));
     let answer = async {
         let sent = send(out, to, base, &mut lease).await;
         receive(out, to, lease, &sent).await
@@ -123,9 +127,7 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
             .into()),
         }
     };
-    let done_us = clock.boot_us();
-    out.first_byte_us.set(done_us - connected_us);
-    out.waited(done_us - asked_us);
+    out.first_byte_us.set(Some(clock.boot_us() - connected_us));
     result
 }
 
@@ -180,8 +182,12 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     if let Err(e) = read {
         return Err(unread(&e, lease.reused(), lease.buffered() > 0, &provider.name).into());
     }
-    let refused = matches!(head.status, 401 | 403);
-    if refused {
+    if (300..400).contains(&head.status) && head.status != 304 {
+        let cause =
+            format!("{} redirects with status {}: its base_url is not where it serves", provider.name, head.status);
+        return Err(Failure::new(Code::UpstreamProtocol, Retry::Yes, cause).into());
+    }
+    if matches!(head.status, 401 | 403) {
         return Err(Failure::new(
             Code::UpstreamAuth,
             Retry::No,

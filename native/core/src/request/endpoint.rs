@@ -80,6 +80,9 @@ pub struct Endpoint<'a> {
     pub path: Cow<'a, str>,
 }
 
+/// Methods that pass to a provider on paths that we do not read. Not TRACE: its echo would show the credential.
+const OTHER_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
 /// Path without `/v1`, API, dialect.
 const TABLE: &[(&str, Api, Dialect)] = &[
     ("/chat/completions", Api::Chat, Dialect::OpenAi),
@@ -161,6 +164,9 @@ impl<'a> Endpoint<'a> {
                 ));
             }
             r => {
+                if !OTHER_METHODS.split(", ").any(|m| m == method) {
+                    return Err(wrong_method(method, r, OTHER_METHODS));
+                }
                 let dialect = if r.starts_with("/messages") { Dialect::Anthropic } else { shared };
                 return Ok(Self::new(Api::Other, dialect, Form::Opaque, path));
             }
@@ -225,8 +231,9 @@ pub fn is_stored(rest: &str) -> bool {
         .any(|s| rest.strip_prefix(s).is_some_and(|tail| s.ends_with('/') || tail.is_empty() || tail.starts_with('/')))
 }
 
-fn wrong_method(method: &str, rest: &str, right: &str) -> Error {
-    Error::new(Code::MethodNotAllowed, format!("{rest} takes {right}, not {method}"))
+fn wrong_method(method: &str, rest: &str, right: &'static str) -> Error {
+    let message = format!("{rest} takes {right}, not {method}");
+    Error { allow: Some(right), ..Error::new(Code::MethodNotAllowed, message) }
 }
 
 fn without_version(path: &str) -> &str {

@@ -6,6 +6,7 @@ use super::Stop;
 use crate::{
     error::{Code, Error},
     http::{
+        body::BodyError,
         conn::ReadError,
         head::{HeadError, HeadLimits, RequestHead},
     },
@@ -54,6 +55,7 @@ impl Drop for Held {
 /// Reads a request head. `false`: the client left without sending one.
 pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut RequestHead) -> Result<bool, Error> {
     let limits = HeadLimits::default();
+    client.is_head_request = false;
     let mut waiting = false;
     let read = poll_fn(|cx| {
         if let Poll::Ready(read) = client.conn.poll_request_head(cx, head, &limits) {
@@ -105,7 +107,6 @@ pub async fn read_body_until(
     held: &mut Held,
     mut enough: impl FnMut(&[u8]) -> Result<bool, Error>,
 ) -> Result<(), Stop> {
-    check_length(client, max)?;
     let (idle_ms, budget) = worker
         .snapshot()
         .map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
@@ -126,13 +127,14 @@ pub async fn read_body_until(
 
 /// Reads a whole body of at most `max` bytes.
 pub async fn read_body(client: &mut Client, worker: &Rc<Worker>, max: usize) -> Result<Held, Stop> {
+    check_length(client, max)?;
     let mut held = Held::new(worker);
     read_body_until(client, worker, max, &mut held, |_| Ok(false)).await?;
     Ok(held)
 }
 
 /// Waits for more of the body. `false`: it is complete.
-pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
+async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
     let mut waiting = false;
     let read = poll_fn(|cx| {
         if let Poll::Ready(read) = client.conn.poll_body(cx) {
@@ -146,15 +148,23 @@ pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop>
     })
     .await;
     match read {
-        Some(Ok(more)) => Ok(more),
-        Some(Err(ReadError::Body(e))) => {
-            Err(Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into())
-        }
-        Some(Err(_)) => Err(Stop::Gone),
-        None => {
-            Err(Error::new(Code::RequestTimeout, "The request body stopped arriving (timeouts.body_read_idle).").into())
-        }
+        Some(read) => read.map_err(|e| body_error(&e)),
+        None => Err(stopped_arriving().into()),
     }
+}
+
+/// What a body that cannot be read means: it is malformed, or its client has left.
+pub fn body_error(error: &ReadError) -> Stop {
+    match error {
+        ReadError::Body(BodyError::Cut) => Stop::Gone,
+        ReadError::Body(e) => Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into(),
+        _ => Stop::Gone,
+    }
+}
+
+/// 408 for a body that came to a halt.
+pub fn stopped_arriving() -> Error {
+    Error::new(Code::RequestTimeout, "The request body stopped arriving (timeouts.body_read_idle).")
 }
 
 /// 503 with the moment to try again.

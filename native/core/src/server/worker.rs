@@ -16,6 +16,7 @@ use std::{
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     task::{AbortHandle, LocalSet, spawn_local},
+    time::Instant,
 };
 
 use super::{
@@ -74,7 +75,7 @@ pub struct Worker {
     snapshot: RefCell<Option<Arc<Snapshot>>>,
     scratch: RefCell<Vec<Scratch>>,
     heads: RefCell<Vec<ResponseHead>>,
-    listeners: RefCell<Vec<AbortHandle>>,
+    data_listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
 }
 
@@ -99,7 +100,7 @@ impl Worker {
             snapshot: RefCell::default(),
             scratch: RefCell::default(),
             heads: RefCell::default(),
-            listeners: RefCell::default(),
+            data_listeners: RefCell::default(),
             spawned: Cell::new(0),
         })
     }
@@ -181,12 +182,14 @@ impl Worker {
             Order::Listen(fd, role) => match listener::Listener::open(fd) {
                 Ok(listener) => {
                     let task = self.spawn(listener::accept(listener, role, self.clone()));
-                    self.listeners.borrow_mut().push(task);
+                    if role == Role::Data {
+                        self.data_listeners.borrow_mut().push(task);
+                    }
                 }
                 Err(e) => self.shared.log.error("a listener could not be opened", &[("error", &e.to_string())]),
             },
             Order::CloseListeners => {
-                self.listeners.borrow_mut().drain(..).for_each(|l| l.abort());
+                self.data_listeners.borrow_mut().drain(..).for_each(|l| l.abort());
                 self.pool.close_idle();
                 self.parking.wake(usize::MAX);
             }
@@ -197,7 +200,8 @@ impl Worker {
     }
 
     /// Once a second: idle upstream connections, drifted clients.
-    fn tick(&self) {
+    fn tick(&self, due: Instant) {
+        self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
@@ -226,7 +230,7 @@ pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order
                     }
                     None => break,
                 },
-                _ = second.tick() => worker.tick(),
+                due = second.tick() => worker.tick(due),
             }
         }
     });

@@ -11,6 +11,9 @@ use crate::{
 /// Up to this many names are compared one by one.
 const FEW: usize = 24;
 
+/// More names in the outer object than any API has are refused: each is remembered.
+const MOST: usize = 1024;
+
 /// A name as it decodes; a lone surrogate makes it no UTF-8.
 pub(super) type Name<'a> = Cow<'a, [u8]>;
 
@@ -45,6 +48,10 @@ impl<'a> Names<'a> {
             !self.many.insert(name.clone())
         };
         self.count += 1;
+        if self.count > MOST {
+            let message = format!("The request body has more than {MOST} top-level fields.");
+            return Err(Error::new(Code::InvalidRequest, message));
+        }
         if !known {
             return Ok(name);
         }
