@@ -33,7 +33,7 @@ pub async fn open(
 ) -> Result<Option<Opening>, Failure> {
     let Some(kind) = out.endpoint.stream_kind() else { return Ok(None) };
     let content_type = head.field(source.head(), "content-type");
-    let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t));
+    let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t, out.stream.is_some()));
     let mismatch = |what: &str| {
         let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
         Failure::new(
@@ -112,10 +112,14 @@ fn failed(message: &str) -> Failure {
     Failure::new(Code::UpstreamError, Retry::Yes, format!("the upstream failed: {message}"))
 }
 
-fn is_stream_type(kind: StreamKind, content_type: &[u8]) -> bool {
+/// Whether a content type is that of a stream. Ollama answers some requests, such as loading a model, with one JSON
+/// object although a stream was `asked` for.
+fn is_stream_type(kind: StreamKind, content_type: &[u8], asked: bool) -> bool {
     let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-    // Ollama answers some requests, such as loading a model, with one object although a stream was asked for.
-    let lines = ["application/x-ndjson", "application/ndjson", "application/json"];
-    if kind.is_lines() { lines.into_iter().any(is) } else { is("text/event-stream") }
+    if kind.is_lines() {
+        is("application/x-ndjson") || is("application/ndjson") || (asked && is("application/json"))
+    } else {
+        is("text/event-stream")
+    }
 }
