@@ -230,10 +230,10 @@ def test_lists_of_models_are_merged_and_kept(gateway: Gateway, upstream: Upstrea
     assert {"m", "fast", "openai-only", "far-1", "far-2"} <= shown
     assert not {name for name in shown if "*" in name}
     assert "near-1" not in shown
-    asked = len(lister.requests)
-    for _ in range(5):
+    for _ in range(20):
         assert get(gateway.address, "/v1/models").json() == first
-    assert len(lister.requests) == asked
+    # Each worker may keep a list of its own.
+    assert len(lister.requests) <= gateway.config["workers"]
     assert not upstream.heads
 
 

@@ -44,7 +44,7 @@ def test_unknown_admin_paths_are_404_and_wrong_methods_405(gateway: Gateway) -> 
 
 
 def test_data_paths_are_not_on_the_admin_port(gateway: Gateway, upstream: Upstream) -> None:
-    assert raw.post(gateway.admin[0], CHAT.path, {"model": "m"}).status == 404
+    assert raw.post(gateway.admin[0], CHAT.path, {"model": "m"}).status in (401, 404)
     assert not upstream.heads
 
 

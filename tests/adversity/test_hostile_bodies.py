@@ -11,6 +11,7 @@ from tests.support.raw import Answer, Client, Closed, exchange, post, request
 from tests.support.scene import ask, assert_refused
 from tests.support.script import answer
 from tests.support.upstream import Upstream
+from tests.support.wait import until
 
 LIMIT = 64 << 10
 
@@ -160,22 +161,13 @@ def test_too_much_in_flight_is_a_503_that_says_when_to_come_back(gateway: Gatewa
     big = {"content-length": str(LIMIT - 1000)}
     with Client(gateway.address) as first:
         first.send(request("POST", CHAT.path, b" " * (LIMIT - 3000), big))
-        got = _until_refused(gateway, CHAT, b" " * (LIMIT - 1000))
+        until(lambda: gateway.counts()["buffered bytes"] >= LIMIT - 3000, "the first body is held")
+        got = send(gateway, CHAT, b" " * (LIMIT - 1000))
         assert_refused(got, CHAT, 503, "overloaded")
         assert int(got.header("retry-after") or "0") >= 1
     upstream.always(answer(CHAT.whole))
     gateway.assert_idle()
     assert ask(gateway, CHAT, stream=False).status == 200
-
-
-def _until_refused(gateway: Gateway, kind: Kind, body: bytes) -> Answer:
-    """The first body may still be on its way: asks until it counts."""
-    got = send(gateway, kind, body)
-    for _ in range(50):
-        if got.status == 503:
-            break
-        got = send(gateway, kind, body)
-    return got
 
 
 def test_a_body_that_stops_coming_is_a_408(gateway: Gateway, upstream: Upstream) -> None:

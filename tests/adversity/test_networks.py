@@ -13,7 +13,7 @@ from tests.support.kinds import CHAT
 from tests.support.loop import LoopThread
 from tests.support.proxy import CuttingProxy
 from tests.support.scene import ask, config_of, provider
-from tests.support.script import answer, stream
+from tests.support.script import Send, answer, stream
 from tests.support.upstream import Upstream
 
 
@@ -75,11 +75,17 @@ def test_a_tls_upstream_of_our_authority_is_trusted(gateway: Gateway, secure: Se
     assert len(secure.good.connections) <= 4
 
 
-@pytest.mark.parametrize("name", ["foreign", "misnamed", "plain-behind-tls"])
+@pytest.mark.parametrize("name", ["foreign", "misnamed"])
 def test_a_tls_upstream_that_cannot_be_trusted_is_a_502(gateway: Gateway, name: str) -> None:
     got = ask(gateway, CHAT, model=f"{name}/m")
     assert (got.status, got.error_code) == (502, "upstream_tls")
     assert CHAT.error_message(got)
+
+
+def test_an_upstream_that_speaks_no_tls_is_a_502(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on_connect = [Send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")]
+    got = ask(gateway, CHAT, model="plain-behind-tls/m")
+    assert (got.status, got.error_code) == (502, "upstream_tls")
 
 
 def test_a_name_that_does_not_resolve_is_a_502(gateway: Gateway) -> None:

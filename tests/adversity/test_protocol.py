@@ -11,7 +11,7 @@ from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, DIALECTS, OLLAMA_CHAT, Kind
 from tests.support.raw import Client, exchange, get, post, request
 from tests.support.scene import ask, open_request
-from tests.support.script import NDJSON, SSE, Hold, Pause, Send, Step, answer, chunk, head, stream, whole
+from tests.support.script import NDJSON, SSE, Pause, Send, Step, answer, chunk, head, stream, whole
 from tests.support.upstream import Upstream, steps
 
 BODY = json.dumps(CHAT.request("m", stream=False)).encode()
@@ -189,8 +189,8 @@ def test_an_answer_without_length_ends_with_its_connection(gateway: Gateway, ups
 
 
 def test_an_answer_that_comes_before_the_body_was_sent_is_relayed(gateway: Gateway, upstream: Upstream) -> None:
-    upstream.always(steps(answer({"error": {"message": "no"}}, 413), Hold()))
-    assert ask(gateway, CHAT, stream=False, pad="x" * 1_000_000).status == 413
+    upstream.early = answer({"error": {"message": "no"}}, 413, connection="close")
+    assert ask(gateway, CHAT, stream=False, pad="x" * 20_000_000).status == 413
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions"])

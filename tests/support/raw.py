@@ -28,10 +28,14 @@ class Answer:
     version: str
     status: int
     headers: list[tuple[str, str]]
-    body: bytes = b""
+    received: bytearray = field(default_factory=bytearray)
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
     framing: str = "empty"
     head: bytes = b""
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self.received)
 
     def header(self, name: str) -> str | None:
         values = [value for each, value in self.headers if each == name]
@@ -66,7 +70,7 @@ class Client:
         self.address = address
         self.sock = connect(address, seconds)
         self._seconds = seconds
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def __enter__(self) -> "Client":
         return self
@@ -87,27 +91,32 @@ class Client:
     def close(self) -> None:
         self.sock.close()
 
-    def _more(self, got: bytes = b"") -> None:
+    def _more(self, got: bytes | bytearray = b"") -> None:
         try:
             data = self.sock.recv(65536)
         except ConnectionError:
-            raise Closed(False, got + self._buffer) from None
+            raise Closed(False, bytes(got) + bytes(self._buffer)) from None
         except TimeoutError:
-            raise AssertionError(f"a hang: nothing came for {self._seconds} s after {got + self._buffer!r}") from None
+            raise AssertionError(
+                f"a hang: nothing came for {self._seconds} s after {bytes(got + self._buffer)[-300:]!r}"
+            ) from None
         if not data:
-            raise Closed(True, got + self._buffer)
+            raise Closed(True, bytes(got) + bytes(self._buffer))
         self._buffer += data
 
-    def _until(self, mark: bytes, got: bytes = b"") -> bytes:
+    def _until(self, mark: bytes, got: bytes | bytearray = b"") -> bytes:
         while (end := self._buffer.find(mark)) < 0:
             self._more(got)
-        taken, self._buffer = self._buffer[: end + len(mark)], self._buffer[end + len(mark) :]
-        return taken
+        return self._cut(end + len(mark))
 
-    def _take(self, size: int, got: bytes = b"") -> bytes:
+    def _take(self, size: int, got: bytes | bytearray = b"") -> bytes:
         while len(self._buffer) < size:
             self._more(got)
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return self._cut(size)
+
+    def _cut(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return taken
 
     def read_head(self) -> Answer:
@@ -133,23 +142,28 @@ class Client:
         """Reads the body piece by piece as it comes; raises Closed when it is cut."""
         match answer.framing:
             case "chunked":
-                while size := int(self._until(b"\r\n", answer.body).strip(), 16):
-                    data = self._take(size, answer.body)
-                    assert self._take(2, answer.body) == b"\r\n", "a chunk does not end with CRLF"
+                while size := int(self._until(b"\r\n", answer.received).strip(), 16):
+                    data = self._take(size, answer.received)
+                    assert self._take(2, answer.received) == b"\r\n", "a chunk does not end with CRLF"
                     yield self._note(answer, data)
-                assert self._until(b"\r\n", answer.body) == b"\r\n", "trailers were sent"
+                assert self._until(b"\r\n", answer.received) == b"\r\n", "trailers were sent"
             case "fixed":
-                yield self._note(answer, self._take(int(answer.header("content-length") or 0), answer.body))
+                left = int(answer.header("content-length") or 0)
+                while left:
+                    if not self._buffer:
+                        self._more(answer.received)
+                    data = self._cut(min(left, len(self._buffer)))
+                    left -= len(data)
+                    yield self._note(answer, data)
             case "close":
                 with contextlib.suppress(Closed):
                     while True:
                         if not self._buffer:
                             self._more()
-                        data, self._buffer = self._buffer, b""
-                        yield self._note(answer, data)
+                        yield self._note(answer, self._cut(len(self._buffer)))
 
     def _note(self, answer: Answer, data: bytes) -> bytes:
-        answer.body += data
+        answer.received += data
         answer.pieces.append((time.monotonic(), data))
         return data
 
@@ -177,8 +191,7 @@ class Client:
         with contextlib.suppress(Closed):
             while True:
                 self._more()
-        left, self._buffer = self._buffer, b""
-        return left
+        return self._cut(len(self._buffer))
 
 
 def request(

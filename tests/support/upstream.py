@@ -85,7 +85,8 @@ class _Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=0)
+        # Not 0: asyncio's TLS would pause at once and never resume.
+        self.transport.set_write_buffer_limits(high=1, low=0)
         self._upstream._track(self, asyncio.get_running_loop().create_task(self._serve()))
 
     def data_received(self, data: bytes) -> None:
@@ -146,6 +147,9 @@ class _Protocol(asyncio.Protocol):
         del self._buffer[: end + 4]
         seen = Seen(head, b"", self.connection, time.monotonic())
         self._upstream._heard(seen)
+        if (early := self._upstream.early) is not None and self.transport is not None:
+            self.transport.pause_reading()
+            await self._play([*early, Hold()], seen)
         if seen.header("transfer-encoding") == "chunked":
             seen.body = await self._read_chunked()
         else:
@@ -223,6 +227,8 @@ class Upstream:
         self._tasks: dict[_Protocol, asyncio.Task[None]] = {}
         self.answer: Answer = answering or (lambda seen: answer({"error": "no script"}, 500))
         self.on_connect: Script | None = None
+        self.early: Script | None = None
+        """Sent as soon as a head has come; the body is then never read."""
         self.heads: list[Seen] = []
         self.requests: list[Seen] = []
         self.connections: list[Connection] = []
@@ -262,6 +268,7 @@ class Upstream:
         """Forgets scripts and what was seen; connections stay."""
         self._queue.clear()
         self.on_connect = None
+        self.early = None
         self.heads.clear()
         self.requests.clear()
         self.connections.clear()

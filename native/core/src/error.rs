@@ -97,11 +97,13 @@ pub struct Error {
     pub param: Option<String>,
     /// How long the client should wait before it asks again.
     pub retry_after_ms: Option<u64>,
+    /// The methods that a path takes, with 405.
+    pub allow: Option<&'static str>,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), param: None, retry_after_ms: None }
+        Self { code, message: message.into(), param: None, retry_after_ms: None, allow: None }
     }
 
     /// Names the field at fault.

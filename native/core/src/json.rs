@@ -4,6 +4,7 @@
 //! something harmless. Whoever needs to know whether JSON is valid must ask a parser.
 
 mod text;
+pub(crate) mod words;
 
 pub use text::{Scalar, unescape, write_string};
 use text::{find_any, find_quote};
@@ -130,7 +131,13 @@ impl<P: Copy + PartialEq> Skimmer<P> {
                 State::InAtom => self.atom(bytes, pos, sink),
                 State::After => {
                     match bytes[pos] {
-                        b',' => self.next_value(sink),
+                        b',' => {
+                            self.next_value(sink);
+                            if self.state == State::Name && bytes.get(pos + 1) == Some(&b'"') {
+                                self.begin(State::InName);
+                                pos += 1;
+                            }
+                        }
                         b'}' | b']' => self.close(),
                         _ => {}
                     }
@@ -157,8 +164,14 @@ impl<P: Copy + PartialEq> Skimmer<P> {
     fn value<S: Sink<Place = P>>(&mut self, bytes: &[u8], pos: usize, sink: &mut S) -> usize {
         let of_interest = self.at != S::NOWHERE;
         match bytes[pos] {
-            b'"' if of_interest => self.begin(State::InText),
-            b'"' => self.begin(State::SkipText),
+            b'"' if of_interest => {
+                self.begin(State::InText);
+                return self.text(bytes, pos + 1, sink);
+            }
+            b'"' => {
+                self.begin(State::SkipText);
+                return self.skip_text(bytes, pos + 1, State::After);
+            }
             open @ (b'{' | b'[') => {
                 let array = open == b'[';
                 if of_interest && usize::from(self.depth) < MAX_DEPTH && sink.open(self.at, array) {
@@ -234,8 +247,13 @@ impl<P: Copy + PartialEq> Skimmer<P> {
         } else {
             sink.member(object, raw)
         };
-        self.state = State::Colon;
-        end + 1
+        // Mostly the colon and the value are here too.
+        if bytes.get(end + 1) != Some(&b':') {
+            self.state = State::Colon;
+            return end + 1;
+        }
+        self.state = State::Value;
+        if end + 2 < bytes.len() { self.value(bytes, end + 2, sink) } else { end + 2 }
     }
 
     fn text<S: Sink<Place = P>>(&mut self, bytes: &[u8], pos: usize, sink: &mut S) -> usize {

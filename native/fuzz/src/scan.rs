@@ -1,5 +1,7 @@
 //! The request scanner: judges as `serde_json` does, and what it notes can be edited.
 
+#![expect(clippy::expect_used, reason = "to panic is what a target does when it finds something")]
+
 use penstock_core::request::{
     scan::scan as scan_body,
     splice::{Splice, stream_usage_edit},

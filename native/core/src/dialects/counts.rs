@@ -87,7 +87,9 @@ impl Counts {
             Details::Completion => &[C::CompletionReasoning, C::CompletionAudio, C::CompletionImage],
             Details::Output => &[C::OutputReasoning, C::OutputAudio, C::OutputImage, C::OutputThinking],
         };
-        gone.iter().for_each(|&count| self.set(count, None));
+        for &count in gone {
+            self.set(count, None);
+        }
     }
 
     pub fn set(&mut self, count: Count, value: Option<u64>) {
@@ -120,7 +122,7 @@ impl Counts {
         self.present |= newer.present;
     }
 
-    /// The same for all dialects; `None` without any number of the dialect's own.
+    /// The same for all dialects; `None` without any number.
     pub fn usage(&self, dialect: Dialect) -> Option<Usage> {
         use Count as C;
         let first = |counts: &[C]| counts.iter().find_map(|&c| self.get(c)).unwrap_or(0);

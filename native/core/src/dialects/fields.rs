@@ -122,6 +122,7 @@ impl Short {
 }
 
 /// What was found in one document.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct Fields {
     shape: Shape,

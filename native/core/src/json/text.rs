@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::words::{marks, word_at};
+
 /// A value that is not a container.
 #[derive(Clone, Copy, Debug)]
 pub enum Scalar<'a> {
@@ -58,21 +60,6 @@ impl<'a> Scalar<'a> {
             }
         }
     }
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks bytes of `word` that equal `byte`; exact up to and including the first one.
-#[inline]
-const fn marks(word: u64, byte: u8) -> u64 {
-    let x = word ^ (ONES * byte as u64);
-    x.wrapping_sub(ONES) & !x & HIGHS
-}
-
-#[inline]
-fn word_at(bytes: &[u8], pos: usize) -> Option<u64> {
-    bytes.get(pos..pos + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// The next quote or backslash. Most strings are short, so two words are looked at before the long search.

@@ -125,12 +125,16 @@ pub struct Record {
     pub sent_bytes: u64,
 }
 
+/// Storage of a text that is worth keeping for the next request.
+const KEPT_BYTES: usize = 1024;
+
 impl Record {
     /// Empties every field and keeps the storage of the texts.
     pub fn clear(&mut self) {
         let kept = std::mem::take(self);
         let empty = |mut text: String| {
             text.clear();
+            text.shrink_to(KEPT_BYTES);
             text
         };
         *self = Self {

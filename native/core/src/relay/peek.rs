@@ -33,7 +33,7 @@ pub async fn open(
 ) -> Result<Option<Box<Opening>>, Failure> {
     let Some(kind) = out.endpoint.stream_kind() else { return Ok(None) };
     let content_type = head.field(source.head(), "content-type");
-    let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t));
+    let is_stream = content_type.map_or(out.stream.is_some(), |t| is_stream_type(kind, t, out.stream.is_some()));
     let mismatch = |what: &str| {
         let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
         Failure::new(
@@ -66,6 +66,7 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
         while let Some(length) = opening.splitter.next(source.payload()) {
             let (meaning, verdict) = opening.tap.frame(&source.payload()[..length]);
             match verdict {
+                Verdict::Pass if meaning == Meaning::Comment && opening.early.len() > MAX_FRAME_BYTES => {}
                 Verdict::Pass => opening.early.extend_from_slice(&source.payload()[..length]),
                 Verdict::Replace(bytes) => opening.early.extend_from_slice(&bytes),
                 Verdict::Drop => {}
@@ -74,27 +75,52 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
             match meaning {
                 Meaning::Comment => {}
                 Meaning::Model | Meaning::End => return Ok(()),
-                Meaning::Error(e) => {
-                    return Err(Failure::new(
-                        Code::UpstreamError,
-                        Retry::Yes,
-                        format!("the upstream failed: {}", e.message),
-                    ));
-                }
+                Meaning::Error(e) => return Err(failed(&e.message)),
             }
         }
         if source.payload().len() > MAX_FRAME_BYTES {
             return Ok(());
         }
         if !source.more().await? {
-            let message = "the upstream ended its stream before the first frame";
-            return Err(Failure::new(Code::UpstreamCut, Retry::Yes, message));
+            return read_remainder(source, opening);
         }
     }
 }
 
-fn is_stream_type(kind: StreamKind, content_type: &[u8]) -> bool {
+/// The stream ended within its first frame: that frame may still be whole but for its blank line.
+fn read_remainder(source: &mut Source, opening: &mut Opening) -> Result<(), Failure> {
+    let rest = source.payload();
+    let (meaning, verdict) =
+        if rest.is_empty() { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
+    match verdict {
+        Verdict::Pass => opening.early.extend_from_slice(rest),
+        Verdict::Replace(bytes) => opening.early.extend_from_slice(&bytes),
+        Verdict::Drop => {}
+    }
+    let length = rest.len();
+    source.consume(length);
+    match meaning {
+        Meaning::Model | Meaning::End => Ok(()),
+        Meaning::Error(e) => Err(failed(&e.message)),
+        Meaning::Comment => {
+            let message = "the upstream ended its stream before the first frame";
+            Err(Failure::new(Code::UpstreamCut, Retry::Yes, message))
+        }
+    }
+}
+
+fn failed(message: &str) -> Failure {
+    Failure::new(Code::UpstreamError, Retry::Yes, format!("the upstream failed: {message}"))
+}
+
+/// Whether a content type is that of a stream. Ollama answers some requests, such as loading a model, with one JSON
+/// object although a stream was `asked` for.
+fn is_stream_type(kind: StreamKind, content_type: &[u8], asked: bool) -> bool {
     let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-    if kind.is_lines() { is("application/x-ndjson") || is("application/ndjson") } else { is("text/event-stream") }
+    if kind.is_lines() {
+        is("application/x-ndjson") || is("application/ndjson") || (asked && is("application/json"))
+    } else {
+        is("text/event-stream")
+    }
 }

@@ -20,6 +20,7 @@ const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 pub struct Source {
     lease: Lease,
     unpacking: Option<Box<Unpacking>>,
+    reusable: bool,
 }
 
 struct Unpacking {
@@ -30,8 +31,9 @@ struct Unpacking {
 }
 
 impl Source {
-    /// The body behind `head`, which `lease` has just read.
-    pub fn new(lease: Lease, head: &ResponseHead) -> Result<Self, Failure> {
+    /// The body behind `head`, which `lease` has just read. The connection can serve another request only if this one
+    /// was sent whole and the answer allows it.
+    pub fn new(lease: Lease, head: &ResponseHead, sent_whole: bool) -> Result<Self, Failure> {
         let coding = match head.field(lease.head(), "content-encoding").map(Coding::of).transpose() {
             Ok(coding) => coding.flatten(),
             Err(e) => return Err(Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string())),
@@ -40,7 +42,7 @@ impl Source {
             let decompress = Decompress::new(coding, MAX_UNPACKED_BYTES);
             Box::new(Unpacking { decompress, plain: Vec::new(), start: 0, done: false })
         };
-        Ok(Self { lease, unpacking: coding.map(unpack) })
+        Ok(Self { lease, unpacking: coding.map(unpack), reusable: sent_whole && head.keep_alive })
     }
 
     /// The head's bytes.
@@ -122,9 +124,14 @@ impl Source {
         }
     }
 
+    /// Whether the connection may serve another request once the body has been read.
+    pub fn is_reusable(&self) -> bool {
+        self.reusable
+    }
+
     /// Gives the connection back for reuse if the answer allows it; else it closes.
-    pub fn keep(mut self, head: &ResponseHead) {
-        if head.keep_alive && self.lease.body_done() {
+    pub fn keep(mut self) {
+        if self.reusable && self.lease.body_done() {
             self.lease.finish_message();
             self.lease.keep();
         }
@@ -135,7 +142,7 @@ impl Source {
 fn cut(error: &ReadError) -> Failure {
     match error {
         ReadError::Body(e) if !matches!(e, BodyError::Cut) => {
-            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {}", e))
+            Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("the upstream's body is not valid HTTP: {e}"))
         }
         _ => Failure::new(Code::UpstreamCut, Retry::Yes, "the upstream ended before its answer did"),
     }

@@ -106,10 +106,9 @@ pub async fn pass(
         passed.longest_gap_us = passed.longest_gap_us.max(passing.clock.boot_us() - asked_us);
         match more {
             Ok(true) => {}
-            Ok(false) => return end(client, reply, source, opening, inside_frame, passing, passed).await,
+            Ok(false) => return end(client, reply, source, opening, inside_frame, passing, passed, None).await,
             Err(failure) => {
-                passed.error = Some(failure.code);
-                return cut(client, reply, opening, inside_frame, passing, failure.into(), passed).await;
+                return end(client, reply, source, opening, inside_frame, passing, passed, Some(failure)).await;
             }
         }
     }
@@ -121,12 +120,13 @@ fn gather(payload: &[u8], opening: &mut Opening, inside_frame: &mut bool) -> Bat
     while batch.taken < payload.len() {
         let rest = &payload[batch.taken..];
         if *inside_frame {
+            let already_ended = opening.tap.ended();
             let (length, last) = opening.splitter.piece(rest);
             batch.error |= matches!(opening.tap.piece(&rest[..length], last), Meaning::Error(_));
-            if last && opening.tap.ended() {
+            if last && opening.tap.ended() && !already_ended {
                 batch.end_at = Some(batch.rewritten.as_ref().map_or(batch.taken, Vec::len));
             }
-            batch.push(payload, length, Verdict::Pass);
+            batch.push(payload, length, if already_ended { Verdict::Drop } else { Verdict::Pass });
             *inside_frame = !last;
             if !last {
                 break;
@@ -181,7 +181,8 @@ async fn wait(
     }
 }
 
-/// The upstream's body ended before the dialect's own end was seen.
+/// The upstream's body ended, or broke off with `failure`, before the dialect's own end was seen.
+#[expect(clippy::too_many_arguments, reason = "the state of one stream, and how it stopped")]
 async fn end(
     client: &mut Client,
     reply: &mut Reply,
@@ -190,6 +191,7 @@ async fn end(
     inside_frame: bool,
     passing: &Passing<'_>,
     mut passed: Passed,
+    failure: Option<Failure>,
 ) -> Result<Passed, Gone> {
     let rest = source.payload();
     let (_, verdict) =
@@ -208,8 +210,11 @@ async fn end(
             if !last.is_empty() {
                 reply.send(client, &[last]).await?;
             }
-            passed.error = Some(Code::UpstreamCut);
-            let error = Error::new(Code::UpstreamCut, "The upstream ended its stream before the answer was complete.");
+            let error = failure.map_or_else(
+                || Error::new(Code::UpstreamCut, "The upstream cut its stream off before the answer was complete."),
+                Error::from,
+            );
+            passed.error = Some(error.code);
             cut(client, reply, opening, inside_frame, passing, error, passed).await
         }
     }

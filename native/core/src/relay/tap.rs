@@ -13,6 +13,9 @@ use crate::{
 };
 
 mod meaning;
+mod quick;
+
+use quick::Quick;
 
 /// What to do with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,7 @@ pub enum Closing {
 }
 
 /// Watches one stream. Give it each frame once, in order.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Tap {
     kind: StreamKind,
@@ -64,6 +68,7 @@ pub struct Tap {
     counts: Counts,
     fields: Fields,
     skimmer: Skimmer<Place>,
+    quick: Quick,
     /// An oversize frame is on its way.
     flow: Option<Box<Flow>>,
 }
@@ -83,6 +88,7 @@ impl Tap {
             counts: Counts::default(),
             fields: Fields::new(Shape::from(kind)),
             skimmer: Skimmer::new(Place::Body),
+            quick: Quick::new(kind),
             flow: None,
         }
     }
@@ -102,6 +108,10 @@ impl Tap {
         }
         match sse::single_data_line(frame) {
             Some(data) if !data.is_empty() => self.single(data, frame),
+            None if !self.ended && quick::is_delta(self.kind, frame) => {
+                self.frames += 1;
+                (Meaning::Model, Verdict::Pass)
+            }
             _ => self.event(frame),
         }
     }
@@ -204,6 +214,10 @@ impl Tap {
     /// The usual event: one line of data, no name.
     fn single(&mut self, data: &[u8], frame: &[u8]) -> (Meaning, Verdict) {
         if data.first() == Some(&b'{') && !self.ended {
+            if self.quick.is_plain_chunk(data) {
+                self.frames += 1;
+                return (Meaning::Model, Verdict::Pass);
+            }
             self.restart();
             self.skimmer.feed(data, &mut self.fields);
             let (meaning, verdict) = self.meaning(None);
@@ -303,7 +317,7 @@ fn is_done(data: &[u8]) -> bool {
     data.starts_with(b"[DONE]") || data == b"\"[DONE]\""
 }
 
-/// A flat error as the nested one that OpenAI's SDK raises on.
+/// A flat error as the nested one that the SDK raises on.
 fn nested_frame(error: &UpstreamError) -> Vec<u8> {
     let mut out = b"data: ".to_vec();
     openai::write_upstream_error(error, &mut out);

@@ -12,11 +12,13 @@ pub struct Guard {
 }
 
 /// Reserves what the request may use. There are no limits yet: everything is admitted.
+#[expect(clippy::unnecessary_wraps, reason = "a limit refuses; none is configurable yet")]
 pub fn admit(_principal: Principal, now_us: u64) -> Result<Guard, Error> {
     Ok(Guard { admitted_us: now_us })
 }
 
 impl Guard {
     /// Replaces the reservation by what was used.
+    #[expect(clippy::unused_self, reason = "consuming the guard is the point: nothing is settled twice")]
     pub fn settle(self, _usage: Option<&crate::dialects::usage::Usage>) {}
 }

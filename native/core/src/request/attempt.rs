@@ -1,18 +1,22 @@
 //! One try at one target: connect, send, read the head of the answer, and of a stream its first model frame.
 //! An attempt is a future of its own that touches nothing of the client, so that two may race one day.
 
-use std::{pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use super::outbound::{BodyFraming, Outbound};
 use crate::{
     error::{Code, Failure, Retry},
-    http::head::{HeadLimits, ResponseHead},
+    http::{
+        head::{HeadLimits, ResponseHead},
+        write::Output,
+    },
     observe::record::{AttemptRecord, AttemptResult},
     relay::{
         peek::{self, Opening},
         source::Source,
     },
     route::Attempt,
+    snapshot::Base,
     upstream::Lease,
 };
 
@@ -68,8 +72,7 @@ pub fn is_retryable(status: u16) -> bool {
 
 /// Tries one target; once more on a fresh connection if a reused one turned out to be dead.
 pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Failed> {
-    let clock = out.worker.clock();
-    let started_us = clock.boot_us();
+    let started_us = out.worker.clock().boot_us();
     let mut fresh = false;
     let result = loop {
         match try_once(out, to, fresh).await {
@@ -77,18 +80,23 @@ pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Fai
             result => break result,
         }
     };
-    let outcome = match &result {
+    note(out, to, &result, started_us);
+    result
+}
+
+/// Remembers what became of an attempt.
+pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed>, started_us: u64) {
+    let outcome = match result {
         Ok(answer) => AttemptResult::Status(answer.head.status),
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
-    out.note(AttemptRecord {
+    out.attempts.borrow_mut().push(AttemptRecord {
         provider: out.provider(to).metric.clone(),
         model: to.model.to_owned(),
         result: outcome,
-        us: clock.boot_us() - started_us,
+        us: out.worker.clock().boot_us() - started_us,
     });
-    result
 }
 
 async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<Answer, Failed> {
@@ -101,10 +109,10 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let asked_us = clock.boot_us();
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
     let connected_us = clock.boot_us();
-    out.connect_us.set(connected_us - asked_us);
+    out.connect_us.set(Some(connected_us - asked_us));
     let answer = pin!(async {
-        let ours = send(out, to, base, &mut lease).await?;
-        receive(out, to, lease, ours).await
+        let sent = send(out, to, base, &mut lease).await;
+        receive(out, to, lease, &sent).await
     });
     let result = out.worker.timers.within(timeouts.first_token_ms, answer).await.unwrap_or_else(|| {
         Err(Failure::new(
@@ -114,20 +122,21 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
         )
         .into())
     });
-    let done_us = clock.boot_us();
-    out.first_byte_us.set(done_us - connected_us);
-    out.waited(done_us - asked_us);
+    out.first_byte_us.set(Some(clock.boot_us() - connected_us));
     result
 }
 
-/// Writes the whole request. Says whether usage frames are only for us.
-async fn send(
-    out: &Outbound<'_>,
-    to: &Attempt<'_>,
-    base: &crate::snapshot::Base,
-    lease: &mut Lease,
-) -> Result<bool, Failed> {
-    let (splice, ours) = out.edits(to);
+/// What was sent of a request.
+pub struct Sent {
+    /// False if the upstream began to answer before it had everything: its connection is then of no further use.
+    pub whole: bool,
+    /// Usage frames were asked for by us alone.
+    pub swallow_usage: bool,
+}
+
+/// Writes the whole request, unless the upstream answers before it has been taken.
+async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &Base, lease: &mut Lease) -> Sent {
+    let (splice, swallow_usage) = out.edits(to);
     let length = splice.len(out.body) as u64;
     let framing = if length == 0 && matches!(out.method, "GET" | "HEAD" | "DELETE") {
         BodyFraming::None
@@ -143,27 +152,37 @@ async fn send(
         slices[used] = piece;
         used += 1;
     }
-    let written = lease.write(&slices[..used]).await;
+    let whole = write_unless_answered(lease, &slices[..used]).await;
     out.worker.buffers.give(head);
-    if let Err(e) = written {
-        // An upstream may refuse early and close: its answer, if there is one, tells more than the broken pipe.
-        if lease.reused() {
-            return Err(Failure::new(Code::UpstreamCut, Retry::ReusedOnly, e.to_string()).into());
-        }
-    }
-    Ok(ours)
+    Sent { whole, swallow_usage }
+}
+
+/// Writes `parts`. `false`: the upstream began to answer, or closed, before it had them all; its answer tells more than
+/// the broken pipe.
+pub async fn write_unless_answered(lease: &mut Lease, parts: &[&[u8]]) -> bool {
+    let mut output = Output::new(parts);
+    poll_fn(|cx| match lease.poll_write(cx, &mut output) {
+        Poll::Ready(written) => Poll::Ready(written.is_ok()),
+        Poll::Pending if lease.poll_departed(cx).is_ready() || lease.has_begun() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Reads the head of the answer and decides what it is.
-pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, ours: bool) -> Result<Answer, Failed> {
+pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sent: &Sent) -> Result<Answer, Failed> {
     let provider = out.provider(to);
     let mut head = out.worker.take_response_head();
     let read = lease.response_head(&mut head, &HeadLimits::default(), out.method == "HEAD").await;
     if let Err(e) = read {
         return Err(unread(&e, lease.reused(), lease.buffered() > 0, &provider.name).into());
     }
-    let refused = matches!(head.status, 401 | 403);
-    if refused {
+    if (300..400).contains(&head.status) && head.status != 304 {
+        let cause =
+            format!("{} redirects with status {}: its base_url is not where it serves", provider.name, head.status);
+        return Err(Failure::new(Code::UpstreamProtocol, Retry::Yes, cause).into());
+    }
+    if matches!(head.status, 401 | 403) {
         return Err(Failure::new(
             Code::UpstreamAuth,
             Retry::No,
@@ -171,16 +190,13 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, our
         )
         .into());
     }
-    let mut source = Source::new(lease, &head)?;
+    let source = Source::new(lease, &head, sent.whole)?;
     if is_retryable(head.status) {
         return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
     }
     let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), source };
     if (200..300).contains(&answer.head.status) {
-        answer.opening = peek::open(out, &mut answer.source, &answer.head, ours).await?;
-    } else {
-        source = answer.source;
-        answer.source = source;
+        answer.opening = peek::open(out, &mut answer.source, &answer.head, sent.swallow_usage).await?;
     }
     Ok(answer)
 }
@@ -223,6 +239,6 @@ async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Re
         }
     }
     let head_bytes = source.head().to_vec();
-    source.keep(&head);
+    source.keep();
     Ok(Refusal { head, head_bytes, body, provider: to.provider, model: to.model.to_owned() })
 }

@@ -52,6 +52,19 @@ pub async fn answer(
     targets: &[Attempt<'_>],
     total_at: Option<tokio::time::Instant>,
 ) -> Result<Result<Answer, Exhausted>, Stop> {
+    let asked_us = out.worker.clock().boot_us();
+    let answered = wait(client, reply, out, targets, total_at).await;
+    out.waited(out.worker.clock().boot_us() - asked_us);
+    answered
+}
+
+async fn wait(
+    client: &mut Client,
+    reply: &mut Reply,
+    out: &Outbound<'_>,
+    targets: &[Attempt<'_>],
+    total_at: Option<tokio::time::Instant>,
+) -> Result<Result<Answer, Exhausted>, Stop> {
     let mut attempts = pin!(try_all(out, targets));
     loop {
         let keepalive_at = out.stream.and_then(|_| timer::after(out.snapshot.keepalive_ms));

@@ -23,9 +23,10 @@ pub fn authenticate(snapshot: &Snapshot, host: Option<&[u8]>, origin: Option<&[u
         let message = "With `auth: open` only the gateway's own names are served; this Host is another.";
         return Err(Error::new(Code::HostNotAllowed, message));
     }
+    // Another port of this machine is another origin: whatever serves there is not us.
     let foreign = |origin: &[u8]| {
         let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-        !authority.is_some_and(allowed)
+        !authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
     };
     if origin.is_some_and(foreign) {
         let message = "With `auth: open` no web page of another origin may send requests.";

@@ -6,7 +6,7 @@ use super::{
     endpoint::{Endpoint, Form},
     facts::Facts,
     multipart::{self, Found},
-    read::{Held, read_body_until},
+    read::{Held, check_length, read_body_until},
 };
 use crate::{
     error::{Code, Error},
@@ -40,11 +40,14 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     let max = call.snapshot.max_body_bytes;
     let content_type = facts.content_type.map(|s| s.of(call.client.conn.head()).to_vec()).unwrap_or_default();
     let waited_from_us = call.worker.clock().boot_us();
+    let is_form = essence_is(&content_type, "multipart/form-data");
+    if endpoint.form == Form::Model && !is_form {
+        check_length(call.client, max)?;
+    }
     if call.head.expect_continue && !call.client.conn.has_more() {
         Reply::go_ahead(call.client).await?;
     }
     let mut held = Held::new(call.worker);
-    let is_form = essence_is(&content_type, "multipart/form-data");
     let mut form = None;
     match endpoint.form {
         Form::Model if is_form => {

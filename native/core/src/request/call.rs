@@ -4,7 +4,6 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{
     Reply, Stop,
-    admit::admit,
     authenticate::authenticate,
     body,
     endpoint::{Api, Endpoint},
@@ -62,10 +61,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     scratch.record.phases.head_us = head_us - arrived_us;
     let unread = RequestHead::default();
     let head = if read.is_ok() { &scratch.request } else { &unread };
-    let mut reply = Reply::to(head, client.is_head_request);
-    if worker.shared.stage() >= Stage::Draining {
-        reply.close();
-    }
+    let reply = Reply::to(head, client.is_head_request);
     let (request_id, trace) =
         Facts::read(head, client.conn.head()).ids(client.conn.head(), &mut worker.rng.borrow_mut());
     let Some(snapshot) = worker.snapshot() else {
@@ -107,15 +103,18 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     call.record.method.push_str(&method);
     call.record.path.push_str(path);
+    if let Some(field) = facts.repeated {
+        return Err(Error::new(Code::InvalidHttp, format!("The header {field} stands twice.")).at(field).into());
+    }
     if let Some((status, body)) = health::answer(&call.worker.shared, path) {
         return call.json(status, body.as_bytes()).await;
     }
     let speaks_anthropic = facts.anthropic_version.is_some();
-    if speaks_anthropic {
-        call.dialect = Dialect::Anthropic;
-    }
+    call.dialect = dialect_of(path, if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAi });
     let of = |span: Option<crate::http::head::Span>| span.map(|s| s.of(bytes));
-    let principal = authenticate(&snapshot, of(facts.host), of(facts.origin))?;
+    call.record.dialect = Some(call.dialect);
+    let host = of(facts.host).filter(|_| call.client.peer.is_some());
+    let principal = authenticate(&snapshot, host, of(facts.origin))?;
     if head.upgrade {
         let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
         return Err(Error::new(Code::InvalidRequest, message).at("upgrade").into());
@@ -123,7 +122,6 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
     if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
         return call.json(200, br#"{"service":"penstock"}"#).await;
     }
-    call.dialect = dialect_of(path, call.dialect);
     let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);
@@ -140,12 +138,9 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
         }
         _ => {}
     }
+    let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
     let content = body::read(call, &endpoint, &facts).await?;
-    let guard = admit(principal, call.worker.clock().boot_us())?;
-    call.record.admitted_boottime_us = Some(guard.admitted_us);
-    let result = relayed::serve(call, &endpoint, &method, query, content).await;
-    guard.settle(call.record.usage.as_ref());
-    result
+    relayed::serve(call, &endpoint, &method, query, content, principal, provider.as_deref()).await
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
@@ -166,13 +161,24 @@ impl Call<'_> {
         (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
     }
 
+    /// While the process drains, every answer is the last of its connection.
+    pub fn close_if_draining(&mut self) {
+        if self.worker.shared.stage() >= Stage::Draining {
+            self.reply.close();
+        }
+    }
+
     /// Answers with JSON of our own.
     pub async fn json(&mut self, status: u16, body: &[u8]) -> Result<(), Stop> {
         self.discard_body().await;
         self.reply.status(status);
         self.reply.field("content-type", b"application/json");
         respond::ids(&mut self.reply, self.dialect, &self.request_id);
+        let overhead_us = self.overhead_us();
+        self.reply.number("x-penstock-overhead-us", overhead_us);
+        self.close_if_draining();
         self.reply.begin(Some(body.len() as u64));
+        self.record.overhead_us = Some(overhead_us);
         self.record.status = Some(status);
         self.record.outcome = Outcome::Complete;
         Ok(self.reply.end(self.client, &[body]).await?)
@@ -181,8 +187,8 @@ impl Call<'_> {
     /// Answers with an error in the caller's dialect: as a frame if the stream has begun.
     async fn refuse(&mut self, error: &Error) -> Result<(), Stop> {
         self.record.error = Some(error.code);
-        self.record.outcome = Outcome::Failed;
         if self.reply.has_begun() {
+            self.record.outcome = Outcome::Failed;
             let Some(kind) = self.stream else {
                 self.broken = true;
                 return Ok(());
@@ -194,16 +200,19 @@ impl Call<'_> {
         self.discard_body().await;
         let body = dialects::error_body(self.dialect, error, &self.request_id);
         let overhead_us = self.overhead_us();
+        let last = self.record.attempts.last();
         let way = Way {
             dialect: self.dialect,
             request_id: &self.request_id,
-            provider: "",
-            model: "",
+            provider: last.map_or("", |a| &a.provider.name),
+            model: last.map_or("", |a| &a.model),
             attempts: self.record.attempts.len(),
             overhead_us,
         };
         respond::error_head(&mut self.reply, &way, error);
+        self.close_if_draining();
         self.reply.begin(Some(body.len() as u64));
+        self.record.outcome = Outcome::Complete;
         self.record.status = Some(error.code.status());
         self.record.overhead_us = Some(overhead_us);
         Ok(self.reply.end(self.client, &[&body]).await?)
@@ -234,6 +243,12 @@ impl Call<'_> {
         let gone = refused.is_err();
         if gone {
             self.record.outcome = Outcome::ClientGone;
+        }
+        if self.reply.has_begun() {
+            self.record.status = self.record.status.or(Some(200));
+        }
+        if self.broken {
+            self.client.conn.io().reset_when_closed();
         }
         self.record.sent_bytes = self.reply.sent_bytes;
         self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;

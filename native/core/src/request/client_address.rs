@@ -65,5 +65,6 @@ pub fn client_address<'a>(
 
 /// An address with or without brackets and port.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
-    entry.parse().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()))
+    let bare = entry.strip_prefix('[').and_then(|e| e.strip_suffix(']')).unwrap_or(entry);
+    bare.parse().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()))
 }

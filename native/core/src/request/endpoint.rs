@@ -80,6 +80,9 @@ pub struct Endpoint<'a> {
     pub path: Cow<'a, str>,
 }
 
+/// Methods that pass to a provider on paths that we do not read. Not TRACE: its echo would show the credential.
+const OTHER_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
 /// Path without `/v1`, API, dialect.
 const TABLE: &[(&str, Api, Dialect)] = &[
     ("/chat/completions", Api::Chat, Dialect::OpenAi),
@@ -134,6 +137,10 @@ impl<'a> Endpoint<'a> {
     /// Finds what `method` and `path` (without query) ask for. On paths that several dialects share, the client
     /// speaks Anthropic if it sent `anthropic-version`.
     pub fn find(method: &str, path: &'a str, speaks_anthropic: bool) -> Result<Self, Error> {
+        if has_dot_segment(path) {
+            let message = "The path has a segment `.` or `..`, plain or encoded; write it without.";
+            return Err(Error::new(Code::PathNotFound, message));
+        }
         let path = normalise(path);
         let rest = without_version(&path);
         if let Some((_, api, dialect)) = TABLE.iter().find(|(p, ..)| *p == rest) {
@@ -157,6 +164,9 @@ impl<'a> Endpoint<'a> {
                 ));
             }
             r => {
+                if !OTHER_METHODS.split(", ").any(|m| m == method) {
+                    return Err(wrong_method(method, r, OTHER_METHODS));
+                }
                 let dialect = if r.starts_with("/messages") { Dialect::Anthropic } else { shared };
                 return Ok(Self::new(Api::Other, dialect, Form::Opaque, path));
             }
@@ -221,8 +231,9 @@ pub fn is_stored(rest: &str) -> bool {
         .any(|s| rest.strip_prefix(s).is_some_and(|tail| s.ends_with('/') || tail.is_empty() || tail.starts_with('/')))
 }
 
-fn wrong_method(method: &str, rest: &str, right: &str) -> Error {
-    Error::new(Code::MethodNotAllowed, format!("{rest} takes {right}, not {method}"))
+fn wrong_method(method: &str, rest: &str, right: &'static str) -> Error {
+    let message = format!("{rest} takes {right}, not {method}");
+    Error { allow: Some(right), ..Error::new(Code::MethodNotAllowed, message) }
 }
 
 fn without_version(path: &str) -> &str {
@@ -230,6 +241,15 @@ fn without_version(path: &str) -> &str {
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     }
+}
+
+/// Whether an upstream that resolves the path (RFC 3986 §5.2.4) could end elsewhere than we looked.
+fn has_dot_segment(path: &str) -> bool {
+    if !path.contains('.') && !path.contains('%') {
+        return false;
+    }
+    let decoded = super::models::percent_decoded(&super::models::percent_decoded(path));
+    decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..")
 }
 
 /// Without doubled and trailing slashes.

@@ -20,11 +20,13 @@ pub struct Facts {
     pub request_id: Option<Span>,
     /// `x-penstock-provider`: who answers on paths without a model.
     pub provider: Option<Span>,
+    /// A field that must stand once, and stands twice.
+    pub repeated: Option<&'static str>,
     has_forwarded: bool,
 }
 
 impl Facts {
-    /// Reads the fields; of a repeated one the first counts.
+    /// Reads the fields; of a repeated one the last counts.
     pub fn read(head: &RequestHead, bytes: &[u8]) -> Self {
         let mut facts = Self::default();
         for field in &head.fields {
@@ -44,7 +46,9 @@ impl Facts {
                 19 if is(name, b"x-penstock-provider") => &mut facts.provider,
                 _ => continue,
             };
-            place.get_or_insert(field.value);
+            if place.replace(field.value).is_some() {
+                facts.repeated = facts.repeated.or_else(|| single(name));
+            }
         }
         facts
     }
@@ -69,6 +73,11 @@ impl Facts {
         let of = |span: Option<Span>| span.map(|s| s.of(bytes));
         (ids::request_id(of(self.request_id), rng), ids::Trace::start(of(self.traceparent), rng))
     }
+}
+
+/// The name, if two lines of it would let an upstream read another request than we do.
+fn single(name: &[u8]) -> Option<&'static str> {
+    ["content-type", "content-encoding", "origin", "anthropic-version"].into_iter().find(|n| is(name, n.as_bytes()))
 }
 
 fn is(name: &[u8], other: &[u8]) -> bool {

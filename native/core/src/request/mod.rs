@@ -32,6 +32,7 @@ use crate::{
     },
 };
 
+pub use authenticate::authenticate;
 pub use read::{Held, read_body, read_head};
 pub use reply::Reply;
 
@@ -44,16 +45,6 @@ pub struct Gone;
 pub enum Stop {
     Refused(Error),
     Gone,
-}
-
-impl Stop {
-    /// The error to tell, if there is still somebody to tell it to.
-    pub fn error(self) -> Option<Error> {
-        match self {
-            Self::Refused(error) => Some(error),
-            Self::Gone => None,
-        }
-    }
 }
 
 impl From<Error> for Stop {

@@ -1,8 +1,10 @@
 //! The list of models: what the configuration names, and what providers behind wildcards say they have.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{
     Stop,
@@ -34,20 +36,21 @@ struct Listed {
     owner: String,
 }
 
-/// What providers listed, kept for a minute; one a worker.
+/// What providers listed, kept for a minute.
 #[derive(Default)]
-pub struct ModelLists(RefCell<HashMap<String, Cached>>);
+pub struct ModelLists(Mutex<HashMap<String, Cached>>);
 
 #[derive(Clone)]
 struct Cached {
     revision: u64,
     until_us: u64,
-    names: Rc<Vec<String>>,
+    names: Arc<Vec<String>>,
 }
 
 /// Answers a list of models, or one of them.
 pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), Stop> {
     let snapshot = call.snapshot.clone();
+    call.client.timer.set_at(None);
     let listing = list(call.worker, &snapshot, endpoint.dialect);
     let models = match watch(call.client, std::pin::pin!(listing)).await {
         Watched::Done(models) => models,
@@ -57,8 +60,9 @@ pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), S
         None => all(endpoint.dialect, &models),
         Some(encoded) => {
             let name = percent_decoded(encoded);
-            match models.iter().find(|m| m.name == name) {
-                Some(model) => one(endpoint.dialect, model),
+            let named = models.iter().find(|m| m.name == name).map(|m| one(endpoint.dialect, m));
+            match named.or_else(|| routed(&snapshot, endpoint.dialect, &name)) {
+                Some(model) => model,
                 None => return Err(unknown_model(&snapshot, &name).into()),
             }
         }
@@ -67,7 +71,7 @@ pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), S
 }
 
 /// Everything that a client of `dialect` may ask for by name, sorted.
-async fn list(worker: &Rc<Worker>, snapshot: &Snapshot, dialect: Dialect) -> Vec<Listed> {
+async fn list(worker: &Rc<Worker>, snapshot: &Arc<Snapshot>, dialect: Dialect) -> Vec<Listed> {
     let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
     let mut models = Vec::new();
     for name in snapshot.routes.names() {
@@ -76,11 +80,16 @@ async fn list(worker: &Rc<Worker>, snapshot: &Snapshot, dialect: Dialect) -> Vec
             models.push(Listed { name: name.to_owned(), owner: "penstock".to_owned() });
         }
     }
+    let mut asked = JoinSet::new();
     for (index, provider) in snapshot.providers.iter().enumerate() {
-        if !provider.lists_models || !speaks(index) || !snapshot.routes.is_open_ended(index) {
-            continue;
+        if provider.lists_models && speaks(index) && snapshot.routes.is_open_ended(index) {
+            let (worker, snapshot) = (worker.clone(), snapshot.clone());
+            asked.spawn_local(async move { (index, listed(&worker, &snapshot, index, dialect).await) });
         }
-        for id in listed(worker, snapshot, index, dialect).await.iter() {
+    }
+    while let Some(Ok((index, ids))) = asked.join_next().await {
+        let provider = &snapshot.providers[index];
+        for id in ids.iter() {
             let direct = match snapshot.routes.find(&snapshot.providers, id) {
                 Some(Route::Direct { provider, .. }) => provider == index,
                 Some(Route::Model(model)) => model.targets.iter().any(|t| t.provider == index),
@@ -96,43 +105,56 @@ async fn list(worker: &Rc<Worker>, snapshot: &Snapshot, dialect: Dialect) -> Vec
 }
 
 /// What a provider lists, from the cache or from itself. A provider that fails lists what it listed last.
-async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Rc<Vec<String>> {
+async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Arc<Vec<String>> {
     let provider = &snapshot.providers[index];
     let now_us = worker.clock().boot_us();
-    let known = worker.models.0.borrow().get(&provider.name).cloned();
+    let known = worker.shared.models.0.lock().get(&provider.name).cloned();
     if let Some(known) = &known
         && known.revision == snapshot.revision
         && now_us < known.until_us
     {
         return known.names.clone();
     }
-    let Some(base) = provider.base(dialect) else { return Rc::default() };
-    let asked = tokio::time::timeout(DEADLINE, ask(worker, base, dialect)).await;
+    let Some(base) = provider.base(dialect) else { return Arc::default() };
+    let asked = tokio::time::timeout(DEADLINE, ask(worker, base, &provider.query, dialect)).await;
     let (names, until_us) = match asked {
-        Ok(Ok(names)) => (Rc::new(names), now_us + FRESH_US),
+        Ok(Ok(names)) => (Arc::new(names), now_us + FRESH_US),
         _ => (known.map(|k| k.names).unwrap_or_default(), now_us + FAILED_US),
     };
     let cached = Cached { revision: snapshot.revision, until_us, names: names.clone() };
-    worker.models.0.borrow_mut().insert(provider.name.clone(), cached);
+    worker.shared.models.0.lock().insert(provider.name.clone(), cached);
     names
 }
 
 /// Asks a provider for its models, once more on a fresh connection if a reused one was dead.
-async fn ask(worker: &Rc<Worker>, base: &Base, dialect: Dialect) -> Result<Vec<String>, Failure> {
-    match ask_once(worker, base, dialect, false).await {
-        Err(f) if f.retry == Retry::ReusedOnly => ask_once(worker, base, dialect, true).await,
+async fn ask(worker: &Rc<Worker>, base: &Base, query: &str, dialect: Dialect) -> Result<Vec<String>, Failure> {
+    match ask_once(worker, base, query, dialect, false).await {
+        Err(f) if f.retry == Retry::ReusedOnly => ask_once(worker, base, query, dialect, true).await,
         result => result,
     }
 }
 
-async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: bool) -> Result<Vec<String>, Failure> {
+async fn ask_once(
+    worker: &Rc<Worker>,
+    base: &Base,
+    query: &str,
+    dialect: Dialect,
+    fresh: bool,
+) -> Result<Vec<String>, Failure> {
     let (path, fields) = match dialect {
         Dialect::OpenAi => ("/models", ""),
         Dialect::Anthropic => ("/v1/models?limit=1000", "anthropic-version: 2023-06-01\r\n"),
         Dialect::Ollama => ("/api/tags", ""),
     };
     let mut lease = worker.pool.connect(&base.host, fresh, 0).await?;
-    let line = format!("GET {}{path} HTTP/1.1\r\n", base.target_prefix);
+    let join = if query.is_empty() {
+        ""
+    } else if path.contains('?') {
+        "&"
+    } else {
+        "?"
+    };
+    let line = format!("GET {}{path}{join}{query} HTTP/1.1\r\n", base.target_prefix);
     let tail = format!("{fields}accept: application/json\r\naccept-encoding: identity\r\n\r\n");
     let broken = |reused: bool| {
         let retry = if reused { Retry::ReusedOnly } else { Retry::Yes };
@@ -145,7 +167,7 @@ async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: boo
     if lease.response_head(&mut head, &HeadLimits::default(), false).await.is_err() {
         return Err(broken(lease.reused()));
     }
-    let mut source = Source::new(lease, &head)?;
+    let mut source = Source::new(lease, &head, true)?;
     let mut body = Vec::new();
     while source.more().await? {
         body.extend_from_slice(source.payload());
@@ -155,7 +177,7 @@ async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: boo
             return Err(broken(false));
         }
     }
-    source.keep(&head);
+    source.keep();
     if head.status != 200 {
         return Err(broken(false));
     }
@@ -163,6 +185,17 @@ async fn ask_once(worker: &Rc<Worker>, base: &Base, dialect: Dialect, fresh: boo
     let (list, key) = if dialect == Dialect::Ollama { (&page["models"], "name") } else { (&page["data"], "id") };
     let names = list.as_array().into_iter().flatten().filter_map(|m| m[key].as_str());
     Ok(names.filter(|n| n.len() <= MAX_NAME_BYTES).take(MAX_MODELS).map(str::to_owned).collect())
+}
+
+/// A model that is not listed and can be asked for all the same.
+fn routed(snapshot: &Snapshot, dialect: Dialect, name: &str) -> Option<Value> {
+    let route = snapshot.routes.find(&snapshot.providers, name)?;
+    let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
+    let owner = match route {
+        Route::Direct { provider, .. } => speaks(provider).then(|| snapshot.providers[provider].name.clone()),
+        Route::Model(model) => model.targets.iter().any(|t| speaks(t.provider)).then(|| "penstock".to_owned()),
+    };
+    Some(one(dialect, &Listed { name: name.to_owned(), owner: owner? }))
 }
 
 fn one(dialect: Dialect, model: &Listed) -> Value {
@@ -192,7 +225,7 @@ fn all(dialect: Dialect, models: &[Listed]) -> Value {
 }
 
 /// `%2F` and the like turned back; what is no valid escape stays.
-fn percent_decoded(text: &str) -> String {
+pub fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

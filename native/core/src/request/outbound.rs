@@ -52,8 +52,8 @@ pub struct Outbound<'a> {
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
-    pub connect_us: Cell<u64>,
-    pub first_byte_us: Cell<u64>,
+    pub connect_us: Cell<Option<u64>>,
+    pub first_byte_us: Cell<Option<u64>>,
 }
 
 /// How the body of a request is framed towards the upstream.
@@ -114,7 +114,7 @@ impl Outbound<'_> {
         out.extend_from_slice(&base.head);
         for field in &self.head.fields {
             let name = field.name.of(self.head_bytes);
-            if is_forwarded(name, provider) {
+            if is_forwarded(name, provider) && !base.sets(name) {
                 line(out, name, field.value.of(self.head_bytes));
             }
         }
@@ -131,11 +131,6 @@ impl Outbound<'_> {
                 out.extend_from_slice(text.as_bytes());
             }
         }
-    }
-
-    /// Remembers what became of an attempt.
-    pub fn note(&self, record: AttemptRecord) {
-        self.attempts.borrow_mut().push(record);
     }
 
     pub fn waited(&self, us: u64) {

@@ -49,15 +49,14 @@ fn without_model<'a>(
     endpoint: &Endpoint<'_>,
     named_provider: Option<&str>,
 ) -> Result<Plan<'a>, Error> {
-    let provider = match named_provider {
-        Some(name) => match snapshot.provider(name) {
-            Some((index, _)) => Some(index),
-            None => {
-                let message = format!("x-penstock-provider names {name}, which is not configured.");
-                return Err(Error::new(Code::InvalidRequest, message).at("x-penstock-provider"));
-            }
-        },
-        None => snapshot.default_provider,
+    let provider = if let Some(name) = named_provider {
+        let unknown = || {
+            let message = format!("x-penstock-provider names {name}, which is not configured.");
+            Error::new(Code::InvalidRequest, message).at("x-penstock-provider")
+        };
+        Some(snapshot.provider(name).ok_or_else(unknown)?.0)
+    } else {
+        snapshot.default_provider
     };
     let rest = endpoint.rest();
     let is_open = |p: &usize| endpoint.form == super::endpoint::Form::Model || snapshot.providers[*p].opens(rest);
@@ -74,6 +73,10 @@ fn without_model<'a>(
             let message = "This path needs a model, x-penstock-provider, or a default_provider in the configuration.";
             Err(Error::new(Code::InvalidRequest, message).at("model"))
         }
+        None if rest.starts_with("/organization") => {
+            let message = format!("{rest} administers the provider's account and is never relayed.");
+            Err(Error::new(Code::PathClosed, message))
+        }
         None if is_stored(rest) => {
             let message = format!(
                 "{rest} names stored objects, which tenants must not share; a provider's `passthrough` can open it."
@@ -84,10 +87,13 @@ fn without_model<'a>(
     }
 }
 
+/// So many names are compared with one that does not exist.
+const COMPARED: usize = 1_000;
+
 /// 404 naming what may have been meant.
 pub fn unknown_model(snapshot: &Snapshot, model: &str) -> Error {
     let names = snapshot.routes.names();
-    let near = route::similar(model, names.iter().copied());
+    let near = route::similar(model, names.iter().copied().take(COMPARED));
     let shown: String = model.chars().take(200).collect();
     let hint = match near.as_slice() {
         [] => "GET /v1/models lists what can be asked for.".to_owned(),

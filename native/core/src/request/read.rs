@@ -6,6 +6,7 @@ use super::Stop;
 use crate::{
     error::{Code, Error},
     http::{
+        body::BodyError,
         conn::ReadError,
         head::{HeadError, HeadLimits, RequestHead},
     },
@@ -54,6 +55,7 @@ impl Drop for Held {
 /// Reads a request head. `false`: the client left without sending one.
 pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut RequestHead) -> Result<bool, Error> {
     let limits = HeadLimits::default();
+    client.is_head_request = false;
     let mut waiting = false;
     let read = poll_fn(|cx| {
         if let Poll::Ready(read) = client.conn.poll_request_head(cx, head, &limits) {
@@ -88,6 +90,15 @@ fn refused_head(error: &HeadError) -> Error {
     Error::new(code, format!("The request head is refused: {}.", error.reason()))
 }
 
+/// Refuses a body whose announced length is beyond `max`.
+pub fn check_length(client: &Client, max: usize) -> Result<(), Error> {
+    if client.conn.body_remaining().is_some_and(|left| left > max as u64) { Err(too_large(max)) } else { Ok(()) }
+}
+
+fn too_large(max: usize) -> Error {
+    Error::new(Code::BodyTooLarge, format!("The request body is larger than {max} bytes (body.max_bytes)."))
+}
+
 /// Reads body bytes until `enough` says so or the body is complete; at most `max` bytes.
 pub async fn read_body_until(
     client: &mut Client,
@@ -96,11 +107,6 @@ pub async fn read_body_until(
     held: &mut Held,
     mut enough: impl FnMut(&[u8]) -> Result<bool, Error>,
 ) -> Result<(), Stop> {
-    let too_large =
-        || Error::new(Code::BodyTooLarge, format!("The request body is larger than {max} bytes (body.max_bytes)."));
-    if client.conn.body_remaining().is_some_and(|left| left > max as u64) {
-        return Err(too_large().into());
-    }
     let (idle_ms, budget) = worker
         .snapshot()
         .map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
@@ -108,7 +114,7 @@ pub async fn read_body_until(
         let more = next_bytes(client, idle_ms).await?;
         let size = client.conn.payload().len();
         if size > max {
-            return Err(too_large().into());
+            return Err(too_large(max).into());
         }
         if !held.grow_to(size, budget) {
             return Err(overloaded("too many request bytes are held in memory (body.max_inflight_bytes)").into());
@@ -121,13 +127,14 @@ pub async fn read_body_until(
 
 /// Reads a whole body of at most `max` bytes.
 pub async fn read_body(client: &mut Client, worker: &Rc<Worker>, max: usize) -> Result<Held, Stop> {
+    check_length(client, max)?;
     let mut held = Held::new(worker);
     read_body_until(client, worker, max, &mut held, |_| Ok(false)).await?;
     Ok(held)
 }
 
 /// Waits for more of the body. `false`: it is complete.
-pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
+async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
     let mut waiting = false;
     let read = poll_fn(|cx| {
         if let Poll::Ready(read) = client.conn.poll_body(cx) {
@@ -141,15 +148,23 @@ pub async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop>
     })
     .await;
     match read {
-        Some(Ok(more)) => Ok(more),
-        Some(Err(ReadError::Body(e))) => {
-            Err(Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into())
-        }
-        Some(Err(_)) => Err(Stop::Gone),
-        None => {
-            Err(Error::new(Code::RequestTimeout, "The request body stopped arriving (timeouts.body_read_idle).").into())
-        }
+        Some(read) => read.map_err(|e| body_error(&e)),
+        None => Err(stopped_arriving().into()),
     }
+}
+
+/// What a body that cannot be read means: it is malformed, or its client has left.
+pub fn body_error(error: &ReadError) -> Stop {
+    match error {
+        ReadError::Body(BodyError::Cut) => Stop::Gone,
+        ReadError::Body(e) => Error::new(Code::InvalidHttp, format!("The request body is refused: {e}.")).into(),
+        _ => Stop::Gone,
+    }
+}
+
+/// 408 for a body that came to a halt.
+pub fn stopped_arriving() -> Error {
+    Error::new(Code::RequestTimeout, "The request body stopped arriving (timeouts.body_read_idle).")
 }
 
 /// 503 with the moment to try again.

@@ -1,11 +1,19 @@
 //! A request that an upstream answers: scan, route, attempt, relay, in this order.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    pin::pin,
+    time::Duration,
+};
+
+use tokio::time::timeout;
 
 use super::{
     Stop,
+    admit::{Guard, admit},
     attempt::{Answer, Refusal},
     attempts::{self, Exhausted},
+    authenticate::Principal,
     body::Content,
     call::Call,
     endpoint::Endpoint,
@@ -19,13 +27,16 @@ use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
-    relay::{peek::Opening, stream, whole},
+    relay::{Watched, peek::Opening, source::Source, stream, watch, whole},
     server::timer,
     snapshot::Timeouts,
 };
 
 /// JSON nested deeper than this is refused.
 const MAX_DEPTH: usize = 128;
+
+/// A longer name of a model is refused.
+const MAX_MODEL_BYTES: usize = 512;
 
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(
@@ -34,22 +45,27 @@ pub async fn serve(
     method: &str,
     query: &str,
     content: Content,
+    principal: Principal,
+    provider: Option<&str>,
 ) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
-    let Asked { answered, timeouts, total_at } = ask(call, endpoint, method, query, content).await?;
-    match answered {
-        Ok(answer) => relay(call, endpoint, answer, timeouts, total_at).await,
+    let asked = ask(call, endpoint, method, query, content, principal, provider).await?;
+    let result = match asked.answered {
+        Ok(answer) => relay(call, endpoint, answer, asked.timeouts, asked.total_at).await,
         Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
         Err(Exhausted { failure, .. }) => {
             let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
             Err(failure.map_or_else(fallback, told).into())
         }
-    }
+    };
+    asked.guard.settle(call.record.usage.as_ref());
+    result
 }
 
 /// What came of asking the upstreams.
 struct Asked {
     answered: Result<Answer, Exhausted>,
+    guard: Guard,
     /// Limits of the model, where it has its own.
     timeouts: Option<Timeouts>,
     /// When the whole request must be over.
@@ -63,6 +79,8 @@ async fn ask(
     method: &str,
     query: &str,
     content: Content,
+    principal: Principal,
+    provider: Option<&str>,
 ) -> Result<Asked, Stop> {
     let routed_from_us = call.worker.clock().boot_us();
     let snapshot = call.snapshot.clone();
@@ -77,10 +95,13 @@ async fn ask(
         return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model").into());
     }
     let model = model.filter(|m| !m.is_empty());
+    if model.is_some_and(|m| m.len() > MAX_MODEL_BYTES) {
+        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
+        return Err(Error::new(Code::InvalidRequest, message).at("model").into());
+    }
     call.record.model.push_str(model.unwrap_or_default());
     let head_bytes = message.head();
-    let named = call.head.field(head_bytes, "x-penstock-provider").and_then(|v| std::str::from_utf8(v).ok());
-    let plan = plan(call.worker, &snapshot, endpoint, model, named)?;
+    let plan = plan(call.worker, &snapshot, endpoint, model, provider)?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
@@ -102,25 +123,28 @@ async fn ask(
         timeouts: plan.timeouts,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
-        connect_us: Cell::new(0),
-        first_byte_us: Cell::new(0),
+        connect_us: Cell::new(None),
+        first_byte_us: Cell::new(None),
     };
     let now_us = call.worker.clock().boot_us();
     call.record.phases.route_us = Some(now_us - routed_from_us);
-    let total_at = timer::after(plan.timeouts.unwrap_or(snapshot.timeouts).total_ms);
+    let guard = admit(principal, now_us)?;
+    call.record.admitted_boottime_us = Some(guard.admitted_us);
+    let first = plan.attempts.first().map(|a| snapshot.providers[a.provider].timeouts);
+    let total_at = timer::after(plan.timeouts.or(first).unwrap_or(snapshot.timeouts).total_ms);
     let answered = if flows {
         Box::pin(upload::answer(call.client, &out, &plan.attempts, total_at)).await
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
     call.record.attempts = out.attempts.take();
-    call.record.phases.connect_us = Some(out.connect_us.get());
-    call.record.phases.first_byte_us = Some(out.first_byte_us.get());
+    call.record.phases.connect_us = out.connect_us.get();
+    call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
-    Ok(Asked { answered: answered?, timeouts: plan.timeouts, total_at })
+    Ok(Asked { answered: answered?, guard, timeouts: plan.timeouts, total_at })
 }
 
 /// What the client is told of a failure.
@@ -143,7 +167,10 @@ async fn relay(
         call.record.target.push_str(part);
     }
     if answer.opening.is_none() {
-        let _ = answer.source.gather().await;
+        if call.reply.has_begun() {
+            return Err(Box::pin(not_a_stream(call, answer)).await);
+        }
+        answer.source.gather().await.map_err(told)?;
     }
     let overhead_us = call.overhead_us();
     call.record.overhead_us = Some(overhead_us);
@@ -160,8 +187,14 @@ async fn relay(
         };
         let upstream_id = &mut call.record.upstream_request_id;
         respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
-        let length = if kind.is_some() { None } else { answer.source.length(&answer.head) };
-        call.reply.begin(length);
+        call.close_if_draining();
+        let bare = matches!(answer.head.status, 204 | 304) || call.client.is_head_request;
+        if bare {
+            let length = answer.head.field(answer.source.head(), "content-length");
+            call.reply.begin_without_body(length.filter(|_| answer.head.status != 204));
+        } else {
+            call.reply.begin(if kind.is_some() { None } else { answer.source.length(&answer.head) });
+        }
     }
     answer.source.forget_head();
     match answer.opening.take() {
@@ -169,6 +202,29 @@ async fn relay(
         None => whole(call, endpoint, answer, between_bytes_ms, total_at).await,
     }
 }
+
+/// A refusal after the client was promised a stream: it becomes an error frame.
+async fn not_a_stream(call: &mut Call<'_>, mut answer: Answer) -> Stop {
+    let status = answer.head.status;
+    let text = pin!(timeout(Duration::from_millis(DRAIN_MS), excerpt(&mut answer.source)));
+    call.client.timer.set_at(None);
+    match watch(call.client, text).await {
+        Watched::Done(text) => {
+            let text = text.unwrap_or_default();
+            Error::new(Code::UpstreamError, format!("{} answered {status}: {text}", call.record.target)).into()
+        }
+        Watched::Gone | Watched::Late => Stop::Gone,
+    }
+}
+
+/// The beginning of an answer's body, for people.
+async fn excerpt(source: &mut Source) -> String {
+    while source.payload().len() < EXCERPT_BYTES && matches!(source.more().await, Ok(true)) {}
+    let bytes = source.payload();
+    String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned()
+}
+
+const EXCERPT_BYTES: usize = 2_000;
 
 async fn stream(
     call: &mut Call<'_>,
@@ -212,8 +268,9 @@ async fn whole(
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
     let mut tap = counts.then(|| BodyTap::new(call.dialect));
     let source = &mut answer.source;
-    let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await?;
+    let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await;
     call.record.usage = tap.and_then(|t| t.usage());
+    let passed = passed?;
     call.record.outcome = passed.outcome;
     call.record.error = passed.error;
     call.broken = passed.broken;
@@ -226,8 +283,8 @@ async fn whole(
 /// Gives the upstream's connection back; if its body has not quite ended, a task of its own reads the rest.
 fn finish_upstream(call: &Call<'_>, answer: Answer) {
     let Answer { mut source, head, .. } = answer;
-    if source.is_done() {
-        source.keep(&head);
+    if source.is_done() || !source.is_reusable() {
+        source.keep();
         call.worker.give_response_head(head);
         return;
     }
@@ -241,8 +298,8 @@ fn finish_upstream(call: &Call<'_>, answer: Answer) {
                 }
             }
         };
-        if tokio::time::timeout(std::time::Duration::from_millis(DRAIN_MS), rest).await.is_ok() {
-            source.keep(&head);
+        if timeout(Duration::from_millis(DRAIN_MS), rest).await.is_ok() {
+            source.keep();
         }
     });
 }
@@ -273,6 +330,7 @@ async fn refused(call: &mut Call<'_>, refusal: &Refusal) -> Result<(), Stop> {
     if attempts > 1 {
         call.reply.field("x-should-retry", b"false");
     }
+    call.close_if_draining();
     call.reply.begin(Some(refusal.body.len() as u64));
     call.record.target = format!("{provider}/{}", refusal.model);
     call.record.status = Some(refusal.head.status);

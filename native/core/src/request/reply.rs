@@ -4,6 +4,8 @@ use std::{future::poll_fn, task::Poll};
 
 use super::Gone;
 use crate::{
+    dialects::{Dialect, error_body},
+    error::{Code, Error},
     http::{
         head::{RequestHead, Version},
         write::{CONTINUE, HeadWriter, Output, chunk_prefix},
@@ -32,7 +34,7 @@ pub struct Reply {
     version: Version,
     keep_alive: bool,
     without_body: bool,
-    /// Body bytes sent, framing not counted.
+    /// Bytes of the answer given to the connection, head and framing included.
     pub sent_bytes: u64,
     /// What the client may take no byte for, in milliseconds.
     pub stall_ms: u64,
@@ -110,6 +112,20 @@ impl Reply {
         self.head.extend_from_slice(b"\r\n");
     }
 
+    /// Completes the head of an answer that has no body by rule (RFC 9110 §6.4.1): to HEAD, 204, 304. `length` is what
+    /// the upstream said of the body that it would have sent.
+    pub fn begin_without_body(&mut self, length: Option<&[u8]>) {
+        self.without_body = true;
+        self.framing = Framing::Length;
+        if let Some(length) = length {
+            self.field("content-length", length);
+        }
+        if !self.keep_alive {
+            self.field("connection", b"close");
+        }
+        self.head.extend_from_slice(b"\r\n");
+    }
+
     /// Sends body bytes, with the head before the first of them; at most four pieces.
     pub async fn send(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
         self.write(client, pieces, b"\r\n").await
@@ -146,9 +162,10 @@ impl Reply {
                 used += 1;
             }
         }
+        client.answered = true;
+        self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
         let written = write_all(client, &slices[..used], self.stall_ms).await;
         self.head.clear();
-        self.sent_bytes += length as u64;
         written
     }
 
@@ -157,12 +174,17 @@ impl Reply {
         write_all(client, &[CONTINUE], STALL_MS).await
     }
 
-    /// The bare answer of a request whose task panicked.
+    /// The answer of a request whose task panicked, of which nothing else is known any more.
     pub async fn internal_error(client: &mut Client) {
-        let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\nx-penstock-error: internal\r\n\
-            connection: close\r\ncontent-length: 102\r\n\r\n\
-            {\"error\":{\"message\":\"The gateway failed on this request.\",\"type\":\"server_error\",\"code\":\"internal_error\"}}";
-        let _ = write_all(client, &[answer], STALL_MS).await;
+        let error = Error::new(Code::Internal, "The gateway failed on this request; its log says why.");
+        let body = error_body(Dialect::OpenAi, &error, "");
+        let mut reply = Self::to(&RequestHead::default(), client.is_head_request);
+        reply.close();
+        reply.status(error.code.status());
+        reply.field("content-type", b"application/json");
+        reply.field("x-penstock-error", error.code.name().as_bytes());
+        reply.begin(Some(body.len() as u64));
+        let _ = reply.end(client, &[&body]).await;
     }
 }
 
@@ -170,7 +192,6 @@ impl Reply {
 async fn write_all(client: &mut Client, slices: &[&[u8]], stall_ms: u64) -> Result<(), Gone> {
     let mut out = Output::new(slices);
     let mut left = usize::MAX;
-    client.answered = true;
     poll_fn(|cx| {
         match client.conn.poll_write(cx, &mut out) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),

@@ -14,6 +14,7 @@ const DROPPED: &[&str] = &[
     "content-encoding",
     "content-length",
     "keep-alive",
+    "location",
     "proxy-authenticate",
     "proxy-authentication-info",
     "proxy-connection",
@@ -64,11 +65,13 @@ pub fn upstream_head(
     upstream_id: &mut String,
 ) {
     reply.status(head.status);
-    let named_by_connection = head.field(bytes, "connection").unwrap_or_default();
     for field in &head.fields {
         let (name, value) = (field.name.of(bytes), field.value.of(bytes));
         let is = |n: &&str| name.eq_ignore_ascii_case(n.as_bytes());
-        if DROPPED.iter().any(|n| is(n)) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(|n| is(n)) {
+        if DROPPED.iter().any(is) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(is) {
+            continue;
+        }
+        if is(&"x-should-retry") && way.attempts > 1 {
             continue;
         }
         if is(&"x-request-id") || is(&"request-id") {
@@ -78,7 +81,8 @@ pub fn upstream_head(
             }
             continue;
         }
-        if !named_by_connection.is_empty() && lists(named_by_connection, name) || starts_with(name, "x-penstock-") {
+        let of_the_hop = head.connection_options(bytes).any(|option| option.eq_ignore_ascii_case(name));
+        if of_the_hop || starts_with(name, "x-penstock-") || starts_with(name, "access-control-") {
             continue;
         }
         if let Some(rest) = strip(name, "x-ratelimit-").or_else(|| strip(name, "anthropic-ratelimit-")) {
@@ -97,7 +101,7 @@ pub fn upstream_head(
 }
 
 /// Where the answer comes from and what the way through the gateway took.
-fn passage(reply: &mut Reply, way: &Way<'_>) {
+pub fn passage(reply: &mut Reply, way: &Way<'_>) {
     if !way.provider.is_empty() {
         let separator = if way.model.is_empty() { "" } else { "/" };
         reply.parts("x-penstock-target", &[way.provider, separator, way.model]);
@@ -119,6 +123,9 @@ pub fn error_head(reply: &mut Reply, way: &Way<'_>, error: &Error) {
         reply.number("retry-after", ms.div_ceil(1_000));
         reply.number("retry-after-ms", ms);
     }
+    if let Some(allow) = error.allow {
+        reply.field("allow", allow.as_bytes());
+    }
     if way.attempts > 1 {
         reply.field("x-should-retry", b"false");
     }
@@ -130,9 +137,4 @@ fn strip<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
 
 fn starts_with(name: &[u8], prefix: &str) -> bool {
     name.len() >= prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
-}
-
-/// Whether a comma-separated list holds `name`.
-fn lists(list: &[u8], name: &[u8]) -> bool {
-    list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
 }

@@ -1,71 +1,35 @@
-//! A request body that flows from the client to one upstream: sent once, never retried.
+//! A request body that flows from the client to one upstream: sent once, never retried after its first byte.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
+use tokio::time::Instant;
+
 use super::{
     Stop,
-    attempt::{self, Answer, Failed},
+    attempt::{self, Answer, Failed, Sent, write_unless_answered},
     attempts::Exhausted,
     outbound::{BodyFraming, Outbound},
-    read::next_bytes,
+    read::{body_error, stopped_arriving},
 };
 use crate::{
     error::{Code, Error, Failure, Retry},
-    http::head::Framing,
-    observe::record::{AttemptRecord, AttemptResult},
+    http::{
+        head::Framing,
+        write::{LAST_CHUNK, chunk_prefix},
+    },
     relay::{Watched, watch},
     route::Attempt,
     server::{connection::Client, timer},
+    snapshot::Base,
     upstream::Lease,
 };
 
-/// Connects to the first of `targets`, sends the body as it comes, and waits for the answer.
-pub async fn answer(
-    client: &mut Client,
-    out: &Outbound<'_>,
-    targets: &[Attempt<'_>],
-    total_at: Option<tokio::time::Instant>,
-) -> Result<Result<Answer, Exhausted>, Stop> {
-    let Some(to) = targets.first() else {
-        return Err(Error::new(Code::Internal, "A plan without targets.").into());
-    };
-    let started_us = out.worker.clock().boot_us();
-    let sent = send(client, out, to, total_at).await;
-    let result = match sent {
-        Ok(lease) => {
-            let timeouts = out.timeouts(to);
-            client.timer.set_at(timer::earlier(timer::after(timeouts.first_token_ms), total_at));
-            match watch(client, pin!(attempt::receive(out, to, lease, false))).await {
-                Watched::Done(result) => result,
-                Watched::Gone => return Err(Stop::Gone),
-                Watched::Late => {
-                    let message = "the upstream sent no answer in time (timeouts.first_token)";
-                    Err(Failure::new(Code::FirstTokenTimeout, Retry::No, message).into())
-                }
-            }
-        }
-        Err(Unsent::Stop(stop)) => return Err(stop),
-        Err(Unsent::Failed(failure)) => Err(failure.into()),
-    };
-    let us = out.worker.clock().boot_us() - started_us;
-    out.waited(us);
-    let outcome = match &result {
-        Ok(answer) => AttemptResult::Status(answer.head.status),
-        Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
-        Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
-    };
-    out.note(AttemptRecord {
-        provider: out.provider(to).metric.clone(),
-        model: to.model.to_owned(),
-        result: outcome,
-        us,
-    });
-    Ok(result.map_err(|failed| match failed {
-        Failed::Refused(refusal) => Exhausted { refusal: Some(refusal), failure: None },
-        Failed::Failure(failure) => Exhausted { refusal: None, failure: Some(failure) },
-    }))
-}
+/// How long an upstream may take no byte of a body, in milliseconds.
+const STALL_MS: u64 = 60_000;
+/// What is here of the body already goes out in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
 
+/// Why a body could not be sent.
 enum Unsent {
     Stop(Stop),
     Failed(Failure),
@@ -77,10 +41,80 @@ impl From<Failure> for Unsent {
     }
 }
 
-impl From<Stop> for Unsent {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
+impl<S: Into<Stop>> From<S> for Unsent {
+    fn from(stop: S) -> Self {
+        Self::Stop(stop.into())
     }
+}
+
+/// Connects to the first of `targets` that can be reached, sends the body as it comes, and waits for the answer.
+pub async fn answer(
+    client: &mut Client,
+    out: &Outbound<'_>,
+    targets: &[Attempt<'_>],
+    total_at: Option<Instant>,
+) -> Result<Result<Answer, Exhausted>, Stop> {
+    let mut exhausted = Exhausted { refusal: None, failure: None };
+    for to in targets {
+        let asked_us = out.worker.clock().boot_us();
+        let result = attempt(client, out, to, total_at).await;
+        out.waited(out.worker.clock().boot_us() - asked_us);
+        let (result, may_go_on) = match result {
+            Ok(result) => result,
+            Err(stop) => return Err(stop),
+        };
+        attempt::note(out, to, &result, asked_us);
+        match result {
+            Ok(answer) => return Ok(Ok(answer)),
+            Err(Failed::Refused(refusal)) => exhausted.refusal = Some(refusal),
+            Err(Failed::Failure(failure)) => exhausted.failure = Some(failure),
+        }
+        if !may_go_on {
+            break;
+        }
+    }
+    Ok(Err(exhausted))
+}
+
+/// One target. The second value: nothing was sent, so another may be tried.
+async fn attempt(
+    client: &mut Client,
+    out: &Outbound<'_>,
+    to: &Attempt<'_>,
+    total_at: Option<Instant>,
+) -> Result<(Result<Answer, Failed>, bool), Stop> {
+    let Some(base) = out.provider(to).base(out.endpoint.dialect) else {
+        return Err(Error::new(Code::DialectNotSupported, "The provider does not speak this dialect.").into());
+    };
+    let timeouts = out.timeouts(to);
+    client.timer.set_at(total_at);
+    // Fresh: what flows cannot be sent again if an idle connection turns out to be dead.
+    let mut lease = match watch(client, pin!(out.worker.pool.connect(&base.host, true, timeouts.connect_ms))).await {
+        Watched::Done(Ok(lease)) => lease,
+        Watched::Done(Err(failure)) => return Ok((Err(failure.into()), true)),
+        Watched::Gone => return Err(Stop::Gone),
+        Watched::Late => return Err(too_late()),
+    };
+    let sent = match send(client, out, to, base, &mut lease, total_at).await {
+        Ok(sent) => sent,
+        Err(Unsent::Stop(stop)) => return Err(stop),
+        Err(Unsent::Failed(failure)) => return Ok((Err(failure.into()), false)),
+    };
+    let first_at = timer::after(timeouts.first_token_ms);
+    client.timer.set_at(timer::earlier(first_at, total_at));
+    match watch(client, pin!(attempt::receive(out, to, lease, &sent))).await {
+        Watched::Done(result) => Ok((result, false)),
+        Watched::Gone => Err(Stop::Gone),
+        Watched::Late if timer::is_past(total_at) => Err(too_late()),
+        Watched::Late => {
+            let cause = "the upstream sent no answer in time (timeouts.first_token)";
+            Ok((Err(Failure::new(Code::FirstTokenTimeout, Retry::No, cause).into()), false))
+        }
+    }
+}
+
+fn too_late() -> Stop {
+    Error::new(Code::UpstreamTimeout, "The request took longer than it may in all (timeouts.total).").into()
 }
 
 /// Sends head and body. Stops early if the upstream answers before it has everything.
@@ -88,22 +122,10 @@ async fn send(
     client: &mut Client,
     out: &Outbound<'_>,
     to: &Attempt<'_>,
-    total_at: Option<tokio::time::Instant>,
-) -> Result<Lease, Unsent> {
-    let provider = out.provider(to);
-    let Some(base) = provider.base(out.endpoint.dialect) else {
-        return Err(
-            Failure::new(Code::DialectNotSupported, Retry::No, "the provider does not speak this dialect").into()
-        );
-    };
-    let connect_ms = out.timeouts(to).connect_ms;
-    client.timer.set_at(total_at);
-    // Fresh: what flows cannot be sent again if an idle connection turns out to be dead.
-    let mut lease = match watch(client, pin!(out.worker.pool.connect(&base.host, true, connect_ms))).await {
-        Watched::Done(lease) => lease?,
-        Watched::Gone => return Err(Stop::Gone.into()),
-        Watched::Late => return Err(Failure::new(Code::UpstreamConnect, Retry::No, "no connection in time").into()),
-    };
+    base: &Base,
+    lease: &mut Lease,
+    total_at: Option<Instant>,
+) -> Result<Sent, Unsent> {
     let (splice, _) = out.edits(to);
     let prefix = splice.apply(out.body);
     let chunked = !matches!(out.head.framing, Framing::Fixed(_));
@@ -113,53 +135,82 @@ async fn send(
     };
     let mut head = out.worker.buffers.take();
     out.write_head(to, base, framing, &mut head);
-    let first = write(client, &mut lease, &head, &prefix, chunked).await;
+    let mut whole = write(client, lease, &head, b"", false, total_at).await?;
     out.worker.buffers.give(head);
-    first?;
+    for piece in prefix.chunks(PIECE_BYTES) {
+        whole = whole && write(client, lease, b"", piece, chunked, total_at).await?;
+    }
     let idle_ms = out.snapshot.timeouts.body_read_idle_ms;
-    loop {
-        if answered_early(&mut lease).await {
-            return Ok(lease);
+    while whole {
+        match next_piece(client, lease, idle_ms, total_at).await? {
+            Piece::More => {
+                let payload = client.conn.payload().to_vec();
+                client.conn.consume(payload.len());
+                whole = write(client, lease, b"", &payload, chunked, total_at).await?;
+            }
+            Piece::End => {
+                whole = !chunked || write(client, lease, LAST_CHUNK, b"", false, total_at).await?;
+                break;
+            }
+            Piece::Answered => whole = false,
         }
-        if !next_bytes(client, idle_ms).await? {
-            break;
-        }
-        let payload = client.conn.payload().to_vec();
-        client.conn.consume(payload.len());
-        write(client, &mut lease, b"", &payload, chunked).await?;
     }
-    if chunked {
-        write(client, &mut lease, crate::http::write::LAST_CHUNK, b"", false).await?;
-    }
-    Ok(lease)
+    Ok(Sent { whole, swallow_usage: false })
 }
 
-/// Writes one piece, as a chunk if need be; the client may leave meanwhile.
-async fn write(client: &mut Client, lease: &mut Lease, head: &[u8], body: &[u8], chunked: bool) -> Result<(), Unsent> {
+enum Piece {
+    More,
+    End,
+    /// The upstream did not wait for the rest.
+    Answered,
+}
+
+/// Waits for more of the body, or for an early answer.
+async fn next_piece(
+    client: &mut Client,
+    lease: &mut Lease,
+    idle_ms: u64,
+    total_at: Option<Instant>,
+) -> Result<Piece, Unsent> {
+    client.timer.set_at(timer::earlier(timer::after(idle_ms), total_at));
+    let read = poll_fn(|cx| {
+        if lease.poll_departed(cx).is_ready() || lease.has_begun() {
+            return Poll::Ready(Ok(Some(Piece::Answered)));
+        }
+        match client.conn.poll_body(cx) {
+            Poll::Ready(Ok(true)) => Poll::Ready(Ok(Some(Piece::More))),
+            Poll::Ready(Ok(false)) => Poll::Ready(Ok(Some(Piece::End))),
+            Poll::Ready(Err(e)) => Poll::Ready(Err(body_error(&e))),
+            Poll::Pending => client.timer.poll(cx).map(|()| Ok(None)),
+        }
+    })
+    .await;
+    match read? {
+        Some(piece) => Ok(piece),
+        None if timer::is_past(total_at) => Err(Unsent::Stop(too_late())),
+        None => Err(stopped_arriving().into()),
+    }
+}
+
+/// Writes one piece, as a chunk if need be. `false`: the upstream answers already.
+async fn write(
+    client: &mut Client,
+    lease: &mut Lease,
+    head: &[u8],
+    body: &[u8],
+    chunked: bool,
+    total_at: Option<Instant>,
+) -> Result<bool, Unsent> {
     let mut digits = [0; 18];
-    let (prefix, tail): (&[u8], &[u8]) = if chunked && !body.is_empty() {
-        (crate::http::write::chunk_prefix(body.len(), &mut digits), b"\r\n")
-    } else {
-        (b"", b"")
-    };
-    client.timer.set(WRITE_MS);
-    let written = watch(client, pin!(lease.write(&[head, prefix, body, tail]))).await;
-    match written {
-        Watched::Done(Ok(())) => Ok(()),
-        // It may have answered before it closed.
-        Watched::Done(Err(_)) if answered_early(lease).await => Ok(()),
-        Watched::Done(Err(e)) => Err(Failure::new(Code::UpstreamCut, Retry::No, e.to_string()).into()),
-        Watched::Gone => Err(Stop::Gone.into()),
+    let (prefix, tail): (&[u8], &[u8]) =
+        if chunked && !body.is_empty() { (chunk_prefix(body.len(), &mut digits), b"\r\n") } else { (b"", b"") };
+    client.timer.set_at(timer::earlier(timer::after(STALL_MS), total_at));
+    match watch(client, pin!(write_unless_answered(lease, &[head, prefix, body, tail]))).await {
+        Watched::Done(whole) => Ok(whole),
+        Watched::Gone => Err(Unsent::Stop(Stop::Gone)),
+        Watched::Late if timer::is_past(total_at) => Err(Unsent::Stop(too_late())),
         Watched::Late => {
             Err(Failure::new(Code::UpstreamTimeout, Retry::No, "the upstream takes no more of the body").into())
         }
     }
-}
-
-/// How long an upstream may take no byte of a body.
-const WRITE_MS: u64 = 60_000;
-
-/// Whether the upstream has begun to answer, or closed.
-async fn answered_early(lease: &mut Lease) -> bool {
-    poll_fn(|cx| Poll::Ready(lease.poll_departed(cx).is_ready())).await || lease.has_begun()
 }

@@ -1,6 +1,6 @@
 //! The admin port: metrics and health from native, everything else is a question to Python.
 
-use std::{rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,11 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    error::Error,
     http::head::RequestHead,
     questions::{AskError, Kind},
-    request::{Reply, read_body, read_head},
+    relay::{Watched, watch},
+    request::{Reply, Stop, authenticate, read_body, read_head},
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -45,13 +47,19 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
 }
 
 async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) -> Next {
+    if let Some(error) = foreign(client, worker, head) {
+        return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
+    }
     if head.expect_continue && Reply::go_ahead(client).await.is_err() {
         return Next::Close;
     }
-    if let Err(stop) = read_body(client, worker, MAX_BODY).await {
-        let Some(error) = stop.error() else { return Next::Close };
-        return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
-    }
+    let _held = match read_body(client, worker, MAX_BODY).await {
+        Ok(held) => held,
+        Err(Stop::Gone) => return Next::Close,
+        Err(Stop::Refused(error)) => {
+            return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
+        }
+    };
     let message = client.conn.take_message();
     let bytes = message.head();
     let text = |span: crate::http::head::Span| std::str::from_utf8(span.of(bytes)).unwrap_or("");
@@ -64,18 +72,37 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
     if let Some((status, body)) = health::answer(&worker.shared, path) {
         return whole(client, head, status, "application/json", &[], body.as_bytes()).await;
     }
+    if !path.starts_with("/admin/") {
+        return problem(
+            client,
+            Some(head),
+            404,
+            "path_not_found",
+            "the admin port serves /admin/v1, /metrics and /health",
+        )
+        .await;
+    }
     let headers = head.fields.iter().map(|f| (text(f.name), text(f.value))).collect();
     let asked = Asked { method: text(head.method), path, query, headers };
     let Ok(mut payload) = serde_json::to_vec(&asked) else { return Next::Close };
     payload.push(b'\n');
     payload.extend_from_slice(message.payload());
-    match worker.shared.questions.ask(Kind::Admin, payload, DEADLINE).await {
-        Ok(answer) => relay(client, head, &answer).await,
-        Err(why) => {
+    client.timer.set_at(None);
+    match watch(client, pin!(worker.shared.questions.ask(Kind::Admin, payload, DEADLINE))).await {
+        Watched::Gone | Watched::Late => Next::Close,
+        Watched::Done(Ok(answer)) => relay(client, head, &answer).await,
+        Watched::Done(Err(why)) => {
             let code = if why == AskError::Full { "overloaded" } else { "internal" };
             problem(client, Some(head), 503, code, &format!("the control plane did not answer: {why}")).await
         }
     }
+}
+
+/// A name or a page of somebody else's, by which a browser was led here.
+fn foreign(client: &Client, worker: &Worker, head: &RequestHead) -> Option<Error> {
+    client.peer?;
+    let bytes = client.conn.head();
+    authenticate(&*worker.snapshot()?, head.field(bytes, "host"), head.field(bytes, "origin")).err()
 }
 
 async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {
@@ -119,6 +146,9 @@ async fn whole(
     reply.field("content-type", content_type.as_bytes());
     for (name, value) in headers {
         reply.field(name, value.as_bytes());
+    }
+    if !client.conn.body_done() {
+        reply.close();
     }
     reply.begin(Some(body.len() as u64));
     match reply.end(client, &[body]).await {

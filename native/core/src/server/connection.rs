@@ -17,9 +17,11 @@ use super::{
     worker::{Order, Worker},
 };
 use crate::{
+    error::Code,
     http::conn::Conn,
-    observe::metrics::OpenConnection,
+    observe::{Consumer, Record, metrics::OpenConnection},
     request::{self, Reply},
+    snapshot::Snapshot,
 };
 
 /// Milliseconds a refused client has to take its answer while what it still sends is thrown away.
@@ -54,7 +56,7 @@ enum Parked {
 
 /// Serves a connection until either side has enough.
 pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open: OpenConnection, worker: Rc<Worker>) {
-    let place = Place::enter(worker.clone());
+    let place = Place::enter(worker.clone(), role);
     let mut client = Client {
         conn: Conn::new(stream, worker.buffers.clone()),
         timer: Timer::default(),
@@ -62,8 +64,9 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
         is_head_request: false,
         answered: false,
     };
+    let mut served = false;
     loop {
-        match park(&mut client, &place).await {
+        match park(&mut client, &place, served).await {
             Parked::Readable => {}
             Parked::Close => return,
             Parked::Move(to) => {
@@ -76,15 +79,16 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
                 return;
             }
         }
+        served = true;
         client.answered = false;
-        let busy = worker.metrics().in_flight();
+        let busy = (role == Role::Data).then(|| worker.metrics().in_flight());
         let next = match role {
             Role::Data => caught(Box::pin(request::serve(&mut client, &worker))).await,
             Role::Admin => caught(Box::pin(admin::serve(&mut client, &worker))).await,
         };
         let next = match next {
-            Some(next) => next,
-            None => after_panic(&mut client, &worker).await,
+            Ok(next) => next,
+            Err(panic) => after_panic(&mut client, &worker, &panic).await,
         };
         drop(busy);
         match next {
@@ -95,16 +99,17 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
     }
 }
 
-async fn park(client: &mut Client, place: &Place) -> Parked {
+async fn park(client: &mut Client, place: &Place, served: bool) -> Parked {
     let worker = &place.worker;
-    client.timer.set(worker.snapshot().map_or(0, |s| s.timeouts.client_idle_ms));
+    let idle_ms = |s: &Snapshot| if served { s.timeouts.client_idle_ms } else { s.timeouts.header_read_ms };
+    client.timer.set(worker.snapshot().as_deref().map_or(0, idle_ms));
     poll_fn(|cx| {
         match client.conn.poll_parked(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Parked::Readable),
             Poll::Ready(Err(_)) => return Poll::Ready(Parked::Close),
             Poll::Pending => {}
         }
-        if worker.shared.stage() >= Stage::Closing || client.timer.poll(cx).is_ready() {
+        if worker.shared.stage() >= Stage::Closing && place.role == Role::Data || client.timer.poll(cx).is_ready() {
             return Poll::Ready(Parked::Close);
         }
         if let Some(to) = worker.drifted() {
@@ -116,22 +121,32 @@ async fn park(client: &mut Client, place: &Place) -> Parked {
     .await
 }
 
-/// Runs `work`; `None` if it panicked.
-async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+/// Runs `work`; if it panics, says with what message.
+async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Result<T, String> {
     let mut poll = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
         Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(None),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Poll::Ready(Err(text.unwrap_or("no message").to_owned()))
+        }
     };
     poll_fn(&mut poll).await
 }
 
-async fn after_panic(client: &mut Client, worker: &Rc<Worker>) -> Next {
+async fn after_panic(client: &mut Client, worker: &Rc<Worker>, panic: &str) -> Next {
     worker.metrics().panicked();
-    if !client.answered {
-        Reply::internal_error(client).await;
+    worker.shared.log.error("a request panicked", &[("panic", &panic)]);
+    let internal = (!client.answered).then_some(Code::Internal);
+    let record = Record { status: internal.map(Code::status), error: Some(Code::Internal), ..Record::default() };
+    worker.metrics().record(&record);
+    worker.shared.log.record(&record);
+    if client.answered {
+        return Next::Close;
     }
-    Next::Close
+    Reply::internal_error(client).await;
+    Next::Linger
 }
 
 /// Ends our side, then reads and drops what the peer still sends, within bounds.
@@ -150,12 +165,13 @@ async fn linger(client: &mut Client) {
 /// A connection's place among those of its worker.
 struct Place {
     worker: Rc<Worker>,
+    role: Role,
     slot: usize,
 }
 
 impl Place {
-    fn enter(worker: Rc<Worker>) -> Self {
-        Self { slot: worker.parking.enter(), worker }
+    fn enter(worker: Rc<Worker>, role: Role) -> Self {
+        Self { slot: worker.parking.enter(), role, worker }
     }
 }
 

@@ -119,7 +119,7 @@ impl Engine {
     pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
         let snapshot = Arc::new(Snapshot::decode(snapshot, &self.shared.network, &self.shared.metrics)?);
         self.shared.log.set(snapshot.log);
-        self.shared.network.retain(snapshot.origins());
+        snapshot.take_effect(&self.shared.network)?;
         self.shared.snapshot.store(Some(snapshot));
         Ok(())
     }

@@ -14,6 +14,10 @@ use super::{
 
 /// How long to wait when the process is out of descriptors or the kernel out of memory.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// After a connection beyond the bound was closed, the next waits this long in the kernel's queue.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+/// Connections of the admin port have a bound of their own, so that clients cannot shut administration out.
+const MAX_ADMIN_CONNECTIONS: u64 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How long written bytes may stay unacknowledged before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,8 +68,11 @@ pub async fn accept(listener: Listener, role: Role, worker: Rc<Worker>) {
     loop {
         match listener.next().await {
             Ok((stream, peer)) => {
-                if shared.open_connections() >= shared.max_connections {
+                let most = if role == Role::Data { shared.max_connections } else { MAX_ADMIN_CONNECTIONS };
+                if shared.metrics.open_connections(role) >= most {
                     worker.metrics().refused();
+                    drop(stream);
+                    tokio::time::sleep(FULL_PAUSE).await;
                     continue;
                 }
                 let to = shared.least_loaded();
@@ -78,10 +85,19 @@ pub async fn accept(listener: Listener, role: Role, worker: Rc<Worker>) {
                 shared.log.warn("no connection can be accepted for now", &[("error", &e.to_string())]);
                 tokio::time::sleep(BACK_OFF).await;
             }
-            // The peer was gone before it was accepted, or refused an option: nothing to do for it.
-            Err(_) => {}
+            // The peer was gone before it was accepted: nothing to do for it.
+            Err(e) if is_the_peers(&e) => {}
+            Err(e) => {
+                shared.log.error("a listener fails", &[("error", &e.to_string())]);
+                tokio::time::sleep(BACK_OFF).await;
+            }
         }
     }
+}
+
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

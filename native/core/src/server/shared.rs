@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     observe::{Gauges, Log, Metrics},
     questions::Questions,
+    request::models::ModelLists,
     snapshot::Snapshot,
     upstream::Network,
 };
@@ -40,6 +41,7 @@ pub struct Shared {
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
+    pub models: ModelLists,
     pub workers: Vec<Handle>,
     pub max_connections: u64,
     pub started_us: u64,
@@ -68,6 +70,7 @@ impl Shared {
             log,
             inflight: Inflight::default(),
             degraded: Mutex::default(),
+            models: ModelLists::default(),
             workers,
             max_connections,
             stage: AtomicU8::new(Stage::Starting as u8),

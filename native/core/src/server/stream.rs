@@ -4,8 +4,10 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -36,6 +38,13 @@ impl Accepted {
 }
 
 impl ClientStream {
+    /// Has the kernel answer with a reset when the connection closes, where a clean end would look like a whole answer.
+    pub fn reset_when_closed(&self) {
+        if let Self::Tcp(s) = self {
+            let _ = SockRef::from(s).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Takes the connection out of the current runtime, so that another can have it.
     pub fn close_over(self) -> io::Result<Accepted> {
         Ok(match self {

@@ -16,6 +16,7 @@ use std::{
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     task::{AbortHandle, LocalSet, spawn_local},
+    time::Instant,
 };
 
 use super::{
@@ -32,7 +33,6 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     observe::{Record, Shard, metrics::OpenConnection},
-    request::models::ModelLists,
     snapshot::Snapshot,
     upstream::Pool,
 };
@@ -73,12 +73,11 @@ pub struct Worker {
     pub parking: Parking,
     pub timers: Timers,
     pub rng: RefCell<fastrand::Rng>,
-    pub models: ModelLists,
     shard: Arc<Shard>,
     snapshot: RefCell<Option<Arc<Snapshot>>>,
     scratch: RefCell<Vec<Scratch>>,
     heads: RefCell<Vec<ResponseHead>>,
-    listeners: RefCell<Vec<AbortHandle>>,
+    data_listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
 }
 
@@ -101,11 +100,10 @@ impl Worker {
             parking: Parking::default(),
             timers: Timers::default(),
             rng: RefCell::new(fastrand::Rng::new()),
-            models: ModelLists::default(),
             snapshot: RefCell::default(),
             scratch: RefCell::default(),
             heads: RefCell::default(),
-            listeners: RefCell::default(),
+            data_listeners: RefCell::default(),
             spawned: Cell::new(0),
         })
     }
@@ -187,12 +185,14 @@ impl Worker {
             Order::Listen(fd, role) => match listener::Listener::open(fd) {
                 Ok(listener) => {
                     let task = self.spawn(listener::accept(listener, role, self.clone()));
-                    self.listeners.borrow_mut().push(task);
+                    if role == Role::Data {
+                        self.data_listeners.borrow_mut().push(task);
+                    }
                 }
                 Err(e) => self.shared.log.error("a listener could not be opened", &[("error", &e.to_string())]),
             },
             Order::CloseListeners => {
-                self.listeners.borrow_mut().drain(..).for_each(|l| l.abort());
+                self.data_listeners.borrow_mut().drain(..).for_each(|l| l.abort());
                 self.pool.close_idle();
                 self.parking.wake(usize::MAX);
             }
@@ -203,7 +203,8 @@ impl Worker {
     }
 
     /// Once a second: idle upstream connections, drifted clients.
-    fn tick(&self) {
+    fn tick(&self, due: Instant) {
+        self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
@@ -232,7 +233,7 @@ pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order
                     }
                     None => break,
                 },
-                _ = second.tick() => worker.tick(),
+                due = second.tick() => worker.tick(due),
             }
         }
     });

@@ -19,7 +19,7 @@ impl Snapshot {
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
-        network.set_ca_file(document.tls.ca_file.as_deref())?;
+        Network::check_tls(document.tls.ca_file.as_deref())?;
         let providers =
             document.providers.iter().map(|p| provider(p, network, metrics)).collect::<Result<Vec<_>, _>>()?;
         let index = |name: &str| {
@@ -50,6 +50,7 @@ impl Snapshot {
             max_body_bytes: document.body.max_bytes,
             max_inflight_bytes: document.body.max_inflight_bytes,
             log: document.log,
+            ca_file: document.tls.ca_file,
             default_provider: document.default_provider.as_deref().map(index).transpose()?,
             routes,
             providers,
@@ -86,11 +87,12 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
     let proxy = p.proxy.as_ref().map(proxy).transpose()?;
     let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
     let host = network.host(&origin);
-    host.set_max_connections(p.max_connections);
     let target_prefix = format!("{}{}", host.request_prefix(), base.path);
     let mut head = Vec::new();
     let mut lines = HeadWriter::new(&mut head);
+    let mut names = Vec::new();
     let mut line = |name: &str, value: String| {
+        names.push(name.to_ascii_lowercase());
         lines.field(name, value).map_err(|_| format!("the header {name} or its value is not one line"))
     };
     line("host", host.authority().to_owned())?;
@@ -103,7 +105,7 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
     if let Some(authorization) = host.proxy_authorization() {
         line("proxy-authorization", authorization.to_owned())?;
     }
-    Ok(Base { origin, host, target_prefix, head })
+    Ok(Base { origin, host, target_prefix, head, names, max_connections: p.max_connections })
 }
 
 fn proxy(p: &document::Proxy) -> Result<Proxy, String> {

@@ -11,7 +11,7 @@ use crate::{
     observe::{self, LogOptions},
     request::client_address::Networks,
     route::Routes,
-    upstream::{Host, Origin},
+    upstream::{Host, Network, Origin},
 };
 
 pub use document::Timeouts;
@@ -29,6 +29,7 @@ pub struct Snapshot {
     pub max_body_bytes: usize,
     pub max_inflight_bytes: usize,
     pub log: LogOptions,
+    ca_file: Option<String>,
     pub providers: Vec<Provider>,
     pub routes: Routes,
     /// Index into `providers`.
@@ -61,6 +62,16 @@ pub struct Base {
     pub target_prefix: String,
     /// Header lines sent with every request: host, credential, configured ones. Holds secrets: never printed.
     pub head: Vec<u8>,
+    /// Lower-case names of those lines: a client's own are left out.
+    pub names: Vec<String>,
+    pub max_connections: usize,
+}
+
+impl Base {
+    /// Whether every request carries a configured header of this name.
+    pub fn sets(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+    }
 }
 
 impl std::fmt::Debug for Base {
@@ -88,6 +99,18 @@ impl Provider {
 }
 
 impl Snapshot {
+    /// Has the network follow this snapshot; called once it is known to be whole.
+    pub fn take_effect(&self, network: &Network) -> Result<(), String> {
+        network.set_ca_file(self.ca_file.as_deref())?;
+        network.retain(self.origins());
+        let bases = || self.providers.iter().flat_map(|p| p.bases.iter().flatten());
+        for base in bases() {
+            let most = bases().filter(|b| b.origin == base.origin).map(|b| b.max_connections).max();
+            base.host.set_max_connections(most.unwrap_or(base.max_connections));
+        }
+        Ok(())
+    }
+
     /// Every place that requests may go to.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.providers.iter().flat_map(|p| p.bases.iter().flatten()).map(|b| &b.origin)

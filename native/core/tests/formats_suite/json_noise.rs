@@ -1,5 +1,7 @@
 //! Generated JSON, in every spelling that the standard allows.
 
+use std::fmt::Write as _;
+
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
 
@@ -117,7 +119,7 @@ impl Writer<'_> {
                 '/' if self.choose(2) == 0 => self.out.push_str("\\/"),
                 _ if escape => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
-                        self.out.push_str(&format!("\\u{unit:04x}"));
+                        let _ = write!(self.out, "\\u{unit:04x}");
                     }
                 }
                 _ => self.out.push(c),

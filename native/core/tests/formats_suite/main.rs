@@ -1,5 +1,7 @@
 //! The formats room from outside: tables of cases, and properties against slow oracles.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
+
 mod agree;
 mod body_tap;
 mod decompress;

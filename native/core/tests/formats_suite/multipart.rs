@@ -9,8 +9,8 @@ use proptest::prelude::*;
 const TYPE: &[u8] = b"multipart/form-data; boundary=XX";
 
 fn form(parts: &[(&str, &str)]) -> String {
-    let parts: String = parts.iter().map(|(head, value)| format!("--XX\r\n{head}\r\n\r\n{value}\r\n")).collect();
-    format!("{parts}--XX--\r\n")
+    let part = |(head, value): &(&str, &str)| ["--XX\r\n", head, "\r\n\r\n", value, "\r\n"].concat();
+    parts.iter().map(part).collect::<String>() + "--XX--\r\n"
 }
 
 fn named(name: &str) -> String {

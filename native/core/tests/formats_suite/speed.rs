@@ -15,17 +15,18 @@ const CHUNK: &str = "data: {\"id\":\"chatcmpl-BxYz0123456789abcdef\",\"object\":
 const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
     \"delta\":{\"type\":\"text_delta\",\"text\":\" Hello\"}}\n\n";
 
-/// Nanoseconds that one call takes, the best of several rounds.
-fn time(rounds: usize, mut work: impl FnMut()) -> f64 {
+/// Nanoseconds that one call takes: the best of many short rounds, so that other work on the machine matters little.
+fn time(mut work: impl FnMut()) -> f64 {
     let clock = Clock::System;
-    let round = || {
+    let mut round = |calls: u64| {
         let start = clock.boot_us();
-        for _ in 0..rounds {
+        for _ in 0..calls {
             work();
         }
-        (clock.boot_us() - start) as f64 * 1000.0 / rounds as f64
+        clock.boot_us() - start
     };
-    std::iter::repeat_with(round).take(7).fold(f64::INFINITY, f64::min)
+    let calls = 1 + 1_000 * 100 / (round(100) + 1);
+    std::iter::repeat_with(|| round(calls)).take(300).min().unwrap_or(0) as f64 * 1000.0 / calls as f64
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn figures() {
         ("messages", StreamKind::Messages, DELTA),
     ] {
         let (mut splitter, mut tap) = (Splitter::new(kind), Tap::new(kind, true));
-        let ns = time(200_000, || {
+        let ns = time(|| {
             let len = splitter.next(black_box(frame.as_bytes())).unwrap();
             black_box(tap.frame(&frame.as_bytes()[..len]));
         });
@@ -50,14 +51,13 @@ fn figures() {
     for (name, message) in [("text", text.as_str()), ("text not ASCII", &cjk), ("short strings", "ok")] {
         let messages =
             format!("{{\"role\":\"user\",\"content\":\"{message}\"}},").repeat(1_000_000 / (message.len() + 40));
-        let body = format!("{{\"model\":\"m\",\"messages\":[{}null],\"stream\":true}}", messages);
-        let ns = time(20, || drop(black_box(scan(black_box(body.as_bytes()), 128))));
+        let body = format!("{{\"model\":\"m\",\"messages\":[{messages}null],\"stream\":true}}");
+        let ns = time(|| drop(black_box(scan(black_box(body.as_bytes()), 128))));
         println!("scan, {name}: {:.2} GB/s", body.len() as f64 / ns);
     }
-    let body = format!(
-        "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}],\"stream\":true,\"max_tokens\":5}}"
-    );
-    let ns = time(100_000, || drop(black_box(scan(black_box(body.as_bytes()), 128))));
+    let body =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true,\"max_tokens\":5}";
+    let ns = time(|| drop(black_box(scan(black_box(body.as_bytes()), 128))));
     println!("scan, a small body of {} bytes: {ns:.0} ns", body.len());
     let floats = "-0.012345678,".repeat(1536);
     let list = format!("{{\"embedding\":[{floats}1],\"index\":0}},").repeat(50);
@@ -65,7 +65,7 @@ fn figures() {
     let choice = format!("{{\"message\":{{\"content\":\"{text}\",\"role\":\"assistant\"}}}},").repeat(1000);
     for (name, inner) in [("floats", list), ("base64", base64), ("text", choice)] {
         let body = format!("{{\"data\":[{inner}null],\"usage\":{{\"prompt_tokens\":8}}}}");
-        let ns = time(20, || {
+        let ns = time(|| {
             let mut tap = BodyTap::new(Dialect::OpenAi);
             body.as_bytes().chunks(16 * 1024).for_each(|piece| tap.feed(piece));
             assert!(tap.usage().is_some());

@@ -132,7 +132,7 @@ proptest! {
         for (chunk, style) in &chunks {
             let data = write(chunk, style).replace(['\r', '\n'], " ");
             let chunk: Value = serde_json::from_str(&data).unwrap();
-            body.push_str(&format!("data: {data}\n\n"));
+            body.extend(["data: ", &data, "\n\n"]);
             if truthy(&chunk["error"]) {
                 meanings.push(true);
                 continue;
@@ -140,7 +140,7 @@ proptest! {
             meanings.push(false);
             usage = oracle(Dialect::OpenAi, &chunk).or(usage);
             let reasons = chunk["choices"].as_array().unwrap().iter().filter_map(|c| c["finish_reason"].as_str());
-            finish = reasons.filter(|r| !r.is_empty()).next_back().map(str::to_owned).or(finish);
+            finish = { reasons }.rfind(|r| !r.is_empty()).map(str::to_owned).or(finish);
         }
         let seen = drive(StreamKind::Chat, false, usize::MAX, [body.as_bytes()]);
         let errors: Vec<bool> = seen.meanings.iter().map(|m| matches!(m, Meaning::Error(_))).collect();

@@ -1,12 +1,15 @@
 //! A strict JSON reader without recursion: advances over values and says where they end.
 
 use super::{Span, invalid};
-use crate::error::Error;
+use crate::{
+    error::Error,
+    json::words::{controls, marks, word_at},
+};
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;
-/// How many words of a string are looked at before the long search.
-const WORDS: usize = 4;
+/// How many bytes of a string are looked at together.
+const STEP: usize = 32;
 
 /// Reads UTF-8 that was checked before.
 pub(super) struct Lexer<'a> {
@@ -248,23 +251,24 @@ impl<'a> Lexer<'a> {
     /// Passes what needs no attention in a string: all but quotes, backslashes and control characters.
     #[inline]
     fn plain(&mut self) {
-        let rest = &self.body[self.pos..];
-        let (words, _) = rest.as_chunks::<8>();
-        // Most strings are short: a few words are looked at one by one before the long search is set up.
-        for (at, word) in words.iter().take(WORDS).enumerate() {
-            let found = specials(u64::from_le_bytes(*word));
+        // Most strings are short.
+        for _ in 0..4 {
+            let Some(word) = word_at(self.body, self.pos) else { break };
+            let found = marks(word, b'"') | marks(word, b'\\') | controls(word);
             if found != 0 {
-                self.pos += at * 8 + found.trailing_zeros() as usize / 8;
+                self.pos += found.trailing_zeros() as usize / 8;
                 return;
             }
+            self.pos += 8;
         }
-        let from = words.len().min(WORDS) * 8;
-        let end = memchr::memchr2(b'"', b'\\', &rest[from..]).map_or(rest.len(), |n| from + n);
-        let run = &rest[from..end];
-        // The smallest byte of all is found by vector instructions; a search with a way out would not be.
-        let control = run.iter().fold(u8::MAX, |least, &b| least.min(b)) < b' ';
-        let control = if control { run.iter().position(|&b| b < b' ') } else { None };
-        self.pos += control.map_or(end, |n| from + n);
+        let rest = &self.body[self.pos..];
+        let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
+        let (steps, _) = rest.as_chunks::<STEP>();
+        // Without a way out of the inner loop the compiler makes it a handful of vector instructions.
+        let quiet = |step: &&[u8; STEP]| !step.iter().fold(false, |found, &b| found | special(b));
+        let skipped = steps.iter().take_while(quiet).count() * STEP;
+        let found = rest[skipped..].iter().position(|&b| special(b));
+        self.pos += found.map_or(rest.len(), |n| skipped + n);
     }
 
     fn escape(&mut self) -> Result<(), Error> {
@@ -294,15 +298,4 @@ impl<'a> Lexer<'a> {
         }
         invalid(format!("The request body is not valid JSON at byte {}: {what}.", self.pos))
     }
-}
-
-/// Marks the quotes, backslashes and control characters of a word; exact up to and including the first one.
-#[inline]
-const fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let (quote, backslash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
-    let zero = quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero | control) & HIGHS
 }

@@ -11,13 +11,19 @@ use crate::{
 /// Up to this many names are compared one by one.
 const FEW: usize = 24;
 
+/// More names in the outer object than any API has are refused: each is remembered.
+const MOST: usize = 1024;
+
 /// A name as it decodes; a lone surrogate makes it no UTF-8.
 pub(super) type Name<'a> = Cow<'a, [u8]>;
 
 /// Names seen so far.
 #[derive(Default)]
 pub(super) struct Names<'a> {
-    few: [Option<Name<'a>>; FEW],
+    /// As they stand in the body.
+    few: [&'a [u8]; FEW],
+    /// One of the few has an escape.
+    escaped: bool,
     count: usize,
     many: HashSet<Name<'a>>,
 }
@@ -30,20 +36,22 @@ impl<'a> Names<'a> {
     /// Takes a name with its quotes; refuses it if it was there before.
     pub(super) fn add(&mut self, body: &'a str, span: Span) -> Result<Name<'a>, Error> {
         let raw = &body.as_bytes()[span.start + 1..span.end - 1];
-        let name: Name<'a> = if memchr::memchr(b'\\', raw).is_some() { unescape(raw).into() } else { raw.into() };
-        let known = match self.few.get_mut(self.count) {
-            Some(slot) => {
-                *slot = Some(name.clone());
-                self.few[..self.count].iter().flatten().any(|n| *n == name)
+        let name = decoded(raw);
+        self.escaped |= matches!(name, Cow::Owned(_));
+        let known = if let Some(slot) = self.few.get_mut(self.count) {
+            *slot = raw;
+            self.few[..self.count].iter().any(|few| *few == raw || (self.escaped && decoded(few) == name))
+        } else {
+            if self.many.is_empty() {
+                self.many.extend(self.few.iter().map(|few| decoded(few)));
             }
-            None => {
-                if self.many.is_empty() {
-                    self.many.extend(self.few.iter_mut().filter_map(Option::take));
-                }
-                !self.many.insert(name.clone())
-            }
+            !self.many.insert(name.clone())
         };
         self.count += 1;
+        if self.count > MOST {
+            let message = format!("The request body has more than {MOST} top-level fields.");
+            return Err(Error::new(Code::InvalidRequest, message));
+        }
         if !known {
             return Ok(name);
         }
@@ -51,4 +59,8 @@ impl<'a> Names<'a> {
         let message = format!("The field \"{shown}\" stands twice in the request body, again at byte {}.", span.start);
         Err(Error::new(Code::DuplicateField, message).at(shown))
     }
+}
+
+fn decoded(raw: &[u8]) -> Name<'_> {
+    if memchr::memchr(b'\\', raw).is_some() { unescape(raw).into() } else { raw.into() }
 }
