@@ -89,6 +89,7 @@ pub async fn serve(
         timeouts: plan.timeouts,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
+        flowed_bytes: Cell::new(0),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
@@ -104,6 +105,7 @@ pub async fn serve(
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
     call.record.attempts = out.attempts.take();
+    call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
