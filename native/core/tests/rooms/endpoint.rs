@@ -3,36 +3,36 @@
 use penstock_core::{
     dialects::Dialect::{self, Anthropic, Ollama, OpenAi},
     error::{Code, Error},
-    request::endpoint::{
-        Api::{self, *},
-        Endpoint, Form, is_stored,
-    },
+    request::endpoint::{Api, Endpoint, Form, is_stored},
 };
 
 const POSTED: &[(&str, Api, Dialect)] = &[
-    ("/chat/completions", Chat, OpenAi),
-    ("/completions", Completions, OpenAi),
-    ("/embeddings", Embeddings, OpenAi),
-    ("/responses", Responses, OpenAi),
-    ("/responses/input_tokens", InputTokens, OpenAi),
-    ("/responses/compact", Compact, OpenAi),
-    ("/moderations", Moderations, OpenAi),
-    ("/images/generations", Images, OpenAi),
-    ("/images/edits", Images, OpenAi),
-    ("/images/variations", Images, OpenAi),
-    ("/audio/speech", Speech, OpenAi),
-    ("/audio/transcriptions", Transcription, OpenAi),
-    ("/audio/translations", Transcription, OpenAi),
-    ("/messages", Messages, Anthropic),
-    ("/messages/count_tokens", CountTokens, Anthropic),
-    ("/api/chat", OllamaChat, Ollama),
-    ("/api/generate", OllamaGenerate, Ollama),
-    ("/api/embed", OllamaEmbed, Ollama),
-    ("/api/embeddings", OllamaEmbed, Ollama),
-    ("/api/show", OllamaShow, Ollama),
+    ("/chat/completions", Api::Chat, OpenAi),
+    ("/completions", Api::Completions, OpenAi),
+    ("/embeddings", Api::Embeddings, OpenAi),
+    ("/responses", Api::Responses, OpenAi),
+    ("/responses/input_tokens", Api::InputTokens, OpenAi),
+    ("/responses/compact", Api::Compact, OpenAi),
+    ("/moderations", Api::Moderations, OpenAi),
+    ("/images/generations", Api::Images, OpenAi),
+    ("/images/edits", Api::Images, OpenAi),
+    ("/images/variations", Api::Images, OpenAi),
+    ("/audio/speech", Api::Speech, OpenAi),
+    ("/audio/transcriptions", Api::Transcription, OpenAi),
+    ("/audio/translations", Api::Transcription, OpenAi),
+    ("/messages", Api::Messages, Anthropic),
+    ("/messages/count_tokens", Api::CountTokens, Anthropic),
+    ("/api/chat", Api::OllamaChat, Ollama),
+    ("/api/generate", Api::OllamaGenerate, Ollama),
+    ("/api/embed", Api::OllamaEmbed, Ollama),
+    ("/api/embeddings", Api::OllamaEmbed, Ollama),
+    ("/api/show", Api::OllamaShow, Ollama),
 ];
-const GOTTEN: &[(&str, Api, Dialect)] =
-    &[("/models", Models, OpenAi), ("/api/tags", OllamaTags, Ollama), ("/api/version", OllamaVersion, Ollama)];
+const GOTTEN: &[(&str, Api, Dialect)] = &[
+    ("/models", Api::Models, OpenAi),
+    ("/api/tags", Api::OllamaTags, Ollama),
+    ("/api/version", Api::OllamaVersion, Ollama),
+];
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "post"];
 
 fn find(method: &str, path: &str) -> Result<(Api, Dialect, Form, String), Error> {
@@ -67,14 +67,14 @@ fn a_query_is_no_part_of_the_path_and_case_matters() {
     for path in ["/v1/Chat/completions", "/V1/chat/completions", "/v1chat/completions", "/v2/chat/completions", "/chat"]
     {
         let found = find("POST", path).unwrap();
-        assert_eq!((found.0, found.2), (Other, Form::Opaque), "{path}");
+        assert_eq!((found.0, found.2), (Api::Other, Form::Opaque), "{path}");
     }
 }
 
 #[test]
 fn the_version_is_taken_off_once() {
     assert_eq!(find("POST", "/v1/v1/chat/completions").unwrap().3, "/v1/chat/completions");
-    assert_eq!(find("POST", "/v1/v1/chat/completions").unwrap().0, Other);
+    assert_eq!(find("POST", "/v1/v1/chat/completions").unwrap().0, Api::Other);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn reading_stored_answers_is_not_sending_new_ones() {
         ("GET", "/v1/responses/resp_1/input_items"),
     ] {
         let (api, dialect, form, rest) = find(method, path).unwrap();
-        assert_eq!((api, dialect, form), (Other, OpenAi, Form::Opaque), "{method} {path}");
+        assert_eq!((api, dialect, form), (Api::Other, OpenAi, Form::Opaque), "{method} {path}");
         assert!(is_stored(&rest), "{path}");
     }
 }
@@ -129,7 +129,7 @@ fn paths_that_name_stored_objects_are_known_as_such() {
         "/chat/completions/c",
     ] {
         assert!(is_stored(path), "{path}");
-        assert_eq!(find("GET", &format!("/v1{path}")).unwrap().0, Other);
+        assert_eq!(find("GET", &format!("/v1{path}")).unwrap().0, Api::Other);
     }
     for path in
         ["/responses", "/messages", "/messages/count_tokens", "/filesystem", "/models", "/batch", "/embeddings", "/"]
@@ -163,10 +163,14 @@ fn a_models_name_may_hold_slashes_plain_or_encoded() {
         "/v1/models/a%20b",
     ] {
         let (api, _, form, rest) = find("GET", path).unwrap();
-        assert_eq!((api, form), (Models, Form::None), "{path}");
+        assert_eq!((api, form), (Api::Models, Form::None), "{path}");
         assert_eq!(rest, path.strip_prefix("/v1").unwrap_or(path), "as it came");
     }
-    assert_eq!(find("DELETE", "/v1/models/ft:gpt-5").unwrap().0, Other, "deleting a model is the provider's business");
+    assert_eq!(
+        find("DELETE", "/v1/models/ft:gpt-5").unwrap().0,
+        Api::Other,
+        "deleting a model is the provider's business"
+    );
 }
 
 #[test]
@@ -234,9 +238,17 @@ fn streams_have_the_framing_of_their_path_and_only_ollama_streams_by_default() {
         let endpoint = Endpoint::find("POST", path, false).unwrap();
         let streams = matches!(
             api,
-            Chat | Completions | Responses | Images | Speech | Transcription | Messages | OllamaChat | OllamaGenerate
+            Api::Chat
+                | Api::Completions
+                | Api::Responses
+                | Api::Images
+                | Api::Speech
+                | Api::Transcription
+                | Api::Messages
+                | Api::OllamaChat
+                | Api::OllamaGenerate
         );
         assert_eq!(endpoint.stream_kind().is_some(), streams, "{path}");
-        assert_eq!(endpoint.streams_by_default(), matches!(api, OllamaChat | OllamaGenerate), "{path}");
+        assert_eq!(endpoint.streams_by_default(), matches!(api, Api::OllamaChat | Api::OllamaGenerate), "{path}");
     }
 }

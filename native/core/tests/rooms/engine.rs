@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    env,
+    env, fs,
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -53,7 +55,8 @@ proptest! {
                 let before = budget.held();
                 let fits = before + bytes <= max;
                 prop_assert_eq!(budget.take(bytes, max), fits);
-                if fits { held.push(bytes) } else { prop_assert_eq!(budget.held(), before) }
+                prop_assert_eq!(budget.held(), if fits { before + bytes } else { before });
+                held.extend(fits.then_some(bytes));
             } else if let Some(bytes) = held.pop() {
                 budget.give(bytes);
             }
@@ -265,6 +268,38 @@ fn closing_the_listeners_ends_idle_connections_and_lets_a_request_in_flight_fini
     assert_eq!((answer.status, answer.body.as_str()), (200, ANSWER));
     assert!(busy.is_ended());
     until("it is over", || house.engine.is_idle().then_some(()));
+    house.stop();
+}
+
+#[test]
+fn a_unix_socket_serves_like_a_port() {
+    let upstream = Upstream::start();
+    let path = env::temp_dir().join(format!("penstock-rooms-{}.sock", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let engine = engine(2, 0);
+    engine.start(&bytes(&document(upstream.port)), vec![(listener.into(), Role::Data)]).unwrap();
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    for request in [chat("fast"), chat("fast").replace("host:", "connection: close\r\nhost:")] {
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!((answers.matches("HTTP/1.1 200").count(), answers.matches(ANSWER).count()), (2, 2), "{answers}");
+    assert!(engine.stop(DEADLINE));
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order() {
+    let upstream = Upstream::start();
+    let house = House::start(&document(upstream.port), 1, 0);
+    let mut client = house.client();
+    let last = "GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    client.send(&format!("{}{}{last}", chat("fast"), chat("nobody"))).unwrap();
+    let text = client.rest();
+    let statuses: Vec<&str> = text.split("HTTP/1.1 ").skip(1).map(|a| &a[..3]).collect();
+    assert_eq!(statuses, ["200", "404", "200"], "{text}");
     house.stop();
 }
 

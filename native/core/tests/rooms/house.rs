@@ -51,17 +51,17 @@ impl Upstream {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (asked, open, end) =
-            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-        let (a, o, e) = (asked.clone(), open.clone(), end.clone());
+        let (asked, open, end) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        open.store(true, SeqCst);
+        let all = (asked.clone(), open.clone(), end.clone());
         let thread = thread::spawn(move || {
             let mut serving = Vec::new();
             for stream in listener.incoming() {
-                if e.load(SeqCst) {
+                if all.2.load(SeqCst) {
                     break;
                 }
-                let (a, o, e) = (a.clone(), o.clone(), e.clone());
-                serving.push(thread::spawn(move || stream.and_then(|s| converse(s, &a, &o, &e))));
+                let (asked, open, end) = all.clone();
+                serving.push(thread::spawn(move || stream.and_then(|s| converse(s, &asked, &open, &end))));
                 serving.retain(|s: &JoinHandle<_>| !s.is_finished());
             }
             serving.into_iter().for_each(|s| drop(s.join()));
@@ -175,6 +175,13 @@ impl Client {
             Ok(n) => n == 0,
             Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
         }
+    }
+
+    /// Everything up to the other side's end.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub(crate) fn leave(&self) {
