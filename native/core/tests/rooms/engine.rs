@@ -523,7 +523,7 @@ fn rounds_of_start_and_stop() {
             }
             end.store(true, SeqCst);
         });
-        assert_eq!(workers(), 0, "round {round}");
+        until("the workers' threads are gone", || (workers() == 0).then_some(()));
         until("the upstream lets its connections go", || (sockets() <= sockets_before).then_some(()));
         assert_eq!(held(), descriptors_before, "round {round}");
     }
@@ -548,8 +548,8 @@ fn dropped_without_a_stop() {
     drop(unstarted);
     let house = House::start(&minimal(), 3, 0);
     assert_eq!(house.client().get("/health/live").status, 200);
-    assert_eq!(workers(), 3);
+    until("all have their names", || (workers() == 3).then_some(()));
     drop(house);
-    assert_eq!(workers(), 0);
+    until("the workers' threads are gone", || (workers() == 0).then_some(()));
     assert_eq!(descriptors(), before);
 }

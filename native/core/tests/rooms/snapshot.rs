@@ -174,14 +174,14 @@ fn a_secret_that_cannot_be_read_is_named_and_no_value_is_shown() {
 
 #[test]
 fn secrets_come_from_text_environment_default_and_file_in_one_line() {
-    let manifest = env::var("CARGO_MANIFEST_DIR").unwrap();
+    let path = env::var("PATH").unwrap();
     let file = file("key", &format!("{SECRET}\r\n\n"));
     let parts = json!([
-        {"text": "a-"}, {"env": "CARGO_MANIFEST_DIR", "default": "unused"}, {"text": "-"},
+        {"text": "a-"}, {"env": "PATH", "default": "unused"}, {"text": "-"},
         {"env": "PENSTOCK_UNSET_VARIABLE", "default": "fallback"}, {"text": "-"}, {"file": file},
     ]);
     let snapshot = decode(&with_secret(parts)).unwrap();
-    assert!(head(&snapshot).contains(&format!("authorization: Bearer a-{manifest}-fallback-{SECRET}\r\n")));
+    assert!(head(&snapshot).contains(&format!("authorization: Bearer a-{path}-fallback-{SECRET}\r\n")));
     fs::remove_file(file).unwrap();
 }
 
