@@ -123,6 +123,7 @@ async fn ask(
         timeouts: plan.timeouts,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
+        flowed_bytes: Cell::new(0),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
@@ -138,6 +139,7 @@ async fn ask(
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
     call.record.attempts = out.attempts.take();
+    call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
