@@ -27,7 +27,7 @@ use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
-    relay::{Watched, peek::Opening, source::Source, stream, watch, whole},
+    relay::{Passed, Watched, peek::Opening, source::Source, stream, watch, whole},
     server::timer,
     snapshot::Timeouts,
 };
@@ -250,13 +250,7 @@ async fn stream(
         frames: opening.tap.frames(),
         longest_gap_us: passed.as_ref().map_or(0, |p| p.longest_gap_us),
     });
-    let passed = passed?;
-    call.record.outcome = passed.outcome;
-    call.record.error = passed.error;
-    call.broken = passed.broken;
-    if passed.outcome == Outcome::Complete {
-        finish_upstream(call, answer);
-    }
+    conclude(call, answer, passed?);
     Ok(())
 }
 
@@ -272,14 +266,18 @@ async fn whole(
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await;
     call.record.usage = tap.and_then(|t| t.usage());
-    let passed = passed?;
+    conclude(call, answer, passed?);
+    Ok(())
+}
+
+/// Notes how the relay ended.
+fn conclude(call: &mut Call<'_>, answer: Answer, passed: Passed) {
     call.record.outcome = passed.outcome;
     call.record.error = passed.error;
     call.broken = passed.broken;
     if passed.outcome == Outcome::Complete {
         finish_upstream(call, answer);
     }
-    Ok(())
 }
 
 /// Gives the upstream's connection back; if its body has not quite ended, a task of its own reads the rest.
