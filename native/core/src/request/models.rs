@@ -38,7 +38,14 @@ struct Listed {
 
 /// What providers listed, kept for a minute.
 #[derive(Default)]
-pub struct ModelLists(Mutex<HashMap<String, Cached>>);
+pub struct ModelLists(Mutex<HashMap<(String, Dialect), Cached>>);
+
+impl ModelLists {
+    /// Forgets what was listed: a new snapshot may ask other places.
+    pub fn forget(&self) {
+        self.0.lock().clear();
+    }
+}
 
 #[derive(Clone)]
 struct Cached {
@@ -108,7 +115,8 @@ async fn list(worker: &Rc<Worker>, snapshot: &Arc<Snapshot>, dialect: Dialect) -
 async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect: Dialect) -> Arc<Vec<String>> {
     let provider = &snapshot.providers[index];
     let now_us = worker.clock().boot_us();
-    let known = worker.shared.models.0.lock().get(&provider.name).cloned();
+    let key = (provider.name.clone(), dialect);
+    let known = worker.shared.models.0.lock().get(&key).cloned();
     if let Some(known) = &known
         && known.revision == snapshot.revision
         && now_us < known.until_us
@@ -122,7 +130,7 @@ async fn listed(worker: &Rc<Worker>, snapshot: &Snapshot, index: usize, dialect:
         _ => (known.map(|k| k.names).unwrap_or_default(), now_us + FAILED_US),
     };
     let cached = Cached { revision: snapshot.revision, until_us, names: names.clone() };
-    worker.shared.models.0.lock().insert(provider.name.clone(), cached);
+    worker.shared.models.0.lock().insert(key, cached);
     names
 }
 

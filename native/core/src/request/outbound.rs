@@ -13,7 +13,7 @@ use crate::{
     observe::record::AttemptRecord,
     route::Attempt,
     server::worker::Worker,
-    snapshot::{Base, Provider, Snapshot, Timeouts},
+    snapshot::{Base, Overrides, Provider, Snapshot, Timeouts},
 };
 
 /// Client headers that go upstream; all others stay here unless the provider's `forward_headers` names them.
@@ -48,7 +48,7 @@ pub struct Outbound<'a> {
     pub request_id: &'a str,
     pub trace: Trace,
     /// Limits of the model, where it has its own.
-    pub timeouts: Option<Timeouts>,
+    pub timeouts: Overrides,
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
@@ -72,7 +72,7 @@ impl Outbound<'_> {
     }
 
     pub fn timeouts(&self, attempt: &Attempt<'_>) -> Timeouts {
-        self.timeouts.unwrap_or(self.provider(attempt).timeouts)
+        self.provider(attempt).timeouts.with(self.timeouts)
     }
 
     /// What changes in the body for this target: the model's name, and `stream_options` where usage must be asked for.

@@ -5,13 +5,13 @@ use crate::{
     error::{Code, Error},
     route::{self, Attempt, Route},
     server::worker::Worker,
-    snapshot::{Snapshot, Timeouts},
+    snapshot::{Overrides, Snapshot},
 };
 
 /// The targets of a request and the limits of its model, where it has its own.
 pub struct Plan<'a> {
     pub attempts: Vec<Attempt<'a>>,
-    pub timeouts: Option<Timeouts>,
+    pub timeouts: Overrides,
 }
 
 /// Targets for `model`, or for the provider that the client named, or for the default one.
@@ -39,7 +39,7 @@ pub fn plan<'a>(
     }
     let timeouts = match route {
         Route::Model(m) => m.timeouts,
-        Route::Direct { .. } => None,
+        Route::Direct { .. } => Overrides::default(),
     };
     Ok(Plan { attempts, timeouts })
 }
@@ -64,7 +64,7 @@ fn without_model<'a>(
     };
     match provider.filter(is_open) {
         Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
-            Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: None })
+            Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: Overrides::default() })
         }
         Some(p) => {
             let message =

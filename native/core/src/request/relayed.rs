@@ -29,7 +29,7 @@ use crate::{
     observe::record::{Outcome, StreamFacts},
     relay::{Passed, Watched, peek::Opening, source::Source, stream, watch, whole},
     server::timer,
-    snapshot::Timeouts,
+    snapshot::Overrides,
 };
 
 /// JSON nested deeper than this is refused.
@@ -67,7 +67,7 @@ struct Asked {
     answered: Result<Answer, Exhausted>,
     guard: Guard,
     /// Limits of the model, where it has its own.
-    timeouts: Option<Timeouts>,
+    timeouts: Overrides,
     /// When the whole request must be over.
     total_at: Option<tokio::time::Instant>,
 }
@@ -131,8 +131,8 @@ async fn ask(
     call.record.phases.route_us = Some(now_us - routed_from_us);
     let guard = admit(principal, now_us)?;
     call.record.admitted_boottime_us = Some(guard.admitted_us);
-    let first = plan.attempts.first().map(|a| snapshot.providers[a.provider].timeouts);
-    let total_at = timer::after(plan.timeouts.or(first).unwrap_or(snapshot.timeouts).total_ms);
+    let first = plan.attempts.first().map_or(snapshot.timeouts, |a| snapshot.providers[a.provider].timeouts);
+    let total_at = timer::after(first.with(plan.timeouts).total_ms);
     let answered = if flows {
         Box::pin(upload::answer(call.client, &out, &plan.attempts, total_at)).await
     } else {
@@ -160,11 +160,11 @@ async fn relay(
     call: &mut Call<'_>,
     endpoint: &Endpoint<'_>,
     mut answer: Answer,
-    timeouts: Option<Timeouts>,
+    timeouts: Overrides,
     total_at: Option<tokio::time::Instant>,
 ) -> Result<(), Stop> {
     let provider = &call.snapshot.providers[answer.provider];
-    let between_bytes_ms = timeouts.unwrap_or(provider.timeouts).between_bytes_ms;
+    let between_bytes_ms = provider.timeouts.with(timeouts).between_bytes_ms;
     for part in [provider.name.as_str(), "/", &answer.model] {
         call.record.target.push_str(part);
     }

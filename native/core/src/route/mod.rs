@@ -5,7 +5,7 @@ mod similar;
 
 use std::collections::HashMap;
 
-use crate::snapshot::{Provider, Timeouts};
+use crate::snapshot::{Overrides, Provider};
 
 pub use order::{Attempt, order};
 pub use similar::similar;
@@ -26,7 +26,8 @@ pub struct Model {
     pub name: String,
     pub targets: Vec<Target>,
     pub fallback: Vec<Target>,
-    pub timeouts: Option<Timeouts>,
+    /// Limits of its own, over those of each provider.
+    pub timeouts: Overrides,
 }
 
 /// Every name that leads somewhere.
@@ -52,7 +53,7 @@ pub enum Route<'a> {
 
 impl Routes {
     /// Adds a configured model; a name with `*` is a wildcard.
-    pub fn add(&mut self, name: &str, targets: Vec<Target>, fallback: Vec<Target>, timeouts: Option<Timeouts>) {
+    pub fn add(&mut self, name: &str, targets: Vec<Target>, fallback: Vec<Target>, timeouts: Overrides) {
         let model = Model { name: name.to_owned(), targets, fallback, timeouts };
         if name.contains('*') {
             self.wildcards.push(model);

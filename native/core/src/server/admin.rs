@@ -10,8 +10,8 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    error::Error,
-    http::head::RequestHead,
+    error::{Code, Error},
+    http::{head::RequestHead, write::reason},
     questions::{AskError, Kind},
     relay::{Watched, watch},
     request::{Reply, Stop, authenticate, read_body, read_head},
@@ -40,7 +40,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
     let next = match read_head(client, worker, &mut scratch.request).await {
         Ok(false) => Next::Close,
         Ok(true) => answer(client, worker, &scratch.request).await,
-        Err(error) => problem(client, None, error.code.status(), error.code.name(), &error.message).await,
+        Err(error) => problem(client, None, &error).await,
     };
     worker.give_scratch(scratch);
     next
@@ -48,7 +48,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
 
 async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) -> Next {
     if let Some(error) = foreign(client, worker, head) {
-        return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
+        return problem(client, Some(head), &error).await;
     }
     if head.expect_continue && Reply::go_ahead(client).await.is_err() {
         return Next::Close;
@@ -57,7 +57,7 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
         Ok(held) => held,
         Err(Stop::Gone) => return Next::Close,
         Err(Stop::Refused(error)) => {
-            return problem(client, Some(head), error.code.status(), error.code.name(), &error.message).await;
+            return problem(client, Some(head), &error).await;
         }
     };
     let message = client.conn.take_message();
@@ -73,14 +73,8 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
         return whole(client, head, status, "application/json", &[], body.as_bytes()).await;
     }
     if !path.starts_with("/admin/") {
-        return problem(
-            client,
-            Some(head),
-            404,
-            "path_not_found",
-            "the admin port serves /admin/v1, /metrics and /health",
-        )
-        .await;
+        let error = Error::new(Code::PathNotFound, "The admin port serves /admin/v1, /metrics and /health.");
+        return problem(client, Some(head), &error).await;
     }
     let headers = head.fields.iter().map(|f| (text(f.name), text(f.value))).collect();
     let asked = Asked { method: text(head.method), path, query, headers };
@@ -92,8 +86,12 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
         Watched::Gone | Watched::Late => Next::Close,
         Watched::Done(Ok(answer)) => relay(client, head, &answer).await,
         Watched::Done(Err(why)) => {
-            let code = if why == AskError::Full { "overloaded" } else { "internal" };
-            problem(client, Some(head), 503, code, &format!("the control plane did not answer: {why}")).await
+            let code = match why {
+                AskError::Full | AskError::Timeout => Code::Overloaded,
+                AskError::Closed => Code::ShuttingDown,
+            };
+            let error = Error::new(code, format!("The control plane did not answer: {why}.")).after_ms(1_000);
+            problem(client, Some(head), &error).await
         }
     }
 }
@@ -108,7 +106,8 @@ fn foreign(client: &Client, worker: &Worker, head: &RequestHead) -> Option<Error
 async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {
     let end = memchr::memchr(b'\n', answer).unwrap_or(answer.len());
     let Ok(line) = serde_json::from_slice::<Answered>(&answer[..end]) else {
-        return problem(client, Some(head), 500, "internal", "the control plane sent no valid answer").await;
+        let error = Error::new(Code::Internal, "The control plane sent no valid answer.");
+        return problem(client, Some(head), &error).await;
     };
     let body = answer.get(end + 1..).unwrap_or_default();
     let content_type = line
@@ -126,10 +125,19 @@ async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {
 }
 
 /// Problem details (RFC 9457).
-async fn problem(client: &mut Client, head: Option<&RequestHead>, status: u16, code: &str, detail: &str) -> Next {
-    let body = serde_json::json!({"type": "about:blank", "status": status, "code": code, "detail": detail}).to_string();
+async fn problem(client: &mut Client, head: Option<&RequestHead>, error: &Error) -> Next {
+    let (status, code) = (error.code.status(), error.code.name());
+    let title = reason(status);
+    let body = serde_json::json!({
+        "type": "about:blank", "title": title, "status": status, "code": code, "detail": error.message,
+    });
+    let seconds = error.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
+    let mut headers = vec![("x-penstock-error", code)];
+    headers.extend(seconds.as_deref().map(|s| ("retry-after", s)));
     let unread = RequestHead::default();
-    let next = whole(client, head.unwrap_or(&unread), status, "application/problem+json", &[], body.as_bytes()).await;
+    let body = body.to_string();
+    let head_or_none = head.unwrap_or(&unread);
+    let next = whole(client, head_or_none, status, "application/problem+json", &headers, body.as_bytes()).await;
     if head.is_none() { Next::Linger } else { next }
 }
 

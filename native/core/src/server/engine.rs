@@ -117,10 +117,11 @@ impl Engine {
 
     /// Replaces the snapshot, or refuses it whole: then the old one keeps serving.
     pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
-        let snapshot = Arc::new(Snapshot::decode(snapshot, &self.shared.network, &self.shared.metrics)?);
+        let mut snapshot = Snapshot::decode(snapshot, &self.shared.network)?;
+        snapshot.take_effect(&self.shared.network, &self.shared.metrics)?;
         self.shared.log.set(snapshot.log);
-        snapshot.take_effect(&self.shared.network)?;
-        self.shared.snapshot.store(Some(snapshot));
+        self.shared.models.forget();
+        self.shared.snapshot.store(Some(Arc::new(snapshot)));
         Ok(())
     }
 

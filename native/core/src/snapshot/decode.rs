@@ -6,7 +6,7 @@ use super::{Base, Provider, Snapshot, document, document::Document, secret};
 use crate::{
     dialects::Dialect,
     http::write::HeadWriter,
-    observe::Metrics,
+    observe,
     request::client_address::Networks,
     route::{Routes, Target},
     upstream::{Network, Origin, Proxy},
@@ -14,14 +14,13 @@ use crate::{
 
 impl Snapshot {
     /// Decodes a document; the error names the field and never holds a secret.
-    pub fn decode(json: &[u8], network: &Arc<Network>, metrics: &Metrics) -> Result<Self, String> {
+    pub fn decode(json: &[u8], network: &Arc<Network>) -> Result<Self, String> {
         let document: Document = serde_json::from_slice(json).map_err(|e| told(&e))?;
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
         Network::check_tls(document.tls.ca_file.as_deref())?;
-        let providers =
-            document.providers.iter().map(|p| provider(p, network, metrics)).collect::<Result<Vec<_>, _>>()?;
+        let providers = document.providers.iter().map(|p| provider(p, network)).collect::<Result<Vec<_>, _>>()?;
         for (i, provider) in document.providers.iter().enumerate() {
             if document.providers[..i].iter().any(|p| p.name == provider.name) {
                 return Err(format!("snapshot: provider {} stands twice", provider.name));
@@ -44,7 +43,7 @@ impl Snapshot {
                 &model.name,
                 model.targets.iter().map(target).collect::<Result<_, _>>()?,
                 model.fallback.iter().map(target).collect::<Result<_, _>>()?,
-                model.timeouts,
+                model.timeouts.unwrap_or_default(),
             );
         }
         for pattern in &document.patterns {
@@ -68,18 +67,20 @@ impl Snapshot {
     }
 }
 
-fn provider(p: &document::Provider, network: &Arc<Network>, metrics: &Metrics) -> Result<Provider, String> {
+fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, String> {
     let mut bases = [None, None, None];
     for (name, base) in &p.dialects {
         let dialect =
             Dialect::parse(name).ok_or_else(|| format!("snapshot: provider {}: dialect {name} is unknown", p.name))?;
         bases[dialect as usize] = Some(self::base(p, base, network).map_err(|e| format!("provider {}: {e}", p.name))?);
     }
+    let query = secret::resolve(&p.query).map_err(|e| format!("provider {}: {e}", p.name))?;
+    one_word("the query", &query)?;
     Ok(Provider {
         name: p.name.clone(),
-        metric: metrics.provider(&p.name),
+        metric: observe::Provider { name: p.name.as_str().into(), number: 0 },
         bases,
-        query: p.query.clone(),
+        query,
         forward_headers: p.forward_headers.iter().map(|h| h.to_ascii_lowercase()).collect(),
         supports_stream_usage: p.supports_stream_usage,
         passthrough: p.passthrough.clone(),
@@ -95,7 +96,6 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
         other => return Err(format!("scheme {other} is neither http nor https")),
     };
     one_word("the path", &base.path)?;
-    one_word("the query", &p.query)?;
     let proxy = p.proxy.as_ref().map(proxy).transpose()?;
     let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
     let host = network.host(&origin);

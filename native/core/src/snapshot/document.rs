@@ -17,7 +17,6 @@ pub struct Document {
     pub auth: Auth,
     pub trusted_proxies: Vec<String>,
     pub allowed_hosts: Vec<String>,
-    pub cors_origins: Vec<String>,
     pub timeouts: Timeouts,
     pub max_attempts: usize,
     pub keepalive_ms: u64,
@@ -50,6 +49,31 @@ pub struct Timeouts {
     pub client_idle_ms: u64,
 }
 
+/// A model's own limits in milliseconds, 0 meaning none; `None` leaves the provider's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "units stand in names")]
+pub struct Overrides {
+    pub connect_ms: Option<u64>,
+    pub first_token_ms: Option<u64>,
+    pub between_bytes_ms: Option<u64>,
+    pub total_ms: Option<u64>,
+}
+
+impl Timeouts {
+    /// These limits with a model's own laid over them.
+    #[must_use]
+    pub fn with(self, own: Overrides) -> Self {
+        Self {
+            connect_ms: own.connect_ms.unwrap_or(self.connect_ms),
+            first_token_ms: own.first_token_ms.unwrap_or(self.first_token_ms),
+            between_bytes_ms: own.between_bytes_ms.unwrap_or(self.between_bytes_ms),
+            total_ms: own.total_ms.unwrap_or(self.total_ms),
+            ..self
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
@@ -70,7 +94,7 @@ pub struct Provider {
     pub kind: Option<String>,
     pub dialects: HashMap<String, Base>,
     pub headers: Vec<(String, Vec<Part>)>,
-    pub query: String,
+    pub query: Vec<Part>,
     pub forward_headers: Vec<String>,
     pub supports_stream_usage: bool,
     pub passthrough: Vec<String>,
@@ -132,7 +156,7 @@ pub struct Model {
     pub name: String,
     pub targets: Vec<Target>,
     pub fallback: Vec<Target>,
-    pub timeouts: Option<Timeouts>,
+    pub timeouts: Option<Overrides>,
 }
 
 #[derive(Debug, Deserialize)]

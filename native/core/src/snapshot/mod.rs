@@ -14,7 +14,7 @@ use crate::{
     upstream::{Host, Network, Origin},
 };
 
-pub use document::Timeouts;
+pub use document::{Overrides, Timeouts};
 
 /// Everything a request needs to know; a request keeps the one it started with.
 #[derive(Debug)]
@@ -37,13 +37,12 @@ pub struct Snapshot {
 }
 
 /// A provider, with one base for each dialect it speaks.
-#[derive(Debug)]
 pub struct Provider {
     pub name: String,
     /// Its place in the metrics.
     pub metric: observe::Provider,
     bases: [Option<Base>; 3],
-    /// Appended to every query, without `?`.
+    /// Appended to every query, without `?`. May hold a secret: never printed.
     pub query: String,
     /// Lower case.
     pub forward_headers: Vec<String>,
@@ -83,6 +82,12 @@ impl std::fmt::Debug for Base {
     }
 }
 
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).field("bases", &self.bases).finish_non_exhaustive()
+    }
+}
+
 impl Provider {
     /// Whether `passthrough` opens a path (without `/v1`).
     pub fn opens(&self, path: &str) -> bool {
@@ -99,9 +104,12 @@ impl Provider {
 }
 
 impl Snapshot {
-    /// Has the network follow this snapshot; called once it is known to be whole.
-    pub fn take_effect(&self, network: &Network) -> Result<(), String> {
+    /// Has network and metrics follow this snapshot; called once it is known to be whole.
+    pub fn take_effect(&mut self, network: &Network, metrics: &observe::Metrics) -> Result<(), String> {
         network.set_ca_file(self.ca_file.as_deref())?;
+        for provider in &mut self.providers {
+            provider.metric = metrics.provider(&provider.name);
+        }
         network.retain(self.origins());
         let bases = || self.providers.iter().flat_map(|p| p.bases.iter().flatten());
         for base in bases() {

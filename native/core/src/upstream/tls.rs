@@ -38,12 +38,14 @@ pub(super) struct Tls {
 
 struct State {
     ca_file: Option<String>,
+    /// What it held when it was read: a file replaced in place is a change too.
+    ca_bytes: Option<Vec<u8>>,
     made: Option<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Tls {
     pub(super) fn new(ca_file: Option<String>) -> Self {
-        Self { state: Mutex::new(State { ca_file, made: None }), generation: AtomicU64::new(0) }
+        Self { state: Mutex::new(State { ca_file, ca_bytes: None, made: None }), generation: AtomicU64::new(0) }
     }
 
     /// Reads the roots of trust, if that has not been done.
@@ -57,12 +59,13 @@ impl Tls {
 
     pub(super) fn set_ca_file(&self, ca_file: Option<&str>) -> Result<(), String> {
         check(ca_file)?;
+        let ca_bytes = ca_file.and_then(|path| std::fs::read(path).ok());
         let mut state = self.state.lock();
-        if state.ca_file.as_deref() == ca_file && !matches!(state.made, Some(Err(_))) {
+        if state.ca_file.as_deref() == ca_file && state.ca_bytes == ca_bytes && !matches!(state.made, Some(Err(_))) {
             return Ok(());
         }
         let needed = state.made.is_some();
-        *state = State { ca_file: ca_file.map(str::to_owned), made: needed.then(|| configure(ca_file)) };
+        *state = State { ca_file: ca_file.map(str::to_owned), ca_bytes, made: needed.then(|| configure(ca_file)) };
         self.generation.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -80,7 +83,7 @@ impl Tls {
 
     fn config(&self) -> Result<Arc<ClientConfig>, String> {
         let mut state = self.state.lock();
-        let State { ca_file, made } = &mut *state;
+        let State { ca_file, made, .. } = &mut *state;
         made.get_or_insert_with(|| configure(ca_file.as_deref())).clone()
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use penstock_core::{
     clock::Clock,
-    observe::Metrics,
     snapshot::Snapshot,
     upstream::{Network, NetworkOptions},
 };
@@ -18,7 +17,6 @@ pub(crate) fn minimal() -> Value {
         "auth": "open",
         "trusted_proxies": [],
         "allowed_hosts": [],
-        "cors_origins": [],
         "timeouts": timeouts(),
         "max_attempts": 4,
         "keepalive_ms": 15_000,
@@ -46,7 +44,7 @@ pub(crate) fn provider(name: &str, port: u16) -> Value {
         "kind": null,
         "dialects": {"openai": {"scheme": "http", "host": "127.0.0.1", "port": port, "path": "/v1", "auth": null}},
         "headers": [],
-        "query": "",
+        "query": [],
         "forward_headers": [],
         "supports_stream_usage": true,
         "passthrough": [],
@@ -74,5 +72,5 @@ pub(crate) fn network() -> Arc<Network> {
 }
 
 pub(crate) fn decode(document: &Value) -> Result<Snapshot, String> {
-    Snapshot::decode(&bytes(document), &network(), &Metrics::new(1))
+    Snapshot::decode(&bytes(document), &network())
 }

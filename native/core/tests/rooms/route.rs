@@ -3,6 +3,7 @@
 use std::{cell::Cell, collections::HashMap};
 
 use fastrand::Rng;
+use penstock_core::snapshot::Overrides;
 use penstock_core::{
     route::{Attempt, Route, Routes, Target, matches, order, similar},
     snapshot::Provider,
@@ -25,7 +26,7 @@ fn providers(n: usize) -> Vec<Provider> {
 
 fn model(targets: Vec<Target>, fallback: Vec<Target>) -> Routes {
     let mut routes = Routes::default();
-    routes.add("m", targets, fallback, None);
+    routes.add("m", targets, fallback, Overrides::default());
     routes
 }
 
@@ -51,9 +52,9 @@ fn an_exact_name_wins_over_a_provider_a_wildcard_and_a_pattern() {
     let mut routes = Routes::default();
     routes.add_pattern("p1/gpt*", 2);
     routes.add_pattern("gpt-*", 2);
-    routes.add("*", vec![target(0, 1)], vec![], None);
-    routes.add("gpt-*", vec![target(0, 1)], vec![], None);
-    routes.add("p1/gpt-5", vec![target(0, 1)], vec![], None);
+    routes.add("*", vec![target(0, 1)], vec![], Overrides::default());
+    routes.add("gpt-*", vec![target(0, 1)], vec![], Overrides::default());
+    routes.add("p1/gpt-5", vec![target(0, 1)], vec![], Overrides::default());
     assert_eq!(lead(&routes, &providers, "p1/gpt-5"), "p1/gpt-5", "exact");
     assert_eq!(lead(&routes, &providers, "p1/gpt-4"), "=1:gpt-4", "provider/rest before wildcards");
     assert_eq!(lead(&routes, &providers, "gpt-4"), "gpt-*", "longest wildcard before patterns");
@@ -77,7 +78,7 @@ fn the_longest_wildcard_wins_in_whatever_order_they_were_added() {
     for names in [["*", "gpt-*", "gpt-5*"], ["gpt-5*", "gpt-*", "*"], ["gpt-*", "*", "gpt-5*"]] {
         let mut routes = Routes::default();
         for name in names {
-            routes.add(name, vec![target(0, 1)], vec![], None);
+            routes.add(name, vec![target(0, 1)], vec![], Overrides::default());
         }
         assert_eq!(lead(&routes, &[], "gpt-5-mini"), "gpt-5*");
         assert_eq!(lead(&routes, &[], "gpt-4"), "gpt-*");
@@ -99,7 +100,7 @@ fn patterns_of_the_catalogue_come_last_and_the_longest_first() {
 fn a_wildcard_target_without_a_model_is_asked_for_the_name_as_it_came() {
     let mut routes = Routes::default();
     let named = Target { provider: 1, model: Some("fixed".into()), weight: 0 };
-    routes.add("gpt-*", vec![target(0, 1)], vec![named], None);
+    routes.add("gpt-*", vec![target(0, 1)], vec![named], Overrides::default());
     let route = routes.find(&[], "gpt-9").unwrap();
     let attempts = order(&route, "gpt-9", 4, &mut Rng::with_seed(1), |_| true, |_| false);
     assert_eq!(attempts, [Attempt { provider: 0, model: "gpt-9" }, Attempt { provider: 1, model: "fixed" }]);

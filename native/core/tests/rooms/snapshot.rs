@@ -4,12 +4,11 @@ use std::{env, fs, path::PathBuf};
 
 use penstock_core::{
     dialects::Dialect,
-    observe::Metrics,
     snapshot::{Snapshot, document::Document},
 };
 use serde_json::{Value, json};
 
-use crate::document::{bytes, decode, minimal, model, network, provider, timeouts};
+use crate::document::{bytes, decode, minimal, model, network, provider};
 
 const SECRET: &str = "sk-very-secret-7f3a";
 
@@ -24,7 +23,8 @@ fn full() -> Value {
     document["providers"] = json!([one]);
     document["models"] = json!([model("fast", "one", Some("slow"))]);
     document["models"][0]["fallback"] = json!([{"provider": "one", "model": null, "weight": 1}]);
-    document["models"][0]["timeouts"] = timeouts();
+    document["models"][0]["timeouts"] =
+        json!({"connect_ms": 1, "first_token_ms": null, "between_bytes_ms": null, "total_ms": 5});
     document["patterns"] = json!([{"pattern": "gpt-*", "provider": "one"}]);
     document["default_provider"] = json!("one");
     document
@@ -105,8 +105,21 @@ fn an_unknown_field_is_refused_at_every_level_and_named() {
 fn a_missing_field_is_refused_at_every_level() {
     let mut places = Vec::new();
     objects(&full(), String::new(), &mut places);
-    let optional =
-        ["kind", "ca_file", "auth", "default", "proxy", "authorization", "timeouts", "model", "default_provider"];
+    let optional = [
+        "kind",
+        "ca_file",
+        "auth",
+        "default",
+        "proxy",
+        "authorization",
+        "timeouts",
+        "model",
+        "default_provider",
+        "connect_ms",
+        "first_token_ms",
+        "between_bytes_ms",
+        "total_ms",
+    ];
     for place in places.iter().filter(|p| !p.ends_with("/dialects")) {
         let whole = full();
         for name in whole.pointer(place).unwrap().as_object().unwrap().keys() {
@@ -126,9 +139,9 @@ fn a_document_of_another_shape_is_refused() {
     document["format"] = json!(2);
     assert!(refusal(&document).contains("format 2"));
     for text in ["", "null", "[]", "{", "{}", "nonsense"] {
-        assert!(Snapshot::decode(text.as_bytes(), &network(), &Metrics::new(1)).is_err(), "{text}");
+        assert!(Snapshot::decode(text.as_bytes(), &network()).is_err(), "{text}");
     }
-    assert!(Snapshot::decode(&[bytes(&full()), b"x".to_vec()].concat(), &network(), &Metrics::new(1)).is_err());
+    assert!(Snapshot::decode(&[bytes(&full()), b"x".to_vec()].concat(), &network()).is_err());
 }
 
 #[test]
