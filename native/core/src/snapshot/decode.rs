@@ -123,7 +123,7 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
 /// What is wrong with a document, without any value that it holds.
 fn told(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let shown = ["unknown field", "missing field", "duplicate field", "EOF", "expected"];
+    let shown = ["unknown field", "unknown variant", "missing field", "duplicate field", "EOF", "expected"];
     let what = if shown.iter().any(|s| text.starts_with(s)) { text.as_str() } else { "not of the expected shape" };
     format!("snapshot: {what} (line {}, column {})", error.line(), error.column())
 }

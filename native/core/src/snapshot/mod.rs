@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     dialects::Dialect,
     observe::{self, LogOptions},
-    request::client_address::Networks,
+    request::{client_address::Networks, endpoint::is_organization},
     route::Routes,
     upstream::{Host, Network, Origin},
 };
@@ -91,10 +91,11 @@ impl std::fmt::Debug for Provider {
 impl Provider {
     /// Whether `passthrough` opens a path (without `/v1`).
     pub fn opens(&self, path: &str) -> bool {
-        self.passthrough.iter().any(|p| {
-            path.strip_prefix(p.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || p.ends_with('/'))
-        })
+        !is_organization(path)
+            && self.passthrough.iter().any(|p| {
+                path.strip_prefix(p.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || p.ends_with('/'))
+            })
     }
 
     /// The base that speaks `dialect`, if the provider has one.
