@@ -16,7 +16,25 @@ pub mod stream;
 pub mod tap;
 pub mod whole;
 
-use crate::server::connection::Client;
+use crate::{error::Code, observe::record::Outcome, server::connection::Client};
+
+/// How the relay of an answer ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    pub outcome: Outcome,
+    pub error: Option<Code>,
+    /// The longest silence of the upstream in the middle of a stream.
+    pub longest_gap_us: u64,
+    /// The client's connection is of no further use: its answer stops in the middle.
+    pub broken: bool,
+}
+
+impl Default for Passed {
+    /// All of it, without a fault.
+    fn default() -> Self {
+        Self { outcome: Outcome::Complete, error: None, longest_gap_us: 0, broken: false }
+    }
+}
 
 /// What ended a wait.
 pub enum Watched<T> {

@@ -1,7 +1,7 @@
 //! Passes a stream on, whole frames at a time, each as soon as it is complete.
 
 use super::{
-    Watched,
+    Passed, Watched,
     frames::MAX_FRAME_BYTES,
     peek::Opening,
     source::Source,
@@ -26,15 +26,6 @@ pub struct Passing<'a> {
     pub keepalive_ms: u64,
     /// When the whole request must be over.
     pub total_at: Option<tokio::time::Instant>,
-}
-
-/// How the relay of a stream ended.
-pub struct Passed {
-    pub outcome: Outcome,
-    pub error: Option<Code>,
-    pub longest_gap_us: u64,
-    /// The client's connection is of no further use: its answer stops in the middle.
-    pub broken: bool,
 }
 
 /// What one look at the payload found, as offsets into the bytes to send.
@@ -77,7 +68,7 @@ pub async fn pass(
     passing: &Passing<'_>,
 ) -> Result<Passed, Gone> {
     let mut early = std::mem::take(&mut opening.early);
-    let mut passed = Passed { outcome: Outcome::Complete, error: None, longest_gap_us: 0, broken: false };
+    let mut passed = Passed::default();
     let mut inside_frame = false;
     loop {
         let batch = gather(source.payload(), opening, &mut inside_frame);

@@ -1,6 +1,6 @@
 //! Passes an unstreamed answer on as it comes, and reads its usage on the way.
 
-use super::{Watched, source::Source, watch};
+use super::{Passed, Watched, source::Source, watch};
 use crate::{
     dialects::usage::BodyTap,
     error::Code,
@@ -8,14 +8,6 @@ use crate::{
     request::{Gone, Reply},
     server::{connection::Client, timer},
 };
-
-/// How the relay of an unstreamed answer ended.
-pub struct Passed {
-    pub outcome: Outcome,
-    pub error: Option<Code>,
-    /// The client's connection is of no further use: its answer stops in the middle.
-    pub broken: bool,
-}
 
 /// Passes the body on until it ends, is cut, or the client leaves.
 pub async fn pass(
@@ -33,7 +25,7 @@ pub async fn pass(
         }
         if source.is_done() {
             reply.end(client, &[payload]).await?;
-            return Ok(Passed { outcome: Outcome::Complete, error: None, broken: false });
+            return Ok(Passed::default());
         }
         if !payload.is_empty() {
             reply.send(client, &[payload]).await?;
@@ -47,7 +39,7 @@ pub async fn pass(
             Watched::Late => Err(Code::UpstreamTimeout),
         };
         if let Err(code) = more {
-            return Ok(Passed { outcome: Outcome::UpstreamCut, error: Some(code), broken: true });
+            return Ok(Passed { outcome: Outcome::UpstreamCut, error: Some(code), broken: true, ..Passed::default() });
         }
     }
 }

@@ -50,7 +50,8 @@ pub fn client_address<'a>(
         return address;
     }
     for value in forwarded.rev() {
-        for entry in value.rsplit(|b| *b == b',') {
+        // Empty elements of a list are skipped (RFC 9110 §5.6.1).
+        for entry in value.rsplit(|b| *b == b',').filter(|e| !e.trim_ascii().is_empty()) {
             let Some(entry) = std::str::from_utf8(entry).ok().and_then(|e| parse_entry(e.trim())) else {
                 return address;
             };
@@ -66,5 +67,7 @@ pub fn client_address<'a>(
 /// An address with or without brackets and port.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
     let bare = entry.strip_prefix('[').and_then(|e| e.strip_suffix(']')).unwrap_or(entry);
-    bare.parse().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()))
+    let address: Option<IpAddr> = bare.parse().ok();
+    let address = address.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()));
+    address.map(|a| a.to_canonical())
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::models::percent_decoded;
 use crate::{
     dialects::{Dialect, StreamKind},
     error::{Code, Error},
@@ -224,6 +225,13 @@ impl<'a> Endpoint<'a> {
     }
 }
 
+/// Whether an upstream that decodes or normalises `rest` could take it for the administration of the provider's account.
+pub fn is_organization(rest: &str) -> bool {
+    let decoded = percent_decoded(&percent_decoded(rest)).to_ascii_lowercase().replace('\\', "/");
+    let mut segments = decoded.split('/').filter(|s| !s.is_empty() && *s != "v1");
+    segments.next() == Some("organization")
+}
+
 /// Whether `rest` names objects that somebody stored.
 pub fn is_stored(rest: &str) -> bool {
     STORED
@@ -248,13 +256,16 @@ fn has_dot_segment(path: &str) -> bool {
     if !path.contains('.') && !path.contains('%') {
         return false;
     }
-    let decoded = super::models::percent_decoded(&super::models::percent_decoded(path));
+    let decoded = percent_decoded(&percent_decoded(path));
     decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..")
 }
 
 /// Without doubled and trailing slashes.
 fn normalise(path: &str) -> Cow<'_, str> {
-    let trimmed = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() {
+        return Cow::Borrowed("/");
+    }
     if !trimmed.contains("//") {
         return Cow::Borrowed(trimmed);
     }

@@ -230,10 +230,8 @@ pub fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = bytes
-            .get(at + 1..at + 3)
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let digit = |i: usize| bytes.get(at + i).and_then(|b| char::from(*b).to_digit(16));
+        let escaped = digit(1).zip(digit(2)).filter(|_| bytes[at] == b'%').map(|(high, low)| (high * 16 + low) as u8);
         out.push(escaped.unwrap_or(bytes[at]));
         at += if escaped.is_some() { 3 } else { 1 };
     }

@@ -52,6 +52,8 @@ pub struct Outbound<'a> {
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
+    /// Body bytes that came after routing.
+    pub flowed_bytes: Cell<u64>,
     pub connect_us: Cell<Option<u64>>,
     pub first_byte_us: Cell<Option<u64>>,
 }

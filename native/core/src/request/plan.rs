@@ -1,6 +1,6 @@
 //! Which targets may answer a request, in which order: the route phase.
 
-use super::{endpoint::Endpoint, endpoint::is_stored};
+use super::endpoint::{Endpoint, is_organization, is_stored};
 use crate::{
     error::{Code, Error},
     route::{self, Attempt, Route},
@@ -59,7 +59,9 @@ fn without_model<'a>(
         snapshot.default_provider
     };
     let rest = endpoint.rest();
-    let is_open = |p: &usize| endpoint.form == super::endpoint::Form::Model || snapshot.providers[*p].opens(rest);
+    let is_open = |p: &usize| {
+        endpoint.form == super::endpoint::Form::Model || !is_organization(rest) && snapshot.providers[*p].opens(rest)
+    };
     match provider.filter(is_open) {
         Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
             Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: None })
@@ -73,7 +75,7 @@ fn without_model<'a>(
             let message = "This path needs a model, x-penstock-provider, or a default_provider in the configuration.";
             Err(Error::new(Code::InvalidRequest, message).at("model"))
         }
-        None if rest.starts_with("/organization") => {
+        None if is_organization(rest) => {
             let message = format!("{rest} administers the provider's account and is never relayed.");
             Err(Error::new(Code::PathClosed, message))
         }

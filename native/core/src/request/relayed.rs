@@ -27,7 +27,7 @@ use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
-    relay::{Watched, peek::Opening, source::Source, stream, watch, whole},
+    relay::{Passed, Watched, peek::Opening, source::Source, stream, watch, whole},
     server::timer,
     snapshot::Timeouts,
 };
@@ -123,6 +123,7 @@ async fn ask(
         timeouts: plan.timeouts,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
+        flowed_bytes: Cell::new(0),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
@@ -138,6 +139,7 @@ async fn ask(
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
     call.record.attempts = out.attempts.take();
+    call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
@@ -248,13 +250,7 @@ async fn stream(
         frames: opening.tap.frames(),
         longest_gap_us: passed.as_ref().map_or(0, |p| p.longest_gap_us),
     });
-    let passed = passed?;
-    call.record.outcome = passed.outcome;
-    call.record.error = passed.error;
-    call.broken = passed.broken;
-    if passed.outcome == Outcome::Complete {
-        finish_upstream(call, answer);
-    }
+    conclude(call, answer, passed?);
     Ok(())
 }
 
@@ -270,14 +266,18 @@ async fn whole(
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await;
     call.record.usage = tap.and_then(|t| t.usage());
-    let passed = passed?;
+    conclude(call, answer, passed?);
+    Ok(())
+}
+
+/// Notes how the relay ended.
+fn conclude(call: &mut Call<'_>, answer: Answer, passed: Passed) {
     call.record.outcome = passed.outcome;
     call.record.error = passed.error;
     call.broken = passed.broken;
     if passed.outcome == Outcome::Complete {
         finish_upstream(call, answer);
     }
-    Ok(())
 }
 
 /// Gives the upstream's connection back; if its body has not quite ended, a task of its own reads the rest.

@@ -146,6 +146,7 @@ async fn send(
             Piece::More => {
                 let payload = client.conn.payload().to_vec();
                 client.conn.consume(payload.len());
+                out.flowed_bytes.set(out.flowed_bytes.get() + payload.len() as u64);
                 whole = write(client, lease, b"", &payload, chunked, total_at).await?;
             }
             Piece::End => {

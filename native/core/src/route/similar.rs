@@ -3,10 +3,12 @@
 /// At most three of `names` that a person may have meant by `asked`, closest first.
 pub fn similar<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let asked: Vec<char> = asked.chars().take(128).collect();
-    let mut near: Vec<(usize, &str)> = names
-        .map(|name| (distance(&asked, &name.chars().take(128).collect::<Vec<_>>()), name))
-        .filter(|(distance, name)| *distance <= name.len().max(asked.len()) / 3 + 1)
-        .collect();
+    let close = |name: &'a str| {
+        let letters: Vec<char> = name.chars().take(128).collect();
+        let edits = distance(&asked, &letters);
+        (edits <= letters.len().max(asked.len()) / 3 + 1).then_some((edits, name))
+    };
+    let mut near: Vec<(usize, &str)> = names.filter_map(close).collect();
     near.sort_unstable();
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }

@@ -17,7 +17,7 @@ use crate::{
     request::{Reply, Stop, authenticate, read_body, read_head},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 1 << 20;
 
 #[derive(Serialize)]

@@ -15,13 +15,23 @@ use crate::{
 impl Snapshot {
     /// Decodes a document; the error names the field and never holds a secret.
     pub fn decode(json: &[u8], network: &Arc<Network>, metrics: &Metrics) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(json).map_err(|e| format!("snapshot: {e}"))?;
+        let document: Document = serde_json::from_slice(json).map_err(|e| told(&e))?;
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
         Network::check_tls(document.tls.ca_file.as_deref())?;
         let providers =
             document.providers.iter().map(|p| provider(p, network, metrics)).collect::<Result<Vec<_>, _>>()?;
+        for (i, provider) in document.providers.iter().enumerate() {
+            if document.providers[..i].iter().any(|p| p.name == provider.name) {
+                return Err(format!("snapshot: provider {} stands twice", provider.name));
+            }
+        }
+        for (i, model) in document.models.iter().enumerate() {
+            if document.models[..i].iter().any(|m| m.name == model.name) {
+                return Err(format!("snapshot: model {} stands twice", model.name));
+            }
+        }
         let index = |name: &str| {
             providers.iter().position(|p| p.name == name).ok_or_else(|| format!("snapshot: provider {name} is unknown"))
         };
@@ -84,6 +94,8 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
         "http" => false,
         other => return Err(format!("scheme {other} is neither http nor https")),
     };
+    one_word("the path", &base.path)?;
+    one_word("the query", &p.query)?;
     let proxy = p.proxy.as_ref().map(proxy).transpose()?;
     let origin = Origin { tls, host: base.host.clone(), port: base.port, proxy };
     let host = network.host(&origin);
@@ -108,7 +120,24 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
     Ok(Base { origin, host, target_prefix, head, names, max_connections: p.max_connections })
 }
 
+/// What is wrong with a document, without any value that it holds.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let shown = ["unknown field", "missing field", "duplicate field", "EOF", "expected"];
+    let what = if shown.iter().any(|s| text.starts_with(s)) { text.as_str() } else { "not of the expected shape" };
+    format!("snapshot: {what} (line {}, column {})", error.line(), error.column())
+}
+
+/// Refuses what would not be one word of a request line.
+fn one_word(what: &str, text: &str) -> Result<(), String> {
+    let fits = text.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(()) } else { Err(format!("{what} has a character that no request line may carry")) }
+}
+
 fn proxy(p: &document::Proxy) -> Result<Proxy, String> {
+    if !matches!(p.scheme.as_str(), "http" | "https") {
+        return Err(format!("the proxy's scheme {} is neither http nor https", p.scheme));
+    }
     Ok(Proxy {
         tls: p.scheme == "https",
         host: p.host.clone(),

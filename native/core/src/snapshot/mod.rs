@@ -89,7 +89,7 @@ impl Provider {
         self.passthrough.iter().any(|p| {
             path.strip_prefix(p.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || p.ends_with('/'))
-        }) && !path.starts_with("/organization")
+        })
     }
 
     /// The base that speaks `dialect`, if the provider has one.

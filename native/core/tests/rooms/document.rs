@@ -1,0 +1,78 @@
+//! Snapshot documents for tests: the smallest that decodes, and what is often changed in it.
+
+use std::sync::Arc;
+
+use penstock_core::{
+    clock::Clock,
+    observe::Metrics,
+    snapshot::Snapshot,
+    upstream::{Network, NetworkOptions},
+};
+use serde_json::{Value, json};
+
+/// Every field, no provider.
+pub(crate) fn minimal() -> Value {
+    json!({
+        "format": 1,
+        "revision": 7,
+        "auth": "open",
+        "trusted_proxies": [],
+        "allowed_hosts": [],
+        "cors_origins": [],
+        "timeouts": timeouts(),
+        "max_attempts": 4,
+        "keepalive_ms": 15_000,
+        "body": {"max_bytes": 1_048_576, "max_inflight_bytes": 16_777_216},
+        "log": {"level": "error", "format": "json"},
+        "tls": {"ca_file": null},
+        "providers": [],
+        "models": [],
+        "patterns": [],
+        "default_provider": null,
+    })
+}
+
+pub(crate) fn timeouts() -> Value {
+    json!({
+        "connect_ms": 5_000, "first_token_ms": 60_000, "between_bytes_ms": 60_000, "total_ms": 0,
+        "header_read_ms": 10_000, "body_read_idle_ms": 10_000, "client_idle_ms": 60_000,
+    })
+}
+
+/// A provider of the `OpenAI` dialect on loopback.
+pub(crate) fn provider(name: &str, port: u16) -> Value {
+    json!({
+        "name": name,
+        "kind": null,
+        "dialects": {"openai": {"scheme": "http", "host": "127.0.0.1", "port": port, "path": "/v1", "auth": null}},
+        "headers": [],
+        "query": "",
+        "forward_headers": [],
+        "supports_stream_usage": true,
+        "passthrough": [],
+        "lists_models": false,
+        "timeouts": timeouts(),
+        "max_connections": 1024,
+        "proxy": null,
+    })
+}
+
+/// A model with one target.
+pub(crate) fn model(name: &str, provider: &str, upstream: Option<&str>) -> Value {
+    json!({
+        "name": name, "fallback": [], "timeouts": null,
+        "targets": [{"provider": provider, "model": upstream, "weight": 1}],
+    })
+}
+
+pub(crate) fn bytes(document: &Value) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap()
+}
+
+pub(crate) fn network() -> Arc<Network> {
+    Network::new(NetworkOptions::default(), Clock::default())
+}
+
+pub(crate) fn decode(document: &Value) -> Result<Snapshot, String> {
+    Snapshot::decode(&bytes(document), &network(), &Metrics::new(1))
+}

@@ -1,0 +1,14 @@
+//! The rooms between codec and upstream, from outside: names, addresses, ids, paths, snapshots, time, the engine.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
+
+mod client_address;
+mod document;
+mod endpoint;
+mod engine;
+mod house;
+mod ids;
+mod process;
+mod route;
+mod snapshot;
+mod timer;
