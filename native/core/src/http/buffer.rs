@@ -8,6 +8,8 @@ use std::{
 
 /// What a fresh buffer can hold.
 pub const BUFFER_BYTES: usize = 16 * 1024;
+/// What is to be held for long and takes no more than this is worth a copy.
+const SMALL_BYTES: usize = 4 * 1024;
 /// A buffer that grew beyond this is freed instead of kept.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -42,6 +44,12 @@ impl Buffers {
         if (BUFFER_BYTES..=KEEP_BYTES).contains(&buffer.capacity()) && free.len() < self.0.max_free {
             free.push(buffer);
         }
+    }
+
+    /// Takes back a buffer that is still counted as out: something smaller has taken its place.
+    fn replaced(&self, buffer: Vec<u8>) {
+        self.0.lent.set(self.0.lent.get() + 1);
+        self.give(buffer);
     }
 
     /// How many buffers are out.
@@ -85,6 +93,19 @@ impl Loan {
     pub(super) fn open(&mut self) {
         if !self.is_lent() {
             self.bytes = self.owner.take();
+        }
+    }
+
+    /// Exchanges the buffer for one of the size of what it holds, if that is little.
+    pub(super) fn shrink(&mut self) {
+        if self.is_lent() && self.bytes.len() <= SMALL_BYTES {
+            let small = self.bytes.as_slice().to_vec();
+            let large = std::mem::replace(&mut self.bytes, small);
+            if self.is_lent() {
+                self.owner.replaced(large);
+            } else {
+                self.owner.give(large);
+            }
         }
     }
 

@@ -165,7 +165,8 @@ impl Reply {
         client.answered = true;
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
         let written = write_all(client, &slices[..used], self.stall_ms).await;
-        self.head.clear();
+        // A stream does not hold it.
+        self.head = Vec::new();
         written
     }
 

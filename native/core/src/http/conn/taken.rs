@@ -43,7 +43,10 @@ impl<S: Stream> Conn<S> {
             loan.bytes.extend_from_slice(&self.loan.bytes[self.raw..]);
         }
         let (head, payload) = (self.begin..self.head, self.start..self.end);
-        let message = Message { loan: mem::replace(&mut self.loan, loan), head, payload };
+        let mut message = Message { loan: mem::replace(&mut self.loan, loan), head, payload };
+        message.loan.bytes.truncate(self.raw);
+        // It waits for the model as long as that thinks: a small one does not keep a large buffer from others.
+        message.loan.shrink();
         self.body = BodyDecoder::new(Framing::Empty, &BodyLimits::default());
         self.interim = 0;
         self.scanned = 0;
