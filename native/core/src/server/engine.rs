@@ -147,7 +147,7 @@ impl Engine {
             "connections": shared.open_connections(),
             "in_flight": shared.metrics.requests_in_flight(),
             "tasks": shared.tasks(),
-            "buffered_bytes": shared.inflight.held(),
+            "buffered_bytes": shared.buffered_bytes(),
             "upstream_connections": shared.network.stats().open,
             "uptime_us": shared.clock.boot_us() - shared.started_us,
             "degraded": *shared.degraded.lock(),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::{Role, worker::Handle};
 use crate::{
     clock::Clock,
+    http::buffer::BUFFER_BYTES,
     observe::{Gauges, Log, Metrics},
     questions::Questions,
     request::models::ModelLists,
@@ -117,11 +118,17 @@ impl Shared {
             upstream_idle: upstream.idle as u64,
             upstream_in_use: upstream.in_use as u64,
             upstream_queue: upstream.queued as u64,
-            buffered_bytes: self.inflight.held() as u64,
+            buffered_bytes: self.buffered_bytes() as u64,
             tasks: self.tasks() as u64,
             log_lines_dropped: self.log.dropped(),
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
+    }
+
+    /// Request bodies held, and every buffer in use at its usual size.
+    pub fn buffered_bytes(&self) -> usize {
+        let buffers: usize = self.workers.iter().map(|w| w.buffers.load(Relaxed)).sum();
+        self.inflight.held() + buffers * BUFFER_BYTES
     }
 
     pub fn tasks(&self) -> usize {

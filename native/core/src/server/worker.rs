@@ -56,11 +56,13 @@ pub enum Order {
 pub struct Handle {
     pub inbox: UnboundedSender<Order>,
     pub tasks: AtomicUsize,
+    /// Buffers in use, as of the last second.
+    pub buffers: AtomicUsize,
 }
 
 impl Handle {
     pub fn new(inbox: UnboundedSender<Order>) -> Self {
-        Self { inbox, tasks: AtomicUsize::new(0) }
+        Self { inbox, tasks: AtomicUsize::new(0), buffers: AtomicUsize::new(0) }
     }
 }
 
@@ -206,6 +208,7 @@ impl Worker {
     fn tick(&self, due: Instant) {
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
+        self.handle().buffers.store(self.buffers.lent(), Relaxed);
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
             self.parking.wake(usize::MAX);
