@@ -12,7 +12,7 @@ use crate::{
 const FEW: usize = 24;
 
 /// More names in the outer object than any API has are refused: each is remembered.
-const MOST: usize = 1024;
+const MOST: usize = 4096;
 
 /// A name as it decodes; a lone surrogate makes it no UTF-8.
 pub(super) type Name<'a> = Cow<'a, [u8]>;
