@@ -167,9 +167,9 @@ class App:
         loop = asyncio.get_running_loop()
         limits = self._config.shutdown
         self._reloading_allowed = False
+        self._engine.drain()
         systemd.notify(self._environ, "STOPPING")
         self.log.info("stopping", delay_ms=limits.delay, deadline_ms=limits.deadline)
-        self._engine.drain()
         await asyncio.sleep(limits.delay / 1000)
         self._engine.close_listeners()
         for listener in self._listeners:
@@ -188,10 +188,9 @@ class App:
 
     def _stop(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
-            self.log.warning("stopped at once by a second signal", signal=number.name)
             for listener in self._listeners:
                 listener.close()
-            os._exit(128 + number)
+            os._exit(128 + number)  # without a word: nothing may stand between a second signal and the end
         self._stopping.set()
 
     def _hang_up(self) -> None:

@@ -63,9 +63,8 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     while "stopping" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGINT
-    assert "stopped at once by a second signal" in errors
     assert not (tmp_path / "admin.sock").exists()
 
 

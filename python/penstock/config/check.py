@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Mapping as Environ
 
 from penstock.config import check_providers
 from penstock.config.addresses import Listen, parse_listen
-from penstock.config.model import Config, Model, Target, TimeoutsOverride
+from penstock.config.model import (
+    Config,
+    Model,
+    Provider,
+    Referenced,
+    Target,
+    Timeouts,
+    TimeoutsOverride,
+    as_written,
+    overlay,
+)
 from penstock.config.problem import Mark, Path, Problem, did_you_mean
 from penstock.config.read import Reader
-from penstock.config.units import show_duration
 from penstock.policy.proxy import ProxyError, proxy_for
 from penstock.providers.catalogue import Catalogue
 from penstock.providers.resolve import Unresolved, Upstream, resolve
@@ -54,7 +64,7 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
         else:
             _proxy(upstreams[name], environ, reader)
         check_providers.check(name, provider, found)
-        _timeouts(("providers", name, "timeouts"), provider.timeouts, found)
+        _timeouts(("providers", name, "timeouts"), provider.timeouts, [config.timeouts], found)
     for name, model in config.models.items():
         _model(name, model, config, upstreams, found)
     if config.default_provider is not None and config.default_provider not in config.providers:
@@ -84,17 +94,20 @@ def _listeners(config: Config, found: Findings) -> None:
             try:
                 address = parse_listen(text)
             except ValueError as error:
-                found.add(place, f"{error}, not {text!r}")
+                # The advice repeats pieces of the text, which a reference may have brought.
+                message = "expected host:port or unix:/path" if isinstance(text, Referenced) else str(error)
+                found.add(place, f"{message}, not {text!r}")
                 continue
+            shown = as_written(text) if isinstance(text, Referenced) else str(address)
             if address in seen and (address.path or address.port):
                 twice = (
                     "is listened on twice" if seen[address] == path[0] else "is already the address of the data port"
                 )
                 hint = "" if seen[address] == path[0] else "the admin port is a port of its own"
-                found.add(place, f"{address} {twice}", hint)
+                found.add(place, f"{shown} {twice}", hint)
             seen.setdefault(address, str(path[0]))
             if config.auth == "open" and not address.is_private:
-                message = f"{address} can be reached from other machines, and auth: open lets everyone in"
+                message = f"{shown} can be reached from other machines, and auth: open lets everyone in"
                 found.add(place, message, "listen on 127.0.0.1, [::1] or unix:/path")
 
 
@@ -103,10 +116,11 @@ def _networks(config: Config, found: Findings) -> None:
         try:
             ipaddress.ip_network(text)
         except ValueError:
-            try:
+            hint = "such as 10.0.0.0/8 or 192.0.2.7"
+            with contextlib.suppress(ValueError):
                 hint = f"did you mean '{ipaddress.ip_network(text, strict=False)}'?"
-            except ValueError:
-                hint = "such as 10.0.0.0/8 or 192.0.2.7"
+            if isinstance(text, Referenced):
+                hint = ""
             found.add(("trusted_proxies", index), f"expected an address or a network, not {text!r}", hint)
 
 
@@ -116,7 +130,7 @@ def _limits(config: Config, found: Findings) -> None:
             found.add(("timeouts", name), "0 would wait for ever", "only first_token, between_bytes and total may be 0")
     times = config.timeouts
     if 0 < times.total < times.connect:
-        found.add(("timeouts", "total"), f"is shorter than connect ({show_duration(times.connect)})")
+        found.add(("timeouts", "total"), "is shorter than connect")
     inflight = config.body.max_inflight_bytes
     if inflight != "auto" and inflight < config.body.max_bytes:
         found.add(("body", "max_inflight_bytes"), "is smaller than max_bytes", "one largest body must fit")
@@ -131,9 +145,15 @@ def _proxy(upstream: Upstream, environ: Environ[str, str], reader: Reader) -> No
             reader.problems.append(problem)
 
 
-def _timeouts(path: Path, times: TimeoutsOverride | None, found: Findings) -> None:
-    if times is not None and times.connect == 0:
+def _timeouts(path: Path, times: TimeoutsOverride, usual: list[Timeouts], found: Findings) -> None:
+    """`usual`: what they lie over."""
+    if times.connect == 0:
         found.add((*path, "connect"), "0 would wait for ever")
+    if times.connect is None and times.total is None:
+        return
+    if any(0 < limits.total < limits.connect for limits in (overlay(below, times) for below in usual)):
+        place = "connect" if times.total is None else "total"
+        found.add((*path, place), "is longer than total" if times.total is None else "is shorter than connect")
 
 
 def _files(config: Config, found: Findings) -> None:
@@ -144,9 +164,9 @@ def _files(config: Config, found: Findings) -> None:
     try:
         with open(config.tls.ca_file, "rb") as file:
             if b"-----BEGIN CERTIFICATE-----" not in file.read(16 << 20):
-                found.add(("tls", "ca_file"), f"{config.tls.ca_file} holds no PEM certificate")
+                found.add(("tls", "ca_file"), f"{as_written(config.tls.ca_file)} holds no PEM certificate")
     except OSError as error:
-        found.add(("tls", "ca_file"), f"cannot read {config.tls.ca_file}: {error.strerror}")
+        found.add(("tls", "ca_file"), f"cannot read {as_written(config.tls.ca_file)}: {error.strerror}")
 
 
 def _model(name: str, model: Model, config: Config, upstreams: dict[str, Upstream], found: Findings) -> None:
@@ -156,7 +176,10 @@ def _model(name: str, model: Model, config: Config, upstreams: dict[str, Upstrea
     if not model.targets:
         advice = "such as targets: [{provider: openai}]"
         found.add((*path, "targets"), "is empty: nothing would serve this model", advice)
-    _timeouts((*path, "timeouts"), model.timeouts, found)
+    if model.timeouts is not None:
+        served_by = [config.providers.get(t.provider, Provider()) for t in (*model.targets, *model.fallback)]
+        usual = [overlay(config.timeouts, provider.timeouts) for provider in served_by]
+        _timeouts((*path, "timeouts"), model.timeouts, usual, found)
     for group, targets in (("targets", model.targets), ("fallback", model.fallback)):
         seen: set[tuple[str, str | None]] = set()
         for index, target in enumerate(targets):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from penstock.config.model import Provider
+from penstock.config.model import Provider, Secret, TextPart
 from penstock.config.problem import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110, section 5.6.2
+_QUERY = re.compile(r"[!-\"$-~]*\Z")
 _OPENED = re.compile(r"(/[A-Za-z0-9_.~-]+)+\Z")
 
 OURS = frozenset(
@@ -57,15 +58,20 @@ def check(name: str, provider: Provider, found: Notes) -> None:
         if not _TOKEN.match(header) or header.lower() in NEVER_FORWARDED:
             hint = "set it under headers" if header.lower() not in OURS else ""
             found.add((*path, "forward_headers", index), f"{header!r} is never taken from a client", hint)
-    if provider.query and (
-        not re.fullmatch(r"[!-~]+", provider.query) or provider.query[0] in "?&" or "#" in provider.query
-    ):
+    if provider.query and not _is_query(provider.query):
         found.add((*path, "query"), "expected name=value, joined by &, without the question mark")
     for index, pattern in enumerate(provider.patterns or ()):
         if not pattern or pattern.count("*") > 1 or not pattern.isprintable():
             found.add((*path, "patterns", index), "a pattern is a model's name with at most one *")
     for index, opened in enumerate(provider.passthrough):
         _passthrough((*path, "passthrough", index), opened, found)
+
+
+def _is_query(query: Secret) -> bool:
+    """Whether what is known of it without resolving it can be one."""
+    texts = [part.text for part in query.parts if isinstance(part, TextPart)]
+    begins = isinstance(query.parts[0], TextPart) and texts[0].startswith(("?", "&"))
+    return not begins and all(_QUERY.match(text) for text in texts)
 
 
 def _passthrough(path: Path, opened: str, found: Notes) -> None:

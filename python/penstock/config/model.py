@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
 Duration = Annotated[int, Meta(ge=0, le=604_800_000, extra={"unit": "duration"})]
 """Milliseconds; written `100ms`, `5s`, `2m`, `1h` or a bare `0`; at most a week."""
@@ -71,6 +72,25 @@ def _shown(part: Part) -> str:
             return f"${{file:{path}}}"
 
 
+class Referenced(str):
+    """Text that was written with references: what it stands for, but shown as it was written."""
+
+    written: str
+
+    def __new__(cls, text: str, written: str) -> Referenced:
+        made = super().__new__(cls, text)
+        made.written = written
+        return made
+
+    def __repr__(self) -> str:
+        return repr(self.written)
+
+
+def as_written(text: str) -> str:
+    """The text for people: references unresolved, since a variable may hold a secret."""
+    return text.written if isinstance(text, Referenced) else text
+
+
 class Timeouts(Struct, frozen=True, kw_only=True):
     """Limits of waiting; 0 is no limit. `first_token`: request sent → first model frame or head of the answer."""
 
@@ -90,6 +110,11 @@ class TimeoutsOverride(Struct, frozen=True, kw_only=True):
     first_token: Duration | None = None
     between_bytes: Duration | None = None
     total: Duration | None = None
+
+
+def overlay(limits: Timeouts, override: TimeoutsOverride) -> Timeouts:
+    """The limits with what a provider or model sets for itself."""
+    return replace(limits, **{name: value for name, value in asdict(override).items() if value is not None})
 
 
 class Admin(Struct, frozen=True, kw_only=True):
@@ -143,7 +168,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     api_key: Secret | None = None
     auth: Auth | None = None
     headers: dict[str, Secret] = {}
-    query: str = ""
+    query: Secret | None = None
     forward_headers: tuple[str, ...] | None = None
     supports_stream_usage: bool | None = None
     lists_models: bool | None = None

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from penstock.config import references, units
-from penstock.config.model import EnvPart, Part, Secret, TextPart
+from penstock.config.model import EnvPart, Part, Referenced, Secret, TextPart
 from penstock.config.problem import Mark, Path, Problem, did_you_mean
 from penstock.config.tree import Mapping, Node, Scalar, Sequence
 
@@ -84,7 +84,8 @@ class Reader:
             return self._secret(node, path)
         text = self._text(node, path)
         try:
-            return _scalar(text, want)
+            value = _scalar(text, want)
+            return Referenced(text, node.text) if want is str and text != node.text else value
         except ValueError as error:
             hint = did_you_mean(node.text, get_args(want)) if origin is Literal else ""
             raise self.refuse(node, path, f"{error}, not {_quoted(node.text)}", hint) from None
@@ -93,9 +94,10 @@ class Reader:
         if type(None) in arms and isinstance(node, Scalar) and node.null:
             return None
         rest = [arm for arm in arms if arm is not type(None)]
-        for arm in rest[1:]:  # `int | Literal["auto"]`: the words come last
-            if isinstance(node, Scalar) and node.text in get_args(arm):
-                return node.text
+        if rest[1:] and isinstance(node, Scalar) and not node.null:  # `int | Literal["auto"]`: the words come last
+            text = self._text(node, path)
+            if any(text in get_args(arm) for arm in rest[1:]):
+                return text
         return self._value(node, rest[0], path)
 
     def _list(self, node: Node, want: Any, path: Path) -> tuple[Any, ...]:
@@ -106,6 +108,7 @@ class Reader:
             raise self.refuse(node, path, "expected a list")
         found: dict[str, Any] = {}
         for index, item in enumerate(node.items):
+            found[str(index)] = "" if want is str else want()  # a wrong one keeps its place, so that the others do
             self._into(found, str(index), item, want, (*path, index), item.mark)
         return tuple(found.values())
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 from msgspec import Struct
 from msgspec.structs import fields
 
-from penstock.config.model import Config, Model, Provider, Secret, Target, TimeoutsOverride
+from penstock.config.model import Config, Model, Provider, Secret, Target, TimeoutsOverride, as_written
 from penstock.config.units import show_duration, show_size
 
 
@@ -26,6 +26,8 @@ def _struct(value: Struct) -> dict[str, Any]:
 def _any(value: Any, want: Any) -> Any:
     if isinstance(value, Secret):
         return value.shown()
+    if isinstance(value, str):
+        return as_written(value)
     if isinstance(value, Struct):
         return _struct(value)
     if isinstance(value, tuple):

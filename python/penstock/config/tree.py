@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from penstock.config.problem import ConfigError, Mark, Problem
 
 MAX_DEPTH = 32
 MAX_NODES = 200_000  # aliases multiply: a short file can describe a tree that fills the memory
+_TOO_MUCH = "nested too deep, or repeated too often by aliases"
+_FORBIDDEN = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, section 5.1
 
 
 class Scalar:
@@ -49,8 +53,13 @@ def parse(text: str, source: str) -> Mapping:
     """The tree of a file; an empty file is an empty mapping. Raises `ConfigError`."""
     import yaml  # once a start or reload
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    if found := _FORBIDDEN.search(text):
+        line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+        raise ConfigError([Problem(Mark(source, line, column), (), f"the character {found[0]!r} cannot stand here")])
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = kind(text)
     try:
+        _bound(yaml.parse(text, kind), source)
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -71,6 +80,17 @@ def parse(text: str, source: str) -> Mapping:
     return tree
 
 
+def _bound(events: Iterator[Any], source: str) -> None:
+    """Refuses what is too deep or too long before the composer sees it: that one recurses in C."""
+    depth = 0
+    for count, event in enumerate(events):
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > MAX_DEPTH + 3 or count > 2 * MAX_NODES:  # a stream, a document and the root are around it
+            mark = Mark(source, event.start_mark.line + 1, event.start_mark.column + 1)
+            raise ConfigError([Problem(mark, (), _TOO_MUCH)])
+
+
 class _Builder:
     """Turns PyYAML's nodes into ours; collects what is wrong on the way."""
 
@@ -86,7 +106,7 @@ class _Builder:
         mark = self.mark(node)
         self.count += 1
         if depth > MAX_DEPTH or self.count > MAX_NODES:
-            raise ConfigError([Problem(mark, (), "nested too deep, or repeated too often by aliases")])
+            raise ConfigError([Problem(mark, (), _TOO_MUCH)])
         if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
             self.problems.append(Problem(mark, (), f"the tag {node.tag} means nothing here"))
         match node.id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import select
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -27,12 +28,19 @@ def hide_secrets(text: str) -> str:
     return _SECRET.sub(lambda found: "".join(group or "" for group in found.groups()) + "********", text)
 
 
-def to_stderr(line: bytes) -> None:
-    """One write; a reader that went away costs the line, never the process."""
+def to_stderr(line: bytes) -> bool:
+    """Writes a line and never waits; whether all of it was written. A reader that stalls or left costs the line."""
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
     try:
-        os.write(2, line)
+        while line:
+            if not poll.poll(0):
+                return False
+            # A pipe that is writable has room for this much; more could wait for the reader.
+            line = line[os.write(2, line[: select.PIPE_BUF]) :]
     except OSError:
-        return
+        return False
+    return True
 
 
 class Log:
@@ -42,10 +50,11 @@ class Log:
         self,
         level: str = "info",
         form: Format = "json",
-        write: Callable[[bytes], None] = to_stderr,
+        write: Callable[[bytes], bool | None] = to_stderr,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._write, self._now = write, now
+        self._dropped = 0
         self.set(level, form)
 
     def set(self, level: str, form: Format) -> None:
@@ -74,14 +83,21 @@ class Log:
         if LEVELS.index(level) > self._most:
             return
         clean = {name: _clean(value) for name, value in fields.items()}
+        if self._dropped:
+            clean["lines_dropped"] = self._dropped  # those that standard error did not take since the last one
+        if self._write(self._formed(level, message, clean)) is False:
+            self._dropped += 1
+        else:
+            self._dropped = 0
+
+    def _formed(self, level: str, message: str, clean: dict[str, object]) -> bytes:
         stamp = _timestamp(self._now())
         if self._json:
             head = {"ts": stamp, "level": level, "message": hide_secrets(message), "component": "python"}
-            self._write(_encode(head | clean) + b"\n")
-        else:
-            tail = "".join(f" {name}={_plain(value)}" for name, value in clean.items())
-            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in hide_secrets(message))
-            self._write(f"{stamp} {level:<7} python: {text}{tail}\n".encode(errors="replace"))
+            return _encode(head | clean) + b"\n"
+        tail = "".join(f" {name}={_plain(value)}" for name, value in clean.items())
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in hide_secrets(message))
+        return f"{stamp} {level:<7} python: {text}{tail}\n".encode(errors="replace")
 
 
 class Forward(logging.Handler):

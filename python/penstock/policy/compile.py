@@ -42,7 +42,6 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
         auth=config.auth,
         trusted_proxies=tuple(str(ipaddress.ip_network(text)) for text in config.trusted_proxies),
         allowed_hosts=allowed_hosts([parse_listen(text) for text in (*config.listen, *config.admin.listen)]),
-        cors_origins=(),
         timeouts=compile_timeouts(config.timeouts),
         max_attempts=config.max_attempts,
         keepalive_ms=config.keepalive,
@@ -67,4 +66,4 @@ def allowed_hosts(listeners: list[Listen]) -> tuple[str, ...]:
 
 def encode(document: snapshot.Snapshot) -> bytes:
     """The bytes that cross."""
-    return msgspec.json.encode(document)
+    return msgspec.json.encode(document, enc_hook=str)  # text written with references is a kind of its own

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from penstock.config import model
 from penstock.policy import snapshot
-from penstock.policy.upstreams import compile_timeouts, overlay
 from penstock.providers.resolve import Upstream
 
 
 def compile_models(config: model.Config) -> tuple[snapshot.Model, ...]:
     """Models in the order of the file."""
-    return tuple(_model(name, given, config) for name, given in config.models.items())
+    return tuple(_model(name, given) for name, given in config.models.items())
 
 
 def compile_patterns(config: model.Config, upstreams: Mapping[str, Upstream]) -> tuple[snapshot.Pattern, ...]:
@@ -27,12 +26,11 @@ def compile_patterns(config: model.Config, upstreams: Mapping[str, Upstream]) ->
     return tuple(snapshot.Pattern(pattern, name) for pattern, name in exact_first)
 
 
-def _model(name: str, given: model.Model, config: model.Config) -> snapshot.Model:
+def _model(name: str, given: model.Model) -> snapshot.Model:
+    times = given.timeouts
     limits = None
-    if given.timeouts is not None:
-        # What the model leaves open is what its first target would have had.
-        usual = overlay(config.timeouts, config.providers[given.targets[0].provider].timeouts)
-        limits = compile_timeouts(overlay(usual, given.timeouts))
+    if times is not None:
+        limits = snapshot.SomeTimeouts(times.connect, times.first_token, times.between_bytes, times.total)
     return snapshot.Model(name, _targets(given.targets), _targets(given.fallback), limits)
 
 

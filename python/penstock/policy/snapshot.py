@@ -21,6 +21,15 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     client_idle_ms: int
 
 
+class SomeTimeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model limits for itself; None: the limit of the provider that is tried."""
+
+    connect_ms: int | None
+    first_token_ms: int | None
+    between_bytes_ms: int | None
+    total_ms: int | None
+
+
 class Body(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds on request bodies: one, and all in flight together."""
 
@@ -76,7 +85,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     kind: str | None
     dialects: dict[str, Base]
     headers: tuple[tuple[str, tuple[Part, ...]], ...]
-    query: str
+    query: tuple[Part, ...]
     forward_headers: tuple[str, ...]
     supports_stream_usage: bool
     passthrough: tuple[str, ...]
@@ -100,7 +109,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     targets: tuple[Target, ...]
     fallback: tuple[Target, ...]
-    timeouts: Timeouts | None
+    timeouts: SomeTimeouts | None
 
 
 class Pattern(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +127,6 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
     auth: str
     trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
-    cors_origins: tuple[str, ...]
     timeouts: Timeouts
     max_attempts: int
     keepalive_ms: int

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import asdict
+
 from penstock.config.addresses import Url
-from penstock.config.model import Config, Provider
+from penstock.config.model import Config, Provider, TextPart, overlay
 from penstock.config.model import Timeouts as Limits
-from penstock.config.model import TimeoutsOverride as Override
 from penstock.policy import snapshot
 from penstock.policy.proxy import proxy_for
 from penstock.providers.resolve import Upstream
@@ -30,7 +31,7 @@ def compile_provider(
         kind=found.kind,
         dialects={dialect: base(url) for dialect, url in found.bases.items()},
         headers=tuple((header.lower(), value.parts) for header, value in given.headers.items()),
-        query=given.query,
+        query=tuple(part for part in given.query.parts if part != TextPart("")) if given.query else (),
         forward_headers=tuple(header.lower() for header in found.forward_headers),
         supports_stream_usage=found.supports_stream_usage,
         passthrough=tuple(path.removeprefix("/v1") for path in given.passthrough),
@@ -41,16 +42,6 @@ def compile_provider(
     )
 
 
-def overlay(limits: Limits, override: Override) -> Limits:
-    """The limits with what a provider or model sets for itself."""
-    given = {name: getattr(override, name) for name in override.__struct_fields__}
-    return Limits(**_all(limits) | {name: value for name, value in given.items() if value is not None})
-
-
 def compile_timeouts(limits: Limits) -> snapshot.Timeouts:
     """The same with the unit in the names."""
-    return snapshot.Timeouts(**{f"{name}_ms": value for name, value in _all(limits).items()})
-
-
-def _all(limits: Limits) -> dict[str, int]:
-    return {name: getattr(limits, name) for name in limits.__struct_fields__}
+    return snapshot.Timeouts(**{f"{name}_ms": value for name, value in asdict(limits).items()})

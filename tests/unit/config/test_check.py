@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.config.model import Config
 from penstock.config.problem import Problem, dotted
 
 GOOD = "providers: {openai: {}, claude: {kind: anthropic}}\n"
@@ -215,7 +216,20 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     ),
     "less time in all than for connecting": (
         GOOD + "timeouts: {total: 1s}\n",
-        *(2, 19, "timeouts.total", "is shorter than connect (5s)", ""),
+        *(2, 19, "timeouts.total", "is shorter than connect", ""),
+    ),
+    "a provider with less time in all than for connecting": (
+        "providers: {openai: {timeouts: {total: 1s}}}\n",
+        *(1, 40, "providers.openai.timeouts.total", "is shorter than connect", ""),
+    ),
+    "a provider that takes longer to connect than it may in all": (
+        "timeouts: {total: 9s}\nproviders: {openai: {timeouts: {connect: 10s}}}\n",
+        *(2, 42, "providers.openai.timeouts.connect", "is longer than total", ""),
+    ),
+    "a model with less time in all than its target for connecting": (
+        "providers: {openai: {timeouts: {connect: 3s}}}\n"
+        "models: {m: {targets: [{provider: openai}], timeouts: {total: 2s}}}\n",
+        *(2, 63, "models.m.timeouts.total", "is shorter than connect", ""),
     ),
     "a duration without a unit": (
         GOOD + "keepalive: 15\n",
@@ -226,6 +240,10 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
         *(1, 33, "providers.openai.timeouts.header_read", "unknown field", "known here"),
     ),
     "no workers": (GOOD + "workers: 0\n", 2, 10, "workers", "expected 1 to 1024, not '0'", ""),
+    "workers by a variable": (
+        GOOD + "workers: '${env:OPENAI_API_KEY}'\n",
+        *(2, 10, "workers", "expected a whole number, not '${env:OPENAI_API_KEY}'", ""),
+    ),
     "workers by name": (GOOD + "workers: many\n", 2, 10, "workers", "expected a whole number, not 'many'", ""),
     "less in flight than one body": (
         GOOD + "body: {max_inflight_bytes: 1MiB}\n",
@@ -310,3 +328,20 @@ def test_a_proxy_variable_that_makes_no_sense_is_named_once(refused: Callable[..
     assert [str(each) for each in problems] == [
         "HTTPS_PROXY: names a kind of proxy that is not supported (use http:// or https://)"
     ]
+
+
+def test_what_is_wrong_in_a_list_is_told_at_its_own_place(refused: Callable[..., list[Problem]]) -> None:
+    text = GOOD + "models:\n  m:\n    targets:\n      - 7\n      - {provider: openai}\n      - {provider: nobody}\n"
+    text += "listen:\n  - [x]\n  - '127.0.0.1:1'\n  - '${env:NOT_THERE}'\n  - '0.0.0.0:1'\n"
+    assert [(each.mark.line, dotted(each.path)) for each in refused(text)] == [
+        (5, "models.m.targets[0]"),
+        (7, "models.m.targets[2].provider"),
+        (9, "listen[0]"),
+        (11, "listen[2]"),
+        (12, "listen[3]"),
+    ]
+
+
+def test_a_variable_may_hold_a_word_that_stands_for_a_number(read: Callable[..., Config]) -> None:
+    assert read(GOOD + "workers: '${env:W:-auto}'\n").workers == "auto"
+    assert read(GOOD + "workers: '${env:W:-auto}'\n", W="3").workers == 3

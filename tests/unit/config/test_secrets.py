@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.config.load import load
-from penstock.config.problem import ConfigError
+from penstock.config.model import Config
+from penstock.config.problem import ConfigError, Problem
 from penstock.config.show import show
 from penstock.observe.logs import Log
 from penstock.policy.compile import Facts, compile_snapshot
@@ -19,7 +22,9 @@ from penstock.policy.compile import Facts, compile_snapshot
 SECRETS = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=16, max_size=40)
 
 
-@given(secret=SECRETS, where=st.sampled_from(["api_key", "default", "header", "env", "file", "proxy", "variable"]))
+@given(
+    secret=SECRETS, where=st.sampled_from(["api_key", "default", "header", "env", "file", "proxy", "variable", "query"])
+)
 @settings(deadline=None, max_examples=50)
 def test_a_secret_shows_nowhere_wherever_it_stands(secret: str, where: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -37,6 +42,8 @@ def test_a_secret_shows_nowhere_wherever_it_stands(secret: str, where: str) -> N
                 provider["api_key"], environ["KEY"] = "${env:KEY}", secret
             case "file":
                 provider["api_key"] = f"${{file:{directory}/secret}}"
+            case "query":
+                provider["query"] = f"key={secret}"
             case "proxy":
                 environ["HTTPS_PROXY"] = f"http://user:{secret}@proxy.example:3128"
             case "variable":
@@ -68,3 +75,46 @@ def test_what_is_shown_of_a_secret_is_where_it_comes_from() -> None:
             "headers": {"x-a": "${env:B:-********}"},
             "max_connections": 1024,
         }
+
+
+PLACES = {
+    "listen": "listen: '${env:V}'\n",
+    "listen with a port": "listen: '0.0.0.0:${env:N}'\n",
+    "listen without a host": "listen: ':${env:N}'\n",
+    "trusted_proxies": "trusted_proxies: ['${env:V}']\n",
+    "ca_file": "tls: {ca_file: '/not/${env:V}'}\n",
+    "a target": "models: {m: {targets: [{provider: '${env:V}', model: '${env:V}*'}]}}\n",
+    "default_provider": "default_provider: '${env:V}'\n",
+    "data_dir": "data_dir: '${env:V}'\nworkers: 0\n",
+    "workers": "workers: '${env:V}'\n",
+    "a word": "log: {level: '${env:V}'}\n",
+    "time in all": "timeouts: {connect: '${env:N}s', total: 1s}\n",
+}
+INSIDE = {
+    "kind": "kind: '${env:V}'",
+    "base_url": "base_url: 'http://h/${env:V}?'",
+    "base_url with a password": "base_url: 'http://u:${env:V}@h'",
+    "a query": "query: '?${env:V}'",
+    "a header": "headers: {a b: '${env:V}'}",
+    "forward_headers": "forward_headers: ['${env:V} x']",
+    "patterns": "patterns: ['*${env:V}*']",
+    "passthrough": "passthrough: ['${env:V}']",
+    "auth": "auth: {header: '${env:V} x'}",
+}
+
+
+@pytest.mark.parametrize("text", [*PLACES.values(), *INSIDE.values()], ids=[*PLACES, *INSIDE])
+def test_what_a_variable_holds_is_in_no_message(text: str, refused: Callable[..., list[Problem]]) -> None:
+    whole = "providers: {openai: {}}\n" + text if text.endswith("\n") else f"providers: {{openai: {{{text}}}}}\n"
+    said = "".join(f"{each} {each.plain()}" for each in refused(whole, V="hunter22", N="61234"))
+    assert "hunter22" not in said
+    assert "61234" not in said
+
+
+def test_a_base_url_and_a_query_are_shown_as_they_were_written(read: Callable[..., Config]) -> None:
+    text = "providers: {openai: {base_url: 'https://h/${env:V}/v1', query: 'v=1&key=${env:V}', api_key: x}}"
+    config = read(text, V="hunter22")
+    assert config.providers["openai"].base_url == "https://h/hunter22/v1"
+    shown = show(config)["providers"]["openai"]
+    assert (shown["base_url"], shown["query"]) == ("https://h/${env:V}/v1", "********${env:V}")
+    assert "hunter22" not in repr(config) + repr(shown)

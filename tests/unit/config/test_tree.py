@@ -57,6 +57,7 @@ def test_anchors_and_merges_work_and_own_fields_win() -> None:
         ("? [a]\n: b\n", "f.yaml:1:3: a field's name is a word, not a list or a mapping"),
         ("a: 1\n---\nb: 2\n", "f.yaml:2:1: but found another document"),
         ("a: *nowhere\n", "f.yaml:1:4: found undefined alias"),
+        ("a: 1\nb: 'x\x00y'\n", r"f.yaml:2:6: the character '\x00' cannot stand here"),
         ("a: {<<: 7}\n", "f.yaml:1:9: `<<` takes a mapping, or a list of them"),
     ],
 )
@@ -66,6 +67,9 @@ def test_what_cannot_be_read_is_refused_with_its_place(text: str, expected: str)
 
 def test_nesting_and_aliases_are_bounded() -> None:
     assert "nested too deep" in problems("[" * 40 + "]" * 40)[0]
+    for opening in ("[", "{a: ", "? ", "- "):
+        assert "nested too deep" in problems("a:\n " + opening * 50_000)[0]
+    assert "too often" in problems("a: [" + "x," * 400_000 + "]")[0]
     laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     for n in range(1, 9):
         laughs += f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 
 import msgspec
 import pytest
 
-from penstock.observe.logs import Format, Forward, Log, hide_secrets
+from penstock.observe.logs import Format, Forward, Log, hide_secrets, to_stderr
 
 
 def log(level: str = "info", form: Format = "json") -> tuple[Log, list[bytes]]:
@@ -75,3 +77,26 @@ def test_what_libraries_log_becomes_a_line_of_ours() -> None:
     assert (line["level"], line["message"], line["logger"]) == ("error", "Task t", "asyncio")
     assert line["error"] == "RuntimeError('gone')"
     assert "test_logs.py:" in line["at"]
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 1_000), (20_000, 20)])
+def test_a_reader_that_stalls_costs_lines_and_no_time(size: int, count: int) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 65_536)
+    before = os.dup(2)
+    try:
+        os.dup2(writer, 2)
+        made = Log("info", "json")
+        for _ in range(count):
+            made.info("x" * size)
+        assert not to_stderr(b"one more\n")
+        os.read(reader, 1 << 20)
+        made.info("again")
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(writer)
+    last = os.read(reader, 1 << 20).splitlines()[-1]
+    os.close(reader)
+    assert msgspec.json.decode(last)["message"] == "again"
+    assert msgspec.json.decode(last)["lines_dropped"] > 10

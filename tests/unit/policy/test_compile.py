@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from penstock.config.load import load
+from penstock.config.model import EnvPart, TextPart
 from penstock.policy.compile import Facts, compile_snapshot, encode
 from penstock.policy.snapshot import Snapshot
 
@@ -55,15 +56,31 @@ def test_limits_of_a_provider_lie_over_the_general_ones(compiled: Compile) -> No
     assert (made.connect_ms, made.total_ms, made.first_token_ms) == (1_000, 9_000, 600_000)
 
 
-def test_limits_of_a_model_lie_over_those_of_its_first_target(compiled: Compile) -> None:
+def test_limits_of_a_model_are_only_those_that_it_sets(compiled: Compile) -> None:
     made = compiled(
         "providers: {openai: {timeouts: {total: 9s}}}\n"
         "models: {m: {targets: [{provider: openai}], timeouts: {connect: 2s}}, n: {targets: [{provider: openai}]}}"
     )
-    limits = made.models[0].timeouts
-    assert limits is not None
-    assert (limits.connect_ms, limits.total_ms) == (2_000, 9_000)
+    assert msgspec.to_builtins(made.models[0].timeouts) == {
+        "connect_ms": 2_000,
+        "first_token_ms": None,
+        "between_bytes_ms": None,
+        "total_ms": None,
+    }
     assert made.models[1].timeouts is None
+
+
+def test_a_query_crosses_by_reference(compiled: Compile) -> None:
+    made = compiled("providers: {openai: {query: 'v=1&key=${env:K}'}, groq: {api_key: x}}", K="hidden")
+    assert made.providers[0].query == (TextPart("v=1&key="), EnvPart("K"))
+    assert made.providers[1].query == ()
+
+
+def test_text_written_with_references_crosses_as_what_it_stands_for(compiled: Compile) -> None:
+    text = "providers: {a: {kind: openai, api_key: x}}\n"
+    text += "models: {m: {targets: [{provider: '${env:P}', model: '${env:M}-1'}]}}"
+    made = msgspec.json.decode(encode(compiled(text, P="a", M="gpt")))
+    assert made["models"][0]["targets"] == [{"provider": "a", "model": "gpt-1", "weight": 1}]
 
 
 @pytest.mark.parametrize(
