@@ -12,8 +12,11 @@ FUZZ_SECONDS ?= 10
 CARGO := cargo
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Where rustup puts cargo, for shells that were open before it did.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# maturin installs into the environment that these name; a foreign one that is active is not meant.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONHOME
+# Where rustup puts cargo, for shells that were open before it did; where Debian puts nginx, which a user's PATH lacks.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 # What the extension is made of; tests and fuzz targets are not part of it.
 NATIVE := $(shell find native/core/src native/binding/src -name '*.rs') $(wildcard native/*/Cargo.toml) \
@@ -22,7 +25,7 @@ PYTHON_CODE := python tests bench scripts
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- use
 
@@ -37,13 +40,13 @@ run: $(VENV)/.extension ## Serve in the foreground; CONFIG=penstock.yaml names a
 # --- test
 
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.extension system ## All tests: Rust, Python, fuzz targets for a few seconds each
+test: rust system $(VENV)/.dev $(VENV)/.extension oracle ## All tests: Rust, Python, fuzz targets for a few seconds each
 	$(CARGO) test --locked --quiet
 	$(BIN)/python -m pytest tests
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS)
 
 .PHONY: test-long
-test-long: $(VENV)/.dev $(VENV)/.extension system ## The same with ten times the rounds and five minutes a fuzz target
+test-long: rust system $(VENV)/.dev $(VENV)/.extension oracle ## The same with ten times the rounds and five minutes a fuzz target
 	ROUNDS=10000 $(CARGO) test --locked --quiet
 	ROUNDS=200 $(BIN)/python -m pytest tests
 	$(BIN)/python scripts/fuzz.py --seconds 300
@@ -53,7 +56,7 @@ test-python: $(VENV)/.dev ## Python's unit tests alone: no Rust, no compiled lib
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: fuzz
-fuzz: $(VENV)/.made ## Fuzz for a while: FUZZ_SECONDS=600, TARGETS="http_request" for some only
+fuzz: rust $(VENV)/.made ## Fuzz for a while: FUZZ_SECONDS=600, TARGETS="http_request" for some only
 	@scripts/need.sh g++ build-essential
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS) $(TARGETS)
 
@@ -62,14 +65,22 @@ system: # what the tests need from Debian
 	@scripts/need.sh nginx nginx-light
 	@scripts/need.sh g++ build-essential
 
+.PHONY: rust
+rust: # the compiler, not older than Cargo.toml asks
+	@scripts/need_rust.sh
+
+.PHONY: oracle
+oracle: rust # built here because pytest's time limit is no place to compile in; tests/property asks for it in these words
+	$(CARGO) build --locked --quiet -p penstock-core --example http_oracle
+
 # --- check
 
 .PHONY: check
-check: lint $(VENV)/.extension system ## Everything that must hold before a change lands, tests aside
+check: system lint ## Everything that must hold before a change lands, tests aside
 	$(BIN)/python -m bench.smoke
 
 .PHONY: lint
-lint: $(VENV)/.dev $(VENV)/.extension ## The static gates alone: style, types, stub, licences, sizes
+lint: rust $(VENV)/.dev $(VENV)/.extension ## The static gates alone: style, types, stub, licences, sizes
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/python -m mypy python/penstock tests bench scripts
@@ -84,8 +95,12 @@ lint: $(VENV)/.dev $(VENV)/.extension ## The static gates alone: style, types, s
 IN_TESTS := -A clippy::unwrap_used -A clippy::expect_used -A clippy::panic -A clippy::print_stdout
 
 .PHONY: bench
-bench: $(VENV)/.dev $(VENV)/.extension system ## Penstock beside nginx; fails when a budget is missed
+bench: rust system $(VENV)/.dev $(VENV)/.extension ## Penstock beside nginx; fails when a budget is missed
 	$(BIN)/python -m bench.run
+
+.PHONY: bench-litellm
+bench-litellm: rust system $(VENV)/.dev $(VENV)/.extension ## Penstock beside LiteLLM, which is installed into target/ for it
+	$(BIN)/python -m bench.peers.litellm.row
 
 .PHONY: format
 format: $(VENV)/.dev ## Put every file into shape
@@ -96,7 +111,7 @@ format: $(VENV)/.dev ## Put every file into shape
 # --- build
 
 .PHONY: wheel
-wheel: $(VENV)/.runtime ## Build the wheel into dist/
+wheel: rust $(VENV)/.runtime ## Build the wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
 .PHONY: clean
@@ -113,15 +128,17 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.made pyproject.toml scripts/requirements.py
-	$(BIN)/python -m pip install --quiet -r <($(BIN)/python scripts/requirements.py)
+	$(BIN)/python scripts/requirements.py > $(VENV)/runtime.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/runtime.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python -m pip install --quiet -r <($(BIN)/python scripts/requirements.py --dev)
+	$(BIN)/python scripts/requirements.py --dev > $(VENV)/dev.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/dev.txt
 	@touch $@
 
 $(VENV)/.extension: $(VENV)/.runtime $(NATIVE) pyproject.toml
-	@command -v cargo >/dev/null || { echo "Rust is needed: https://rustup.rs" >&2; exit 1; }
+	@scripts/need_rust.sh
 	@scripts/need.sh cc build-essential
 	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
 	@touch $@

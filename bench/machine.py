@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTENING = "0A"
+# Where Debian keeps nginx, and a user's PATH does not look.
+SYSTEM_PATH = "/usr/sbin:/sbin"
 
 
 class BenchError(Exception):
@@ -29,8 +31,16 @@ def raise_file_limit() -> int:
     return hard
 
 
+def find(command: str) -> str | None:
+    """Path of a command, wherever Debian puts it."""
+    return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
+
+
 def free_port() -> int:
-    """A port that nobody has: bound without SO_REUSEPORT, so that a forgotten process would show."""
+    """A port that nobody has: bound without SO_REUSEPORT, so that a forgotten process would show.
+
+    It is free again when this returns: who starts a server on it must be ready to try another one.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -88,7 +98,8 @@ def facts(scratch: Path) -> dict[str, str]:
 def commit() -> str:
     """Short name of the commit, with a `+` if the tree differs from it."""
     short = output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
-    return short + ("+" if output("git", "-C", str(ROOT), "status", "--porcelain", "-uno") else "")
+    changed = output("git", "-C", str(ROOT), "status", "--porcelain", "-uno", "--", ".", ":!bench/results")
+    return short + ("+" if changed else "")
 
 
 def file_system(path: Path) -> str:
@@ -103,7 +114,7 @@ def file_system(path: Path) -> str:
 
 def output(*command: str) -> str:
     """What a command says, on either stream; empty if it is missing."""
-    found = shutil.which(command[0])
+    found = find(command[0])
     if found is None:
         return ""
     done = subprocess.run([found, *command[1:]], capture_output=True, text=True, check=False)

@@ -1,6 +1,11 @@
-"""Judges the measured rows by the budgets, prints them, keeps them."""
+"""Judges the measured rows by the budgets, prints them, keeps them.
 
+`python -m bench.report --markdown FILE` prints a kept run, one of results/*.json, as the page it was.
+"""
+
+import argparse
 import json
+import sys
 import tomllib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -120,17 +125,35 @@ def figure(value: float | None, digits: int | None = None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def keep(found: list[Verdict], table: Table, facts: dict[str, str], page: str) -> Path:
+def page(found: list[Verdict], facts: dict[str, str], subject: str) -> str:
+    """The run as results/latest.md holds it."""
+    return f"# Benchmark of {facts['date']}, commit {facts['commit']}\n\n{markdown(found, facts, subject)}"
+
+
+def keep(found: list[Verdict], table: Table, facts: dict[str, str], subject: str) -> Path:
     """Writes results/<date>-<commit>.json, every round in it, and results/latest.md; returns the former."""
     RESULTS.mkdir(exist_ok=True)
     rounds = {values.name: values.by_side for values in table.rows.values()}
     rows: list[dict[str, Any]] = [{**asdict(v), "rounds": rounds[v.name]} for v in found]
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{facts['commit'].rstrip('+') or 'none'}.json"
-    path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
-    (RESULTS / "latest.md").write_text(f"# Benchmark of {facts['date']}, commit {facts['commit']}\n\n{page}")
+    path.write_text(json.dumps({"facts": facts, "subject": subject, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / "latest.md").write_text(page(found, facts, subject))
     return path
+
+
+def kept(path: Path) -> str:
+    """The page of a run that was kept."""
+    run = json.loads(path.read_text())
+    found = [Verdict(**{name: value for name, value in row.items() if name != "rounds"}) for row in run["rows"]]
+    return page(found, run["facts"], run["subject"])
 
 
 def failed(found: list[Verdict]) -> bool:
     """Whether the run must not pass: a budget missed, or a row that says nothing."""
     return any(v.word in ("MISS", "VOID") for v in found)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Prints a kept run as its page.")
+    parser.add_argument("--markdown", type=Path, required=True, metavar="FILE", help="one of bench/results/*.json")
+    sys.stdout.write(kept(parser.parse_args().markdown))

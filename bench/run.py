@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import shutil
 import sys
 import tempfile
 import time
@@ -90,7 +89,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 def prepare() -> None:
     """What every run needs."""
-    if shutil.which("nginx") is None:
+    if machine.find("nginx") is None:
         raise BenchError("nginx is missing, the mark to compare with: apt-get install --yes nginx-light")
     machine.raise_file_limit()
 
@@ -140,10 +139,9 @@ def main(words: list[str]) -> int:
             say(f"error: {error}")
             return 2
     found = report.verdicts(table, told.subject, report.budgets())
-    page = report.markdown(found, facts, told.subject)
-    print(page)
+    print(report.markdown(found, facts, told.subject))
     if not told.no_keep:
-        say(f"kept in {report.keep(found, table, facts, page).relative_to(machine.ROOT)}")
+        say(f"kept in {report.keep(found, table, facts, told.subject).relative_to(machine.ROOT)}")
     say(f"took {time.monotonic() - began:.0f} s")
     return 1 if report.failed(found) else 0
 

@@ -19,10 +19,12 @@ if [ "$(id -u)" != 0 ]; then
 fi
 if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
     echo "installing $package" >&2
-    export DEBIAN_FRONTEND=noninteractive
+    # sudo drops the environment, so `env` comes behind it. Another apt may be at work: wait for it.
     # shellcheck disable=SC2086 # the words of $become are meant to be split
-    { $become apt-get install -y --no-install-recommends "$package" ||
-        { $become apt-get update && $become apt-get install -y --no-install-recommends "$package"; }; } >&2 || true
+    apt() { $become env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 "$@"; }
+    # The lists are fetched only where they are missing or too old: once, however many packages are asked for in turn.
+    install() { apt install -y --no-install-recommends "$package"; }
+    { install || { apt update && install; }; } </dev/null >&2 || true
 fi
 present && exit 0
 echo "$command is needed and could not be installed; run this, then make again:" >&2

@@ -1,6 +1,8 @@
 """Which failures lead to the next target, in what order, and what a client is told when all of them fail."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -8,7 +10,6 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, DIALECTS, Kind
 from tests.support.loop import LoopThread
-from tests.support.nginx import free_port
 from tests.support.scene import ask, config_of, provider
 from tests.support.script import Cut, Hold, Pause, Script, Send, answer, chunk, stream, stream_head
 from tests.support.upstream import Upstream
@@ -44,9 +45,20 @@ def to(name: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def settings(module_upstream: Upstream, others: list[Upstream]) -> dict[str, Any]:
+def dead() -> Iterator[dict[str, Any]]:
+    """Providers that refuse every connection: nobody listens on their ports, and nobody else can get them."""
+    with ExitStack() as held:
+        ports = []
+        for _ in range(4):
+            sock = held.enter_context(socket.socket())
+            sock.bind(("127.0.0.1", 0))
+            ports.append(sock.getsockname()[1])
+        yield {f"dead{number}": provider(f"http://127.0.0.1:{port}") for number, port in enumerate(ports)}
+
+
+@pytest.fixture(scope="module")
+def settings(module_upstream: Upstream, others: list[Upstream], dead: dict[str, Any]) -> dict[str, Any]:
     plain = config_of(module_upstream)
-    dead = {f"dead{number}": provider(f"http://127.0.0.1:{free_port()}") for number in range(4)}
     return {
         "timeouts": {"first_token": "400ms", "connect": "1s"},
         "max_attempts": 3,

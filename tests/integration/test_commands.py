@@ -6,13 +6,14 @@ import re
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support import raw
 from tests.support.gateway import clean_environment, command, run
-from tests.support.kinds import CHAT, MESSAGES, OLLAMA_CHAT
+from tests.support.kinds import DIALECTS
 
 GOOD = (
     "providers: {local: {dialect: openai, base_url: 'http://127.0.0.1:9/v1', api_key: '${env:LOCAL_KEY:-sk-hidden}'}}\n"
@@ -54,8 +55,10 @@ def test_demo_serve_stays_until_it_is_told_to_stop(number: signal.Signals) -> No
             if "Ctrl-C" in line:
                 break
         assert address
-        for kind in (CHAT, MESSAGES, OLLAMA_CHAT):
-            got = raw.post(address, kind.path, kind.request("demo"), kind.headers)
+        # At once, because the demo provider takes its time.
+        with ThreadPoolExecutor(len(DIALECTS)) as pool:
+            answers = pool.map(lambda kind: raw.post(address, kind.path, kind.request("demo"), kind.headers), DIALECTS)
+        for kind, got in zip(DIALECTS, answers, strict=True):
             assert kind.outcome(got.body) == "complete"
         demo.send_signal(number)
         out, err = demo.communicate(timeout=15)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -290,7 +289,3 @@ def run(
         cwd=cwd,
         check=False,
     )
-
-
-def nginx_path() -> str | None:
-    return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")

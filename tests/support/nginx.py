@@ -5,8 +5,12 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from .gateway import nginx_path
+from bench.machine import find, free_port
+
 from .wait import until
+
+# How often the port may turn out to be taken between its choice and its use.
+_PORTS_TRIED = 3
 
 _CONF = """\
 # One server that passes everything on, with what the test adds.
@@ -33,21 +37,14 @@ http {{
 """
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 class Nginx:
     """nginx on a free port of loopback; `extra` goes into its location block."""
 
     def __init__(self, directory: Path, to: str, extra: str = "") -> None:
         self.directory = directory
-        self.port = free_port()
-        self._conf = directory / "nginx.conf"
-        self._conf.write_text(_CONF.format(dir=directory, port=self.port, to=to, extra=extra))
+        self.port = 0
+        self._to = to
+        self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,11 +52,19 @@ class Nginx:
         return f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> "Nginx":
-        path = nginx_path()
+        for _ in range(_PORTS_TRIED):
+            self._process = self._start()
+            if until(self._settled, "nginx listens or has ended", 15.0) == "listens":
+                return self
+        raise AssertionError(f"nginx ended at once: {(self.directory / 'error.log').read_text()}")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        path = find("nginx")
         assert path, "nginx is not installed: apt-get install nginx-light"
-        self._process = subprocess.Popen([path, "-p", str(self.directory), "-e", "stderr", "-c", str(self._conf)])
-        until(self._listens, "nginx listens")
-        return self
+        self.port = free_port()
+        conf = self.directory / "nginx.conf"
+        conf.write_text(_CONF.format(dir=self.directory, port=self.port, to=self._to, extra=self._extra))
+        return subprocess.Popen([path, "-p", str(self.directory), "-e", str(self.directory / "error.log"), "-c", conf])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,8 +73,12 @@ class Nginx:
             self._process.terminate()
             self._process.wait(10)
 
-    def _listens(self) -> bool:
+    def _settled(self) -> str:
+        """`ended`, `listens`, or nothing yet. The master writes its pid once it has the port, and not a stranger."""
         assert self._process is not None
-        assert self._process.poll() is None, "nginx ended at once"
+        if self._process.poll() is not None:
+            return "ended"
+        if not (self.directory / "nginx.pid").exists():
+            return ""
         with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+            return "listens" if sock.connect_ex(("127.0.0.1", self.port)) == 0 else ""

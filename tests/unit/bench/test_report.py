@@ -1,13 +1,14 @@
 """The judge of the benchmark: what passes, what misses, what says nothing."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bench import machine, report, smoke
+from bench import report, smoke
 from bench.machine import BenchError
 from bench.report import Budget
 from bench.rows import Cell, Table, Values, at, run
@@ -107,21 +108,12 @@ def test_an_error_of_the_driver_voids_only_its_own_rows(tmp_path: os.PathLike[st
     assert table.row("requests", "good").by_side == {"penstock": [5.0]}
 
 
-def test_a_foreign_listener_is_refused() -> None:
-    with socket.socket() as mine:
-        mine.bind(("127.0.0.1", 0))
-        mine.listen()
-        port = mine.getsockname()[1]
-        machine.check_listener(port, [os.getpid()])
-        with pytest.raises(BenchError, match="foreign process"):
-            machine.check_listener(port, [])
-
-
-def test_a_port_without_a_listener_is_refused() -> None:
-    with pytest.raises(BenchError, match="nothing listens"):
-        machine.check_listener(machine.free_port(), [os.getpid()])
-
-
-def test_a_process_tree_holds_the_children() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert child.pid in machine.tree(os.getpid())
+def test_a_kept_run_prints_as_the_page_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    table = Table()
+    for side, value in {"nginx": 100.0, "nginx_again": 100.0, "penstock": 90.0}.items():
+        table.add("added_p50", "1 KB, plain", side, value)
+    found = report.verdicts(table, "penstock", {"added_p50": RATIO})
+    path = report.keep(found, table, {"date": "today", "commit": "abc1234+"}, "penstock")
+    assert report.kept(path) == (tmp_path / "latest.md").read_text()
+    assert json.loads(path.read_text())["rows"][0]["rounds"]["penstock"] == [90.0]

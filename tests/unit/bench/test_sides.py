@@ -1,0 +1,52 @@
+"""How a side of the comparison starts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench.machine import BenchError
+from bench.sides import PORTS_TRIED, Side
+
+
+@dataclass
+class Scripted(Side):
+    """A side whose launches fail with these words, one each; after them it starts."""
+
+    failures: list[str] = field(default_factory=list)
+    launches: int = 0
+
+    def launch(self) -> None:
+        self.launches += 1
+        if self.failures:
+            raise BenchError(self.failures.pop(0))
+
+    def first_answer(self, deadline: float) -> None:
+        """Answered at once."""
+
+
+def side(at: Path, *failures: str) -> Scripted:
+    return Scripted("scripted", mock=None, directory=at, failures=list(failures))  # type: ignore[arg-type]
+
+
+def test_a_port_that_was_taken_meanwhile_is_tried_again_with_another_one(tmp_path: Path) -> None:
+    started = side(tmp_path, "bind() failed (98: Address already in use)")
+    started.start()
+    assert started.launches == 2
+    started.stop()
+
+
+def test_ports_that_are_always_taken_are_an_error(tmp_path: Path) -> None:
+    started = side(tmp_path, *["Address already in use"] * PORTS_TRIED)
+    with pytest.raises(BenchError, match="in use"):
+        started.start()
+    assert started.launches == PORTS_TRIED
+    started.stop()
+
+
+def test_any_other_failure_is_said_at_once(tmp_path: Path) -> None:
+    started = side(tmp_path, "unknown directive")
+    with pytest.raises(BenchError, match="unknown directive"):
+        started.start()
+    assert started.launches == 1
+    started.stop()
