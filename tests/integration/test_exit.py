@@ -16,7 +16,7 @@ timeouts = {name + "_ms": 1000 for name in (
     "connect", "first_token", "between_bytes", "total", "header_read", "body_read_idle", "client_idle")}
 snapshot = {
     "format": 1, "revision": 1, "auth": "open", "trusted_proxies": [], "allowed_hosts": ["localhost", "127.0.0.1"],
-    "cors_origins": [], "timeouts": timeouts, "max_attempts": 4, "keepalive_ms": 1000,
+    "timeouts": timeouts, "max_attempts": 4, "keepalive_ms": 1000,
     "body": {"max_bytes": 1 << 20, "max_inflight_bytes": 1 << 24},
     "log": {"level": "info", "format": "json", "access": False}, "tls": {"ca_file": None},
     "providers": [], "models": [], "patterns": [], "default_provider": None}
