@@ -8,8 +8,6 @@ use crate::{
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;
-/// How many bytes of a string are looked at together.
-const STEP: usize = 32;
 
 /// Reads UTF-8 that was checked before.
 pub(super) struct Lexer<'a> {
@@ -262,13 +260,11 @@ impl<'a> Lexer<'a> {
             self.pos += 8;
         }
         let rest = &self.body[self.pos..];
-        let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
-        let (steps, _) = rest.as_chunks::<STEP>();
-        // Without a way out of the inner loop the compiler makes it a handful of vector instructions.
-        let quiet = |step: &&[u8; STEP]| !step.iter().fold(false, |found, &b| found | special(b));
-        let skipped = steps.iter().take_while(quiet).count() * STEP;
-        let found = rest[skipped..].iter().position(|&b| special(b));
-        self.pos += found.map_or(rest.len(), |n| skipped + n);
+        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        // The least byte of all is found by vector instructions; a search with a way out would not be.
+        let least = rest[..end].iter().fold(u8::MAX, |least, &b| least.min(b));
+        let control = if least < b' ' { rest[..end].iter().position(|&b| b < b' ') } else { None };
+        self.pos += control.unwrap_or(end);
     }
 
     fn escape(&mut self) -> Result<(), Error> {
