@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from penstock.config.load import find
-from penstock.config.problem import ConfigError
+if TYPE_CHECKING:
+    from penstock.config.problem import ConfigError
 
 WRONG = 2
 """The exit code of wrong use and wrong configuration."""
@@ -23,6 +23,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def find_config(given: str | None) -> str | None:
     """The file that this call means."""
+    from penstock.config.load import find  # `serve` watches its signals before this is loaded
+
     return find(given, os.environ)
 
 
