@@ -63,7 +63,10 @@ class App:
         _check_descriptor("--ready-fd", ready_fd, os.O_WRONLY)
         _check_descriptor("--parent-fd", parent_fd, os.O_RDONLY)
         if parent_fd is not None:
-            asyncio.get_running_loop().add_reader(parent_fd, self._hear_parent, parent_fd)
+            try:
+                asyncio.get_running_loop().add_reader(parent_fd, self._hear_parent, parent_fd)
+            except OSError:
+                raise StartError(f"--parent-fd {parent_fd}: is neither a pipe nor a socket") from None
         try:
             self._instance = Instance(self._config.data_dir)
         except InstanceError as error:

@@ -151,6 +151,8 @@ def test_a_descriptor_that_is_not_there_is_found_before_the_start(running: Runni
         serving(running, nothing, **{option: reader if option == "ready_fd" else writer})
     os.close(reader)
     os.close(writer)
+    with running.file.open() as plain, pytest.raises(StartError, match="neither a pipe nor a socket"):
+        serving(running, nothing, parent_fd=plain.fileno())
     assert not running.natives
     assert not running.data.exists()
 

@@ -26,7 +26,9 @@ def config_of(tmp_path: Path, more: str = "") -> str:
     )
 
 
-def start(tmp_path: Path, more: str = "", *, write: bool = True) -> tuple[subprocess.Popen[str], int]:
+def start(
+    tmp_path: Path, more: str = "", *, write: bool = True, stderr: int = subprocess.PIPE
+) -> tuple[subprocess.Popen[str], int]:
     """The process and the descriptor on which it says that it is ready."""
     config = tmp_path / "penstock.yaml"
     if write:
@@ -36,7 +38,7 @@ def start(tmp_path: Path, more: str = "", *, write: bool = True) -> tuple[subpro
     environ = {"PYTHONPATH": f"{ROOT / 'python'}:{ROOT}", "PATH": os.environ["PATH"]}
     process = subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=tmp_path, env=environ, pass_fds=(writer,), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=tmp_path, env=environ, pass_fds=(writer,), text=True, stdout=subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
     os.close(writer)
     return process, reader
@@ -90,6 +92,22 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGINT
     assert not (tmp_path / "admin.sock").exists()
+
+
+def test_a_reader_of_standard_error_that_stalls_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    stalled, full = os.pipe()
+    os.set_blocking(full, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(full, b"x" * 4096)
+    os.set_blocking(full, True)
+    process, reader = start(tmp_path, stderr=full)
+    assert ready(reader)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    os.close(full)
+    os.close(stalled)
 
 
 def test_log_lines_are_json_when_nobody_watches(tmp_path: Path) -> None:
