@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +27,7 @@ from penstock.instance import Instance, InstanceError
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
+from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 
 IDLE_CHECK_S = 0.01
@@ -47,12 +50,23 @@ class App:
         self._revision = 1
         self._started = time.time()
         self._stopping = asyncio.Event()
+        self._signalled = False
         self._reloading_allowed = False
         self._listeners: list[Listener] = []
         self.log = Log(self._config.log.level, log_format(self._config))
 
-    async def run(self, ready_fd: int | None = None) -> int:
-        """Serves until a signal; the exit code. Raises `StartError`."""
+    async def run(self, ready_fd: int | None = None, parent_fd: int | None = None, early: Early | None = None) -> int:
+        """Serves until a signal, or the end of `parent_fd`; the exit code. Raises `StartError`."""
+        self._watch_signals()
+        if early is not None and early.stop:
+            self._stop(signal.SIGTERM)  # once up, in order
+        _check_descriptor("--ready-fd", ready_fd, os.O_WRONLY)
+        _check_descriptor("--parent-fd", parent_fd, os.O_RDONLY)
+        if parent_fd is not None:
+            try:
+                asyncio.get_running_loop().add_reader(parent_fd, self._hear_parent, parent_fd)
+            except OSError:
+                raise StartError(f"--parent-fd {parent_fd}: is neither a pipe nor a socket") from None
         try:
             self._instance = Instance(self._config.data_dir)
         except InstanceError as error:
@@ -60,8 +74,7 @@ class App:
         try:
             await self._serve(ready_fd)
         finally:
-            for listener in self._listeners:
-                listener.close()
+            self._close_listeners("data", "admin")
             self._instance.close()
         self.log.info("stopped")
         return 0
@@ -117,14 +130,13 @@ class App:
             self.log.warning(warning)
         self._start(Router(token, table(self), self.log))
         try:
-            self._watch_signals()
             self._say_ready(ready_fd)
             gc.collect()
             gc.freeze()  # what is here now stays: later collections need not look at it
             await self._stopping.wait()
             await self._drain()
         finally:
-            if not self._engine.stop(STOP_MS):
+            if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
 
     def _say_ready(self, ready_fd: int | None) -> None:
@@ -172,8 +184,7 @@ class App:
         self.log.info("stopping", delay_ms=limits.delay, deadline_ms=limits.deadline)
         await asyncio.sleep(limits.delay / 1000)
         self._engine.close_listeners()
-        for listener in self._listeners:
-            listener.close()
+        self._close_listeners("data")  # the admin port serves on until the end
         deadline = loop.time() + limits.deadline / 1000
         while not self._engine.idle() and loop.time() < deadline:  # noqa: ASYNC110 (native has no event for it)
             await asyncio.sleep(IDLE_CHECK_S)
@@ -187,11 +198,22 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _stop(self, number: signal.Signals) -> None:
-        if self._stopping.is_set():
-            for listener in self._listeners:
-                listener.close()
+        if self._signalled:
+            self._close_listeners("data", "admin")
             os._exit(128 + number)  # without a word: nothing may stand between a second signal and the end
+        self._signalled = True
         self._stopping.set()
+
+    def _hear_parent(self, fd: int) -> None:
+        """Whoever started us holds the other end: when it is gone, so are we, in order."""
+        if not os.read(fd, 4096):
+            asyncio.get_running_loop().remove_reader(fd)
+            self._stopping.set()
+
+    def _close_listeners(self, *roles: str) -> None:
+        for listener in [each for each in self._listeners if each.role in roles]:
+            listener.close()
+            self._listeners.remove(listener)
 
     def _hang_up(self) -> None:
         try:
@@ -205,6 +227,19 @@ class App:
         return [str(listener.address) for listener in self._listeners if listener.role == role]
 
 
+def _check_descriptor(option: str, fd: int | None, mode: int) -> None:
+    """Raises `StartError` unless the descriptor is open for this: found before anything has started."""
+    if fd is None:
+        return
+    try:
+        opened = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    except (OSError, ValueError, OverflowError):
+        raise StartError(f"{option} {fd}: no such descriptor is open; let this process inherit it") from None
+    if opened not in (mode, os.O_RDWR):
+        use = "writing" if mode == os.O_WRONLY else "reading"
+        raise StartError(f"{option} {fd}: is not open for {use}; hand over the other end of the pipe")
+
+
 def log_format(config: Config) -> Format:
     """The format in force: text for people at a terminal, JSON for everything else."""
     if config.log.format == "auto":
@@ -212,7 +247,14 @@ def log_format(config: Config) -> Format:
     return config.log.format
 
 
-def serve(file: str | None, environ: Mapping[str, str], ready_fd: int | None, make_native: MakeNative) -> int:
+class Descriptors(NamedTuple):
+    """Inherited ones: where to say that we are ready; whose end means that our parent is gone."""
+
+    ready: int | None = None
+    parent: int | None = None
+
+
+def serve(file: str | None, environ: Mapping[str, str], fds: Descriptors, make_native: MakeNative, early: Early) -> int:
     """Runs the process; the exit code. Raises `ConfigError` before anything has started."""
     import logging
 
@@ -226,7 +268,7 @@ def serve(file: str | None, environ: Mapping[str, str], ready_fd: int | None, ma
         app = App(loaded, file, environ, make_native)
         logging.getLogger().addHandler(Forward(app.log))
         try:
-            return await app.run(ready_fd)
+            return await app.run(fds.ready, fds.parent, early)
         except StartError as error:
             app.log.error(f"cannot start: {error}")
             return 1

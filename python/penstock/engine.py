@@ -88,10 +88,10 @@ class Engine:
         """No request is in flight."""
         return self._ours().idle()
 
-    def stop(self, timeout_ms: int) -> bool:
+    async def stop(self, timeout_ms: int) -> bool:
         """Joins the threads; whether they ended by themselves. Then nothing of the engine is left in the loop."""
         native = self._ours()
-        ended = native.stop(timeout_ms)
+        ended = await asyncio.to_thread(native.stop, timeout_ms)  # the loop still hears signals meanwhile
         if self._loop is not None:
             self._loop.remove_reader(native.question_fd)
             self._loop = None

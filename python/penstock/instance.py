@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import time
 
 LOCK = "lock"
+LEFT_S = 60.0
+"""What is older was left by a start that broke off: none takes that long to take its lock."""
+_ASIDE = re.compile(r"\.\d{8}T\d{6}-[0-9a-f]{8}\Z")
 
 
 class InstanceError(Exception):
@@ -28,7 +33,8 @@ class Instance:
             self._lock = _lock(os.path.join(aside, LOCK))
             os.rename(aside, self.path)  # seen only once it is locked
         except OSError as error:
-            raise InstanceError(f"data_dir {data_dir}: {error.strerror}: {error.filename}") from None
+            where = f"data_dir {data_dir}: {error.strerror}: {error.filename}"
+            raise InstanceError(f"{where}; {_advice(error)}") from None
         self._remove_dead()
 
     def close(self) -> None:
@@ -42,14 +48,39 @@ class Instance:
         """Directories of instances that ended without a word and left no data."""
         for name in os.listdir(self._journal):
             path = os.path.join(self._journal, name)
-            if path == self.path or name.startswith("."):
+            if path == self.path or (name.startswith(".") and not _was_left(path)):
                 continue
             try:
+                if not os.listdir(path) and name.startswith("."):
+                    os.rmdir(path)
+                    continue
                 lock = _lock(os.path.join(path, LOCK), create=False)
             except OSError:
                 continue  # alive, or not an instance
             _remove_if_empty(path)
             os.close(lock)
+
+
+def _was_left(path: str) -> bool:
+    """Whether a start broke off before its directory was seen under its name."""
+    try:
+        return bool(_ASIDE.match(os.path.basename(path))) and os.stat(path).st_mtime < time.time() - LEFT_S
+    except OSError:
+        return False
+
+
+def _advice(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC:
+            return "make room on the disk, or choose another data_dir"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "make a directory that this user can write, or choose another data_dir"
+        case errno.ENOTDIR | errno.EEXIST:
+            return "a file stands where a directory should be: remove it, or choose another data_dir"
+        case errno.ENOLCK | errno.EOPNOTSUPP:
+            return "its file system has no locks: put data_dir on a local one"
+        case _:
+            return "choose another data_dir"
 
 
 def _lock(path: str, *, create: bool = True) -> int:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
-from typing import NamedTuple
+import time
+from collections.abc import Iterator
 
 from penstock.config.addresses import Listen, parse_listen
+
+LOCK_S = 5.0
+"""How long another start may take to bind its socket in the same directory."""
 
 BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 
@@ -18,20 +23,26 @@ class BindError(Exception):
     """An address that cannot be listened on; the message says who has it or what to do."""
 
 
-class Listener(NamedTuple):
+class Listener:
     """A bound socket, the address it really has, and whose it is: `data` or `admin`."""
 
-    socket: socket.socket
-    address: Listen
-    role: str
-    inode: int = 0
+    def __init__(self, sock: socket.socket, address: Listen, role: str) -> None:
+        self.socket, self.address, self.role = sock, address, role
+        self._file = _identity(address.path) if address.path else None
 
     def close(self) -> None:
-        """Closes our descriptor and removes the file of a Unix socket, if it still is ours."""
+        """Closes our descriptor and removes the file of a Unix socket, if it still is ours; once."""
         self.socket.close()
+        ours, self._file = self._file, None
         with contextlib.suppress(OSError):
-            if self.address.path and os.stat(self.address.path).st_ino == self.inode:
+            if ours is not None and _identity(self.address.path) == ours:
                 os.unlink(self.address.path)
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    """Which file a path leads to; the number of an inode alone is soon another's."""
+    facts = os.lstat(path)
+    return facts.st_dev, facts.st_ino, facts.st_ctime_ns
 
 
 def bind_all(data: tuple[str, ...], admin: tuple[str, ...]) -> list[Listener]:
@@ -58,6 +69,9 @@ def bind(address: Listen, role: str) -> Listener:
             raise BindError(f"{address} is already in use{_holder(address)}; {advice}") from None
         if error.errno == errno.EACCES and 0 < address.port < 1024:
             raise BindError(f"{address}: ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and address.path:
+            advice = "let this user write to its directory, or choose another path"
+            raise BindError(f"{address}: {error.strerror}; {advice}") from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise BindError(f"{address}: this machine has no such address") from None
         raise BindError(f"{address}: {error.strerror}") from None
@@ -92,18 +106,40 @@ def _bind_tcp(address: Listen, role: str) -> Listener:
 
 def _bind_unix(address: Listen, role: str) -> Listener:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o117)  # 0660 from the first moment
     try:
-        _remove_stale(address.path)
-        listener.bind(address.path)
-        listener.listen(BACKLOG)
+        with _alone_in(os.path.dirname(address.path)):
+            _remove_stale(address.path)
+            listener.bind(address.path)
+            os.chmod(address.path, 0o660)  # nobody can connect before it listens
+            listener.listen(BACKLOG)
         listener.setblocking(False)
-        return Listener(listener, address, role, os.stat(address.path).st_ino)
+        return Listener(listener, address, role)
     except (OSError, BindError):
         listener.close()
         raise
+
+
+@contextlib.contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """One process at a time looks whether a file is stale and replaces it: else two would remove each other's."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        advice = "make it, or choose another path" if error.errno == errno.ENOENT else "choose another path"
+        raise BindError(f"the directory {directory} of a Unix socket: {error.strerror}; {advice}") from None
+    try:
+        deadline = time.monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BindError(f"another process keeps {directory} locked; choose another path") from None
+                time.sleep(0.01)
+        yield
     finally:
-        os.umask(before)
+        os.close(fd)
 
 
 def _remove_stale(path: str) -> None:

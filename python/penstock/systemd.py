@@ -17,6 +17,7 @@ def notify(environ: Mapping[str, str], state: str) -> None:
         message += f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(1)  # a supervisor that does not read holds nothing up
             sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
             sender.send(message.encode())
     except OSError:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from penstock.app import App, StartError
 from penstock.config.load import load
 from penstock.config.problem import ConfigError
 from penstock.observe.logs import Log
+from penstock.signals import Early
 from tests.unit.conftest import KEYS, until
 from tests.unit.fake_engine import FakeNative
 
@@ -67,7 +69,7 @@ def on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(main())
 
 
-def serving(running: Running, during: Callable[[], Coroutine[Any, Any, None]], **arguments: int) -> int:
+def serving(running: Running, during: Callable[[], Coroutine[Any, Any, None]], **arguments: Any) -> int:
     """Starts the app, does something, stops it by SIGTERM; the exit code."""
     codes: list[int] = []
 
@@ -78,6 +80,21 @@ def serving(running: Running, during: Callable[[], Coroutine[Any, Any, None]], *
             await during()
             os.kill(os.getpid(), signal.SIGTERM)
         codes.append(await task)
+
+    try:
+        on_uvloop(main)
+    finally:
+        for native in running.natives:
+            native.close()
+    return codes[0]
+
+
+def run_alone(running: Running, early: Early | None = None) -> int:
+    """Runs the app until it ends by itself; the exit code."""
+    codes: list[int] = []
+
+    async def main() -> None:
+        codes.append(await running.app.run(early=early))
 
     try:
         on_uvloop(main)
@@ -125,10 +142,84 @@ def test_the_addresses_are_written_where_they_were_asked_for(running: Running) -
     assert addresses["data"] != addresses["admin"]
 
 
-def test_a_descriptor_that_is_not_there_is_a_start_error_and_stops_native(running: Running) -> None:
-    with pytest.raises(StartError, match="--ready-fd 999"):
-        serving(running, nothing, ready_fd=999)
-    assert running.native.calls == ["start", "stop"]
+@pytest.mark.parametrize("option", ["ready_fd", "parent_fd"])
+def test_a_descriptor_that_is_not_there_is_found_before_the_start(running: Running, option: str) -> None:
+    with pytest.raises(StartError, match=r"-fd 999: no such descriptor"):
+        serving(running, nothing, **{option: 999})
+    reader, writer = os.pipe()
+    with pytest.raises(StartError, match="is not open for"):
+        serving(running, nothing, **{option: reader if option == "ready_fd" else writer})
+    os.close(reader)
+    os.close(writer)
+    with running.file.open() as plain, pytest.raises(StartError, match="neither a pipe nor a socket"):
+        serving(running, nothing, parent_fd=plain.fileno())
+    assert not running.natives
+    assert not running.data.exists()
+
+
+def test_a_stop_signal_during_the_start_stops_in_order_once_up(running: Running) -> None:
+    def interrupted(options: bytes) -> FakeNative:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return running._make(options)
+
+    running.app._make_native = interrupted
+    assert run_alone(running) == 0
+    assert running.native.calls == ["start", "drain", "close_listeners", "stop"]
+
+
+def test_a_stop_signal_before_the_loop_stops_in_order_once_up(running: Running) -> None:
+    early = Early()
+    early.stop = True
+    assert run_alone(running, early) == 0
+    assert running.native.calls == ["start", "drain", "close_listeners", "stop"]
+
+
+def test_the_end_of_the_parent_stops_in_order(running: Running) -> None:
+    reader, writer = os.pipe()
+
+    async def during() -> None:
+        os.write(writer, b"still here")
+        await asyncio.sleep(0)
+        assert "drain" not in running.native.calls
+        os.close(writer)
+        await until(lambda: "drain" in running.native.calls)
+
+    assert serving(running, during, parent_fd=reader) == 0
+    os.close(reader)
+
+
+def test_signals_are_heard_while_native_joins_its_threads(running: Running) -> None:
+    joined = threading.Event()
+    heard: list[signal.Signals] = []
+
+    async def during() -> None:
+        running.native.stop = lambda timeout_ms: joined.wait(10)  # type: ignore[method-assign]
+        setattr(running.app, "_stop", heard.append)  # noqa: B010 (a method)
+        running.app._watch_signals()
+        running.app._stopping.set()
+        await until(lambda: "close_listeners" in running.native.calls)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: bool(heard))
+        joined.set()
+
+    assert serving(running, during) == 0
+
+
+def test_the_file_of_the_admin_socket_stays_until_the_end(tmp_path: Path) -> None:
+    admin, data = tmp_path / "admin.sock", tmp_path / "data.sock"
+    running = Running(tmp_path / "penstock.yaml", tmp_path / "data")
+    environ = KEYS | {"PENSTOCK_LISTEN": f"unix:{data}", "PENSTOCK_ADMIN__LISTEN": f"unix:{admin}"}
+    running.app = App(load(str(running.file), environ), str(running.file), environ, running._make)
+    running.app.log = Log("debug", "json", running.lines.append)
+    seen: list[bool] = []
+
+    async def during() -> None:
+        running.native.idle = lambda: seen.append(admin.exists() and not data.exists()) or True  # type: ignore
+
+    assert serving(running, during) == 0
+    assert seen
+    assert all(seen)
+    assert not admin.exists()
 
 
 def test_a_hang_up_applies_the_new_file_and_names_what_needs_a_restart(running: Running) -> None:

@@ -29,7 +29,7 @@ async def test_a_question_is_handed_to_its_handler_and_answered(native: FakeNati
     native.ask(2, NOOP)
     await until(lambda: len(native.answers) == 2)
     assert native.answers == {1: b"A", 2: b""}
-    assert engine.stop(1)
+    assert await engine.stop(1)
 
 
 async def test_questions_in_work_are_bounded_and_none_is_lost(native: FakeNative) -> None:
@@ -53,7 +53,7 @@ async def test_questions_in_work_are_bounded_and_none_is_lost(native: FakeNative
     release.set()
     await until(lambda: len(native.answers) == 3 * MAX_AT_ONCE + 1)
     assert most == MAX_AT_ONCE
-    engine.stop(1)
+    await engine.stop(1)
 
 
 async def test_a_handler_that_fails_is_reported_and_the_next_question_is_answered(native: FakeNative) -> None:
@@ -75,7 +75,7 @@ async def test_a_handler_that_fails_is_reported_and_the_next_question_is_answere
         "a question of kind 1 failed: ValueError('no')",
         "native asked a question of unknown kind 99",
     ]
-    engine.stop(1)
+    await engine.stop(1)
 
 
 async def test_stopping_leaves_nothing_in_the_loop(native: FakeNative) -> None:
@@ -87,7 +87,7 @@ async def test_stopping_leaves_nothing_in_the_loop(native: FakeNative) -> None:
     engine.start(b"{}", [])
     native.ask(1, ADMIN)
     await until(lambda: len(asyncio.all_tasks()) == 2)
-    engine.stop(1)
+    await engine.stop(1)
     await until(lambda: len(asyncio.all_tasks()) == 1)
     assert not asyncio.get_running_loop().remove_reader(native.question_fd)
     assert not native.answers

@@ -40,7 +40,21 @@ def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path) -> Non
     instance.close()
 
 
+def test_what_a_broken_start_left_aside_goes_once_it_is_old(tmp_path: Path) -> None:
+    instance = Instance(str(tmp_path))
+    instance.close()
+    names = [".20200101T000000-00000000", ".20200101T000000-00000001", ".20200101T000000-00000002", ".mine"]
+    for name in names:
+        (tmp_path / "journal" / name).mkdir()
+    (tmp_path / "journal" / names[1] / "lock").touch()
+    for name in (names[0], names[1], names[3]):
+        os.utime(tmp_path / "journal" / name, (0, 0))
+    instance = Instance(str(tmp_path))
+    assert sorted(os.listdir(tmp_path / "journal")) == sorted([names[2], names[3], instance.id])
+    instance.close()
+
+
 def test_a_data_dir_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InstanceError, match="Not a directory"):
+    with pytest.raises(InstanceError, match=r"Not a directory: .*; a file stands where a directory should be"):
         Instance(str(tmp_path / "file" / "data"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,19 +19,26 @@ OF_THE_ENVIRONMENT = ("_cython_", "cython_runtime", "_distutils_hack", "typing_e
 """What compiled packages register, what the interpreter loads by itself, what msgspec takes if it is installed."""
 
 
-def start(tmp_path: Path, more: str = "") -> tuple[subprocess.Popen[str], int]:
-    """The process and the descriptor on which it says that it is ready."""
-    config = tmp_path / "penstock.yaml"
-    config.write_text(
+def config_of(tmp_path: Path, more: str = "") -> str:
+    return (
         f"listen: 127.0.0.1:0\nadmin: {{listen: 'unix:{tmp_path}/admin.sock'}}\ndata_dir: {tmp_path}/data\n"
         f"providers: {{openai: {{api_key: x}}}}\n{more}"
     )
+
+
+def start(
+    tmp_path: Path, more: str = "", *, write: bool = True, stderr: int = subprocess.PIPE
+) -> tuple[subprocess.Popen[str], int]:
+    """The process and the descriptor on which it says that it is ready."""
+    config = tmp_path / "penstock.yaml"
+    if write:
+        config.write_text(config_of(tmp_path, more))
     reader, writer = os.pipe()
     arguments = ["-m", "tests.unit.serve_with_fake", "serve", "-c", str(config), "--ready-fd", str(writer)]
     environ = {"PYTHONPATH": f"{ROOT / 'python'}:{ROOT}", "PATH": os.environ["PATH"]}
     process = subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=tmp_path, env=environ, pass_fds=(writer,), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=tmp_path, env=environ, pass_fds=(writer,), text=True, stdout=subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
     os.close(writer)
     return process, reader
@@ -55,6 +63,24 @@ def test_the_serving_process_loads_only_what_it_needs(tmp_path: Path) -> None:
     assert not loaded & unwanted
 
 
+def test_signals_during_the_start_are_kept_until_the_process_is_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "penstock.yaml")
+    process, reader = start(tmp_path, write=False)
+    writer = -1
+    while writer < 0:  # until the process reads its configuration, before which it can hear signals
+        with contextlib.suppress(OSError):
+            writer = os.open(tmp_path / "penstock.yaml", os.O_WRONLY | os.O_NONBLOCK)
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    os.write(writer, config_of(tmp_path).encode())
+    os.close(writer)
+    assert ready(reader)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "stopping" in errors
+
+
 def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     process, reader = start(tmp_path, "shutdown: {delay: 1h}\n")
     assert ready(reader)
@@ -66,6 +92,22 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGINT
     assert not (tmp_path / "admin.sock").exists()
+
+
+def test_a_reader_of_standard_error_that_stalls_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    stalled, full = os.pipe()
+    os.set_blocking(full, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(full, b"x" * 4096)
+    os.set_blocking(full, True)
+    process, reader = start(tmp_path, stderr=full)
+    assert ready(reader)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    os.close(full)
+    os.close(stalled)
 
 
 def test_log_lines_are_json_when_nobody_watches(tmp_path: Path) -> None:

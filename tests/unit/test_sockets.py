@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from penstock.config.addresses import Listen
-from penstock.sockets import BindError, bind, bind_all, raise_file_limit
+from penstock.sockets import BindError, Listener, bind, bind_all, raise_file_limit
 
 
 def test_port_0_becomes_the_port_that_was_given() -> None:
@@ -89,6 +90,53 @@ def test_a_successors_socket_is_not_removed(tmp_path: Path) -> None:
     first.close()
     assert path.exists()
     second.close()
+
+
+def test_closing_twice_does_not_remove_a_successors_socket_with_the_same_inode(tmp_path: Path) -> None:
+    path = tmp_path / "p.sock"
+    first = bind(Listen(path=str(path)), "data")
+    first.close()
+    second = bind(Listen(path=str(path)), "data")
+    first.close()
+    assert path.exists()
+    second.close()
+
+
+def test_a_file_that_was_replaced_by_one_with_the_same_inode_is_anothers(tmp_path: Path) -> None:
+    path = tmp_path / "p.sock"
+    first = bind(Listen(path=str(path)), "data")
+    path.rename(tmp_path / "other.sock")
+    (tmp_path / "other.sock").rename(path)  # same device and inode, another change time
+    first.close()
+    assert path.exists()
+
+
+def test_of_many_starts_on_a_stale_socket_one_wins_and_is_reached(tmp_path: Path) -> None:
+    path = tmp_path / "p.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    won: list[Listener] = []
+    lost: list[BindError] = []
+
+    def start(_: int) -> None:
+        try:
+            won.append(bind(Listen(path=str(path)), "data"))
+        except BindError as error:
+            lost.append(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(start, range(64)))
+    assert len(won) == 1
+    assert all("already in use" in str(error) for error in lost)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        won[0].socket.accept()[0].close()
+    won[0].close()
+
+
+def test_a_missing_directory_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BindError, match=r"/none of a Unix socket: No such file or directory; make it"):
+        bind(Listen(path=str(tmp_path / "none" / "p.sock")), "data")
 
 
 def test_the_soft_limit_on_files_is_raised() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import hmac
 import os
 import stat
@@ -23,7 +25,13 @@ def load_token(data_dir: str) -> tuple[str, list[str]]:
             _make(path)
         return _read(path)
     except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from None
+        raise TokenError(f"{path}: {error.strerror}; {_advice(error)}") from None
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "make room on the disk, or choose another data_dir"
+    return "let this user own and write data_dir and what is in it, or choose another data_dir"
 
 
 def matches(token: str, authorization: str | None) -> bool:
@@ -35,20 +43,32 @@ def matches(token: str, authorization: str | None) -> bool:
 
 def _make(path: str) -> None:
     """Complete or not there: written aside, then linked; of several starting processes one wins."""
-    aside = f"{path}.{os.getpid()}"
+    aside = f"{path}.{os.urandom(8).hex()}"
     token = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(b"pen-admin-" + token + b"\n")
             file.flush()
-            os.fsync(file.fileno())
+            _to_disk(file.fileno(), path)
         try:
             os.link(aside, path)
         except FileExistsError:
             return
+        except OSError as error:
+            advice = "put data_dir on a local file system"
+            raise TokenError(f"{path}: no hard link can be made there ({error.strerror}); {advice}") from None
     finally:
-        os.unlink(aside)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+
+
+def _to_disk(fd: int, path: str) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        advice = "look at the disk below data_dir"
+        raise TokenError(f"{path} could not be brought to disk ({error.strerror}); {advice}") from None
 
 
 def _read(path: str) -> tuple[str, list[str]]:

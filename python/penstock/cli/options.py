@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from penstock.config.load import find
-from penstock.config.problem import ConfigError
+if TYPE_CHECKING:
+    from penstock.config.problem import ConfigError
 
 WRONG = 2
 """The exit code of wrong use and wrong configuration."""
 
-config_option = click.option(
-    *("-c", "--config", "config"),
-    metavar="FILE",
-    help="The configuration; else $PENSTOCK_CONFIG, else ./penstock.yaml if there is one.",
-)
+CONFIG = ("-c", "--config", "config")
+CONFIG_HELP = "The configuration; else $PENSTOCK_CONFIG, else ./penstock.yaml if there is one."
+config_option = click.option(*CONFIG, metavar="FILE", help=CONFIG_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def find_config(given: str | None) -> str | None:
-    """The file that this call means."""
-    return find(given, os.environ)
+    """The file that this call means: the one after the command, else the one before it."""
+    from penstock.config.load import find  # `serve` watches its signals before this is loaded
+
+    return find(given or click.get_current_context().find_root().params.get("config"), os.environ)
 
 
 def refuse(error: ConfigError) -> NoReturn:

@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from penstock.cli.options import CONFIG, CONFIG_HELP
+
 COMMANDS = {
     "serve": "penstock.cli.serve",
     "demo": "penstock.cli.demo",
@@ -29,4 +31,8 @@ class Lazy(click.Group):
         return command
 
 
-root = Lazy(name="penstock", help="An LLM gateway: change base_url, keep the SDK.")
+root = Lazy(
+    name="penstock",
+    help="An LLM gateway: change base_url, keep the SDK.",
+    params=[click.Option(CONFIG, metavar="FILE", help=CONFIG_HELP)],
+)

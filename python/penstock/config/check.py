@@ -63,7 +63,9 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
             found.add(path, missing.message, missing.hint, key=not missing.path)
         else:
             _proxy(upstreams[name], environ, reader)
-        check_providers.check(name, provider, found)
+        known = upstreams.get(name)
+        carrier = known.auth.header.lower() if known and known.api_key else None
+        check_providers.check(name, provider, carrier, found)
         _timeouts(("providers", name, "timeouts"), provider.timeouts, [config.timeouts], found)
     for name, model in config.models.items():
         _model(name, model, config, upstreams, found)

@@ -17,7 +17,7 @@ OURS = frozenset(
     (
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
         *("proxy-authenticate", "proxy-authorization", "accept-encoding", "content-encoding", "content-length"),
-        *("expect", "host"),
+        *("expect", "host", "x-request-id", "traceparent"),
     )
 )
 """Headers that belong to the connection or to Penstock."""
@@ -37,8 +37,8 @@ class Notes(Protocol):
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
 
 
-def check(name: str, provider: Provider, found: Notes) -> None:
-    """Notes what is wrong with a provider by itself."""
+def check(name: str, provider: Provider, carrier: str | None, found: Notes) -> None:
+    """Notes what is wrong with a provider by itself; `carrier` is the header that carries its key, if it has one."""
     path: Path = ("providers", name)
     if not _NAME.match(name):
         found.add(path, "a provider's name is made of letters, digits, `-`, `_` and `.`", key=True)
@@ -51,11 +51,13 @@ def check(name: str, provider: Provider, found: Notes) -> None:
     for header in provider.headers:
         if not _TOKEN.match(header) or header.lower() in OURS:
             found.add((*path, "headers", header), "this header cannot be set", key=True)
+        if header.lower() == carrier:
+            found.add((*path, "headers", header), "carries the key already", "leave out one of the two", key=True)
         if header.lower() in taken:
             found.add((*path, "headers", header), "stands twice in another spelling", key=True)
         taken.add(header.lower())
     for index, header in enumerate(provider.forward_headers or ()):
-        if not _TOKEN.match(header) or header.lower() in NEVER_FORWARDED:
+        if not _TOKEN.match(header) or header.lower() in NEVER_FORWARDED or header.lower() == carrier:
             hint = "set it under headers" if header.lower() not in OURS else ""
             found.add((*path, "forward_headers", index), f"{header!r} is never taken from a client", hint)
     if provider.query and not _is_query(provider.query):
@@ -65,6 +67,11 @@ def check(name: str, provider: Provider, found: Notes) -> None:
             found.add((*path, "patterns", index), "a pattern is a model's name with at most one *")
     for index, opened in enumerate(provider.passthrough):
         _passthrough((*path, "passthrough", index), opened, found)
+
+
+def below_v1(path: str) -> str:
+    """A path that is opened, without the `/v1` that may stand before it."""
+    return path.removeprefix("/v1") if path.startswith("/v1/") else path
 
 
 def _is_query(query: Secret) -> bool:
@@ -77,7 +84,7 @@ def _is_query(query: Secret) -> bool:
 def _passthrough(path: Path, opened: str, found: Notes) -> None:
     if not _OPENED.match(opened) or "/." in opened:
         found.add(path, f"expected a path such as /files, not {opened!r}", "it starts with / and has no query")
-    elif opened.removeprefix("/v1").split("/")[1:2] == ["organization"]:
+    elif below_v1(opened).split("/")[1:2] == ["organization"]:
         found.add(path, "organization is never passed on", "administer the provider's account elsewhere")
     elif opened == "/v1":
         found.add(path, "would open every path", "name each one, such as /files")

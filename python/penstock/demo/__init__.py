@@ -44,7 +44,7 @@ def main(serve: bool) -> int:
 async def _main(serve: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(_run(serve))
     stopping = asyncio.create_task(stop.wait())
@@ -52,7 +52,8 @@ async def _main(serve: bool) -> int:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             return running.result()
-        print("\nStopping.", file=sys.stderr)
+        with contextlib.suppress(OSError):  # a terminal that hung up
+            print("\nStopping.", file=sys.stderr)
         return 0 if serve else 130
     finally:
         for task in (running, stopping):

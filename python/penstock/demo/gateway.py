@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ _CONFIG = """\
 listen: 127.0.0.1:0
 admin: {{ listen: 127.0.0.1:0 }}
 data_dir: {data_dir}
+shutdown: {{ deadline: 5s }}
 log: {{ level: warn }}
 providers:
   demo: {{ base_url: "{base_url}", dialects: {{ openai: /v1, anthropic: /, ollama: / }} }}
@@ -32,9 +34,11 @@ class GatewayFailed(Exception):
 class Gateway:
     """`async with Gateway(base_url, directory) as gateway:`; `gateway.address` and `gateway.admin` are `HOST:PORT`."""
 
-    def __init__(self, provider_url: str, directory: Path) -> None:
+    def __init__(self, provider_url: str, directory: Path, program: Sequence[str] = ("-m", "penstock")) -> None:
         self._provider_url = provider_url
         self._directory = directory
+        self._program = program
+        self._life = -1
         self._process: asyncio.subprocess.Process | None = None
         self.address = ""
         self.admin = ""
@@ -47,16 +51,22 @@ class Gateway:
         data_dir = json.dumps(str(self._directory / "data"))
         config.write_text(_CONFIG.format(data_dir=data_dir, base_url=self._provider_url))
         ready, write_end = os.pipe()
+        # Its end is the end of this process, however that comes: the gateway then stops too.
+        parent, self._life = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "penstock", "serve", "-c", str(config), "--ready-fd", str(write_end)),
-                pass_fds=(write_end,),
+                *self._program,
+                *("serve", "-c", str(config), "--ready-fd", str(write_end), "--parent-fd", str(parent)),
+                pass_fds=(write_end, parent),
+                # The demo is what it is: no variable may bend its configuration.
+                env={name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
                 # A Ctrl-C is for the demo, which then stops the gateway in good order.
                 start_new_session=True,
             )
         finally:
             os.close(write_end)
+            os.close(parent)
         try:
             line = await asyncio.wait_for(_read_line(ready), _START_SECONDS)
             addresses = json.loads(line)
@@ -79,6 +89,7 @@ class Gateway:
         """Ends the gateway in good order; by force if it does not follow."""
         process = self._process
         if process is None or process.returncode is not None:
+            self._let_go()
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -87,6 +98,12 @@ class Gateway:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
 
 
 async def _read_line(fd: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -28,19 +29,16 @@ def hide_secrets(text: str) -> str:
     return _SECRET.sub(lambda found: "".join(group or "" for group in found.groups()) + "********", text)
 
 
-def to_stderr(line: bytes) -> bool:
-    """Writes a line and never waits; whether all of it was written. A reader that stalls or left costs the line."""
+def to_stderr(line: bytes) -> int:
+    """Writes a line and never waits; how much of it was written. A reader that stalls or left costs the line."""
     poll = select.poll()
     poll.register(2, select.POLLOUT)
-    try:
-        while line:
-            if not poll.poll(0):
-                return False
+    written = 0
+    with contextlib.suppress(OSError):
+        while written < len(line) and poll.poll(0):
             # A pipe that is writable has room for this much; more could wait for the reader.
-            line = line[os.write(2, line[: select.PIPE_BUF]) :]
-    except OSError:
-        return False
-    return True
+            written += os.write(2, line[written : written + select.PIPE_BUF])
+    return written
 
 
 class Log:
@@ -50,11 +48,11 @@ class Log:
         self,
         level: str = "info",
         form: Format = "json",
-        write: Callable[[bytes], bool | None] = to_stderr,
+        write: Callable[[bytes], int | None] = to_stderr,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._write, self._now = write, now
-        self._dropped = 0
+        self._dropped, self._torn = 0, b""
         self.set(level, form)
 
     def set(self, level: str, form: Format) -> None:
@@ -85,10 +83,13 @@ class Log:
         clean = {name: _clean(value) for name, value in fields.items()}
         if self._dropped:
             clean["lines_dropped"] = self._dropped  # those that standard error did not take since the last one
-        if self._write(self._formed(level, message, clean)) is False:
-            self._dropped += 1
+        line = self._torn + self._formed(level, message, clean)
+        written = self._write(line)
+        if written is None or written == len(line):
+            self._dropped, self._torn = 0, b""
         else:
-            self._dropped = 0
+            self._dropped += 1
+            self._torn = b"\n" if written else self._torn  # the next line does not begin within this one
 
     def _formed(self, level: str, message: str, clean: dict[str, object]) -> bytes:
         stamp = _timestamp(self._now())

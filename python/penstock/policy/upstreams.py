@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import asdict
 
 from penstock.config.addresses import Url
+from penstock.config.check_providers import below_v1
 from penstock.config.model import Config, Provider, TextPart, overlay
 from penstock.config.model import Timeouts as Limits
 from penstock.policy import snapshot
@@ -34,7 +35,7 @@ def compile_provider(
         query=tuple(part for part in given.query.parts if part != TextPart("")) if given.query else (),
         forward_headers=tuple(header.lower() for header in found.forward_headers),
         supports_stream_usage=found.supports_stream_usage,
-        passthrough=tuple(path.removeprefix("/v1") for path in given.passthrough),
+        passthrough=tuple(below_v1(path) for path in given.passthrough),
         lists_models=found.lists_models,
         timeouts=compile_timeouts(overlay(config.timeouts, given.timeouts)),
         max_connections=given.max_connections,

@@ -99,8 +99,11 @@ def _usual_key(given: Provider, kind: Kind | None, environ: Mapping[str, str]) -
     elsewhere = given.base_url is not None and kind is not None and kind.base_url is not None
     if kind is None or kind.env is None or elsewhere:
         return None
+    carrier = (given.auth or kind.auth).header.lower()
+    if any(header.lower() == carrier for header in given.headers):
+        return None  # written by hand
     if environ.get(kind.env):
         return Secret((EnvPart(kind.env),))
-    if kind.key == "required" and given.api_key is None and "authorization" not in given.headers:
+    if kind.key == "required" and given.api_key is None:
         raise Unresolved(("api_key",), "is missing", f"set {kind.env}, or write api_key: ${{env:NAME}}")
     return None

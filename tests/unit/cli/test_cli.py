@@ -58,6 +58,16 @@ def test_check_says_ok_or_everything_that_is_wrong(run: Run, write: Callable[[st
     ]
 
 
+def test_the_file_may_stand_before_the_command_and_the_one_after_it_wins(run: Run, write: Callable[[str], str]) -> None:
+    path = write("providers: {openai: {api_key: x}}\n")
+    assert run("-c", path, "check").output == f"{path}: ok (providers: 1, models: 0)\n"
+    assert run("-c", "/not/there", "check", "-c", path).exit_code == 0
+    assert run("-c", path, "config", "show").output.startswith(f"# from {path}\n")
+    assert run("-c", path, "version").exit_code == 0
+    assert run("-c", "/not/there", "serve").exit_code == 2
+    assert run("version", "-c", path).exit_code == 2
+
+
 def test_check_tells_programs_the_same(run: Run, write: Callable[[str], str]) -> None:
     path = write("providers: {openai: {api_key: x}}\nlistn: x\n")
     result = run("check", "-c", path, "--json")

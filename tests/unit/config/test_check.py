@@ -272,6 +272,54 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
         "providers: {openai: {headers: {Transfer-Encoding: x}}}\n",
         *(1, 32, "providers.openai.headers.Transfer-Encoding", "cannot be set", ""),
     ),
+    "a header that is ours: X-Request-Id": (
+        "providers: {openai: {headers: {X-Request-Id: x}}}\n",
+        *(1, 32, "providers.openai.headers.X-Request-Id", "cannot be set", ""),
+    ),
+    "a client's header that is ours: X-Request-Id": (
+        "providers: {openai: {forward_headers: [X-Request-Id]}}\n",
+        *(1, 40, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
+    "a header that is ours: traceparent": (
+        "providers: {openai: {headers: {traceparent: x}}}\n",
+        *(1, 32, "providers.openai.headers.traceparent", "cannot be set", ""),
+    ),
+    "a client's header that is ours: traceparent": (
+        "providers: {openai: {forward_headers: [traceparent]}}\n",
+        *(1, 40, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
+    "a header that is ours: Host": (
+        "providers: {openai: {headers: {Host: x}}}\n",
+        *(1, 32, "providers.openai.headers.Host", "cannot be set", ""),
+    ),
+    "a client's header that is ours: Host": (
+        "providers: {openai: {forward_headers: [Host]}}\n",
+        *(1, 40, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
+    "a header that is ours: Content-Length": (
+        "providers: {openai: {headers: {Content-Length: x}}}\n",
+        *(1, 32, "providers.openai.headers.Content-Length", "cannot be set", ""),
+    ),
+    "a client's header that is ours: Content-Length": (
+        "providers: {openai: {forward_headers: [Content-Length]}}\n",
+        *(1, 40, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
+    "a header that is ours: Connection": (
+        "providers: {openai: {headers: {Connection: x}}}\n",
+        *(1, 32, "providers.openai.headers.Connection", "cannot be set", ""),
+    ),
+    "a client's header that is ours: Connection": (
+        "providers: {openai: {forward_headers: [Connection]}}\n",
+        *(1, 40, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
+    "a key in two places": (
+        "providers: {claude: {kind: anthropic, api_key: x, headers: {X-Api-Key: y}}}\n",
+        *(1, 61, "providers.claude.headers.X-Api-Key", "carries the key already", "leave out one"),
+    ),
+    "a key from a client": (
+        "providers: {openai: {auth: {header: X-Mine}, forward_headers: [x-mine]}}\n",
+        *(1, 64, "providers.openai.forward_headers[0]", "is never taken from a client", ""),
+    ),
     "a header twice": (
         "providers: {openai: {headers: {X-A: x, x-a: y}}}\n",
         *(1, 40, "providers.openai.headers.x-a", "stands twice in another spelling", ""),

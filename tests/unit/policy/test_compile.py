@@ -106,8 +106,10 @@ def test_the_proxy_on_the_way_is_decided_here(compiled: Compile) -> None:
 
 
 def test_opened_paths_and_header_names_have_one_spelling(compiled: Compile) -> None:
-    made = compiled("providers: {openai: {passthrough: [/v1/files, /batches], headers: {OpenAI-Organization: o}}}")
-    assert made.providers[0].passthrough == ("/files", "/batches")
+    made = compiled(
+        "providers: {openai: {passthrough: [/v1/files, /batches, /v1beta/x], headers: {OpenAI-Organization: o}}}"
+    )
+    assert made.providers[0].passthrough == ("/files", "/batches", "/v1beta/x")
     assert made.providers[0].headers[0][0] == "openai-organization"
 
 

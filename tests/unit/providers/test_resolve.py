@@ -61,6 +61,16 @@ def test_what_is_given_stands_over_the_catalogue() -> None:
     assert (found.api_key, found.auth.header, found.patterns, found.lists_models) == (key, "x-k", (), False)
 
 
+@pytest.mark.parametrize(
+    ("name", "header"), [("openai", "Authorization"), ("anthropic", "X-Api-Key"), ("azure", "Api-Key")]
+)
+def test_a_key_written_as_a_header_needs_no_variable_and_goes_before_it(name: str, header: str) -> None:
+    base_url = "https://r.openai.azure.com/openai/v1" if name == "azure" else None
+    given = Provider(base_url=base_url, headers={header: Secret((TextPart("k"),))})
+    assert made(name, given).api_key is None
+    assert made(name, given, OPENAI_API_KEY="x", ANTHROPIC_API_KEY="x", AZURE_OPENAI_API_KEY="x").api_key is None
+
+
 def test_a_missing_key_names_the_variable() -> None:
     with pytest.raises(Unresolved, match="is missing") as error:
         made("mistral", Provider())
