@@ -40,13 +40,13 @@ run: $(VENV)/.extension ## Serve in the foreground; CONFIG=penstock.yaml names a
 # --- test
 
 .PHONY: test
-test: rust system $(VENV)/.dev $(VENV)/.extension oracle ## All tests: Rust, Python, fuzz targets for a few seconds each
+test: rust system $(VENV)/.dev $(VENV)/.extension ## All tests: Rust, Python, fuzz targets for a few seconds each
 	$(CARGO) test --locked --quiet
 	$(BIN)/python -m pytest tests
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS)
 
 .PHONY: test-long
-test-long: rust system $(VENV)/.dev $(VENV)/.extension oracle ## The same with ten times the rounds and five minutes a fuzz target
+test-long: rust system $(VENV)/.dev $(VENV)/.extension ## The same with ten times the rounds and five minutes a fuzz target
 	ROUNDS=10000 $(CARGO) test --locked --quiet
 	ROUNDS=200 $(BIN)/python -m pytest tests
 	$(BIN)/python scripts/fuzz.py --seconds 300
@@ -68,10 +68,6 @@ system: # what the tests need from Debian
 .PHONY: rust
 rust: # the compiler, not older than Cargo.toml asks
 	@scripts/need_rust.sh
-
-.PHONY: oracle
-oracle: rust # built here because pytest's time limit is no place to compile in; tests/property asks for it in these words
-	$(CARGO) build --locked --quiet -p penstock-core --example http_oracle
 
 # --- check
 

@@ -28,5 +28,5 @@ if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
 fi
 present && exit 0
 echo "$command is needed and could not be installed; run this, then make again:" >&2
-echo "    sudo apt-get install -y --no-install-recommends $package" >&2
+echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends $package" >&2
 exit 1

@@ -233,7 +233,7 @@ class Upstream:
         self.requests: list[Seen] = []
         self.connections: list[Connection] = []
         self.port = 0
-        loop.run(self._listen(0))
+        loop.run(self._listen())
 
     def __repr__(self) -> str:
         return f"Upstream(port={self.port}, requests={len(self.requests)}, connections={len(self.connections)})"
@@ -286,13 +286,9 @@ class Upstream:
         """Stops listening and cuts what is open; the port is free then."""
         self._loop.run(self._close())
 
-    def start_again(self) -> None:
-        """Listens on the same port as before."""
-        self._loop.run(self._listen(self.port))
-
-    async def _listen(self, port: int) -> None:
+    async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Protocol(self), "127.0.0.1", port, ssl=self._tls, backlog=1024)
+        self._server = await loop.create_server(lambda: _Protocol(self), "127.0.0.1", 0, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
