@@ -1,5 +1,7 @@
 //! Passes a stream on, whole frames at a time, each as soon as it is complete.
 
+use tokio::time::Instant;
+
 use super::{
     Passed, Watched,
     frames::MAX_FRAME_BYTES,
@@ -25,7 +27,7 @@ pub struct Passing<'a> {
     pub between_bytes_ms: u64,
     pub keepalive_ms: u64,
     /// When the whole request must be over.
-    pub total_at: Option<tokio::time::Instant>,
+    pub total_at: Option<Instant>,
 }
 
 /// What one look at the payload found, as offsets into the bytes to send.
@@ -70,6 +72,7 @@ pub async fn pass(
     let mut early = std::mem::take(&mut opening.early);
     let mut passed = Passed::default();
     let mut inside_frame = false;
+    let mut last_us = opening.first_us;
     loop {
         let batch = gather(source.payload(), opening, &mut inside_frame);
         passed.error = if batch.error { Some(Code::UpstreamError) } else { passed.error };
@@ -92,9 +95,10 @@ pub async fn pass(
         }
         let taken = batch.taken;
         source.consume(taken);
-        let asked_us = passing.clock.boot_us();
         let more = wait(client, reply, source, opening, inside_frame, passing).await?;
-        passed.longest_gap_us = passed.longest_gap_us.max(passing.clock.boot_us() - asked_us);
+        let now_us = passing.clock.boot_us();
+        passed.longest_gap_us = passed.longest_gap_us.max(now_us - last_us);
+        last_us = now_us;
         match more {
             Ok(true) => {}
             Ok(false) => return end(client, reply, source, opening, inside_frame, passing, passed, None).await,
@@ -152,9 +156,10 @@ async fn wait(
     passing: &Passing<'_>,
 ) -> Result<Result<bool, Failure>, Gone> {
     let mut more = std::pin::pin!(source.more());
-    let silent_at = timer::earlier(timer::after(passing.between_bytes_ms), passing.total_at);
+    let mut now = Instant::now();
+    let silent_at = timer::earlier(timer::from(now, passing.between_bytes_ms), passing.total_at);
     loop {
-        let keepalive_at = if inside_frame { None } else { timer::after(passing.keepalive_ms) };
+        let keepalive_at = if inside_frame { None } else { timer::from(now, passing.keepalive_ms) };
         client.timer.set_at(timer::earlier(silent_at, keepalive_at));
         match watch(client, more.as_mut()).await {
             Watched::Done(result) => return Ok(result),
@@ -167,6 +172,7 @@ async fn wait(
                 let mut frame = Vec::new();
                 opening.kind.keep_alive(passing.model, passing.clock.utc_us(), &mut frame);
                 reply.send(client, &[&frame]).await?;
+                now = Instant::now();
             }
         }
     }

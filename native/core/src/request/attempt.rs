@@ -72,7 +72,7 @@ pub fn is_retryable(status: u16) -> bool {
 
 /// Tries one target; once more on a fresh connection if a reused one turned out to be dead.
 pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Failed> {
-    let started_us = out.worker.clock().boot_us();
+    let started_us = out.now_us.get();
     let mut fresh = false;
     let result = loop {
         match try_once(out, to, fresh).await {
@@ -95,7 +95,7 @@ pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed
         provider: out.provider(to).metric.clone(),
         model: to.model.to_owned(),
         result: outcome,
-        us: out.worker.clock().boot_us() - started_us,
+        us: out.tick() - started_us,
     });
 }
 
@@ -105,10 +105,9 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
         Failure::new(Code::DialectNotSupported, Retry::Yes, format!("{} does not speak this dialect", provider.name))
     })?;
     let timeouts = out.timeouts(to);
-    let clock = out.worker.clock();
-    let asked_us = clock.boot_us();
+    let asked_us = out.now_us.get();
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
-    let connected_us = clock.boot_us();
+    let connected_us = if lease.reused() { asked_us } else { out.tick() };
     out.connect_us.set(Some(connected_us - asked_us));
     let answer = pin!(async {
         let sent = send(out, to, base, &mut lease).await;
@@ -122,7 +121,7 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
         )
         .into())
     });
-    out.first_byte_us.set(Some(clock.boot_us() - connected_us));
+    out.first_byte_us.set(Some(out.tick() - connected_us));
     result
 }
 

@@ -52,9 +52,11 @@ pub async fn answer(
     targets: &[Attempt<'_>],
     total_at: Option<tokio::time::Instant>,
 ) -> Result<Result<Answer, Exhausted>, Stop> {
-    let asked_us = out.worker.clock().boot_us();
+    let asked_us = out.now_us.get();
     let answered = wait(client, reply, out, targets, total_at).await;
-    out.waited(out.worker.clock().boot_us() - asked_us);
+    // An answer has just stamped its time; any other end has not.
+    let now_us = if matches!(answered, Ok(Ok(_))) { out.now_us.get() } else { out.tick() };
+    out.waited(now_us - asked_us);
     answered
 }
 

@@ -27,6 +27,8 @@ pub struct Content {
     pub is_json: bool,
     /// Memory held for it.
     pub held: Held,
+    /// When it was read, microseconds since boot.
+    pub read_us: u64,
 }
 
 /// The model as a multipart form names it.
@@ -39,7 +41,7 @@ pub struct FormField {
 pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -> Result<Content, Stop> {
     let max = call.snapshot.max_body_bytes;
     let content_type = facts.content_type.map(|s| s.of(call.client.conn.head()).to_vec()).unwrap_or_default();
-    let waited_from_us = call.worker.clock().boot_us();
+    let waited_from_us = call.arrived_us + call.record.phases.head_us;
     let is_form = essence_is(&content_type, "multipart/form-data");
     if endpoint.form == Form::Model && !is_form {
         check_length(call.client, max)?;
@@ -48,6 +50,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
         Reply::go_ahead(call.client).await?;
     }
     let mut held = Held::new(call.worker);
+    let waits = !call.client.conn.has_whole_body();
     let mut form = None;
     match endpoint.form {
         Form::Model if is_form => {
@@ -79,10 +82,11 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     call.record.received_bytes += conn.payload().len() as u64;
     let flows = !conn.body_done();
     let message = if flows { conn.split_message() } else { conn.take_message() };
-    let waited_us = call.worker.clock().boot_us() - waited_from_us;
+    let read_us = call.worker.clock().boot_us();
+    let waited_us = if waits { read_us - waited_from_us } else { 0 };
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
-    Ok(Content { message, flows, form, is_json: endpoint.form == Form::Model && !is_form, held })
+    Ok(Content { message, flows, form, is_json: endpoint.form == Form::Model && !is_form, held, read_us })
 }
 
 fn essence_is(content_type: &[u8], name: &str) -> bool {

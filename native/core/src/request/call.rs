@@ -1,6 +1,6 @@
 //! One request from its head to its record: the order of the phases.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use super::{
     Reply, Stop,
@@ -23,16 +23,15 @@ use crate::{
         connection::{Client, Next},
         health,
         shared::Stage,
-        worker::{Scratch, Worker},
+        worker::{LocalSnapshot, Scratch, Worker},
     },
-    snapshot::Snapshot,
 };
 
 /// A request being served: what every phase needs and what the record will say.
 pub struct Call<'a> {
     pub client: &'a mut Client,
     pub worker: &'a Rc<Worker>,
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: LocalSnapshot,
     pub head: &'a RequestHead,
     pub record: &'a mut Record,
     pub reply: Reply,
@@ -62,8 +61,8 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     let unread = RequestHead::default();
     let head = if read.is_ok() { &scratch.request } else { &unread };
     let reply = Reply::to(head, client.is_head_request);
-    let (request_id, trace) =
-        Facts::read(head, client.conn.head()).ids(client.conn.head(), &mut worker.rng.borrow_mut());
+    let facts = Facts::read(head, client.conn.head());
+    let (request_id, trace) = facts.ids(client.conn.head(), &mut worker.rng.borrow_mut());
     let Some(snapshot) = worker.snapshot() else {
         return Next::Close;
     };
@@ -83,19 +82,18 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         broken: false,
     };
     let result = match read {
-        Ok(_) => phases(&mut call).await,
+        Ok(_) => phases(&mut call, &facts).await,
         Err(error) => Err(error.into()),
     };
     call.finish(result).await
 }
 
 /// All phases after the head; what they refuse is answered by the caller.
-async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
+async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let snapshot = call.snapshot.clone();
     let head = call.head;
     let bytes = call.client.conn.head();
     call.record.received_bytes = bytes.len() as u64;
-    let facts = Facts::read(head, bytes);
     call.record.client = facts.client(head, bytes, call.client.peer, &snapshot);
     // Method and target are ASCII: the codec refuses anything else.
     let method = String::from_utf8_lossy(head.method.of(bytes)).into_owned();
@@ -139,7 +137,7 @@ async fn phases(call: &mut Call<'_>) -> Result<(), Stop> {
         _ => {}
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
-    let content = body::read(call, &endpoint, &facts).await?;
+    let content = body::read(call, &endpoint, facts).await?;
     relayed::serve(call, &endpoint, &method, query, content, principal, provider.as_deref()).await
 }
 

@@ -18,7 +18,7 @@ use crate::{
     http::head::{HeadLimits, ResponseHead},
     relay::{Watched, source::Source, watch},
     route::Route,
-    server::worker::Worker,
+    server::worker::{LocalSnapshot, Worker},
     snapshot::{Base, Snapshot},
 };
 
@@ -78,7 +78,7 @@ pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), S
 }
 
 /// Everything that a client of `dialect` may ask for by name, sorted.
-async fn list(worker: &Rc<Worker>, snapshot: &Arc<Snapshot>, dialect: Dialect) -> Vec<Listed> {
+async fn list(worker: &Rc<Worker>, snapshot: &LocalSnapshot, dialect: Dialect) -> Vec<Listed> {
     let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
     let mut models = Vec::new();
     for name in snapshot.routes.names() {

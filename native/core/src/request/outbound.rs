@@ -54,6 +54,8 @@ pub struct Outbound<'a> {
     pub waited_us: Cell<u64>,
     /// Body bytes that came after routing.
     pub flowed_bytes: Cell<u64>,
+    /// When the clock was last read, microseconds since boot.
+    pub now_us: Cell<u64>,
     pub connect_us: Cell<Option<u64>>,
     pub first_byte_us: Cell<Option<u64>>,
 }
@@ -133,6 +135,12 @@ impl Outbound<'_> {
                 out.extend_from_slice(text.as_bytes());
             }
         }
+    }
+
+    /// Reads the clock.
+    pub fn tick(&self) -> u64 {
+        self.now_us.set(self.worker.clock().boot_us());
+        self.now_us.get()
     }
 
     pub fn waited(&self, us: u64) {

@@ -17,6 +17,10 @@ use crate::{
 const HEADER_READ_MS: u64 = 10_000;
 const BODY_READ_IDLE_MS: u64 = 30_000;
 
+/// A body up to this size is part of what its connection costs: counting each would have all workers write one line of
+/// memory for every request.
+const UNCOUNTED_BYTES: usize = 4 * 1024;
+
 /// Request bytes in memory, given back to the process's budget when dropped.
 pub struct Held {
     worker: Rc<Worker>,
@@ -30,6 +34,9 @@ impl Held {
 
     /// Accounts for `bytes` in all; `false` if the process holds too much.
     pub fn grow_to(&mut self, bytes: usize, max: usize) -> bool {
+        if bytes <= UNCOUNTED_BYTES {
+            return true;
+        }
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && !self.worker.shared.inflight.take(more, max) {
             return false;

@@ -82,9 +82,8 @@ async fn ask(
     principal: Principal,
     provider: Option<&str>,
 ) -> Result<Asked, Stop> {
-    let routed_from_us = call.worker.clock().boot_us();
     let snapshot = call.snapshot.clone();
-    let Content { message, flows, form, is_json, held: _held } = content;
+    let Content { message, flows, form, is_json, held: _held, read_us } = content;
     let body = message.payload();
     let scan = if is_json { Some(scan(body, MAX_DEPTH)?) } else { None };
     let model = match (&scan, &form) {
@@ -124,11 +123,12 @@ async fn ask(
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
         flowed_bytes: Cell::new(0),
+        now_us: Cell::new(0),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
-    let now_us = call.worker.clock().boot_us();
-    call.record.phases.route_us = Some(now_us - routed_from_us);
+    let now_us = out.tick();
+    call.record.phases.route_us = Some(now_us - read_us);
     let guard = admit(principal, now_us)?;
     call.record.admitted_boottime_us = Some(guard.admitted_us);
     let first = plan.attempts.first().map_or(snapshot.timeouts, |a| snapshot.providers[a.provider].timeouts);

@@ -56,9 +56,9 @@ pub async fn answer(
 ) -> Result<Result<Answer, Exhausted>, Stop> {
     let mut exhausted = Exhausted { refusal: None, failure: None };
     for to in targets {
-        let asked_us = out.worker.clock().boot_us();
+        let asked_us = out.tick();
         let result = attempt(client, out, to, total_at).await;
-        out.waited(out.worker.clock().boot_us() - asked_us);
+        out.waited(out.tick() - asked_us);
         let (result, may_go_on) = match result {
             Ok(result) => result,
             Err(stop) => return Err(stop),

@@ -102,7 +102,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
 async fn park(client: &mut Client, place: &Place, served: bool) -> Parked {
     let worker = &place.worker;
     let idle_ms = |s: &Snapshot| if served { s.timeouts.client_idle_ms } else { s.timeouts.header_read_ms };
-    client.timer.set(worker.snapshot().as_deref().map_or(0, idle_ms));
+    client.timer.set(worker.snapshot().map_or(0, |s| idle_ms(&s)));
     poll_fn(|cx| {
         match client.conn.poll_parked(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Parked::Readable),

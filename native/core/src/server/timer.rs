@@ -86,7 +86,12 @@ impl Timers {
 
 /// The instant `ms` milliseconds from now; 0 means never.
 pub fn after(ms: u64) -> Option<Instant> {
-    (ms > 0).then(|| Instant::now() + Duration::from_millis(ms))
+    if ms > 0 { from(Instant::now(), ms) } else { None }
+}
+
+/// The instant `ms` milliseconds from `now`; 0 means never.
+pub fn from(now: Instant, ms: u64) -> Option<Instant> {
+    (ms > 0).then(|| now + Duration::from_millis(ms))
 }
 
 /// The earlier of two deadlines.

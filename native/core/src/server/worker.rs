@@ -43,6 +43,9 @@ const FREE_SCRATCH: usize = 256;
 /// How long a worker that was told to stop waits for blocking work (name look-ups).
 const STOP_BLOCKING: Duration = Duration::from_millis(200);
 
+/// A snapshot as one worker shares it: counted without touching memory that other workers write.
+pub type LocalSnapshot = Rc<Arc<Snapshot>>;
+
 /// What a worker is told.
 pub enum Order {
     Serve(Accepted, Role, Option<std::net::IpAddr>, OpenConnection),
@@ -76,7 +79,9 @@ pub struct Worker {
     pub timers: Timers,
     pub rng: RefCell<fastrand::Rng>,
     shard: Arc<Shard>,
-    snapshot: RefCell<Option<Arc<Snapshot>>>,
+    snapshot: RefCell<Option<LocalSnapshot>>,
+    /// Another worker has clearly fewer connections, as of the last second.
+    crowded: Cell<bool>,
     scratch: RefCell<Vec<Scratch>>,
     heads: RefCell<Vec<ResponseHead>>,
     data_listeners: RefCell<Vec<AbortHandle>>,
@@ -103,6 +108,7 @@ impl Worker {
             timers: Timers::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             snapshot: RefCell::default(),
+            crowded: Cell::new(false),
             scratch: RefCell::default(),
             heads: RefCell::default(),
             data_listeners: RefCell::default(),
@@ -123,12 +129,12 @@ impl Worker {
     }
 
     /// The newest snapshot; `None` before the first.
-    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<LocalSnapshot> {
         let newest = self.shared.snapshot.load();
         let mut mine = self.snapshot.borrow_mut();
         match (newest.as_ref(), mine.as_ref()) {
             (Some(newest), Some(mine)) if Arc::ptr_eq(newest, mine) => {}
-            (newest, _) => *mine = newest.cloned(),
+            (newest, _) => *mine = newest.cloned().map(Rc::new),
         }
         mine.clone()
     }
@@ -167,6 +173,16 @@ impl Worker {
 
     /// Whether a parked connection had better be served by another worker, and by which.
     pub fn drifted(&self) -> Option<usize> {
+        if !self.crowded.get() {
+            return None;
+        }
+        let least = self.less_crowded();
+        self.crowded.set(least.is_some());
+        least
+    }
+
+    /// The worker with clearly fewer connections than this one, if there is one.
+    fn less_crowded(&self) -> Option<usize> {
         let workers = self.shared.workers.len();
         if workers < 2 {
             return None;
@@ -212,8 +228,11 @@ impl Worker {
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
             self.parking.wake(usize::MAX);
-        } else if self.drifted().is_some() {
-            self.parking.wake(64);
+        } else {
+            self.crowded.set(self.less_crowded().is_some());
+            if self.crowded.get() {
+                self.parking.wake(64);
+            }
         }
     }
 }

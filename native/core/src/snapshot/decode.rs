@@ -76,6 +76,9 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
     }
     let query = secret::resolve(&p.query).map_err(|e| format!("provider {}: {e}", p.name))?;
     one_word("the query", &query)?;
+    if query.contains('#') || query.starts_with(['?', '&']) {
+        return Err(format!("provider {}: the query is name=value, joined by &, without the question mark", p.name));
+    }
     Ok(Provider {
         name: p.name.clone(),
         metric: observe::Provider { name: p.name.as_str().into(), number: 0 },

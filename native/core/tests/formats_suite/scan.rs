@@ -85,7 +85,8 @@ fn many_names_are_compared_as_well_as_few() {
 
 #[test]
 fn more_names_than_any_api_has_are_refused() {
-    let body = |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"n{n}\":0")).collect::<Vec<_>>().join(","));
+    let body =
+        |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"n{n}\":0")).collect::<Vec<_>>().join(","));
     ok(&body(4096));
     assert_eq!(refused(body(4097).as_bytes()).0, Code::InvalidRequest);
 }

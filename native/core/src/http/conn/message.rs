@@ -175,6 +175,11 @@ impl<S: Stream> Conn<S> {
         self.body.is_done()
     }
 
+    /// Whether all of the body has come with its head: reading it waits for nobody.
+    pub fn has_whole_body(&self) -> bool {
+        self.body.remaining().is_some_and(|n| n <= (self.loan.bytes.len() - self.raw) as u64)
+    }
+
     /// Bytes of payload still to come, where the head said so.
     pub fn body_remaining(&self) -> Option<u64> {
         self.body.remaining()
