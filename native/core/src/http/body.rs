@@ -72,10 +72,28 @@ enum State {
     EndLf,
 }
 
+/// Names that no trailer may have (RFC 9110 §6.5.1), folded: a peer that merged them into the head would read another
+/// message than we do. Another name that folds alike is refused as well, which harms nobody.
+const FRAMING: [u64; 3] = [folded(b"content-length"), folded(b"transfer-encoding"), folded(b"host")];
+
+/// The FNV-1a hash of a name in lower case, one byte further.
+const fn fold_name(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte.to_ascii_lowercase() as u64).wrapping_mul(0x0100_0000_01b3)
+}
+
+const fn folded(name: &[u8]) -> u64 {
+    let (mut hash, mut at) = (0, 0);
+    while at < name.len() {
+        hash = fold_name(hash, name[at]);
+        at += 1;
+    }
+    hash
+}
+
 /// An incremental decoder; trailers are checked, bounded and dropped.
 #[derive(Clone, Debug)]
 pub struct BodyDecoder {
-    /// Left of a fixed body or of the current chunk.
+    /// Left of a fixed body or of the current chunk; in a trailer's name, the name so far, folded.
     left: u64,
     limits: BodyLimits,
     digits: u8,
@@ -183,8 +201,15 @@ impl BodyDecoder {
         };
         self.limits.trailer_bytes = left;
         Ok(match (self.state, byte) {
-            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => State::TrailerName,
-            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
+                self.left = fold_name(self.left, byte);
+                State::TrailerName
+            }
+            (State::TrailerName, b':') if FRAMING.contains(&self.left) => return Err(BodyError::Trailer),
+            (State::TrailerName, b':') => {
+                self.left = 0;
+                State::TrailerValue
+            }
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, _) if is_value(byte) => State::TrailerValue,
             (State::TrailerLf, b'\n') => State::TrailerStart,

@@ -3,6 +3,7 @@
 mod fields;
 mod lexer;
 mod names;
+mod quiet;
 
 use std::{borrow::Cow, ops::Range};
 

@@ -1,10 +1,10 @@
 //! A strict JSON reader without recursion: advances over values and says where they end.
 
-use super::{Span, invalid};
-use crate::{
-    error::Error,
-    json::words::{controls, marks, word_at},
+use super::{
+    Span, invalid,
+    quiet::{quiet, specials},
 };
+use crate::{error::Error, json::words::word_at};
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;
@@ -250,21 +250,16 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn plain(&mut self) {
         // Most strings are short.
-        for _ in 0..4 {
+        for _ in 0..2 {
             let Some(word) = word_at(self.body, self.pos) else { break };
-            let found = marks(word, b'"') | marks(word, b'\\') | controls(word);
+            let found = specials(word);
             if found != 0 {
                 self.pos += found.trailing_zeros() as usize / 8;
                 return;
             }
             self.pos += 8;
         }
-        let rest = &self.body[self.pos..];
-        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-        // The least byte of all is found by vector instructions; a search with a way out would not be.
-        let least = rest[..end].iter().fold(u8::MAX, |least, &b| least.min(b));
-        let control = if least < b' ' { rest[..end].iter().position(|&b| b < b' ') } else { None };
-        self.pos += control.unwrap_or(end);
+        self.pos += quiet(&self.body[self.pos..]);
     }
 
     fn escape(&mut self) -> Result<(), Error> {
