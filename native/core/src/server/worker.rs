@@ -241,8 +241,9 @@ impl Worker {
 pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let local = LocalSet::new();
+    let mine = shared.clone();
     local.block_on(&runtime, async move {
-        let worker = Worker::new(index, shared);
+        let worker = Worker::new(index, mine);
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -260,6 +261,7 @@ pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order
         }
     });
     drop(local);
+    shared.workers[index].buffers.store(0, Relaxed);
     runtime.shutdown_timeout(STOP_BLOCKING);
     Ok(())
 }

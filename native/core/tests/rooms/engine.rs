@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use crate::{
     document::{bytes, minimal, network},
-    house::{ANSWER, Client, DEADLINE, House, Upstream, chat, document, engine, until},
+    house::{ANSWER, Client, DEADLINE, House, Upstream, chat, document, engine, heavy, until},
     process::{alone, descriptors, sockets_by_epoll, threads, workers},
 };
 
@@ -353,15 +353,15 @@ fn more_connections_than_allowed_are_closed_unserved_and_counted() {
 fn a_request_beyond_the_budget_of_bytes_is_a_503_and_the_budget_recovers() {
     let upstream = Upstream::start();
     let mut document = document(upstream.port);
-    document["body"]["max_inflight_bytes"] = json!(chat("fast").len());
+    document["body"]["max_inflight_bytes"] = json!(heavy().len());
     let house = House::start(&document, 1, 0);
     upstream.open.store(false, SeqCst);
     let mut clients: Vec<Client> = (0..6).map(|_| house.client()).collect();
-    clients[0].send(&chat("fast")).unwrap();
+    clients[0].send(&heavy()).unwrap();
     until("the first is on its way", || (upstream.asked.load(SeqCst) == 1).then_some(()));
     let mut served = 1;
     for client in &mut clients[1..] {
-        client.send(&chat("fast")).unwrap();
+        client.send(&heavy()).unwrap();
     }
     until("each is asked upstream or answered", || {
         (upstream.asked.load(SeqCst) as u64 + house.metric("penstock_requests_total{dialect=\"openai\",code=\"503\"}")

@@ -191,7 +191,16 @@ impl Client {
 
 /// A chat request for a model.
 pub(crate) fn chat(model: &str) -> String {
-    let body = json!({"model": model, "messages": []}).to_string();
+    post(&json!({"model": model, "messages": []}))
+}
+
+/// One whose body is large enough to be counted against the budget of bytes.
+pub(crate) fn heavy() -> String {
+    post(&json!({"model": "fast", "messages": [], "pad": "x".repeat(8_000)}))
+}
+
+fn post(body: &Value) -> String {
+    let body = body.to_string();
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: penstock.test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
