@@ -40,9 +40,10 @@ pub struct FormField {
 /// Reads as much of the body as must be known before a target is chosen.
 pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -> Result<Content, Stop> {
     let max = call.snapshot.max_body_bytes;
-    let content_type = facts.content_type.map(|s| s.of(call.client.conn.head()).to_vec()).unwrap_or_default();
+    let content_type = facts.content_type.map(|s| s.of(call.client.conn.head())).unwrap_or_default();
     let waited_from_us = call.arrived_us + call.record.phases.head_us;
-    let is_form = essence_is(&content_type, "multipart/form-data");
+    let form_type = essence_is(content_type, "multipart/form-data").then(|| content_type.to_vec());
+    let is_form = form_type.is_some();
     if endpoint.form == Form::Model && !is_form {
         check_length(call.client, max)?;
     }
@@ -54,7 +55,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     let mut form = None;
     match endpoint.form {
         Form::Model if is_form => {
-            let mut reader = multipart::Form::new(&content_type)?;
+            let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
             let mut found = None;
             read_body_until(call.client, call.worker, max, &mut held, |prefix| {
                 if found.is_none() {

@@ -88,12 +88,13 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
         };
         let next = match next {
             Ok(next) => next,
-            Err(panic) => after_panic(&mut client, &worker, &panic).await,
+            // Boxed, as what follows a request must not make each idle connection larger.
+            Err(panic) => Box::pin(after_panic(&mut client, &worker, &panic)).await,
         };
         drop(busy);
         match next {
             Next::Keep => client.conn.finish_message(),
-            Next::Linger => return linger(&mut client).await,
+            Next::Linger => return Box::pin(linger(&mut client)).await,
             Next::Close => return,
         }
     }

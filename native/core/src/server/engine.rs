@@ -103,7 +103,7 @@ impl Engine {
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let shared = self.shared.clone();
             let run = move || {
-                if let Err(e) = worker::run(index, shared.clone(), inbox) {
+                if let Err(e) = worker::run(index, &shared, inbox) {
                     shared.log.error("a worker could not start", &[("error", &e.to_string())]);
                 }
             };

@@ -238,7 +238,7 @@ impl Worker {
 }
 
 /// Runs a worker until it is told to stop; returns when all its tasks are gone.
-pub fn run(index: usize, shared: Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
+pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let local = LocalSet::new();
     let mine = shared.clone();
