@@ -45,7 +45,8 @@ struct State {
 
 impl Tls {
     pub(super) fn new(ca_file: Option<String>) -> Self {
-        Self { state: Mutex::new(State { ca_file, ca_bytes: None, made: None }), generation: AtomicU64::new(0) }
+        let ca_bytes = ca_file.as_deref().and_then(|path| std::fs::read(path).ok());
+        Self { state: Mutex::new(State { ca_file, ca_bytes, made: None }), generation: AtomicU64::new(0) }
     }
 
     /// Reads the roots of trust, if that has not been done.
