@@ -21,8 +21,9 @@ class Engine:
     def __new__(cls, options: bytes) -> Engine:
         """Makes an engine that does nothing yet.
 
-        ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…"}``, where
-        0 connections means as many as the file limit allows; unknown fields are refused.
+        ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
+        "digest_key_file": "/…"}``, where 0 connections means as many as the file limit allows; unknown fields are
+        refused. The file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of this process only.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -47,17 +48,35 @@ class Engine:
         Raises ``ValueError`` with the reason when it is refused: whole, and the old one keeps serving.
         """
 
+    def put_keys(self, batch: bytes) -> None:
+        """Applies rows to the key table: the document of ``penstock.policy.key_table.Batch``. Releases the GIL.
+
+        Rows may come in any order and more than once; see ``Batch``. Requests that come from now on see all of it.
+        Raises ``ValueError`` with the reason when the batch is refused: whole, and no row has changed.
+        """
+
+    def keys_current(self, current: bool) -> None:
+        """Whether the key table is known to hold every key. While it is not (before the first load, and while the store
+        is away) an id that is not in it is answered 503 instead of 401. False until said otherwise.
+        """
+
+    def used_keys(self) -> bytes:
+        """The keys used since the last call: a JSON object, id → time of last use in microseconds UTC."""
+
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, oldest first, as ``(id, kind, payload)``; silences `question_fd`. Never waits.
 
         Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
-        JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body.
+        JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks whether a
+        secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret in clear.
         """
 
     def answer(self, id: int, payload: bytes) -> None:
         """Answers a question. An answer that comes too late, or a second time, is dropped.
 
-        For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body.
+        For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body. For kind
+        2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``, ``slow`` (too
+        many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503).
         """
 
     def status(self) -> bytes:

@@ -1,0 +1,1 @@
+"""Keys and teams: who may ask, and what for."""

@@ -1,0 +1,76 @@
+"""Batches of rows for native's key table, field for field what native/core/src/keys/batch.rs reads."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Access(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is allowed; None: all. Native keeps equal ones once."""
+
+    models: tuple[str, ...] | None
+    paths: tuple[str, ...] | None
+    networks: tuple[str, ...] | None
+
+
+class Secret(Struct, frozen=True, forbid_unknown_fields=True):
+    """One secret; without a digest it has not been verified yet. A digest once known is kept for its generation."""
+
+    generation: int
+    until_us: int | None
+    digest: str | None
+    """Keyed BLAKE3 of the secret's whole text, 64 hex digits, by the key in `data_dir/digest.key`."""
+
+    def __repr__(self) -> str:
+        return f"Secret(generation={self.generation}, known={self.digest is not None})"
+
+
+class KeyRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key; `access` is an index into the batch's list. In state `deleted` only id and version count."""
+
+    id: str
+    version: int
+    state: str
+    team: str | None
+    access: int
+    expires_us: int | None
+    cut_us: int | None
+    secrets: tuple[Secret, ...]
+
+
+class TeamRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A team, as a key."""
+
+    id: str
+    version: int
+    name: str
+    state: str
+    access: int
+
+
+class Digest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret has been verified: from now on native knows it."""
+
+    key: str
+    generation: int
+    digest: str
+
+    def __repr__(self) -> str:
+        return f"Digest(key={self.key!r}, generation={self.generation})"
+
+
+class Batch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Applied row by row, teams first: of two rows with one id the higher version stays, whatever the order they come in."""
+
+    format: int
+    access: tuple[Access, ...] = ()
+    teams: tuple[TeamRow, ...] = ()
+    keys: tuple[KeyRow, ...] = ()
+    digests: tuple[Digest, ...] = ()
+    reset: bool = False
+    """Forget every row first: another store, or one that lost data."""
+    settled: int = 0
+    """Nothing of this version or an older one comes any more: tombstones up to it may go."""
+
+
+FORMAT = 1

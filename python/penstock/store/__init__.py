@@ -1,0 +1,1 @@
+"""Stores: where keys, teams, admin tokens and their changes are kept."""

@@ -1,0 +1,126 @@
+"""What every store does, and how it fails; one conformance suite holds all of them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from penstock.keys.model import AdminToken, Change, Key, Row, Team
+
+RowT = TypeVar("RowT", Key, Team, AdminToken)
+
+
+class StoreError(Exception):
+    """Base of what a store raises; the text is for people and holds no secret."""
+
+
+class StoreAwayError(StoreError):
+    """The store does not answer. Nothing was changed, or the change is known to be whole."""
+
+
+class StoreRefusedError(StoreError):
+    """The store is there and cannot be used as it is: wrong schema, no rights, wrong password."""
+
+
+class ConflictError(StoreError):
+    """The row is no longer what the caller saw, its name is taken, or what it refers to is missing.
+
+    `reason` is `changed`, `exists`, `name_taken`, `team_missing` or `team_has_keys`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Delta(Struct, frozen=True):
+    """Rows written after a version, tombstones included, oldest first."""
+
+    version: int
+    """All changes up to here are in `rows` or were seen before; ask from here next."""
+    rows: tuple[Row, ...]
+    more: bool
+    """A bound cut the answer; ask again at once."""
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """What a listing is narrowed to; None does not narrow. Tombstones are never listed."""
+
+    team: str | None = None
+    state: str | None = None
+    owner: str | None = None
+    name: str | None = None
+    """Part of the name, whatever its case."""
+    tag: tuple[str, str] | None = None
+
+
+class Page(Struct, frozen=True):
+    """A piece of a listing in the order of ids; `next` is the cursor of the following piece."""
+
+    rows: tuple[Row, ...]
+    next: str | None
+
+
+class Store(Protocol):
+    """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind.
+
+    A call whose connection is cut is made once more on a fresh one; that is safe for reads, for `save` (by the id of
+    its change) and for `touch` (times only rise).
+    """
+
+    @property
+    def id(self) -> str:
+        """Random, made with the schema: tells this store from any other. Known once open."""
+
+    async def open(self, *, migrate: bool) -> list[str]:
+        """Connects, checks the schema, and with `migrate` brings it up to date; the names of the migrations made.
+
+        Raises `StoreRefusedError` naming `penstock migrate` when the schema is older and `migrate` is false, or newer
+        than the next release's.
+        """
+
+    async def close(self) -> None:
+        """Lets go of every connection; allowed at any time and more than once."""
+
+    async def version(self) -> int:
+        """The newest version; falls only when data was lost."""
+
+    async def changed_since(self, version: int, limit: int) -> Delta:
+        """At most `limit` rows in the order of their versions; from 0 that is every row."""
+
+    async def save(self, row: Row, expected: int | None, change: Change) -> int:
+        """Writes a row and its change in one transaction; the version given to both.
+
+        `expected` is the version the caller saw, None for a new row. A row in state `deleted` becomes a tombstone: its
+        secrets go and its name is free. Raises `ConflictError`. A retry with the same `change.id` changes nothing and
+        returns the first call's version.
+        """
+
+    async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
+        """Exchanges a secret's hash for another of the same secret, if it is still `old`. No version: nothing to hear."""
+
+    async def touch(self, used_us: Mapping[str, int]) -> None:
+        """Raises keys' `last_used_us`; unknown ids are passed over. No version."""
+
+    async def get(self, kind: type[RowT], id: str) -> RowT | None:
+        """One row; None for an unknown id and for a tombstone."""
+
+    async def find_team(self, name: str) -> Team | None:
+        """The team of that name."""
+
+    async def list(self, kind: type[RowT], filter: Filter, after: str | None, limit: int) -> Page:
+        """At most `limit` rows whose id is greater than `after`, in the order of ids."""
+
+    async def changes(self, subject: str | None, before: int | None, limit: int) -> Sequence[Change]:
+        """Newest first, those of one subject or all; `before` is a version to go on from."""
+
+    async def purge(self, before_us: int) -> int:
+        """Removes tombstones that are older; how many."""
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Calls `woken` when another node may have changed something, where the store can tell; returns the way to stop.
+
+        Only hastens: whoever watches polls as well. Never raises.
+        """
