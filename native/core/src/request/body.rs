@@ -7,6 +7,7 @@ use super::{
     facts::Facts,
     multipart::{self, Found},
     read::{Held, check_length, read_body_until},
+    scan::Ahead,
 };
 use crate::{
     error::{Code, Error},
@@ -16,6 +17,9 @@ use crate::{
 /// A form is kept whole, for retries, up to this size; a larger one flows once its model is known.
 const FORM_BYTES: usize = 64 * 1024;
 
+/// JSON of this size and more is looked at while it arrives.
+const AHEAD_BYTES: usize = 16 * 1024;
+
 /// A request body on its way.
 pub struct Content {
     /// Head and body, or the body's beginning.
@@ -23,8 +27,8 @@ pub struct Content {
     /// The rest is still to come.
     pub flows: bool,
     pub form: Option<FormField>,
-    /// Whether the body is to be read as JSON.
-    pub is_json: bool,
+    /// What is known already of a body that is to be read as JSON.
+    pub json: Option<Ahead>,
     /// Memory held for it.
     pub held: Held,
     /// When it was read, microseconds since boot.
@@ -52,7 +56,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     }
     let mut held = Held::new(call.worker);
     let waits = !call.client.conn.has_whole_body();
-    let mut form = None;
+    let (mut form, mut json) = (None, None);
     match endpoint.form {
         Form::Model if is_form => {
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
@@ -74,7 +78,16 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
             }
             form = found;
         }
-        Form::Model => read_body_until(call.client, call.worker, max, &mut held, |_| Ok(false)).await?,
+        Form::Model => {
+            let ahead = json.insert(Ahead::default());
+            read_body_until(call.client, call.worker, max, &mut held, |prefix| {
+                if prefix.len() >= AHEAD_BYTES {
+                    ahead.feed(prefix);
+                }
+                Ok(false)
+            })
+            .await?;
+        }
         Form::Opaque | Form::None => {
             read_body_until(call.client, call.worker, max, &mut held, |prefix| Ok(prefix.len() >= FORM_BYTES)).await?;
         }
@@ -87,7 +100,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     let waited_us = if waits { read_us - waited_from_us } else { 0 };
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
-    Ok(Content { message, flows, form, is_json: endpoint.form == Form::Model && !is_form, held, read_us })
+    Ok(Content { message, flows, form, json, held, read_us })
 }
 
 fn essence_is(content_type: &[u8], name: &str) -> bool {

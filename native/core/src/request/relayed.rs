@@ -20,7 +20,7 @@ use super::{
     outbound::Outbound,
     plan::plan,
     respond::{self, Way},
-    scan::scan,
+    scan::scan_after,
     upload,
 };
 use crate::{
@@ -83,9 +83,9 @@ async fn ask(
     provider: Option<&str>,
 ) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
-    let Content { message, flows, form, is_json, held: _held, read_us } = content;
+    let Content { message, flows, form, json, held: _held, read_us } = content;
     let body = message.payload();
-    let scan = if is_json { Some(scan(body, MAX_DEPTH)?) } else { None };
+    let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
         (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
         (None, form) => form.as_ref().map(|f| f.model.as_str()),

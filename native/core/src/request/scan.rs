@@ -1,13 +1,15 @@
 //! One pass over a JSON request: checks its syntax and notes where the fields stand that Penstock reads or edits.
 
+mod ahead;
 mod fields;
 mod lexer;
 mod names;
-mod quiet;
+mod strings;
 
 use std::{borrow::Cow, ops::Range};
 
 use crate::error::{Code, Error};
+pub use ahead::Ahead;
 use lexer::Lexer;
 use names::Names;
 
@@ -60,9 +62,24 @@ pub struct Scan<'a> {
 /// most). Refused beyond the standard: a byte order mark, and two fields of the outer object with one name.
 /// Escapes of lone surrogates and repeated names further inside pass as they came.
 pub fn scan(body: &[u8], max_depth: usize) -> Result<Scan<'_>, Error> {
-    let body_text = std::str::from_utf8(body)
-        .map_err(|e| invalid(format!("The request body is not valid UTF-8 at byte {}.", e.valid_up_to())))?;
-    let mut lexer = Lexer::new(body, max_depth);
+    scan_known(body, max_depth, 0, &[])
+}
+
+/// [`scan`] of a body of which `ahead` has seen a part or all.
+pub fn scan_after<'a>(ahead: &'a Ahead, body: &'a [u8], max_depth: usize) -> Result<Scan<'a>, Error> {
+    scan_known(body, max_depth, ahead.valid, &ahead.strings)
+}
+
+/// `valid`: all before is UTF-8; `known`: strings as [`Ahead`] notes them.
+fn scan_known<'a>(
+    body: &'a [u8],
+    max_depth: usize,
+    valid: usize,
+    known: &'a [(usize, usize)],
+) -> Result<Scan<'a>, Error> {
+    simdutf8::compat::from_utf8(&body[valid..])
+        .map_err(|e| invalid(format!("The request body is not valid UTF-8 at byte {}.", valid + e.valid_up_to())))?;
+    let mut lexer = Lexer::new(body, max_depth, known);
     lexer.skip_blanks();
     match lexer.peek() {
         Some(b'{') => {}
@@ -76,8 +93,8 @@ pub fn scan(body: &[u8], max_depth: usize) -> Result<Scan<'_>, Error> {
     let start = lexer.pos();
     let mut names = Names::default();
     lexer.members(|lexer, name| {
-        let plain = names.add(body_text, name)?;
-        fields::note(&mut scan, lexer, body_text, &plain)
+        let plain = names.add(body, name)?;
+        fields::note(&mut scan, lexer, body, &plain)
     })?;
     scan.empty = names.is_empty();
     scan.object = start..lexer.pos();

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, fmt};
 
-use penstock_core::{error::Code, request::scan::scan};
+use penstock_core::{
+    error::Code,
+    request::scan::{Ahead, scan, scan_after},
+};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -35,7 +38,14 @@ pub(crate) fn agree(body: &[u8]) {
     let is_json = std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
     let names = serde_json::from_slice::<Names>(body).map(|n| n.0);
     let repeats = |names: &[String]| names.iter().collect::<HashSet<_>>().len() < names.len();
-    match scan(body, 128) {
+    let scanned = scan(body, 128);
+    for step in [1, 7, 300, 5000] {
+        let mut ahead = Ahead::default();
+        // At each end but the last, so that the rest is left to the scanner.
+        (step..body.len()).step_by(step).for_each(|end| ahead.feed(&body[..end]));
+        assert_eq!(scan_after(&ahead, body, 128), scanned, "seen ahead by {step}: {shown}");
+    }
+    match scanned {
         Ok(scan) => {
             assert!(is_json, "{shown}");
             // Names with lone surrogates are beyond the oracle.

@@ -43,4 +43,17 @@ proptest! {
         let body = [b"{\"a\":\"", "x".repeat(before).as_bytes(), &[byte], "x".repeat(after).as_bytes(), b"\"}"].concat();
         agree(&body);
     }
+
+    #[test]
+    fn long_strings_are_judged_alike_however_much_of_them_was_seen_ahead(
+        texts in vec("[a-zé\n]{0,40}|[a-zé]{200,400}", 1..6),
+        damage in proptest::option::of((any::<u16>(), proptest::sample::select(&b"\"\\\x01\xffx"[..]))),
+    ) {
+        let mut body = serde_json::to_vec(&serde_json::json!({"model": "m", "messages": texts})).unwrap();
+        if let Some((at, byte)) = damage {
+            let at = usize::from(at) % body.len();
+            body[at] = byte;
+        }
+        agree(&body);
+    }
 }

@@ -12,6 +12,8 @@ use super::{
     Conn, MIN_ROOM, ReadError,
 };
 
+/// A buffer grows by so many times what it holds. Room that is never written to takes no memory.
+const GROW: usize = 8;
 /// 1xx answers skipped before the real one.
 const MAX_INTERIM: u8 = 8;
 
@@ -231,7 +233,7 @@ impl<S: Stream> Conn<S> {
                 bytes.truncate(self.head + live);
                 (self.start, self.end, self.raw) = (self.head, self.head + live, self.head + live);
             } else {
-                bytes.reserve_exact(expected.min(bytes.len().max(BUFFER_BYTES)));
+                bytes.reserve_exact(expected.min(GROW * bytes.len().max(BUFFER_BYTES)));
             }
         }
         expected.clamp(1, BUFFER_BYTES)

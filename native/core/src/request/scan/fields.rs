@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Passes the value of the field `name`, and notes it if it is one of ours.
-pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a str, name: &[u8]) -> Result<(), Error> {
+pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8], name: &[u8]) -> Result<(), Error> {
     if name == b"stream_options" {
         scan.stream_options = Some(stream_options(lexer)?);
         return Ok(());
@@ -55,16 +55,16 @@ fn stream_options(lexer: &mut Lexer<'_>) -> Result<StreamOptions, Error> {
     Ok(options)
 }
 
-fn model(body: &str, kind: Kind, span: Span) -> Result<Text<'_>, Error> {
+fn model(body: &[u8], kind: Kind, span: Span) -> Result<Text<'_>, Error> {
     if kind != Kind::Text {
         return Err(wrong_type("model", "a string"));
     }
     let raw = &body[span.start + 1..span.end - 1];
-    let text = if raw.contains('\\') {
-        let decoded = String::from_utf8(unescape(raw.as_bytes()));
-        Cow::Owned(decoded.map_err(|_| wrong_type("model", "a string without lone surrogates"))?)
+    let no_text = |_| wrong_type("model", "a string without lone surrogates");
+    let text = if raw.contains(&b'\\') {
+        Cow::Owned(String::from_utf8(unescape(raw)).map_err(|e| no_text(e.utf8_error()))?)
     } else {
-        Cow::Borrowed(raw)
+        Cow::Borrowed(std::str::from_utf8(raw).map_err(no_text)?)
     };
     Ok(Text { span, text })
 }

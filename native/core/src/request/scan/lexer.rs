@@ -2,9 +2,9 @@
 
 use super::{
     Span, invalid,
-    quiet::{quiet, specials},
+    strings::{Passed, pass},
 };
-use crate::{error::Error, json::words::word_at};
+use crate::error::Error;
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;
@@ -14,6 +14,8 @@ pub(super) struct Lexer<'a> {
     body: &'a [u8],
     pos: usize,
     max_depth: usize,
+    /// Strings still to come of which more is known, as [`super::Ahead`] has them.
+    known: &'a [(usize, usize)],
 }
 
 /// What kind of value was passed.
@@ -29,8 +31,8 @@ pub(super) enum Kind {
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(body: &'a [u8], max_depth: usize) -> Self {
-        Self { body, pos: 0, max_depth: max_depth.clamp(1, MAX_DEPTH) }
+    pub(super) fn new(body: &'a [u8], max_depth: usize, known: &'a [(usize, usize)]) -> Self {
+        Self { body, pos: 0, max_depth: max_depth.clamp(1, MAX_DEPTH), known }
     }
 
     pub(super) fn pos(&self) -> usize {
@@ -231,51 +233,46 @@ impl<'a> Lexer<'a> {
     /// Passes a string from its opening quote.
     #[inline]
     fn string(&mut self) -> Result<(), Error> {
-        self.pos += 1;
-        loop {
-            self.plain();
-            match self.peek() {
-                Some(b'"') => {
-                    self.pos += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.error("a control character stands in a string; escape it")),
-                None => return Err(self.error("the string does not end")),
+        let from = if self.known.is_empty() { self.pos + 1 } else { self.known_text() };
+        match pass(self.body, from) {
+            Passed::Whole(end) => {
+                self.pos = end + 1;
+                Ok(())
+            }
+            Passed::Wrong(at) | Passed::Short(at) => {
+                self.pos = at;
+                Err(self.broken_string())
             }
         }
     }
 
-    /// Passes what needs no attention in a string: all but quotes, backslashes and control characters.
-    #[inline]
-    fn plain(&mut self) {
-        // Most strings are short.
-        for _ in 0..2 {
-            let Some(word) = word_at(self.body, self.pos) else { break };
-            let found = specials(word);
-            if found != 0 {
-                self.pos += found.trailing_zeros() as usize / 8;
-                return;
+    /// Up to where the text of the string that begins here is known.
+    fn known_text(&mut self) -> usize {
+        while let [(start, to), rest @ ..] = self.known {
+            if *start > self.pos {
+                break;
             }
-            self.pos += 8;
+            self.known = rest;
+            if *start == self.pos {
+                return *to;
+            }
         }
-        self.pos += quiet(&self.body[self.pos..]);
+        self.pos + 1
     }
 
-    fn escape(&mut self) -> Result<(), Error> {
-        let length = match self.body.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => {
-                let digits = self.body.get(self.pos + 2..self.pos + 6);
-                if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
-                    return Err(self.error("\\u needs four hexadecimal digits"));
-                }
-                6
+    /// What is wrong with a string at the byte where it went wrong.
+    #[cold]
+    fn broken_string(&mut self) -> Error {
+        match (self.peek(), self.body.get(self.pos + 1)) {
+            (None, _) => self.error("the string does not end"),
+            (Some(b'\\'), Some(b'u')) => self.error("\\u needs four hexadecimal digits"),
+            (Some(b'\\'), Some(_)) => self.error("a backslash begins no known escape"),
+            (Some(b'\\'), None) => {
+                self.pos += 1;
+                self.error("the string does not end")
             }
-            _ => return Err(self.error("a backslash begins no known escape")),
-        };
-        self.pos += length;
-        Ok(())
+            (Some(_), _) => self.error("a control character stands in a string; escape it"),
+        }
     }
 
     fn too_deep(&self) -> Error {

@@ -34,8 +34,8 @@ impl<'a> Names<'a> {
     }
 
     /// Takes a name with its quotes; refuses it if it was there before.
-    pub(super) fn add(&mut self, body: &'a str, span: Span) -> Result<Name<'a>, Error> {
-        let raw = &body.as_bytes()[span.start + 1..span.end - 1];
+    pub(super) fn add(&mut self, body: &'a [u8], span: Span) -> Result<Name<'a>, Error> {
+        let raw = &body[span.start + 1..span.end - 1];
         let name = decoded(raw);
         self.escaped |= matches!(name, Cow::Owned(_));
         let known = if let Some(slot) = self.few.get_mut(self.count) {
