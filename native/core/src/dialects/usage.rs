@@ -47,12 +47,7 @@ impl BodyTap {
         self.fields.counts.usage(self.dialect)
     }
 
-    /// True if the body is an error object, whatever its status says.
-    pub fn looks_like_error(&self) -> bool {
-        self.error().is_some()
-    }
-
-    /// The error that the body states.
+    /// The error that the body states, whatever its status says.
     pub fn error(&self) -> Option<UpstreamError> {
         self.fields.nested_error().or_else(|| self.fields.flat_error())
     }

@@ -82,7 +82,7 @@ impl<'a> Output<'a> {
 
 /// A field that would not be one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a line break or NUL inside a field or a request line")]
+#[error("a line break or NUL inside a field")]
 pub struct BrokenLine;
 
 /// Writes a head line by line.
@@ -93,21 +93,6 @@ impl<'a> HeadWriter<'a> {
     /// Appends to `out`.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
         Self(out)
-    }
-
-    /// `METHOD path HTTP/1.1`; the target is given in parts. Refuses, writing nothing, what would not be three words.
-    pub fn request_line(&mut self, method: &[u8], target: &[&[u8]]) -> Result<(), BrokenLine> {
-        let word = |part: &[u8]| part.iter().all(|b| (b'!'..=b'~').contains(b));
-        if method.is_empty() || !word(method) || !target.iter().all(|part| word(part)) {
-            return Err(BrokenLine);
-        }
-        self.0.extend_from_slice(method);
-        self.0.push(b' ');
-        for part in target {
-            self.0.extend_from_slice(part);
-        }
-        self.0.extend_from_slice(b" HTTP/1.1\r\n");
-        Ok(())
     }
 
     /// `HTTP/1.1 status reason`; a code without a known reason gets none.

@@ -71,10 +71,9 @@ pub async fn pass(
 ) -> Result<Passed, Gone> {
     let mut early = std::mem::take(&mut opening.early);
     let mut passed = Passed::default();
-    let mut inside_frame = false;
     let mut last_us = opening.first_us;
     loop {
-        let batch = gather(source.payload(), opening, &mut inside_frame);
+        let batch = gather(source.payload(), opening);
         passed.error = if batch.error { Some(Code::UpstreamError) } else { passed.error };
         let bytes = batch.bytes(source.payload());
         if opening.tap.ended() {
@@ -95,53 +94,44 @@ pub async fn pass(
         }
         let taken = batch.taken;
         source.consume(taken);
-        let more = wait(client, reply, source, opening, inside_frame, passing).await?;
+        let more = wait(client, reply, source, opening, passing).await?;
         let now_us = passing.clock.boot_us();
         passed.longest_gap_us = passed.longest_gap_us.max(now_us - last_us);
         last_us = now_us;
         match more {
             Ok(true) => {}
-            Ok(false) => return end(client, reply, source, opening, inside_frame, passing, passed, None).await,
-            Err(failure) => {
-                return end(client, reply, source, opening, inside_frame, passing, passed, Some(failure)).await;
-            }
+            Ok(false) => return end(client, reply, source, opening, passing, passed, None).await,
+            Err(failure) => return end(client, reply, source, opening, passing, passed, Some(failure)).await,
         }
     }
 }
 
 /// Takes all whole frames that are here; of a frame larger than the bound, as much as has come.
-fn gather(payload: &[u8], opening: &mut Opening, inside_frame: &mut bool) -> Batch {
+fn gather(payload: &[u8], opening: &mut Opening) -> Batch {
     let mut batch = Batch::default();
     while batch.taken < payload.len() {
         let rest = &payload[batch.taken..];
-        if *inside_frame {
-            let already_ended = opening.tap.ended();
-            let (length, last) = opening.splitter.piece(rest);
-            batch.error |= matches!(opening.tap.piece(&rest[..length], last), Meaning::Error(_));
-            if last && opening.tap.ended() && !already_ended {
-                batch.end_at = Some(batch.rewritten.as_ref().map_or(batch.taken, Vec::len));
-            }
-            batch.push(payload, length, if already_ended { Verdict::Drop } else { Verdict::Pass });
-            *inside_frame = !last;
-            if !last {
-                break;
-            }
-            continue;
+        let whole = if opening.tap.is_mid_frame() { None } else { opening.splitter.next(rest) };
+        if whole.is_none() && !opening.tap.is_mid_frame() && rest.len() <= MAX_FRAME_BYTES {
+            break;
         }
-        let Some(length) = opening.splitter.next(rest) else {
-            if rest.len() <= MAX_FRAME_BYTES {
-                break;
-            }
-            *inside_frame = true;
-            continue;
-        };
         let already_ended = opening.tap.ended();
-        let (meaning, verdict) = opening.tap.frame(&rest[..length]);
+        let (length, meaning, verdict) = if let Some(length) = whole {
+            let (meaning, verdict) = opening.tap.frame(&rest[..length]);
+            (length, meaning, verdict)
+        } else {
+            let (length, last) = opening.splitter.piece(rest);
+            let verdict = if already_ended { Verdict::Drop } else { Verdict::Pass };
+            (length, opening.tap.piece(&rest[..length], last), verdict)
+        };
         batch.error |= matches!(meaning, Meaning::Error(_));
         if opening.tap.ended() && !already_ended {
             batch.end_at = Some(batch.rewritten.as_ref().map_or(batch.taken, Vec::len));
         }
         batch.push(payload, length, verdict);
+        if opening.tap.is_mid_frame() {
+            break; // it flows on with the next bytes
+        }
     }
     batch
 }
@@ -152,14 +142,13 @@ async fn wait(
     reply: &mut Reply,
     source: &mut Source,
     opening: &Opening,
-    inside_frame: bool,
     passing: &Passing<'_>,
 ) -> Result<Result<bool, Failure>, Gone> {
     let mut more = std::pin::pin!(source.more());
     let mut now = Instant::now();
     let silent_at = timer::earlier(timer::from(now, passing.between_bytes_ms), passing.total_at);
     loop {
-        let keepalive_at = if inside_frame { None } else { timer::from(now, passing.keepalive_ms) };
+        let keepalive_at = if opening.tap.is_mid_frame() { None } else { timer::from(now, passing.keepalive_ms) };
         client.timer.set_at(timer::earlier(silent_at, keepalive_at));
         match watch(client, more.as_mut()).await {
             Watched::Done(result) => return Ok(result),
@@ -179,18 +168,17 @@ async fn wait(
 }
 
 /// The upstream's body ended, or broke off with `failure`, before the dialect's own end was seen.
-#[expect(clippy::too_many_arguments, reason = "the state of one stream, and how it stopped")]
 async fn end(
     client: &mut Client,
     reply: &mut Reply,
     source: &Source,
     opening: &mut Opening,
-    inside_frame: bool,
     passing: &Passing<'_>,
     mut passed: Passed,
     failure: Option<Failure>,
 ) -> Result<Passed, Gone> {
     let rest = source.payload();
+    let inside_frame = opening.tap.is_mid_frame();
     let (_, verdict) =
         if rest.is_empty() || inside_frame { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
     let last: &[u8] = match &verdict {
@@ -212,7 +200,7 @@ async fn end(
                 Error::from,
             );
             passed.error = Some(error.code);
-            cut(client, reply, opening, inside_frame, passing, error, passed).await
+            cut(client, reply, opening, passing, error, passed).await
         }
     }
 }
@@ -222,14 +210,13 @@ async fn cut(
     client: &mut Client,
     reply: &mut Reply,
     opening: &Opening,
-    inside_frame: bool,
     passing: &Passing<'_>,
     error: Error,
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
     passed.outcome = Outcome::UpstreamCut;
-    passed.broken = inside_frame;
-    if !inside_frame {
+    passed.broken = opening.tap.is_mid_frame();
+    if !passed.broken {
         let mut frame = Vec::new();
         opening.kind.error_frame(&error, passing.request_id, &mut frame);
         reply.end(client, &[&frame]).await?;

@@ -64,7 +64,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
             read_body_until(call.client, call.worker, max, &mut held, |prefix| {
                 if found.is_none() {
                     match reader.find_model(prefix)? {
-                        Found::Model { model, span, .. } => found = Some(FormField { model, span }),
+                        Found::Model { model, span } => found = Some(FormField { model, span }),
                         Found::Absent => return Ok(true),
                         Found::NeedMore => {}
                     }

@@ -20,19 +20,12 @@ const MAX_PARTS: usize = 1000;
 /// What a prefix of a form tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The field `model`, where its value stands, and the field `stream` if the prefix held it too.
-    Model { model: String, span: Range<usize>, stream: Option<bool> },
+    /// The field `model` and where its value stands.
+    Model { model: String, span: Range<usize> },
     /// Not in these bytes; call again with more.
     NeedMore,
     /// The form ended without it.
     Absent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Model,
-    Stream,
-    Other,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +38,7 @@ enum State {
     Head,
     /// In the value of a part, which begins at `start`.
     Value {
-        field: Field,
+        is_model: bool,
         start: usize,
     },
     Ended,
@@ -61,7 +54,6 @@ pub struct Form {
     pos: usize,
     parts: usize,
     model: Option<(String, Range<usize>)>,
-    stream: Option<bool>,
 }
 
 impl Form {
@@ -78,7 +70,7 @@ impl Form {
             return Err(malformed("its content-type names no valid boundary"));
         };
         let delimiter = [b"\r\n--", boundary.as_slice()].concat();
-        Ok(Self { delimiter, state: State::Preamble, pos: 0, parts: 0, model: None, stream: None })
+        Ok(Self { delimiter, state: State::Preamble, pos: 0, parts: 0, model: None })
     }
 
     /// Looks for `model`; `prefix` is the body so far, from its first byte, and only ever grows.
@@ -87,7 +79,7 @@ impl Form {
     pub fn find_model(&mut self, prefix: &[u8]) -> Result<Found, Error> {
         while self.step(prefix)? {}
         Ok(match (&self.model, self.state) {
-            (Some((model, span)), _) => Found::Model { model: model.clone(), span: span.clone(), stream: self.stream },
+            (Some((model, span)), _) => Found::Model { model: model.clone(), span: span.clone() },
             (None, State::Ended) => Found::Absent,
             (None, _) => Found::NeedMore,
         })
@@ -99,7 +91,7 @@ impl Form {
             State::Preamble => self.preamble(body),
             State::Boundary => self.boundary(body),
             State::Head => self.head(body),
-            State::Value { field, start } => self.value(body, field, start),
+            State::Value { is_model, start } => self.value(body, is_model, start),
             State::Ended => Ok(false),
         }
     }
@@ -176,29 +168,21 @@ impl Form {
             };
         };
         let name = part::field_name(&rest[..length]).map_err(malformed)?;
-        let field = match name.as_slice() {
-            b"model" => Field::Model,
-            b"stream" => Field::Stream,
-            _ => Field::Other,
-        };
         let start = self.pos + length + 2;
         // The delimiter of an empty value begins with the blank line's own end.
         self.pos = start - 2;
-        self.state = State::Value { field, start };
+        self.state = State::Value { is_model: name == b"model", start };
         Ok(true)
     }
 
-    fn value(&mut self, body: &[u8], field: Field, start: usize) -> Result<bool, Error> {
+    fn value(&mut self, body: &[u8], is_model: bool, start: usize) -> Result<bool, Error> {
         let Some(end) = self.next_delimiter(body) else {
-            let too_long = field != Field::Other && body.len() > start + MAX_MODEL + self.delimiter.len();
+            let too_long = is_model && body.len() > start + MAX_MODEL + self.delimiter.len();
             return if too_long { Err(bad_model("is too long")) } else { Ok(false) };
         };
         let span = start..end.max(start);
-        let value = &body[span.clone()];
-        match field {
-            Field::Model => self.take_model(value, span)?,
-            Field::Stream => self.stream = Some(value.trim_ascii().eq_ignore_ascii_case(b"true")),
-            Field::Other => {}
+        if is_model {
+            self.take_model(&body[span.clone()], span)?;
         }
         self.state = State::Boundary;
         Ok(true)
@@ -216,11 +200,6 @@ impl Form {
         self.model = Some((text.to_owned(), span));
         Ok(())
     }
-}
-
-/// The same over one prefix.
-pub fn find_model(content_type: &[u8], prefix: &[u8]) -> Result<Found, Error> {
-    Form::new(content_type)?.find_model(prefix)
 }
 
 /// RFC 2046 section 5.1.1.

@@ -111,11 +111,6 @@ impl Network {
         });
     }
 
-    /// True for 10 s after a failure to connect to this host.
-    pub fn failed_recently(&self, host: &Host) -> bool {
-        host.failed_recently()
-    }
-
     /// The sum over all hosts.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();

@@ -38,7 +38,7 @@ pub(super) struct Tls {
 
 struct State {
     ca_file: Option<String>,
-    /// What it held when it was read: a file replaced in place is a change too.
+    /// What it held when it was read, if it could be: a file replaced in place is a change too.
     ca_bytes: Option<Vec<u8>>,
     made: Option<Result<Arc<ClientConfig>, String>>,
 }
@@ -59,14 +59,15 @@ impl Tls {
     }
 
     pub(super) fn set_ca_file(&self, ca_file: Option<&str>) -> Result<(), String> {
-        check(ca_file)?;
-        let ca_bytes = ca_file.and_then(|path| std::fs::read(path).ok());
+        let ca_bytes = ca_file.map(read).transpose()?;
         let mut state = self.state.lock();
         if state.ca_file.as_deref() == ca_file && state.ca_bytes == ca_bytes && !matches!(state.made, Some(Err(_))) {
             return Ok(());
         }
-        let needed = state.made.is_some();
-        *state = State { ca_file: ca_file.map(str::to_owned), ca_bytes, made: needed.then(|| configure(ca_file)) };
+        let authorities = ca_file.zip(ca_bytes.as_deref());
+        add_all(&mut RootCertStore::empty(), authorities)?;
+        let made = state.made.is_some().then(|| configure(authorities));
+        *state = State { ca_file: ca_file.map(str::to_owned), ca_bytes, made };
         self.generation.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -84,8 +85,11 @@ impl Tls {
 
     fn config(&self) -> Result<Arc<ClientConfig>, String> {
         let mut state = self.state.lock();
-        let State { ca_file, made, .. } = &mut *state;
-        made.get_or_insert_with(|| configure(ca_file.as_deref())).clone()
+        let State { ca_file, ca_bytes, made } = &mut *state;
+        if let (Some(path), None) = (&ca_file, &ca_bytes) {
+            *ca_bytes = Some(read(path)?);
+        }
+        made.get_or_insert_with(|| configure(ca_file.as_deref().zip(ca_bytes.as_deref()))).clone()
     }
 }
 
@@ -96,18 +100,17 @@ pub(super) fn resumed<S>(stream: &TlsStream<S>) -> bool {
 
 /// Whether a file can stand as `tls.ca_file`.
 pub(super) fn check(ca_file: Option<&str>) -> Result<(), String> {
-    ca_file.map_or(Ok(()), |path| add_file(&mut RootCertStore::empty(), path))
+    ca_file.map_or(Ok(()), |path| add_all(&mut RootCertStore::empty(), Some((path, &read(path)?))))
 }
 
-fn configure(ca_file: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+/// `authorities`: a file and what it holds.
+fn configure(authorities: Option<(&str, &[u8])>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    if let Some(path) = ca_file {
-        add_file(&mut roots, path)?;
-    }
+    add_all(&mut roots, authorities)?;
     let mut config = ClientConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -118,10 +121,14 @@ fn configure(ca_file: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-fn add_file(roots: &mut RootCertStore, path: &str) -> Result<(), String> {
-    let pem = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))
+}
+
+fn add_all(roots: &mut RootCertStore, authorities: Option<(&str, &[u8])>) -> Result<(), String> {
+    let Some((path, pem)) = authorities else { return Ok(()) };
     let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         count += 1;
         certificate
             .map_err(|error| error.to_string())

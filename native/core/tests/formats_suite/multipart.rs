@@ -1,12 +1,16 @@
 //! The `model` field of a form is found wherever it stands, or the form is refused.
 
 use penstock_core::{
-    error::Code,
-    request::multipart::{Form, Found, find_model},
+    error::{Code, Error},
+    request::multipart::{Form, Found},
 };
 use proptest::prelude::*;
 
 const TYPE: &[u8] = b"multipart/form-data; boundary=XX";
+
+fn find_model(content_type: &[u8], body: &[u8]) -> Result<Found, Error> {
+    Form::new(content_type)?.find_model(body)
+}
 
 fn form(parts: &[(&str, &str)]) -> String {
     let part = |(head, value): &(&str, &str)| ["--XX\r\n", head, "\r\n\r\n", value, "\r\n"].concat();
@@ -19,7 +23,7 @@ fn named(name: &str) -> String {
 
 fn model(body: &str, content_type: &[u8]) -> Option<String> {
     match find_model(content_type, body.as_bytes()).unwrap() {
-        Found::Model { model, span, .. } => {
+        Found::Model { model, span } => {
             assert_eq!(&body[span], model);
             Some(model)
         }
@@ -63,18 +67,6 @@ fn other_names_are_not_the_model() {
     for name in ["models", "\"Model\"", "\"mo\\\"del\"", "\"\""] {
         assert_eq!(find_model(TYPE, form(&[(&named(name), "m")]).as_bytes()).unwrap(), Found::Absent, "{name}");
     }
-}
-
-#[test]
-fn stream_is_read_when_it_is_there() {
-    let stream_of = |body: &str| match find_model(TYPE, body.as_bytes()).unwrap() {
-        Found::Model { stream, .. } => stream,
-        _ => None,
-    };
-    let model = named("model");
-    assert_eq!(stream_of(&form(&[(&model, "m"), (&named("stream"), "true")])), Some(true));
-    assert_eq!(stream_of(&form(&[(&named("stream"), "False"), (&model, "m")])), Some(false));
-    assert_eq!(stream_of(&form(&[(&model, "m")])), None);
 }
 
 #[test]

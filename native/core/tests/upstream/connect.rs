@@ -101,11 +101,11 @@ async fn a_refusal_names_every_address_and_is_remembered_for_ten_seconds() {
         assert!(failure.cause.contains(&address.to_string()), "{failure}");
     }
     assert!(failure.cause.contains("refused"), "{failure}");
-    assert!(rig.network.failed_recently(&host));
+    assert!(host.failed_recently());
     rig.pass(Duration::from_millis(9_999));
-    assert!(rig.network.failed_recently(&host));
+    assert!(host.failed_recently());
     rig.pass(Duration::from_millis(1));
-    assert!(!rig.network.failed_recently(&host));
+    assert!(!host.failed_recently());
 }
 
 #[tokio::test]

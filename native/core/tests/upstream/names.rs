@@ -203,10 +203,10 @@ async fn a_name_without_addresses_is_upstream_dns_with_the_reason_and_asked_agai
     let failure = soon(rig.fail(&host, AMPLE_MS)).await;
     assert_eq!(failure.code, Code::UpstreamDns);
     assert_eq!(failure.cause, "provider.test: Name or service not known");
-    assert!(rig.network.failed_recently(&host));
+    assert!(host.failed_recently());
     known.store(true, Ordering::SeqCst);
     rig.pair(&host, &listener).await;
-    assert!(!rig.network.failed_recently(&host));
+    assert!(!host.failed_recently());
 }
 
 #[tokio::test]

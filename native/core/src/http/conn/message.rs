@@ -153,10 +153,6 @@ impl<S: Stream> Conn<S> {
         &self.loan.bytes[self.start..self.end]
     }
 
-    pub fn payload_mut(&mut self) -> &mut [u8] {
-        &mut self.loan.bytes[self.start..self.end]
-    }
-
     /// Forgets the first `n` bytes of the payload.
     pub fn consume(&mut self, n: usize) {
         self.start += n.min(self.end - self.start);
