@@ -69,6 +69,15 @@ def test_leaving_before_the_first_byte_cancels_upstream(
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_leaving_behind_a_long_pipeline_cancels_upstream(gateway: Gateway, upstream: Upstream, way: str) -> None:
+    upstream.always([Hold()])
+    with open_request(gateway, CHAT, True) as client:
+        seen = upstream.wait_request()
+        client.send(request("POST", CHAT.path, b"x" * 100_000, {}))
+        assert_cancelled(seen, leave(client, way))
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
 def test_leaving_amid_a_stream_cancels_upstream(gateway: Gateway, upstream: Upstream, kind: Kind, way: str) -> None:
     upstream.always([stream_head(kind.media), Send(chunk(kind.frames[0])), Hold()])

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 pub mod decompress;
@@ -16,7 +16,14 @@ pub mod stream;
 pub mod tap;
 pub mod whole;
 
-use crate::{error::Code, observe::record::Outcome, server::connection::Client};
+use crate::{
+    error::Code,
+    observe::record::Outcome,
+    server::{connection::Client, timer::Timer},
+};
+
+/// How often a client that has sent too much ahead is looked at: nothing more is read that would tell of its departure.
+const LOOK_EVERY_MS: u64 = 500;
 
 /// How the relay of an answer ended.
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +54,25 @@ pub enum Watched<T> {
 
 /// Polls `work` while the client stays and its timer has not fired.
 pub async fn watch<T>(client: &mut Client, mut work: Pin<&mut impl Future<Output = T>>) -> Watched<T> {
+    let mut look = None;
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Watched::Done(done));
         }
-        if client.conn.poll_departed(cx).is_ready() {
+        if client.conn.poll_departed(cx).is_ready() || client.conn.is_full() && has_left(client, &mut look, cx) {
             return Poll::Ready(Watched::Gone);
         }
         client.timer.poll(cx).map(|()| Watched::Late)
     })
     .await
+}
+
+/// Whether a client whose bytes are no longer read has left; has the task woken for the next look.
+fn has_left(client: &Client, look: &mut Option<Timer>, cx: &mut Context<'_>) -> bool {
+    if client.conn.io().has_left() {
+        return true;
+    }
+    let timer = look.get_or_insert_with(Timer::default);
+    timer.set(LOOK_EVERY_MS);
+    timer.poll(cx).is_ready() // never so soon
 }

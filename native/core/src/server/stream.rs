@@ -2,11 +2,13 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -14,6 +16,15 @@ use tokio::{
 };
 
 use crate::http::stream::Stream;
+
+macro_rules! each {
+    ($self:expr, $s:ident => $do:expr) => {
+        match $self {
+            ClientStream::Tcp($s) => $do,
+            ClientStream::Unix($s) => $do,
+        }
+    };
+}
 
 /// A client's connection.
 pub enum ClientStream {
@@ -45,6 +56,14 @@ impl ClientStream {
         }
     }
 
+    /// Whether the peer has closed its side or is gone, whatever bytes of it are still unread.
+    pub fn has_left(&self) -> bool {
+        let fd = each!(self, s => s.as_fd());
+        let departures = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::from_borrowed_fd(fd, departures)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().intersects(departures)
+    }
+
     /// Takes the connection out of the current runtime, so that another can have it.
     pub fn close_over(self) -> io::Result<Accepted> {
         Ok(match self {
@@ -52,15 +71,6 @@ impl ClientStream {
             Self::Unix(s) => Accepted::Unix(s.into_std()?),
         })
     }
-}
-
-macro_rules! each {
-    ($self:expr, $s:ident => $do:expr) => {
-        match $self {
-            ClientStream::Tcp($s) => $do,
-            ClientStream::Unix($s) => $do,
-        }
-    };
 }
 
 impl AsyncRead for ClientStream {

@@ -99,11 +99,16 @@ impl<S: Stream> Conn<S> {
         self.raw < self.loan.bytes.len()
     }
 
+    /// Whether more was sent ahead than is kept: then nothing is read, and [`Conn::poll_departed`] cannot tell.
+    pub fn is_full(&self) -> bool {
+        self.loan.bytes.len() - self.raw >= MAX_AHEAD
+    }
+
     /// Ready when the peer closed. Costs no syscall while nothing happens; bytes that come are kept for the next message
-    /// up to 16 KiB, beyond which it stays pending (and is not woken: something else must be waited for as well).
+    /// up to 16 KiB, beyond which it stays pending (and is not woken: see [`Conn::is_full`]).
     pub fn poll_departed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.eof {
-            if self.loan.bytes.len() - self.raw >= MAX_AHEAD {
+            if self.is_full() {
                 return Poll::Pending;
             }
             let read = match ready!(self.io.poll_readable(cx)) {
