@@ -23,8 +23,7 @@ pub(crate) async fn work(share: Share) -> Outcome<Samples> {
         clients.push(Client::connect(share.plan.target, n).await?);
     }
     for (n, client) in clients.into_iter().enumerate() {
-        // Spread over one stream's length: beginnings, frames and ends of all phases are in the window.
-        let delay = whole * u32::try_from(n)? / u32::try_from(share.connections)?;
+        let delay = whole.mul_f64(phase(n));
         let (share, samples) = (share.clone(), samples.clone());
         tasks.spawn_local(async move {
             sleep(delay).await;
@@ -37,6 +36,14 @@ pub(crate) async fn work(share: Share) -> Outcome<Samples> {
         ended??;
     }
     Ok(samples.take())
+}
+
+/// When the nth stream begins, as a part of one stream's length: beginnings, frames and ends of all phases are in the
+/// window. Steps of the golden ratio keep streams of one phase from being every second or every fourth, which a proxy
+/// that deals connections out in turn would have on one of its workers.
+fn phase(n: usize) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_894_9;
+    (n as f64 * GOLDEN).fract()
 }
 
 async fn stream_on(mut client: Client, share: Share, samples: Rc<RefCell<Samples>>) -> Outcome<()> {

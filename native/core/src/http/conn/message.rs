@@ -12,7 +12,7 @@ use super::{
     Conn, MIN_ROOM, ReadError,
 };
 
-/// A buffer grows by so many times what it holds. Room that is never written to takes no memory.
+/// Towards a known length a buffer grows by so many times what it holds. Room that is never written to takes no memory.
 const GROW: usize = 8;
 /// 1xx answers skipped before the real one.
 const MAX_INTERIM: u8 = 8;
@@ -220,8 +220,10 @@ impl<S: Stream> Conn<S> {
     /// Makes the next read of a body worth it: by moving the payload over what was consumed when that is at least as
     /// long (each byte then moves once), else by growing. Returns how much to grow if there is no room at all.
     fn make_room(&mut self) -> usize {
+        self.loan.open();
         let bytes = &mut self.loan.bytes;
-        let expected = self.body.remaining().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let known = self.body.remaining();
+        let expected = known.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         if bytes.capacity() - bytes.len() < expected.min(MIN_ROOM) {
             let (gap, live) = (self.start - self.head, bytes.len() - self.start);
             if gap >= live && gap >= MIN_ROOM {
@@ -229,7 +231,8 @@ impl<S: Stream> Conn<S> {
                 bytes.truncate(self.head + live);
                 (self.start, self.end, self.raw) = (self.head, self.head + live, self.head + live);
             } else {
-                bytes.reserve_exact(expected.min(GROW * bytes.len().max(BUFFER_BYTES)));
+                let grow = if known.is_some() { GROW } else { 1 };
+                bytes.reserve_exact(expected.min(grow * bytes.len().max(BUFFER_BYTES)));
             }
         }
         expected.clamp(1, BUFFER_BYTES)
