@@ -1,0 +1,1 @@
+"""From a LiteLLM proxy: its configuration to a `penstock.yaml`, its table of keys to a file for `penstock keys import`."""
