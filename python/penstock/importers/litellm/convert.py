@@ -8,18 +8,20 @@ from penstock.config.model import Config
 from penstock.config.problem import ConfigError
 from penstock.config.units import show_duration, show_size
 from penstock.importers.litellm import deployments, fallbacks, settings, source, trial, values, yaml_text
-from penstock.importers.litellm.deployments import Deployment, Spec
+from penstock.importers.litellm.deployments import Deployment
 from penstock.importers.litellm.files import refused
 from penstock.importers.litellm.models import Model, Models, Target, TooMany
 from penstock.importers.litellm.notes import Note, Notes
 from penstock.importers.litellm.providers import Providers
 from penstock.importers.litellm.settings import Settings
+from penstock.importers.litellm.specs import Spec
 from penstock.providers.catalogue import load_catalogue
 
 DEFAULT_ATTEMPTS = 4
 MAX_ATTEMPTS = 16
 _CLAUDE = (
-    "speaks Anthropic's dialect: clients ask for it at /v1/messages; requests to /v1/chat/completions are not translated to "
+    "speaks Anthropic's dialect: clients ask for it at /v1/messages; requests to /v1/chat/completions are not "
+    "translated to "
     "it in this release"
 )
 

@@ -5,30 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from penstock.importers.litellm import addresses, headers, parameters
+from penstock.importers.litellm import parameters, specs
 from penstock.importers.litellm.notes import Notes, printable
 from penstock.importers.litellm.prefixes import Prefix, find
 from penstock.importers.litellm.source import Source
+from penstock.importers.litellm.specs import Dropped, Spec
 from penstock.importers.litellm.values import Field, Value, Wrong, fields, number, text, value, words
 from penstock.providers.catalogue import Catalogue
 
-KEYLESS = frozenset(("", "none", "null", "empty", "no-key", "not-needed", "dummy", "fake", "fake-key", "anything", "sk-"))
-"""What people write where a server wants no key."""
-
 MAX_ORGANIZATIONS = 64
 _BARE = ("openai", "anthropic", "cohere")  # kinds whose model names LiteLLM knows without a prefix
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A provider without its name; equal ones become one."""
-
-    kind: str | None
-    base_url: str | None
-    api_key: Value | None
-    headers: tuple[tuple[str, Value], ...] = ()
-    query: Value | None = None
-    label: str = "server"
 
 
 @dataclass(frozen=True)
@@ -46,14 +32,6 @@ class Deployment:
     first_token_ms: int | None = None
     id: str | None = None
     access_groups: tuple[str, ...] = ()
-
-
-class Dropped(Exception):
-    """This deployment is not carried over; the message says why and what to do."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path, self.reason = path, reason
 
 
 def read(source: Source, catalogue: Catalogue, notes: Notes, wrong: Wrong) -> list[Deployment]:
@@ -76,7 +54,9 @@ def read(source: Source, catalogue: Catalogue, notes: Notes, wrong: Wrong) -> li
             wrong.note(params.get("model", given), "model: expected provider/model")
             continue
         try:
-            found += _deployments(entry.path, name, inside, _with_credentials(params, credentials, notes), catalogue, notes)
+            found += _deployments(
+                entry.path, name, inside, _with_credentials(params, credentials, notes), catalogue, notes
+            )
         except Dropped as dropped:
             notes.add(dropped.path, f"{printable(name)!r} loses this target: {dropped.reason}")
     return found
@@ -89,7 +69,7 @@ def _deployments(
         raise Dropped(params["mock_response"].path, "answers are not made up here")
     prefix_name, prefix, model = _route(params, catalogue)
     mine = Notes()  # of a deployment that is dropped after all, one note is enough
-    spec = _spec(params, prefix, catalogue, mine)
+    spec = specs.read(params, prefix, catalogue, mine)
     model = _model(model, prefix_name, params["model"].path, mine)
     model_info = fields(entry["model_info"], Wrong()) if "model_info" in entry else {}
     base = Deployment(
@@ -141,7 +121,8 @@ def _bare(model: str, path: str, catalogue: Catalogue) -> str:
     """The provider that LiteLLM guesses from a name alone, as far as the catalogue knows it."""
     if model == "*":
         reason = (
-            "`*` names no provider. Write each provider you use under providers; then `provider/name` reaches all that it has"
+            "`*` names no provider. Write each provider you use under providers; then `provider/name` reaches all "
+            "that it has"
         )
         raise Dropped(path, reason)
     if model.startswith("ft:gpt-"):
@@ -154,79 +135,6 @@ def _bare(model: str, path: str, catalogue: Catalogue) -> str:
     raise Dropped(path, "the name says no provider: write `provider/model`, as LiteLLM recommends, and import again")
 
 
-def _spec(params: dict[str, Field], prefix: Prefix, catalogue: Catalogue, notes: Notes) -> Spec:
-    kind = prefix.kind
-    address = _address(params, prefix, notes)
-    base_url = address.base_url if address else None
-    at = params.get("api_base") or params.get("base_url") or params["model"]
-    if address and kind and _is_own(base_url, kind, catalogue):
-        if not prefix.elsewhere:
-            raise Dropped(at.path, f"LiteLLM speaks {kind}'s own dialect there, Penstock speaks OpenAI's to {kind}")
-        if kind == "openai":
-            kind = addresses.vendor(address.base_url, catalogue)  # a vendor that is asked in OpenAI's dialect
-    if kind and base_url and addresses.is_at_home(base_url, kind, catalogue):
-        base_url = None
-    if kind == "azure" and base_url is None:
-        raise Dropped(at.path, "it has no api_base")
-    query = address.query if address and base_url else None
-    api_key = _api_key(params, prefix, kind, base_url, catalogue, notes)
-    carrier = catalogue[kind].auth.header if kind else "authorization"
-    sent = headers.read(params, carrier.lower() if api_key else None, notes)
-    label = (address.label if address else "") or "server"
-    return Spec(kind, base_url, api_key, sent, query, label)
-
-
-def _is_own(base_url: str | None, kind: str, catalogue: Catalogue) -> bool:
-    """Whether the server is another than the vendor's."""
-    return base_url is not None and not addresses.is_at_home(base_url, kind, catalogue)
-
-
-def _address(params: dict[str, Field], prefix: Prefix, notes: Notes) -> addresses.Address | None:
-    at = params.get("api_base") or params.get("base_url")
-    written = text(at)
-    if at is None or not written:
-        if prefix.base_url:
-            return addresses.convert(Value(prefix.base_url), None)
-        if prefix.base:
-            notes.add(params["model"].path, f"names no api_base, so the address comes from {prefix.base}, as in LiteLLM")
-            return addresses.convert(Value(prefix.base, "env"), prefix.kind)
-        if prefix.kind is None:
-            raise Dropped(params["model"].path, "it has no api_base")
-        return None
-    try:
-        found = addresses.convert(value(written, secret=False), prefix.kind)
-    except ValueError as error:
-        raise Dropped(at.path, f"this address cannot be used: {error}") from None
-    for note in found.notes:
-        notes.add(at.path, note)
-    return found
-
-
-def _api_key(
-    params: dict[str, Field], prefix: Prefix, kind: str | None, base_url: str | None, catalogue: Catalogue, notes: Notes
-) -> Value | None:
-    written = text(params.get("api_key"))
-    known = catalogue[kind] if kind else None
-    if written is not None and written.strip().lower() not in KEYLESS:
-        return value(written, secret=True)
-    tokens = [name for name in parameters.TOKENS if name in params]
-    if tokens and kind == "azure":
-        raise Dropped(params[tokens[0]].path, "tokens of Entra ID are not fetched here; use an API key of the resource")
-    at = params.get("api_key", params["model"])
-    if known is not None and known.key == "optional":
-        return None
-    if known is not None and (base_url is None or known.base_url is None):
-        usual = prefix.key or known.env
-        return Value(usual, "env") if usual and usual != known.env else None
-    if prefix.key and (prefix.base_url or prefix.base):
-        return Value(prefix.key, "env")
-    if written is None:
-        notes.add(at.path, "no key is sent to this address; if it wants one, write api_key: ${env:NAME} for its provider")
-    else:
-        notes.add(at.path, "is taken to mean that no key is wanted, and none is sent")
-    return None
-
-
 def _model(model: str, prefix: str, path: str, notes: Notes) -> str:
     """The provider's own name of the model."""
     if prefix == "fireworks_ai" and "*" not in model and not model.startswith("accounts/") and "#" not in model:
@@ -235,7 +143,9 @@ def _model(model: str, prefix: str, path: str, notes: Notes) -> str:
         for way in ("responses/", "o_series/", "gpt5_series/", "chat/"):
             if model.startswith(way) and len(model) > len(way):
                 if way == "responses/":
-                    notes.add(path, "LiteLLM asks it at /responses for clients of /chat/completions; ask it at /responses")
+                    notes.add(
+                        path, "LiteLLM asks it at /responses for clients of /chat/completions; ask it at /responses"
+                    )
                 return model.removeprefix(way)
     if not model.isprintable():
         raise Dropped(path, "the name of a model is printable")
@@ -260,6 +170,9 @@ def _with_credentials(
     if name is None:
         return params
     if name not in credentials:
-        reason = "is not in credential_list, so it is in LiteLLM's database: write api_key and base_url of its provider by hand"
+        reason = (
+            "is not in credential_list, so it is in LiteLLM's database: write api_key and base_url of its provider "
+            "by hand"
+        )
         notes.add(params["litellm_credential_name"].path, reason)
     return credentials.get(name, {}) | params

@@ -59,22 +59,24 @@ def _names(field: Field, wrong: Wrong, notes: Notes) -> Iterator[tuple[str, str]
 
 def apply(models: Models, chains: dict[str, Chain], default: Chain | None, notes: Notes) -> None:
     """Gives every model its fallbacks, and leaves out what cannot stand together."""
-    default = chains.get("*", default)
+    usual: Chain | None = chains.get("*") or default
     for name, chain in chains.items():
         if name != "*" and name not in models.found:
-            reason = f"{printable(name)!r} is no model here: `provider/NAME` and names that were not carried over have none"
+            reason = (
+                f"{printable(name)!r} is no model here: `provider/NAME` and names that were not carried over have none"
+            )
             notes.add(chain.path, reason)
     leads: dict[str, list[Target]] = {}
     total = 0
     for name, model in models.found.items():
-        chain = chains.get(name, default)
-        wanted = list(_targets(name, chain, models, leads, notes)) if chain else []
+        own = chains.get(name) or usual
+        wanted = list(_targets(name, own, models, leads, notes)) if own else []
         _settle(name, model, [*model.later, *wanted], models, notes)
         total += len(model.targets) + len(model.fallback)
         if total > MAX_TARGETS:
             raise TooMany(f"fallbacks that make more than {MAX_TARGETS} targets")
-    if default is not None and not models.found:
-        notes.add(default.path, "there is no model here that could have them")
+    if usual is not None and not models.found:
+        notes.add(usual.path, "there is no model here that could have them")
 
 
 def _targets(
@@ -132,6 +134,7 @@ def _settle(
 
 def _other(name: str, target: Target, dialect: str) -> str:
     return (
-        f"{printable(name)}: {target.provider} does not speak {dialect}'s dialect as the others do, and requests are not "
+        f"{printable(name)}: {target.provider} does not speak {dialect}'s dialect as the others do, and requests are "
+        "not "
         "translated in this release; give it a model of its own"
     )

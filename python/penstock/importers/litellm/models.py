@@ -1,4 +1,4 @@
-"""Deployments of one name become one model: targets by weight, what is tried later, time limits; wildcards and aliases."""
+"""Deployments of one name become one model: targets by weight, what is tried later; wildcards and aliases."""
 
 from __future__ import annotations
 
@@ -151,14 +151,17 @@ class Models:
         if stars[0] > 1:
             reason = f"{name}: a name has at most one `*`"
         elif stars[1] and deployment.model != name:
-            reason = f"{name}: a wildcard passes the whole name that was asked for; it cannot be rewritten to {deployment.model}"
+            reason = (
+                f"{name}: a wildcard passes the whole name that was asked for; it cannot be rewritten to "
+                f"{deployment.model}"
+            )
         else:
             return True
         self.notes.add(deployment.path, reason)
         return False
 
     def _remove_shadowed(self) -> None:
-        """`provider/rest` goes before wildcards, so a wildcard like `groq/*` must not stand beside a provider `groq`."""
+        """`provider/rest` goes before wildcards, so `groq/*` must not stand beside a provider `groq`."""
         for name in [name for name in self.found if "*" in name and "/" in name]:
             segment = name.partition("/")[0]
             if "*" not in segment and self.providers.spec(segment) is not None:

@@ -12,12 +12,23 @@ TOKENS = ("azure_ad_token", "client_secret", "tenant_id", "azure_username", "azu
 
 _READ = frozenset(
     (
-        *("model", "api_key", "api_base", "base_url", "organization", "extra_headers", "headers", "custom_llm_provider"),
+        *(
+            "model",
+            "api_key",
+            "api_base",
+            "base_url",
+            "organization",
+            "extra_headers",
+            "headers",
+            "custom_llm_provider",
+        ),
         *("litellm_credential_name", "weight", "order", "timeout", "stream_timeout", "rpm", "tpm"),
     )
 )
 _LIMIT = "is no limit in this release; limits come with a later one"
-_SHARE = "is no limit in this release; among several targets of a name it is taken as the weight, as LiteLLM's shuffle does"
+_SHARE = (
+    "is no limit in this release; among several targets of a name it is taken as the weight, as LiteLLM's shuffle does"
+)
 _RETRY = "an attempt is never repeated at the same target: give the model a second target, and see max_attempts"
 _ASKED = "is a default for requests; Penstock sends what the client wrote, so let the client write it"
 _PRICE = "there are no prices in this release"
@@ -33,7 +44,9 @@ _REASONS = {
     "default_api_key_rpm_limit": _LIMIT,
     "num_retries": _RETRY,
     "max_retries": _RETRY,
-    "drop_params": "fields of a request are never dropped: what the provider does not know it answers with its own error",
+    "drop_params": (
+        "fields of a request are never dropped: what the provider does not know it answers with its own error"
+    ),
     "additional_drop_params": "fields of a request are never dropped; let the client leave them out",
     "allowed_openai_params": "every field of a request passes as it came",
     "api_version": "Azure's v1 address takes none; a model that needs it is out of reach",
@@ -42,7 +55,9 @@ _REASONS = {
     "region_name": "targets are not chosen by region",
     "ssl_verify": _TLS,
     "ssl_certificate": _TLS,
-    "configurable_clientside_auth_params": "clients cannot choose the address; see credentials: client for their own key",
+    "configurable_clientside_auth_params": (
+        "clients cannot choose the address; see credentials: client for their own key"
+    ),
     "use_in_pass_through": "see passthrough of a provider",
     "input_cost_per_token": _PRICE,
     "output_cost_per_token": _PRICE,
@@ -52,8 +67,25 @@ _REASONS = {
 _DEFAULTS = frozenset(
     (
         *("temperature", "top_p", "top_k", "n", "max_tokens", "max_completion_tokens", "seed", "stop", "user", "tools"),
-        *("presence_penalty", "frequency_penalty", "logit_bias", "response_format", "tool_choice", "functions", "stream"),
-        *("reasoning_effort", "thinking", "metadata", "dimensions", "extra_body", "service_tier", "num_ctx", "keep_alive"),
+        *(
+            "presence_penalty",
+            "frequency_penalty",
+            "logit_bias",
+            "response_format",
+            "tool_choice",
+            "functions",
+            "stream",
+        ),
+        *(
+            "reasoning_effort",
+            "thinking",
+            "metadata",
+            "dimensions",
+            "extra_body",
+            "service_tier",
+            "num_ctx",
+            "keep_alive",
+        ),
         *("stream_options", "parallel_tool_calls", "logprobs", "top_logprobs", "verbosity", "modalities", "store"),
         *("encoding_format", "guardrails", "cache_control_injection_points"),
     )
@@ -70,7 +102,9 @@ _INFO = {
     "output_cost_per_token": _PRICE,
     "custom_tokenizer": "tokens are not counted for clients",
 }
-_OF_LITELLM = frozenset(("id", "mode", "base_model", "description", "version", "db_model"))  # nothing is lost with these
+_OF_LITELLM = frozenset(
+    ("id", "mode", "base_model", "description", "version", "db_model")
+)  # nothing is lost with these
 
 
 def milliseconds(field: Field | None, notes: Notes) -> int | None:
@@ -92,11 +126,14 @@ def first_token_ms(params: dict[str, Field], notes: Notes) -> int | None:
     """LiteLLM's `timeout` ends an attempt whose answer is not complete; an unstreamed answer has its head only then."""
     limit = milliseconds(params.get("timeout"), notes)
     if limit is not None:
-        reason = "becomes timeouts.first_token: for an unstreamed answer the same; a stream that has begun may take longer"
+        reason = (
+            "becomes timeouts.first_token: for an unstreamed answer the same; a stream that has begun may take longer"
+        )
         notes.add(params["timeout"].path, reason)
     if "stream_timeout" in params and not params["stream_timeout"].is_off:
         reason = (
-            "first_token holds for unstreamed answers too, so the shorter limit of streams is left out; if that is right for "
+            "first_token holds for unstreamed answers too, so the shorter limit of streams is left out; if that is "
+            "right for "
             "you, write it as timeouts.first_token of the model"
         )
         notes.add(params["stream_timeout"].path, reason)

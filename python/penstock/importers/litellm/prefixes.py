@@ -66,7 +66,9 @@ CARRIED: dict[str, Prefix] = {
     "ai21_chat": Prefix(base_url="https://api.ai21.com/studio/v1", key="AI21_API_KEY"),
 }
 
-_SIGNED = "requests to AWS are not signed here; models that Bedrock offers with an API key can be had with kind: bedrock"
+_SIGNED = (
+    "requests to AWS are not signed here; models that Bedrock offers with an API key can be had with kind: bedrock"
+)
 _GOOGLE = (
     "tokens of Google Cloud service accounts are not fetched here; Gemini with an API key can be had with kind: gemini"
 )
@@ -81,7 +83,8 @@ REFUSED: dict[str, str] = {
     "vertex_ai": _GOOGLE,
     "vertex_ai_beta": _GOOGLE,
     "azure_ai": (
-        "an Azure AI address cannot be guessed from LiteLLM's; write a provider with dialect: openai and its OpenAI-compatible "
+        "an Azure AI address cannot be guessed from LiteLLM's; write a provider with dialect: openai and its "
+        "OpenAI-compatible "
         "base_url, or kind: azure-anthropic for Claude"
     ),
     "anthropic_text": "the old text completions of Anthropic are not spoken here",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from penstock.importers.litellm.deployments import Spec
 from penstock.importers.litellm.notes import Notes
+from penstock.importers.litellm.specs import Spec
 from penstock.importers.litellm.values import Value, escape
 from penstock.providers.catalogue import Catalogue
 
@@ -62,7 +62,9 @@ class Providers:
         wishes = [spec.kind] if spec.kind else []
         if spec.base_url:
             label = spec.label if _NAME.match(spec.label) else "server"
-            wishes.append(f"{spec.kind}-{label}"[:60] if spec.kind else label if label not in kinds else f"{label}-openai")
+            wishes.append(
+                f"{spec.kind}-{label}"[:60] if spec.kind else label if label not in kinds else f"{label}-openai"
+            )
         for wish in wishes:
             if wish and wish not in self._specs and _NAME.match(wish):
                 return wish
@@ -105,7 +107,9 @@ class Providers:
             return escape(value.text)
         name = self._variable(wish)
         there = {"api_key": "api_key", "query": "api_base"}.get(field, field.replace("headers.", "extra_headers."))
-        reason = f"stands there in clear; it is not copied: set the variable {name} to it for providers.{provider}.{field}"
+        reason = (
+            f"stands there in clear; it is not copied: set the variable {name} to it for providers.{provider}.{field}"
+        )
         for path in paths:
             self.notes.add(f"{path}.{there}", reason)
         return f"${{env:{name}}}"

@@ -46,7 +46,9 @@ LITELLM_SETTINGS: dict[str, str] = {
     "cache": _CACHE,
     "cache_params": _CACHE,
     "enable_caching_on_provider_specific_optional_params": _CACHE,
-    "drop_params": "fields of a request are never dropped: what the provider does not know it answers with its own error",
+    "drop_params": (
+        "fields of a request are never dropped: what the provider does not know it answers with its own error"
+    ),
     "modify_params": "requests are not changed",
     "set_verbose": "write log: {level: debug} if you want more lines",
     "context_window_fallbacks": _ONLY_FAILURES,
@@ -85,7 +87,9 @@ ROUTER_SETTINGS: dict[str, str] = {
     "routing_strategy": "targets are drawn at random by their weights; there is no other way in this release",
     "routing_strategy_args": "targets are drawn at random by their weights; there is no other way in this release",
     "routing_groups": "targets are drawn at random by their weights; there is no other way in this release",
-    "stream_timeout": "first_token holds for unstreamed answers too; write a shorter one yourself if that is right for you",
+    "stream_timeout": (
+        "first_token holds for unstreamed answers too; write a shorter one yourself if that is right for you"
+    ),
     "retry_policy": "what may be retried is fixed; see max_attempts",
     "model_group_retry_policy": "what may be retried is fixed; see max_attempts",
     "retry_after": "the next target is tried at once",
@@ -119,7 +123,8 @@ ROUTER_SETTINGS: dict[str, str] = {
 
 GENERAL_SETTINGS: dict[str, str] = {
     "master_key": (
-        "the admin token is in data_dir/admin.token, made at the first start. Clients that use the master key need a key: "
+        "the admin token is in data_dir/admin.token, made at the first start. Clients that use the master key need a "
+        "key: "
         "`printenv LITELLM_MASTER_KEY | penstock keys create --name master --secret-stdin` keeps the one they have"
     ),
     "database_url": (
@@ -164,7 +169,9 @@ GENERAL_SETTINGS: dict[str, str] = {
     "use_azure_key_vault": "secrets come from the environment and from files: ${env:NAME}, ${file:/path}",
     "use_google_kms": "secrets come from the environment and from files: ${env:NAME}, ${file:/path}",
     "litellm_key_header_name": "a key comes as x-penstock-key, Authorization: Bearer, x-api-key or api-key",
-    "use_x_forwarded_for": "name the networks of your proxies in trusted_proxies; X-Forwarded-For of others is not believed",
+    "use_x_forwarded_for": (
+        "name the networks of your proxies in trusted_proxies; X-Forwarded-For of others is not believed"
+    ),
     "allowed_ips": "networks are allowed key by key; write them into the keys",
     "allowed_routes": "paths are allowed key by key; write them into the keys",
     "public_routes": "only /health answers without a key",

@@ -20,7 +20,7 @@ _QUIET = {("router_settings", "routing_strategy"): ("simple-shuffle",)}  # setti
 
 
 class Settings(NamedTuple):
-    """`top`: fields for the top of the file; `retries`: attempts beyond the first; `aliases`: path and model by name."""
+    """`top`: fields for the top of the file; `retries`: beyond the first attempt; `aliases`: path and model by name."""
 
     top: dict[str, object]
     retries: int | None
@@ -46,7 +46,9 @@ def read(source: Source, notes: Notes, wrong: Wrong) -> Settings:
     limit = either("timeout", "request_timeout")
     if (seconds := parameters.milliseconds(limit, notes)) is not None and limit is not None:
         top["timeouts"] = {"first_token": seconds}
-        reason = "becomes timeouts.first_token: for an unstreamed answer the same; a stream that has begun may take longer"
+        reason = (
+            "becomes timeouts.first_token: for an unstreamed answer the same; a stream that has begun may take longer"
+        )
         notes.add(limit.path, reason)
     _body(general, top, notes, read)
     if (json_logs := litellm.get("json_logs")) and (text(json_logs) or "").lower() == "true":
@@ -83,16 +85,15 @@ def _retries(field: Field | None, notes: Notes) -> int | None:
         notes.add(field.path, "expected a small whole number")
         return None
     reason = (
-        "becomes max_attempts, which counts all targets and fallbacks of a request; none is asked twice, so a model with one "
+        "becomes max_attempts, which counts all targets and fallbacks of a request; none is asked twice, so a model "
+        "with one "
         "target has one attempt"
     )
     notes.add(field.path, reason)
     return int(found)
 
 
-def _aliases(
-    groups: Field | None, module: Field | None, notes: Notes, wrong: Wrong
-) -> dict[str, tuple[str, str]]:
+def _aliases(groups: Field | None, module: Field | None, notes: Notes, wrong: Wrong) -> dict[str, tuple[str, str]]:
     """Name → path and the model it means; a model may be written as `{model: …, hidden: …}`."""
     found: dict[str, tuple[str, str]] = {}
     for field in (groups, module):

@@ -81,7 +81,9 @@ class _Reading:
             path = os.path.join(self.root, node.text)
             real = os.path.realpath(path)
             if os.path.commonpath((real, self.root)) != self.root:
-                self.wrong.note(here, "lies outside of the directory of the configuration", "copy it into that directory")
+                self.wrong.note(
+                    here, "lies outside of the directory of the configuration", "copy it into that directory"
+                )
             elif not os.path.isfile(real):
                 self.wrong.note(here, "is not there, or not a file")
             elif real in self.seen:
@@ -103,4 +105,8 @@ def _parse(content: str, file: str) -> Mapping:
 
 def _for_litellm(problem: Problem) -> Problem:
     """The reader's advice, where it means a `penstock.yaml`."""
-    return problem._replace(hint="a LiteLLM file starts with `model_list:`") if "providers:" in problem.hint else problem
+    if "alias" in problem.message:
+        return problem._replace(hint='a word that begins with `*` stands in quotes: "*"')
+    return (
+        problem._replace(hint="a LiteLLM file starts with `model_list:`") if "providers:" in problem.hint else problem
+    )

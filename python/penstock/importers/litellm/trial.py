@@ -36,10 +36,16 @@ def run(text: str, plain: dict[str, object], catalogue: Catalogue, name: str) ->
         try:
             config, problems = load(file, assumed).config, []
         except ConfigError as error:
-            config, problems = None, [
-                Note(f"{name}: {printable(dotted(problem.path))}".rstrip(": "), f"{problem.message} {problem.hint}".strip())
-                for problem in error.problems
-            ]
+            config, problems = (
+                None,
+                [
+                    Note(
+                        f"{name}: {printable(dotted(problem.path))}".rstrip(": "),
+                        f"{problem.message} {problem.hint}".strip(),
+                    )
+                    for problem in error.problems
+                ],
+            )
     return Tried(config, list(assumed), problems)
 
 

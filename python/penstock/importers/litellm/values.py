@@ -34,7 +34,7 @@ class Field(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Text as Penstock will have it: `env`: the name of a variable; `plain`: may stand in the file; `secret`: may not."""
+    """Text as Penstock will have it: `env`: the name of a variable; `plain`: may be written; `secret`: may not."""
 
     text: str
     form: Literal["env", "plain", "secret"] = "plain"
