@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from penstock.config.model import Config
-from penstock.importers.litellm.models import fits
 from penstock.importers.litellm.notes import Notes, printable
 from penstock.providers.catalogue import Catalogue, load_catalogue
 
 TEAMS, EVERY, NONE = "all-team-models", "all-proxy-models", "no-default-models"
+MOST = 500
+"""Names that one list may hold."""
+MOST_STARS = 3
 
 
 class Allowed:
@@ -63,7 +66,11 @@ class Allowed:
         if not kept:
             why = "as in LiteLLM" if names == [NONE] else "because none of those it was allowed is there"
             self._notes.add(path, f"may use no model, {why}")
-        return list(kept)
+        if len(kept) > MOST:
+            self._notes.add(
+                path, f"may use more than {MOST} models by name; only the first {MOST} are written: use patterns"
+            )
+        return list(kept)[:MOST]
 
     def _somewhere(self, name: str) -> bool:
         if name not in self._leads:
@@ -74,22 +81,15 @@ class Allowed:
 
 
 def _is_pattern(name: str) -> bool:
-    return bool(name) and name.isprintable() and " " not in name and len(name) <= 256
+    return bool(name) and name.isprintable() and " " not in name and len(name) <= 256 and name.count("*") <= MOST_STARS
 
 
 def leads_somewhere(pattern: str, config: Config, catalogue: Catalogue) -> bool:
-    """Whether some name that fits the pattern can be asked for."""
+    """Whether some name that fits the pattern can be asked for; `keys import` refuses lists with names that cannot."""
     known = [*config.models] or [each for name in config.providers for each in _patterns(name, config, catalogue)]
-    head, star, _ = pattern.partition("*")
-    segment, slash, rest = head.partition("/")
-    if not star:
-        direct = bool(slash and rest and segment in config.providers)
-        return direct or any(fits(name, pattern) if "*" in name else name == pattern for name in known)
-    if slash and segment in config.providers:
-        return True
-    if not slash and any(f"{name}/".startswith(head) for name in config.providers):
-        return True
-    return any(_overlap(pattern, name) for name in known)
+    if any(_meet(pattern, f"{name}/*") for name in config.providers):
+        return not pattern.endswith("/")
+    return any(_meet(pattern, name) for name in known)
 
 
 def _patterns(name: str, config: Config, catalogue: Catalogue) -> tuple[str, ...]:
@@ -101,9 +101,12 @@ def _patterns(name: str, config: Config, catalogue: Catalogue) -> tuple[str, ...
     return kind.patterns if kind else ()
 
 
-def _overlap(pattern: str, name: str) -> bool:
-    """Whether a pattern and a model's name (or wildcard) may mean the same name; too often yes rather than no."""
-    if "*" not in name and pattern.count("*") == 1:
-        return fits(pattern, name)
-    mine, theirs = pattern.partition("*")[0], name.partition("*")[0]
-    return mine.startswith(theirs) or theirs.startswith(mine)
+def _meet(a: str, b: str) -> bool:
+    """Whether two names or patterns may mean the same name; with stars in both, beginnings and ends must agree."""
+    if "*" not in a or "*" not in b:
+        name, pattern = (a, b) if "*" not in a else (b, a)
+        return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+    heads, tails = (a.partition("*")[0], b.partition("*")[0]), (a.rpartition("*")[2], b.rpartition("*")[2])
+    return (heads[0].startswith(heads[1]) or heads[1].startswith(heads[0])) and (
+        tails[0].endswith(tails[1]) or tails[1].endswith(tails[0])
+    )

@@ -86,12 +86,21 @@ def _deployments(
         access_groups=tuple(words(model_info.get("access_groups"))),
     )
     parameters.list_rest(params, entry, model_info, mine)
-    organizations = list(words(params.get("organization")))[:MAX_ORGANIZATIONS]
+    organizations = _organizations(params.get("organization"), mine)
     for note in mine:
         notes.add(*note)
     if not organizations:
         return [base]
     return [replace(base, spec=_for_organization(spec, value(each, secret=False))) for each in organizations]
+
+
+def _organizations(field: Field | None, notes: Notes) -> list[str]:
+    """Each is a deployment of its own, as in LiteLLM."""
+    given = list(dict.fromkeys(words(field)))
+    usable = [each for each in given if each.isascii() and each.isprintable() and each.strip()][:MAX_ORGANIZATIONS]
+    if field is not None and not field.is_off and (len(usable) < len(given) or not given):
+        notes.add(field.path, f"expected at most {MAX_ORGANIZATIONS} short texts; the others are left out")
+    return usable
 
 
 def _for_organization(spec: Spec, organization: Value) -> Spec:

@@ -22,7 +22,15 @@ _SECRET = re.compile(r"[!-~]{20,512}\Z")  # what `keys import` takes: printable 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _CREDENTIAL = re.compile(r"key|token|secret|passw|auth|credential|webhook|cookie", re.IGNORECASE)
 _MOST_TAGS = 16
-_EVERY_ROUTE = frozenset(("llm_api_routes", "openai_routes", "/*", "*"))
+_ROUTES: dict[str, tuple[str, ...]] = {
+    "llm_api_routes": ("*",),
+    "openai_routes": (
+        *("/chat/completions", "/completions", "/embeddings", "/responses", "/responses/*", "/moderations"),
+        *("/images/*", "/audio/*", "/models", "/models/*"),
+    ),
+    "anthropic_routes": ("/messages", "/messages/*"),
+}
+_PATH = re.compile(r"(/[A-Za-z0-9_.~*-]+)+\Z")
 
 _LATER = "is not carried over: limits and budgets come with a later release"
 _WIDER = "the keys may do more than before in this point: look at each before you import it"
@@ -57,6 +65,7 @@ class ForeignKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     team: str | None = None
     models: list[str] | None = None
+    paths: list[str] | None = None
     owner: str | None = None
     expires: str | None = None
     tags: dict[str, str] = {}
@@ -106,7 +115,8 @@ class _Reading:
         alias = dump.word(cells.get("key_alias")) or dump.word(cells.get("key_name"))
         try:
             sha256 = self.hash(dump.word(cells.get("token")))
-            self.may_be_used(cells)
+            if dump.flag(cells.get("blocked")):
+                raise LeftOut("it is blocked")
             expires = self.expiry(cells)
             team = self.team(cells)
         except LeftOut as reason:
@@ -121,7 +131,8 @@ class _Reading:
             sha256=sha256,
             name=name,
             team=team.name if team else None,
-            models=self.models(cells, name, team is not None),
+            models=self.models(cells, name, team),
+            paths=self.paths(cells, name),
             owner=_owner(dump.word(cells.get("user_id"))),
             expires=expires,
             tags=self.tags(dump.mapping(cells.get("metadata")), name),
@@ -140,18 +151,6 @@ class _Reading:
         if sha256 in self.seen:
             raise LeftOut("the same token stands in the table before")
         return sha256
-
-    def may_be_used(self, cells: dict[str, object]) -> None:
-        if dump.flag(cells.get("blocked")):
-            raise LeftOut("it is blocked")
-        try:
-            routes = dump.words(cells.get("allowed_routes"))
-        except ValueError:
-            routes = ["?"]
-        if routes and not _EVERY_ROUTE.intersection(routes):
-            raise LeftOut(
-                f"it is limited to {', '.join(routes[:5])}, which this file cannot say; make it by hand, with paths"
-            )
 
     def expiry(self, cells: dict[str, object]) -> str | None:
         try:
@@ -173,14 +172,41 @@ class _Reading:
             raise LeftOut(f"its team {team.name} is blocked")
         return team
 
-    def models(self, cells: dict[str, object], name: str, has_team: bool) -> list[str] | None:
+    def models(self, cells: dict[str, object], name: str, team: Team | None) -> list[str] | None:
         path = f"keys: {name}"
+        if team is not None and team.models == []:
+            self.notes.add(path, f"may use no model, as its team {team.name} may use none")
+            return []
         try:
             listed = dump.words(cells.get("models"))
         except ValueError as error:
             self.notes.add(path, f"its models cannot be read ({error}), so it may use none: change it afterwards")
             return []
-        return self.allowed.of_key(listed, has_team, path)
+        return self.allowed.of_key(listed, team is not None, path)
+
+    def paths(self, cells: dict[str, object], name: str) -> list[str] | None:
+        """What `allowed_routes` lets a key call, without `/v1`; LiteLLM's own paths are nothing here."""
+        try:
+            routes = dump.words(cells.get("allowed_routes"))
+        except ValueError as error:
+            self.notes.add(
+                f"keys: {name}", f"its routes cannot be read ({error}), so it may call none: change it afterwards"
+            )
+            return []
+        if not routes:
+            return None
+        found: dict[str, None] = {}
+        for route in routes:
+            path = route.removeprefix("/v1") if route.startswith("/v1/") else route
+            known = _ROUTES.get(route, (path,) if _PATH.match(path) and len(path) <= 256 else ())
+            found |= dict.fromkeys(known)
+            if not known:
+                self.having.setdefault("allowed_routes", []).append(name)
+        if "*" in found or "/*" in found:
+            return None
+        if not found:
+            self.notes.add(f"keys: {name}", "may call no path: none of its routes is one here")
+        return list(found)[:200]
 
     def tags(self, metadata: dict[str, object], name: str) -> dict[str, str]:
         """Short texts of the metadata; nothing that may be a credential."""
@@ -195,6 +221,7 @@ class _Reading:
                 text = str(text)
             if not _says_something(text):
                 continue
+            text = text.strip() if isinstance(text, str) else text
             fits = isinstance(text, str) and len(text) <= 256 and text.isprintable() and "://" not in text
             if fits and _TAG.match(tag) and not _CREDENTIAL.search(tag) and len(found) < _MOST_TAGS:
                 found[tag] = str(text)
@@ -204,6 +231,7 @@ class _Reading:
 
     def note(self) -> None:
         reasons = _COLUMNS | {"metadata": "only short texts that cannot be a credential become tags"}
+        reasons["allowed_routes"] = "routes that are no path of the data port are left out of paths"
         for column, names in self.having.items():
             names = list(dict.fromkeys(names))
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -221,4 +249,4 @@ def _says_something(value: object) -> bool:
 def _owner(user: str | None) -> str | None:
     if user is None or user == "default_user_id":
         return None
-    return "".join(c for c in user[:200] if c.isprintable()).strip() or None
+    return "".join(c for c in user if c.isprintable())[:200].strip() or None

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 LINES = 600
 """At most so many lines of comments stand at the top of the written file; `--json` always has every note."""
+MOST_TEXT = 4000
+"""Characters of one reason; a command with all the models of a team may be long."""
 PATHS = 12
 """At most so many paths are named for one reason."""
 
@@ -27,7 +29,7 @@ class Notes:
 
     def add(self, path: str, reason: str) -> None:
         """Both are made printable: names come from foreign files and end in comments and on terminals."""
-        self._seen.setdefault(Note(printable(path, 300), printable(reason, 1000)))
+        self._seen.setdefault(Note(printable(path, 300), printable(reason, MOST_TEXT)))
 
     def __iter__(self) -> Iterator[Note]:
         return iter(self._seen)

@@ -105,7 +105,7 @@ def _parse(content: str, file: str) -> Mapping:
 
 def _for_litellm(problem: Problem) -> Problem:
     """The reader's advice, where it means a `penstock.yaml`."""
-    if "alias" in problem.message:
+    if "alphabetic" in problem.message:
         return problem._replace(hint='a word that begins with `*` stands in quotes: "*"')
     return (
         problem._replace(hint="a LiteLLM file starts with `model_list:`") if "providers:" in problem.hint else problem

@@ -10,7 +10,7 @@ from penstock.importers.litellm import dump
 from penstock.importers.litellm.allowed import Allowed
 from penstock.importers.litellm.dump import Row
 from penstock.importers.litellm.names import Names
-from penstock.importers.litellm.notes import Notes, printable
+from penstock.importers.litellm.notes import MOST_TEXT, Notes, printable
 
 DASHBOARD = "litellm-dashboard"
 """The team of the keys that LiteLLM's user interface makes for one session."""
@@ -53,7 +53,8 @@ class Teams:
             limited += [name] if any(row.cells.get(column) is not None for column in _LIMITS) else []
         if limited:
             notes.add(
-                _some("teams", limited), "limits and budgets are not carried over: they come with a later release"
+                _some("teams with limits", limited),
+                "limits and budgets are not carried over; they come later",
             )
 
     def of(self, id: str) -> Team:
@@ -74,6 +75,9 @@ class Teams:
         """Says how to make each."""
         for team in self.used():
             reason = f"make it before the keys are imported: {command(team)}"
+            if len(reason) > MOST_TEXT:
+                few = command(team._replace(models=None))
+                reason = f"make it before the keys are imported: {few}, and --model for each that --json lists"
             if not team.known:
                 reason += (
                     " — which models it may use is not in the table of keys: without --teams it may use all of them"
@@ -84,9 +88,7 @@ class Teams:
 def command(team: Team) -> str:
     """The command that makes a team."""
     line = f"penstock teams create --name {shlex.quote(printable(team.name))}"
-    if team.models is not None:
-        line += f" --models {shlex.quote(','.join(team.models))}"
-    return line
+    return line + "".join(f" --model {shlex.quote(model)}" for model in team.models or ())
 
 
 def _some(what: str, names: list[str], most: int = 5) -> str:

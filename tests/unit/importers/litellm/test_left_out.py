@@ -21,7 +21,11 @@ ENTRIES: dict[str, tuple[str, str, str]] = {
     "no prefix that is known": ("{model: zephyr}", "model", "the name says no provider"),
     "a model and nothing behind the prefix": ("{model: openai/}", "model", "names no model"),
     "the model of every provider": ('{model: "*"}', "model", "names no provider"),
-    "Entra ID": ("{model: azure/x, api_base: 'https://r.openai.azure.com', azure_ad_token: t}", "azure_ad_token", "Entra"),
+    "Entra ID": (
+        "{model: azure/x, api_base: 'https://r.openai.azure.com', azure_ad_token: t}",
+        "azure_ad_token",
+        "Entra",
+    ),
     "a placeholder as address": ("{model: openai/x, api_base: <your-server>}", "api_base", "expected http://"),
     "an address of Gemini that is another's": ("{model: gemini/x, api_base: 'http://h/v1'}", "api_base", "own dialect"),
     "a made up answer": ("{model: openai/x, mock_response: hello}", "mock_response", "not made up"),
@@ -78,8 +82,9 @@ litellm_settings:
   drop_params: true
   set_verbose: false
   brand_new: 1
-router_settings: {{routing_strategy: latency-based-routing, redis_host: h, cooldown_time: 30, enable_pre_call_checks: true}}
-general_settings: {{master_key: os.environ/M, database_url: os.environ/DATABASE_URL, alerting: [slack], alert_types: []}}
+router_settings: {{routing_strategy: latency-based-routing, redis_host: h, cooldown_time: 30}}
+general_settings:
+  {{master_key: os.environ/M, database_url: os.environ/DATABASE_URL, alerting: [slack], alert_types: []}}
 guardrails: [{{guardrail_name: g}}]
 mcp_servers: {{github: {{url: x}}}}
 something_else: 5
@@ -150,7 +155,8 @@ def test_a_provider_named_like_an_entry_of_the_catalogue_takes_nothing_from_it(b
     imported = bring(
         """
         model_list:
-          - {model_name: "azure/*", litellm_params: {model: "openai/*", api_base: "http://10.0.0.1/v1", api_key: os.environ/K}}
+          - model_name: "azure/*"
+            litellm_params: {model: "openai/*", api_base: "http://10.0.0.1/v1", api_key: os.environ/K}
         """
     )
     assert imported.providers["azure"]["dialect"] == "openai"
@@ -159,7 +165,7 @@ def test_a_provider_named_like_an_entry_of_the_catalogue_takes_nothing_from_it(b
 
 def test_a_file_of_which_nothing_is_left_does_not_pass_and_says_so(bring: Import) -> None:
     imported = bring("model_list: [{model_name: m, litellm_params: {model: bedrock/x}}]", passes=False)
-    assert [problem.reason for problem in imported.whole.problems][0].startswith("no provider is configured")
+    assert imported.whole.problems[0].reason.startswith("no provider is configured")
     assert imported.plain == {}
 
 

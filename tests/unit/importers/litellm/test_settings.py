@@ -13,7 +13,11 @@ GOOD = "model_list: [{model_name: m, litellm_params: {model: openai/gpt-4o}}]\n"
     ("text", "field", "value"),
     [
         ("litellm_settings: {request_timeout: 600}", "timeouts", {"first_token": "10m"}),
-        ("router_settings: {timeout: 1.5}\nlitellm_settings: {request_timeout: 9}", "timeouts", {"first_token": "1500ms"}),
+        (
+            "router_settings: {timeout: 1.5}\nlitellm_settings: {request_timeout: 9}",
+            "timeouts",
+            {"first_token": "1500ms"},
+        ),
         ("general_settings: {max_request_size_mb: 8}", "body", {"max_bytes": "8MiB"}),
         ("litellm_settings: {json_logs: true}", "log", {"format": "json"}),
         ("router_settings: {num_retries: 7}", "max_attempts", 8),
@@ -31,7 +35,11 @@ def test_a_setting_becomes(bring: Import, text: str, field: str, value: object) 
         ("router_settings: {timeout: -1}", "router_settings.timeout", "expected seconds"),
         ("router_settings: {timeout: os.environ/T}", "router_settings.timeout", "put the seconds of T"),
         ("litellm_settings: {num_retries: 2.5}", "litellm_settings.num_retries", "small whole number"),
-        ("general_settings: {max_request_size_mb: 5000}", "general_settings.max_request_size_mb", "from 1 KiB to 1 GiB"),
+        (
+            "general_settings: {max_request_size_mb: 5000}",
+            "general_settings.max_request_size_mb",
+            "from 1 KiB to 1 GiB",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_used_is_noted(bring: Import, text: str, path: str, reason: str) -> None:

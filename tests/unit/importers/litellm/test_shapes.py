@@ -1,4 +1,4 @@
-"""The shapes that LiteLLM's documentation shows: what each becomes, and that the result passes Penstock's own reader."""
+"""The shapes that LiteLLM's documentation shows: what each becomes; every result passes our own reader."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         """
         model_list:
           - model_name: vllm-models
-            litellm_params: {model: openai/facebook/opt-125m, api_base: http://10.0.0.5:8000/v1/, api_key: none, rpm: 1440}
+            litellm_params: {model: openai/facebook/opt-125m, api_base: http://10.0.0.5:8000/v1/, api_key: none}
             model_info: {version: 2}
         """,
         {"10.0.0.5-8000": {"dialect": "openai", "base_url": "http://10.0.0.5:8000/v1"}},
@@ -150,7 +150,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a vendor of the catalogue that is asked as an OpenAI-compatible server": (
         """
         model_list:
-          - {model_name: l, litellm_params: {model: openai/llama, api_base: "https://api.groq.com/openai/v1", api_key: os.environ/G}}
+          - model_name: l
+            litellm_params: {model: openai/llama, api_base: "https://api.groq.com/openai/v1", api_key: os.environ/G}
         """,
         {"groq": {"api_key": "${env:G}"}},
         {"l": {"targets": [{"provider": "groq", "model": "llama"}]}},
@@ -243,7 +244,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
           - {model_name: b, litellm_params: {model: azure/b, litellm_credential_name: shared}}
         credential_list:
           - credential_name: shared
-            credential_values: {api_key: os.environ/K, api_base: "https://r.openai.azure.com", api_version: "2023-05-15"}
+            credential_values: {api_key: os.environ/K, api_base: "https://r.openai.azure.com", api_version: "1"}
             credential_info: {description: for both}
         """,
         {"azure": {"base_url": "https://r.openai.azure.com/openai/v1", "api_key": "${env:K}"}},
@@ -259,7 +260,12 @@ SHAPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
           - {model_name: m, litellm_params: {model: groq/llama, order: 1}}
         """,
         {"groq": {}, "openai": {}},
-        {"m": {"targets": [{"provider": "groq", "model": "llama"}], "fallback": [{"provider": "openai", "model": "gpt-4o"}]}},
+        {
+            "m": {
+                "targets": [{"provider": "groq", "model": "llama"}],
+                "fallback": [{"provider": "openai", "model": "gpt-4o"}],
+            }
+        },
     ),
     "weights": (
         """

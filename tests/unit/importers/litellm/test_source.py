@@ -18,7 +18,7 @@ Refused = Callable[[str], list[Problem]]
 
 # name: text, line, column, path, part of the message
 WRONG: dict[str, tuple[str, int, int, str, str]] = {
-    "an unquoted star": ("model_list:\n  - model_name: *\n", 2, 18, "", "alias"),
+    "an unquoted star": ("model_list:\n  - model_name: *\n", 2, 18, "", "alphabetic"),
     "a tab": ("model_list:\n\t- model_name: x\n", 2, 1, "", "cannot start any token"),
     "a bracket that never closes": ("model_list: [{a: b\n", 2, 1, "", "expected"),
     "a list at the top": ("- a\n", 1, 1, "", "expected fields"),
