@@ -37,7 +37,7 @@ def rows(file: str, needed: str) -> Iterator[Row]:
     found = _json(content, file) if begin in "[{" else _csv(content, file)
     for count, row in enumerate(found):
         if count == 0 and needed not in row.cells:
-            hint = "dump the whole table, such as: COPY (SELECT * FROM the table) TO STDOUT WITH (FORMAT csv, HEADER)"
+            hint = "dump every column of the table, with a header: docs/migrating-from-litellm.md has the command"
             raise refused(file, f"there is no column {needed}", hint, line=row.line, column=1)
         if count == MAX_ROWS:
             raise refused(file, f"has more than {MAX_ROWS} rows", line=row.line, column=1)

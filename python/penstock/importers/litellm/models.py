@@ -103,18 +103,20 @@ class Models:
             for deployment in group:
                 if segment is None or not _is_rest(name, segment, deployment.model):
                     kept.append(deployment)
-                elif self.providers.claim(segment, deployment.spec):
-                    self.direct.add(segment)
-                    if name != f"{segment}/*":
-                        reason = f"{segment}/NAME reaches every model of the provider, not only those that fit {name}"
-                        self.notes.add(deployment.path, reason)
-                    if deployment.first_token_ms is not None:
-                        reason = f"holds for single models only here: write timeouts under providers.{segment}"
-                        self.notes.add(f"{deployment.path}.litellm_params.timeout", reason)
+                elif why := self.providers.claim(segment, deployment.spec):
+                    self.notes.add(deployment.path, f"{name} would need a provider named {printable(segment)}: {why}")
                 else:
-                    reason = f"{name} leads to one provider only, named {segment}, and the first one has it"
-                    self.notes.add(deployment.path, reason)
+                    self.direct.add(segment)
+                    self._note_direct(name, segment, deployment)
             self._by_name[name] = kept
+
+    def _note_direct(self, name: str, segment: str, deployment: Deployment) -> None:
+        if name != f"{segment}/*":
+            reason = f"{segment}/NAME reaches every model of the provider, not only those that fit {name}"
+            self.notes.add(deployment.path, reason)
+        if deployment.first_token_ms is not None:
+            reason = f"holds for single models only here: write timeouts under providers.{segment}"
+            self.notes.add(f"{deployment.path}.litellm_params.timeout", reason)
 
     def _add(self, name: str, group: list[Deployment]) -> None:
         usable = [deployment for deployment in group if self._is_expressible(name, deployment)]

@@ -25,13 +25,17 @@ class Providers:
         self._taken = set(taken)
         self._bases: dict[str, int] = {}
 
-    def claim(self, name: str, spec: Spec) -> bool:
-        """Gives a spec this very name, so that `name/model` leads there; False if it is another's, or none."""
-        if not _NAME.match(name) or self._specs.get(name, spec) != spec:
-            return False
+    def claim(self, name: str, spec: Spec) -> str | None:
+        """Gives a spec this very name, so that `name/model` leads there. Returns why it cannot have it, else None."""
+        if not _NAME.match(name):
+            return "a provider cannot have that name"
+        if spec.kind is None and name in self.catalogue and self.catalogue[name].base_url is None:
+            return f"the name {name} belongs to that vendor, whose key would be sent to this server"
+        if self._specs.get(name, spec) != spec:
+            return "one name leads to one provider only, and the first one has it"
         self._specs[name] = spec
         self._names.setdefault(spec, name)
-        return True
+        return None
 
     def name(self, spec: Spec) -> str:
         """The name of the provider for a spec; the same every time."""

@@ -134,7 +134,7 @@ def test_a_prefix_of_models_leads_to_one_provider_only(bring: Import) -> None:
         """
     )
     assert imported.providers == {"openai": {"api_key": "${env:A}"}, "groq": {}}
-    assert "leads to one provider only" in imported.reasons["model_list[1]"]
+    assert "one name leads to one provider only" in imported.reasons["model_list[1]"]
     assert "reaches every model of the provider" in imported.reasons["model_list[2]"]
     assert "write timeouts under providers.groq" in imported.reasons["model_list[2].litellm_params.timeout"]
 
@@ -155,12 +155,27 @@ def test_a_provider_named_like_an_entry_of_the_catalogue_takes_nothing_from_it(b
     imported = bring(
         """
         model_list:
-          - model_name: "azure/*"
-            litellm_params: {model: "openai/*", api_base: "http://10.0.0.1/v1", api_key: os.environ/K}
+          - model_name: "openai/*"
+            litellm_params: {model: "openai/*", api_base: "http://10.0.0.1/v1"}
         """
     )
-    assert imported.providers["azure"]["dialect"] == "openai"
-    assert imported.providers["azure"]["auth"] == {"header": "authorization", "prefix": "Bearer "}
+    provider = imported.providers["openai"]
+    assert (provider["dialect"], provider["supports_stream_usage"], provider["patterns"]) == ("openai", False, [])
+    assert provider["auth"] == {"header": "authorization", "prefix": "Bearer "}
+    assert imported.whole.variables == []
+
+
+def test_a_server_is_not_named_like_a_vendor_whose_key_it_would_get(bring: Import) -> None:
+    imported = bring(
+        f"""
+model_list:
+{GOOD}
+  - model_name: "azure/*"
+    litellm_params: {{model: "openai/*", api_base: "http://10.0.0.1/v1"}}
+"""
+    )
+    assert list(imported.providers) == ["openai"]
+    assert "whose key would be sent to this server" in imported.reasons["model_list[1]"]
 
 
 def test_a_file_of_which_nothing_is_left_does_not_pass_and_says_so(bring: Import) -> None:

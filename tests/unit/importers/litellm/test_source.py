@@ -120,7 +120,7 @@ def test_includes_end(tmp_path: Path) -> None:
 
 def test_hostile_sizes_are_refused_rather_than_read(refused: Refused, tmp_path: Path) -> None:
     assert "nested too deep" in refused("a: " + "[" * 200)[0].message
-    assert "maximum nesting depth" in refused("a: " + "[" * 5000)[0].message
+    assert "nest" in refused("a: " + "[" * 5000)[0].message
     levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
     assert "nested too deep, or repeated" in refused("\n".join(levels))[0].message
     big = tmp_path / "big.yaml"
