@@ -43,8 +43,8 @@ class PgBouncer:
         for _ in range(_PORTS_TRIED):
             self.port = free_port()
             self._write()
-            self._process = process = Process([program, str(self.folder / "pgbouncer.ini")], self.folder)
-            if until(lambda: self._settled(process), "pgbouncer listens or has ended", 15.0) == "listens":
+            self._process = Process([program, str(self.folder / "pgbouncer.ini")], self.folder)
+            if until(self._settled, "pgbouncer listens or has ended", 15.0) == "listens":
                 return self
         assert self._process is not None
         raise AssertionError(f"pgbouncer ended at once: {self._process.said()}")
@@ -74,8 +74,10 @@ class PgBouncer:
             (self.folder / name).write_text(text)
             give(self.folder / name)
 
-    def _settled(self, process: Process) -> str:
-        if not process.alive():
+    def _settled(self) -> str:
+        """`ended`, `listens`, or nothing yet."""
+        assert self._process is not None
+        if not self._process.alive():
             return "ended"
         with socket.socket() as sock:
             return "listens" if sock.connect_ex(("127.0.0.1", self.port)) == 0 else ""

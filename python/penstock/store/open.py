@@ -19,7 +19,7 @@ def make_store(url: str, data_dir: str, *, password_file: str | None = None, poo
         from penstock.store.sqlite import SqliteDatabase
 
         return SqlStore(SqliteDatabase(os.path.join(data_dir, FILE)), read_migrations(FOLDER / "sqlite"))
-    if url.startswith(SCHEMES):
+    if url.lower().startswith(SCHEMES):
         from penstock.store.postgres import PostgresDatabase
 
         database = PostgresDatabase(url, password_file=password_file, pool=pool)
