@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "penstock.cli.demo",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
+    "migrate": "penstock.cli.migrate",
     "version": "penstock.cli.version",
 }
 """Name → module; each module's command is called `command`."""
