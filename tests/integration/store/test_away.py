@@ -1,4 +1,4 @@
-"""A PostgreSQL server that is away, silent, or not to be used: told soon and clearly, and used again when it is back."""
+"""A PostgreSQL server that is away, silent, or not to be used: told soon, and used again when it is back."""
 
 from __future__ import annotations
 
@@ -178,15 +178,17 @@ async def test_a_node_that_stops_inside_a_change_does_not_stop_the_others_for_go
     postgres: Postgres, database: str, store: SqlStore
 ) -> None:
     """The counter is held by whoever hangs: the others are told, and go on when the server has ended that change."""
+    holds = asyncio.Event()
     hanging = PostgresDatabase(postgres.url(database), call_s=60.0)
 
     async def hang(session: Session) -> None:
         await session.fetch(NEXT_VERSION)
+        holds.set()
         await asyncio.Event().wait()
 
     task = asyncio.ensure_future(hanging.write(hang))
     held = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state = 'idle in transaction'"  # noqa: S608
-    await until(lambda: postgres.sql(held) == "1")
+    await holds.wait()
     await fails(store.save(key(), None, change(key())), StoreAwayError)
     assert await store.version() == 0  # reading waits for nobody
     await until(lambda: postgres.sql(held) == "0", 10.0)
