@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
     "import": "penstock.cli.import_",
+    "migrate": "penstock.cli.migrate",
     "version": "penstock.cli.version",
 }
 """Name → module; each module's command is called `command`."""
