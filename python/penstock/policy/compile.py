@@ -59,7 +59,7 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
 
 
 def _allowed_hosts(config: Config) -> tuple[str, ...]:
-    """The names that `Host` may carry while anyone may call: this machine's. Empty is any: with keys, or Unix sockets."""
+    """The names that `Host` may carry while anyone may call: this machine's. Any: with keys, or over Unix sockets."""
     if config.auth == "keys":
         return ()
     listeners = [parse_listen(text) for text in (*config.listen, *config.admin.listen)]

@@ -1,0 +1,97 @@
+"""An admin API over a store in memory, asked as native asks it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from penstock.admin.callers import Callers
+from penstock.admin.router import Router
+from penstock.admin.routes import table
+from penstock.config.problem import ConfigError, Mark, Problem
+from penstock.config.tokens import Known
+from penstock.observe.logs import Log
+from tests.unit.admin.fakes import FakeLedger, FakeStore, as_ledger
+
+TOKEN = "pen-admin-0123456789"
+VIEWER = "viewer-token-0123456789"
+
+
+class FakeProcess:
+    """A process whose configuration is wrong on demand."""
+
+    def __init__(self) -> None:
+        self.reloads = 0
+        self.wrong = False
+
+    def status(self) -> dict[str, object]:
+        return {"version": "1"}
+
+    def reload(self) -> list[str]:
+        if self.wrong:
+            raise ConfigError([Problem(Mark("f.yaml", 3, 4), ("listen", 0), "is bad", "do better")])
+        self.reloads += 1
+        return ["listen changes with the next restart"]
+
+
+class Answered:
+    """Status, headers and the decoded body."""
+
+    def __init__(self, payload: bytes) -> None:
+        head, _, body = payload.partition(b"\n")
+        decoded = msgspec.json.decode(head)
+        self.status: int = decoded["status"]
+        self.headers: dict[str, str] = dict(decoded["headers"])
+        self.text = body.decode()
+        self.json: Any = msgspec.json.decode(body) if body else None
+
+    def __repr__(self) -> str:
+        return f"Answered({self.status}, {self.text})"
+
+    @property
+    def faults(self) -> list[tuple[str, str]]:
+        """The field and message of each problem."""
+        return [(each["field"], each["message"]) for each in self.json["errors"]]
+
+
+class Api:
+    """The router with everything behind it."""
+
+    def __init__(self) -> None:
+        import hashlib
+
+        self.store = FakeStore()
+        self.ledger = FakeLedger(self.store)
+        self.process = FakeProcess()
+        self.lines: list[bytes] = []
+        self.now_s = 100.0
+        known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
+        self.callers = Callers(TOKEN, [known], self.store, lambda: self.now_s)
+        self.table = table(self.process, as_ledger(self.ledger), self.callers)
+        self.router = Router(self.callers, self.table, Log(write=self.lines.append))
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        token: str | None = TOKEN,
+        raw: bytes | None = None,
+        kind: str = "application/json",
+    ) -> Answered:
+        headers = [] if token is None else [["Authorization", f"Bearer {token}"]]
+        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
+        if content and kind:
+            headers.append(["Content-Type", kind])
+        url = urlsplit(f"http://h{target}")
+        line = {"method": method, "path": url.path, "query": url.query, "headers": headers}
+        return Answered(await self.router(msgspec.json.encode(line) + b"\n" + content))
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
