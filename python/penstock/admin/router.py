@@ -1,14 +1,12 @@
-"""Admin requests: who calls, what is asked for, what the handler says; every failure as problem details."""
+"""Admin requests of someone who is known: what is asked for, what the handler says; failures as problem details."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from penstock.admin.callers import Caller, Callers
+from penstock.admin.callers import Caller
 from penstock.admin.inputs import JSON, NotJson, read_body, read_query
-from penstock.admin.message import Answer, Request, decode, encode, problem
+from penstock.admin.message import Answer, Request, problem
 from penstock.admin.route import Call, Route, Table
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.observe.logs import Log
@@ -20,25 +18,10 @@ _CONFLICTS = {"name_taken": "name", "team_missing": "team"}
 
 
 class Router:
-    """Answers every admin question, whatever happens in a handler."""
+    """Answers whatever happens in a handler."""
 
-    def __init__(self, callers: Callers, table: Table, log: Log) -> None:
-        self._callers, self._table, self._log = callers, table, log
-
-    async def __call__(self, payload: bytes) -> bytes:
-        """The payload of the answer; never raises but for cancellation."""
-        try:
-            request = decode(payload)
-        except msgspec.DecodeError:
-            return encode(problem(400, "invalid_http", "The request could not be understood."))
-        given = request.header("authorization")
-        try:
-            caller = await self._callers.who(given)
-        except StoreError as error:
-            return encode(_store_trouble(error))
-        if caller is None:
-            return encode(_unknown_caller(given))
-        return encode(await self.ask(request, caller))
+    def __init__(self, table: Table, log: Log) -> None:
+        self._table, self._log = table, log
 
     async def ask(self, request: Request, caller: Caller) -> Answer:
         """The answer to someone who is known; never raises but for cancellation."""
@@ -54,7 +37,7 @@ class Router:
             return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
-            return _store_trouble(error)
+            return store_trouble(error)
         except Exception as error:
             self._log.error("an admin request failed", error=repr(error))
             return problem(500, "internal", "Penstock failed to answer; its log says why.")
@@ -120,13 +103,7 @@ def _invalid(error: Invalid) -> Answer:
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 
-def _store_trouble(error: StoreError) -> Answer:
+def store_trouble(error: StoreError) -> Answer:
+    """What a caller is told when the store does not do its part."""
     headers = (("retry-after", str(RETRY_AFTER_S)),)
     return problem(503, "store_unavailable", f"{error or 'The store does not answer'}.", headers=headers)
-
-
-def _unknown_caller(given: str | None) -> Answer:
-    code, detail = "invalid_api_key", "No admin token is like this one."
-    if given is None:
-        code, detail = "missing_api_key", "Send Authorization: Bearer with the token in data_dir/admin.token."
-    return problem(401, code, detail, headers=(("www-authenticate", 'Bearer realm="penstock admin"'),))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from penstock.admin.callers import Callers
+from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
 from penstock.config.problem import ConfigError, Mark, Problem
@@ -71,7 +72,7 @@ class Api:
         known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
         self.callers = Callers(TOKEN, [known], self.store, lambda: self.now_s)
         self.table = table(self.process, as_ledger(self.ledger), self.callers)
-        self.router = Router(self.callers, self.table, Log(write=self.lines.append))
+        self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
 
     async def ask(
         self,
@@ -89,7 +90,7 @@ class Api:
             headers.append(["Content-Type", kind])
         url = urlsplit(f"http://h{target}")
         line = {"method": method, "path": url.path, "query": url.query, "headers": headers}
-        return Answered(await self.router(msgspec.json.encode(line) + b"\n" + content))
+        return Answered(await self.gate(msgspec.json.encode(line) + b"\n" + content))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.admin.gate import Gate
 from penstock.admin.message import Answer
 from penstock.admin.route import Call, Route, Table
 from penstock.admin.router import Router
@@ -156,7 +157,7 @@ async def test_a_handler_that_fails_is_an_answer_and_a_log_line(api: Api) -> Non
 
     lines: list[bytes] = []
     route = Route(method="GET", path="/x", handler=fail, summary="", answers=None)
-    api.router = Router(api.callers, Table([route]), Log(write=lines.append))
+    api.gate = Gate(api.callers, Router(Table([route]), Log(write=lines.append)))
     got = await api.ask("GET", "/x")
     assert (got.status, got.json["code"]) == (500, "internal")
     assert "lost" not in got.text
@@ -164,4 +165,4 @@ async def test_a_handler_that_fails_is_an_answer_and_a_log_line(api: Api) -> Non
 
 
 async def test_a_payload_that_is_no_request_is_answered_too(api: Api) -> None:
-    assert Answered(await api.router(b"not json\n")).status == 400
+    assert Answered(await api.gate(b"not json\n")).status == 400
