@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.demo import RunningDemo
 from tests.support.loop import LoopThread
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import Postgres
+from tests.support.redis import Redis
 from tests.support.upstream import Upstream
 
 _NEEDS_LIBRARY = ("contract", "integration", "adversity")
@@ -63,3 +66,23 @@ def upstream(module_upstream: Upstream) -> Iterator[Upstream]:
 def rounds() -> int:
     """How often rounds are run: `ROUNDS`; 200 is the whole measure, a tenth of it the default."""
     return int(os.environ.get("ROUNDS", "20"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The one PostgreSQL server of a run; tests make databases in it and never end it."""
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
+    with PgBouncer(postgres) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """The one Redis server of a run."""
+    with Redis() as running:
+        yield running

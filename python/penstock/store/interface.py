@@ -99,7 +99,7 @@ class Store(Protocol):
         """
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
-        """Exchanges a secret's hash for another of the same secret, if it is still `old`. No version: nothing to hear."""
+        """Exchanges a secret's hash for another of the same secret, if it is still `old`. No version is taken."""
 
     async def touch(self, used_us: Mapping[str, int]) -> None:
         """Raises keys' `last_used_us`; unknown ids are passed over. No version."""
@@ -120,7 +120,7 @@ class Store(Protocol):
         """Removes tombstones that are older; how many."""
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Calls `woken` when another node may have changed something, where the store can tell; returns the way to stop.
+        """Calls `woken` when another node may have changed something, where the store can tell; gives the way to stop.
 
         Only hastens: whoever watches polls as well. Never raises.
         """

@@ -1,0 +1,72 @@
+"""What a database must do for `SqlStore`: transactions, and the few places where its SQL is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+Value = str | int | None
+
+
+class Undo(Exception):
+    """Raised by the work of a transaction: it is rolled back, and the caller gets this."""
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """SQL that differs. Values stand as `$1`, `$2` … in all SQL."""
+
+    migrations: str
+    """The folder below store/migrations."""
+    secrets: str
+    """A value: the secrets of the key `r.id` as a JSON list of [generation, hash, until_us], oldest first."""
+    tagged: str
+    """A condition on the row `r`: the tag `{name}` has the value `{value}`."""
+    part: str
+    """A value: greater than 0 where `{part}` is part of `{text}`."""
+    touch: str
+    """Raises `last_used_us` of many keys: `$1` is a JSON object of ids and times."""
+    migrations_known: str
+    """A query: one row where the table of migrations exists."""
+    lock: str | None
+    """Held by one migrating node until its transaction ends; None where a writing transaction is alone anyway."""
+
+
+class Session(Protocol):
+    """A transaction, seen from inside."""
+
+    async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        """Runs one statement; its rows, if it gives any."""
+
+    async def script(self, sql: str) -> None:
+        """Runs several statements without values."""
+
+
+Work = Callable[[Session], Awaitable[T]]
+"""What happens inside a transaction. It may run twice, so it leaves nothing behind but rows."""
+
+
+class Database(Protocol):
+    """Connections and transactions. All its errors are `StoreAwayError` or `StoreRefusedError`."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages; without a secret."""
+
+    async def open(self) -> None:
+        """Makes ready; allowed again after it failed."""
+
+    async def close(self) -> None: ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Runs `work` on one unchanging view of the rows."""
+
+    async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
+        """Runs `work` and commits, or changes nothing. `tell` wakes the other nodes; `patient` waits minutes."""
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]: ...

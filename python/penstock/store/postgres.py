@@ -1,0 +1,200 @@
+"""PostgreSQL: a bounded pool whose connections keep no state between transactions, so that a pooler may sit there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from penstock.store.database import Dialect, Undo, Value, Work
+from penstock.store.interface import StoreAwayError, StoreError
+from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
+from penstock.store.postgres_listen import CHANNEL, listen
+
+T = TypeVar("T")
+CALL_S = 2.0
+"""Within which a call is answered, or the store is away. A second try on a fresh connection is inside it."""
+PATIENT_S = 600.0
+"""The same for a migration, which may have to wait for another node's."""
+IDLE_S = 60.0
+"""How long a connection may rest: firewalls forget connections without a word."""
+
+# A node that stops in the middle of a change holds up every other one: the server ends that transaction.
+_LIMITS = "SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+_PATIENT = "SET LOCAL statement_timeout = '600s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+# What is acknowledged is on disk, whatever the database's default says.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
+_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}; {_DURABLE}"
+_MIGRATE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_PATIENT}; {_DURABLE}"
+_TELL = f"NOTIFY {CHANNEL}; COMMIT"
+
+DIALECT = Dialect(
+    migrations="postgres",
+    secrets=(
+        "(SELECT coalesce(json_agg(json_build_array(s.generation, s.hash, s.until_us) ORDER BY s.generation), '[]')"
+        "::text FROM penstock_secrets AS s WHERE s.key_id = r.id)"
+    ),
+    tagged="(r.tags ->> {name}::text) = {value}",
+    part="strpos({text}, {part})",
+    # Locked in the order of ids, or two nodes that write the same keys at once would wait for each other.
+    touch=(
+        "UPDATE penstock_keys AS k SET last_used_us = u.at FROM"
+        " (SELECT r.id, t.value::bigint AS at FROM jsonb_each_text($1::text::jsonb) AS t"
+        " JOIN penstock_keys AS r ON r.id = t.key WHERE r.state <> 'deleted'"
+        " AND (r.last_used_us IS NULL OR r.last_used_us < t.value::bigint) ORDER BY r.id FOR NO KEY UPDATE OF r) AS u"
+        " WHERE k.id = u.id AND (k.last_used_us IS NULL OR k.last_used_us < u.at)"
+    ),
+    migrations_known="SELECT 1 WHERE to_regclass('penstock_migrations') IS NOT NULL",
+    lock="SELECT pg_advisory_xact_lock(8098140918277501550)",
+)
+
+
+class PostgresDatabase:
+    """At most `pool` connections, opened when they are needed, and one more for `watch`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password_file: str | None = None,
+        pool: int = 4,
+        call_s: float = CALL_S,
+        patient_s: float = PATIENT_S,
+    ) -> None:
+        self._url = url
+        self._password_file = password_file
+        self._call_s, self._patient_s = call_s, patient_s
+        self._slots = asyncio.Semaphore(pool)
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._busy: set[Connection] = set()
+        self._listeners: set[asyncio.Task[None]] = set()
+        self._place = place(url)
+        self._closed = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECT
+
+    @property
+    def place(self) -> str:
+        return self._place
+
+    async def open(self) -> None:
+        """Connects with the first call."""
+        self._closed = False
+
+    async def close(self) -> None:
+        """What is under way ends as if the server had gone."""
+        self._closed = True
+        for listener in list(self._listeners):
+            await _end(listener)
+        for connection in list(self._busy):
+            connection.terminate()
+        idle = [connection for connection, _ in self._idle]
+        self._idle.clear()
+        await asyncio.gather(*(part(connection, self._call_s) for connection in idle))
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._call(_READ, work, "COMMIT", self._call_s)
+
+    async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
+        begin, seconds = (_MIGRATE, self._patient_s) if patient else (_WRITE, self._call_s)
+        return await self._call(begin, work, _TELL if tell else "COMMIT", seconds)
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        task = asyncio.get_running_loop().create_task(listen(self._connect, woken, self._call_s))
+        self._listeners.add(task)
+        task.add_done_callback(self._listeners.discard)
+
+        async def stop() -> None:
+            await _end(task)
+
+        return stop
+
+    async def _call(self, begin: str, work: Work[T], end: str, seconds: float) -> T:
+        """One transaction; once more on a fresh connection if the first was cut."""
+        try:
+            async with asyncio.timeout(seconds), self._slots:
+                try:
+                    return await self._transact(begin, work, end)
+                except StoreAwayError:
+                    if self._closed:
+                        raise
+                    self._drop_idle()  # they go the same way
+                    return await self._transact(begin, work, end)
+        except TimeoutError:
+            raise StoreAwayError(f"{self._place} did not answer within {seconds:g} s") from None
+
+    async def _transact(self, begin: str, work: Work[T], end: str) -> T:
+        if self._closed:
+            raise StoreAwayError(f"{self._place} is closed")
+        try:
+            connection = self._rested() or await self._connect()
+        except (*DRIVER_ERRORS, ValueError) as error:
+            raise explain(error, self._place) from None
+        self._busy.add(connection)
+        try:
+            await connection.execute(begin)
+            result = await work(_Session(connection))
+            await connection.execute(end)
+        except (StoreError, Undo):
+            await self._undo(connection)
+            raise
+        except DRIVER_ERRORS as error:
+            connection.terminate()
+            raise explain(error, self._place) from None
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            self._busy.discard(connection)
+            if not connection.is_closed():
+                self._idle.append((connection, time.monotonic()))
+        return result
+
+    async def _undo(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except DRIVER_ERRORS:
+            connection.terminate()  # which undoes it as well
+        except BaseException:
+            connection.terminate()
+            raise
+
+    def _rested(self) -> Connection | None:
+        """The connection that was used last, if there is one; those that nobody needed for long are dropped."""
+        while self._idle and (self._idle[0][1] < time.monotonic() - IDLE_S or self._idle[0][0].is_closed()):
+            self._idle.popleft()[0].terminate()
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop()[0].terminate()
+
+    async def _connect(self) -> Connection:
+        return await connect(self._url, self._password_file, self._call_s)
+
+
+class _Session:
+    """A transaction, seen from inside."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        return await self._connection.fetch(sql, *values)
+
+    async def script(self, sql: str) -> None:
+        await self._connection.execute(sql)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

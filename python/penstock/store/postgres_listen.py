@@ -1,0 +1,59 @@
+"""Hearing at once, through LISTEN, that another node changed something."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from penstock.store.interface import StoreError
+from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, is_direct, part
+
+CHANNEL = "penstock"
+CHECK_S = 30.0
+"""How often a silent connection is asked whether it still is one."""
+PAUSE_S = (0.5, 30.0)
+"""Between attempts to connect: the shortest and the longest."""
+
+
+async def listen(connect: Callable[[], Awaitable[Connection]], woken: Callable[[], None], seconds: float) -> None:
+    """Calls `woken` at every change, on a connection of its own that is made again when it is lost.
+
+    Ends quietly when a pooler sits before the server: it hands notifications to whoever comes next.
+    """
+    pause, longest = PAUSE_S
+    while True:
+        connection = None
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await connect()
+                if not await is_direct(connection):
+                    return
+                lost = _lost(connection)
+                await connection.add_listener(CHANNEL, lambda *_: woken())
+            pause, _ = PAUSE_S
+            woken()  # something may have changed while nobody listened
+            await _until_lost(connection, lost, seconds)
+        except (*DRIVER_ERRORS, StoreError, ValueError):
+            pass  # whoever watches polls as well, and hears there that the store is away
+        finally:
+            if connection is not None:
+                await part(connection, seconds)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, longest)
+
+
+def _lost(connection: Connection) -> asyncio.Event:
+    """Set when the connection ends."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    return lost
+
+
+async def _until_lost(connection: Connection, lost: asyncio.Event, seconds: float) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lost.wait(), CHECK_S)
+            return
+        async with asyncio.timeout(seconds):
+            await connection.fetchval("SELECT 1")

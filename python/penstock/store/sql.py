@@ -1,0 +1,260 @@
+"""The store's rules on top of SQL: what is checked, in which order, and what one change writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
+from penstock.store import statements
+from penstock.store.database import Database, Session, Undo, Work
+from penstock.store.interface import ConflictError, Delta, Filter, Page, StoreAwayError, StoreRefusedError
+from penstock.store.migrate import Migration, bring_up
+from penstock.store.rows import (
+    KEYS,
+    SHAPES,
+    name_hash,
+    read_change,
+    read_row,
+    secret_rows,
+    tombstone,
+    write_change,
+)
+from penstock.store.storable import check_storable, is_storable
+
+RowT = TypeVar("RowT", Key, Team, AdminToken)
+T = TypeVar("T")
+MOST = 2**63 - 1
+AT_ONCE = 5_000
+"""Rows that one transaction touches or purges, so that it never holds others up for long."""
+
+
+class _Made(Undo):
+    """The change was made by an earlier call: what this one did is undone."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+
+class SqlStore:
+    """A `Store` in a SQL database. Every change stands in line for the one counter row, so that versions become
+    visible in their order and what a change has checked holds until it is committed."""
+
+    def __init__(self, database: Database, migrations: Sequence[Migration]) -> None:
+        self._database = database
+        self._migrations = migrations
+        self._id: str | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._id else "not open"
+        return f"SqlStore({self.place!r}, {state})"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages; without a secret."""
+        return self._database.place
+
+    @property
+    def id(self) -> str:
+        if self._id is None:
+            raise StoreAwayError(f"{self.place} has not been opened yet")
+        return self._id
+
+    async def open(self, *, migrate: bool) -> list[str]:
+        self._closed = False
+        await self._database.open()
+        made = await bring_up(self._database, self._migrations, migrate=migrate)
+        self._id, _ = await self._database.read(self._state)
+        return made
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._database.close()
+
+    async def version(self) -> int:
+        async def newest(session: Session) -> tuple[str, int]:
+            return await self._state(session)
+
+        self._id, version = await self._read(newest)
+        return version
+
+    async def changed_since(self, version: int, limit: int) -> Delta:
+        async def look(session: Session) -> tuple[str, Delta]:
+            id, newest = await self._state(session)
+            if newest <= version:
+                return id, Delta(newest, (), False)
+            rows: list[Row] = []
+            for shape in SHAPES.values():
+                sql = statements.written_after(shape, self._database.dialect)
+                rows += [read_row(shape, each) for each in await session.fetch(sql, version, limit + 1)]
+            rows.sort(key=lambda row: row.version)
+            if len(rows) <= limit:
+                return id, Delta(newest, tuple(rows), False)
+            return id, Delta(rows[limit - 1].version, tuple(rows[:limit]), True)
+
+        limit = max(1, limit)
+        self._id, delta = await self._read(look)
+        return delta
+
+    async def save(self, row: Row, expected: int | None, change: Change) -> int:
+        check_storable(row, change)
+
+        async def make(session: Session) -> int:
+            ((version,),) = await session.fetch(statements.NEXT_VERSION)
+            if made := await session.fetch(statements.CHANGE_MADE, change.id):
+                raise _Made(made[0][0])
+            await self._check(session, row, expected)
+            deleted = row.state == "deleted"
+            shape = SHAPES[type(row)]
+            written = replace(tombstone(row) if deleted else row, version=version)
+            await session.fetch(statements.put(shape), *shape.write(written, change.at_us if deleted else None))
+            if isinstance(row, Key):
+                await self._put_secrets(session, row)
+            await session.fetch(statements.ADD_CHANGE, *write_change(change, version))
+            return cast(int, version)
+
+        try:
+            return await self._write(make, tell=True)
+        except _Made as made:
+            return made.version
+
+    async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
+        if not all(map(is_storable, (key, old, new))):
+            return False
+
+        async def exchange(session: Session) -> bool:
+            if await session.fetch(statements.REPLACE_HASH, key, generation, old, new):
+                return True
+            # A call whose connection was cut behind the commit comes here a second time. Salts make equal hashes ours.
+            return bool(await session.fetch(statements.HAS_HASH, key, generation, new))
+
+        return await self._write(exchange)
+
+    async def touch(self, used_us: Mapping[str, int]) -> None:
+        known = [(id, at) for id, at in used_us.items() if is_storable(id)]
+        for start in range(0, len(known), AT_ONCE):
+            times = msgspec.json.encode(dict(known[start : start + AT_ONCE])).decode()
+
+            async def raise_them(session: Session, times: str = times) -> None:
+                await session.fetch(self._database.dialect.touch, times)
+
+            await self._write(raise_them)
+
+    async def get(self, kind: type[RowT], id: str) -> RowT | None:
+        return await self._one(kind, "r.id = $1", id) if is_storable(id) else None
+
+    async def find_team(self, name: str) -> Team | None:
+        return await self._one(Team, "r.name_hash = $1", name_hash(name)) if is_storable(name) else None
+
+    async def list(self, kind: type[RowT], filter: Filter, after: str | None, limit: int) -> Page:
+        asked = [after, filter.team, filter.state, filter.owner, filter.name, *(filter.tag or ())]
+        if not all(text is None or is_storable(text) for text in asked):
+            return Page((), None)
+        limit = max(1, limit)
+        sql, values = statements.listing(kind, filter, after, limit + 1, self._database.dialect)
+
+        async def look(session: Session) -> Page:
+            rows = tuple(read_row(SHAPES[kind], each) for each in await session.fetch(sql, *values))
+            return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+        return await self._read(look)
+
+    async def changes(self, subject: str | None, before: int | None, limit: int) -> Sequence[Change]:
+        if subject is not None and not is_storable(subject):
+            return []
+        sql, values = statements.changes(subject, None if before is None else min(before, MOST), max(1, limit))
+
+        async def look(session: Session) -> Sequence[Change]:
+            return [read_change(each) for each in await session.fetch(sql, *values)]
+
+        return await self._read(look)
+
+    async def purge(self, before_us: int) -> int:
+        count = 0
+        for shape in SHAPES.values():
+
+            async def remove(session: Session, sql: str = statements.purge(shape)) -> int:
+                return len(await session.fetch(sql, before_us, AT_ONCE))
+
+            removed = AT_ONCE
+            while removed == AT_ONCE:
+                removed = await self._write(remove)
+                count += removed
+        return count
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        return await self._database.watch(woken)
+
+    async def _read(self, work: Work[T]) -> T:
+        self._check_open()
+        return await self._database.read(work)
+
+    async def _write(self, work: Work[T], *, tell: bool = False) -> T:
+        self._check_open()
+        return await self._database.write(work, tell=tell)
+
+    def _check_open(self) -> None:
+        if self._closed or self._id is None:
+            raise StoreAwayError(f"{self.place} {'is closed' if self._closed else 'has not been opened yet'}")
+
+    async def _state(self, session: Session) -> tuple[str, int]:
+        rows = await session.fetch(statements.STATE)
+        if len(rows) != 1:
+            raise StoreRefusedError(f"{self.place}: penstock_state has {len(rows)} rows instead of one: restore it")
+        return rows[0][0], rows[0][1]
+
+    async def _one(self, kind: type[RowT], condition: str, value: str) -> RowT | None:
+        shape = SHAPES[kind]
+        sql = f"{statements.select(shape, self._database.dialect)} WHERE {condition} AND r.state <> 'deleted'"
+
+        async def look(session: Session) -> Row | None:
+            rows = await session.fetch(sql, value)
+            return read_row(shape, rows[0]) if rows else None
+
+        return cast("RowT | None", await self._read(look))
+
+    async def _check(self, session: Session, row: Row, expected: int | None) -> None:
+        """Raises `ConflictError`. The counter is held: nothing that is read here changes before the commit."""
+        shape = SHAPES[type(row)]
+        found = await session.fetch(f"SELECT version, state FROM {shape.table} WHERE id = $1", row.id)  # noqa: S608
+        live = found[0][0] if found and found[0][1] != "deleted" else None
+        if expected is None and live is not None:
+            raise ConflictError("exists", f"{row.id} exists already")
+        if expected != live or (live is None and row.state == "deleted"):
+            raise ConflictError("changed", f"{row.id} was changed or deleted meanwhile: read it again")
+        if isinstance(row, Key) and row.state != "deleted" and row.team is not None:
+            team = await session.fetch(statements.TEAM_STATE, row.team)
+            if not team or team[0][0] == "deleted":
+                raise ConflictError("team_missing", f"there is no team {row.team}")
+        if isinstance(row, Team):
+            await self._check_team(session, row)
+
+    async def _check_team(self, session: Session, team: Team) -> None:
+        if team.state == "deleted":
+            if await session.fetch(statements.TEAM_HAS_KEYS, team.id):
+                raise ConflictError("team_has_keys", f"team {team.id} has keys: move or delete them first")
+            return
+        holder = await session.fetch(statements.TEAM_BY_NAME, name_hash(team.name))
+        if holder and holder[0][0] != team.id:
+            raise ConflictError("name_taken", f"another team is called {team.name!r}")
+
+    async def _put_secrets(self, session: Session, key: Key) -> None:
+        """A generation that is there keeps its hash: `replace_hash` may have put a better one than the writer saw."""
+        if key.state == "deleted":
+            await session.fetch(statements.DROP_HASHES, key.id)
+            return
+        sql = f"SELECT {self._database.dialect.secrets} FROM {KEYS.table} AS r WHERE r.id = $1"  # noqa: S608
+        ((text,),) = await session.fetch(sql, key.id)
+        there = secret_rows(text)
+        wanted: dict[int, Secret] = {secret.generation: secret for secret in key.secrets}
+        for generation in there.keys() - wanted.keys():
+            await session.fetch(statements.DROP_HASH, key.id, generation)
+        for generation, secret in wanted.items():
+            if generation not in there:
+                await session.fetch(statements.ADD_HASH, key.id, generation, secret.hash, secret.until_us)
+            elif there[generation][1] != secret.until_us:
+                await session.fetch(statements.END_HASH, key.id, generation, secret.until_us)

@@ -1,0 +1,239 @@
+"""SQLite: one file in `data_dir`, written ahead, synced with every change; several processes may share it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from penstock.store.database import Dialect, Undo, Value, Work
+from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
+
+T = TypeVar("T")
+BUSY_S = 5.0
+"""How long another process may hold the file."""
+OLDEST = (3, 35, 0)
+"""The first version with RETURNING."""
+
+DIALECT = Dialect(
+    migrations="sqlite",
+    secrets=(
+        "(SELECT json_group_array(json_array(s.generation, s.hash, s.until_us)) FROM"
+        " (SELECT * FROM penstock_secrets WHERE key_id = r.id ORDER BY generation) AS s)"
+    ),
+    tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
+    part="instr({text}, {part})",
+    touch=(
+        "UPDATE penstock_keys SET last_used_us = u.value FROM json_each($1) AS u"
+        " WHERE penstock_keys.id = u.key AND penstock_keys.state <> 'deleted'"
+        " AND (penstock_keys.last_used_us IS NULL OR penstock_keys.last_used_us < u.value)"
+    ),
+    migrations_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_migrations'",
+    lock=None,
+)
+
+
+class SqliteDatabase:
+    """Two connections: one that writes, in line with itself, and one that reads beside it."""
+
+    def __init__(self, path: str, busy_s: float = BUSY_S) -> None:
+        self._path = path
+        self._busy_s = busy_s
+        self._opening = asyncio.Lock()
+        self._writer: _Side | None = None
+        self._reader: _Side | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECT
+
+    @property
+    def place(self) -> str:
+        return self._path
+
+    async def open(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            wanted = ".".join(map(str, OLDEST))
+            raise StoreRefusedError(f"SQLite {sqlite3.sqlite_version} is too old: Python needs one from {wanted} on")
+        # aiosqlite writes every statement with its values at this level: hashes are no matter for a log.
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        async with self._opening:
+            with self._explained():
+                if self._writer is None:
+                    _make_file(self._path)
+                    self._writer = await self._connect()
+                if self._reader is None:
+                    self._reader = await self._connect()
+
+    async def close(self) -> None:
+        """What was begun is finished first."""
+        async with self._opening:
+            while self._running:
+                await asyncio.wait(self._running)
+            sides, self._writer, self._reader = (self._writer, self._reader), None, None
+            for side in sides:
+                if side is not None:
+                    with contextlib.suppress(sqlite3.Error, ValueError):
+                        await side.connection.close()
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._whole(self._transact(self._reader, "BEGIN", work))
+
+    async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
+        return await self._whole(self._transact(self._writer, "BEGIN IMMEDIATE", work))
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Nothing: looking into the file costs what a poll costs."""
+
+        async def stop() -> None:
+            return
+
+        return stop
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs to its end even if nobody waits any more: another transaction cannot begin inside this one."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever has gone away does not hear of it
+
+    async def _transact(self, side: _Side | None, begin: str, work: Work[T]) -> T:
+        if side is None:
+            raise StoreAwayError(f"{self._path} is closed")
+        async with side.line:
+            with self._explained():
+                await side.connection.execute_fetchall(begin)
+                try:
+                    result = await work(side)
+                    await side.connection.execute_fetchall("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error, ValueError):
+                        await side.connection.execute_fetchall("ROLLBACK")
+                    raise
+                return result
+
+    async def _connect(self) -> _Side:
+        connection = aiosqlite.connect(_uri(self._path), uri=True, isolation_level=None, timeout=self._busy_s)
+        # A process that ends without `close` does not wait for this thread for ever.
+        connection._thread.daemon = True
+        await connection
+        try:
+            mode = await self._written_ahead(connection)
+            if mode != "wal":
+                raise StoreRefusedError(f"{self._path} cannot be written ahead: put data_dir on a local file system")
+            await connection.execute_fetchall("PRAGMA synchronous = FULL")
+        except BaseException:
+            await connection.close()
+            raise
+        return _Side(connection)
+
+    async def _written_ahead(self, connection: aiosqlite.Connection) -> str:
+        """Sets the mode, for which several processes that start on a new file stand in each other's way unwaited."""
+        deadline = asyncio.get_running_loop().time() + self._busy_s
+        while True:
+            try:
+                ((mode,),) = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+                return str(mode)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(0.01)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns SQLite's and the system's errors into the store's."""
+        try:
+            yield
+        except (StoreError, Undo):
+            raise
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+        except OSError as error:
+            advice = "let this user read and write data_dir and what is in it, or choose another data_dir"
+            raise StoreRefusedError(f"{self._path}: {error.strerror}; {advice}") from None
+
+    def _explain(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if _is_busy(error):
+            return StoreAwayError(f"{self._path} is held by another process")
+        match code:
+            case sqlite3.SQLITE_IOERR:
+                return StoreAwayError(f"{self._path}: {error}: look at the disk below data_dir")
+            case sqlite3.SQLITE_FULL:
+                return StoreRefusedError(f"{self._path}: {error}: make room on the disk")
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+                return StoreRefusedError(f"{self._path}: {error}: restore it from a backup")
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+                return StoreRefusedError(f"{self._path}: {error}: let this user write data_dir and what is in it")
+            case _:
+                return StoreRefusedError(f"{self._path}: {error}")
+
+
+class _Side:
+    """A connection and the line before it; inside a transaction it is the session."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self.line = asyncio.Lock()
+
+    async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        named = {str(place): value for place, value in enumerate(values, 1)}
+        return list(await self.connection.execute_fetchall(sql, named))
+
+    async def script(self, sql: str) -> None:
+        """One by one: sqlite3's own way to run a script commits first."""
+        statement = ""
+        for line in sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                await self.connection.execute_fetchall(statement)
+                statement = ""
+        if re.sub(r"--.*", "", statement).strip():
+            await self.connection.execute_fetchall(statement)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _uri(path: str) -> str:
+    """Opens, never creates: a file made by SQLite could be read by others."""
+    quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{quoted}?mode=rw"
+
+
+def _make_file(path: str) -> None:
+    """Makes sure that the file is there and that only its owner can read it and what SQLite puts beside it."""
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    is_new = not os.path.exists(path)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise StoreRefusedError(f"{path} is not a file: remove it, or choose another data_dir")
+    finally:
+        os.close(fd)
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(each).st_mode & 0o077:
+                os.chmod(each, 0o600)
+    if is_new:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

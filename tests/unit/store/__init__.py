@@ -1,0 +1,1 @@
+"""The stores' parts that need no server, and SQLite."""
