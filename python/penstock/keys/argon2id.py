@@ -100,10 +100,11 @@ class Blocks:
         out = ffi.new("uint8_t[]", length)
         given, salted = (ffi.from_buffer("uint8_t[]", each) for each in (secret, salt))
         allocate, free = self._hooks
+        lanes = cost.parallelism
         context = {
             "out": out, "outlen": length, "version": ARGON2_VERSION, "flags": 0,
             "pwd": given, "pwdlen": len(secret), "salt": salted, "saltlen": len(salt),
-            "m_cost": cost.memory_kib, "t_cost": cost.iterations, "lanes": cost.parallelism, "threads": cost.parallelism,
+            "m_cost": cost.memory_kib, "t_cost": cost.iterations, "lanes": lanes, "threads": lanes,
             "allocate_cbk": allocate, "free_cbk": free,
         }  # fmt: skip
         self._here.block = self._take(cost.memory_kib * 1024)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 import zlib
 
@@ -32,7 +31,7 @@ def test_a_new_key_has_the_format_that_scanners_look_for() -> None:
 
 
 def test_the_checksum_is_the_crc_of_everything_before_it() -> None:
-    head = new_key_text(choose=random.Random(4).choice).text[:-6]
+    head = new_key_text().text[:-6]
     value = sum(ALPHABET.index(digit) * 62 ** (5 - place) for place, digit in enumerate(checksum(head)))
     assert value == zlib.crc32(head.encode())
     assert checksum("sk-pen-000000000000-" + "0" * 43) == "4Lg15i"
