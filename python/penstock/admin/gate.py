@@ -6,8 +6,7 @@ import msgspec
 
 from penstock.admin.callers import Callers
 from penstock.admin.message import Answer, decode, encode, problem
-from penstock.admin.router import Router, store_trouble
-from penstock.store.interface import StoreError
+from penstock.admin.router import Router
 
 
 class Gate:
@@ -23,10 +22,7 @@ class Gate:
         except msgspec.DecodeError:
             return encode(problem(400, "invalid_http", "The request could not be understood."))
         given = request.header("authorization")
-        try:
-            caller = await self._callers.who(given)
-        except StoreError as error:
-            return encode(store_trouble(error))
+        caller = self._callers.who(given)
         if caller is None:
             return encode(_unknown_caller(given))
         return encode(await self._router.ask(request, caller))

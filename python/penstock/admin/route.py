@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
+from msgspec import Struct
+
+from penstock.admin.inputs import Read
 from penstock.admin.message import Answer
+from penstock.keys.problem import FieldProblem
 
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
@@ -22,6 +26,8 @@ class Call(Generic[BodyT, QueryT]):
     id: str
     body: BodyT
     query: QueryT
+    found: Sequence[FieldProblem] = ()
+    """What was wrong with the fields of the body, for a route that `judges`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +42,14 @@ class Route:
     answers: Any
     """The type of the answer's body; None: it has none."""
     status: int = 200
-    body: Any = None
+    body: type[Struct] | None = None
     """The type of the request's body; None: it has none."""
     body_required: bool = True
-    query: type | None = None
+    read: Read | None = None
+    """Reads the body instead of `body`, which then only describes it."""
+    judges: bool = False
+    """The handler tells what is wrong with the fields together with what it finds itself."""
+    query: type[Struct] | None = None
     codes: tuple[str, ...] = ()
     """Errors beside those that every route may answer with."""
 

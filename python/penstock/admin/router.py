@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.admin.callers import Caller
-from penstock.admin.inputs import JSON, NotJson, read_body, read_query
+from penstock.admin.inputs import JSON, NotJson, read_body, read_query, reader
 from penstock.admin.message import Answer, Request, problem
 from penstock.admin.route import Call, Route, Table
+from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.observe.logs import Log
 from penstock.store.interface import ConflictError, StoreError
@@ -37,19 +39,21 @@ class Router:
             return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
-            return store_trouble(error)
+            return _store_trouble(error)
+        except HasherBusyError as error:
+            return _later("overloaded", f"{error}.")
         except Exception as error:
             self._log.error("an admin request failed", error=repr(error))
             return problem(500, "internal", "Penstock failed to answer; its log says why.")
 
     async def _answer(self, request: Request, caller: Caller) -> Answer:
-        found = self._table.find(request.path)
-        if found is None:
+        found_path = self._table.find(request.path)
+        if found_path is None:
             return problem(404, "path_not_found", f"There is no {request.path} here.", paths=self._table.paths)
         method = "GET" if request.method == "HEAD" else request.method
-        route = found.methods.get(method)
+        route = found_path.methods.get(method)
         if route is None:
-            allow = ", ".join(sorted({*found.methods} | ({"HEAD"} if "GET" in found.methods else set())))
+            allow = ", ".join(sorted({*found_path.methods} | ({"HEAD"} if "GET" in found_path.methods else set())))
             detail = f"{request.path} takes {allow}."
             return problem(405, "method_not_allowed", detail, headers=(("allow", allow),))
         if caller.role != "admin" and route.method != "GET":
@@ -57,36 +61,23 @@ class Router:
             return problem(403, "forbidden", detail)
         if refusal := _media_type(request, route):
             return refusal
-        problems: list[FieldProblem] = []
-        query = _collect(problems, read_query, request.query, route.query)
+        query, wrong = read_query(request.query, route.query)
         try:
-            body = _collect(problems, _read_body, request, route)
+            body, found = _read_body(request, route)
         except NotJson as error:
             return problem(400, "invalid_json", f"The body is not JSON: {error}.")
-        if problems:
-            raise Invalid(problems)
-        return await route.handler(Call(caller.actor, found.id, body, query))
+        if wrong or (found and (body is None or not route.judges)):
+            raise Invalid([*wrong, *found])
+        return await route.handler(Call(caller.actor, found_path.id, body, query, found))
 
 
-def _read_body(request: Request, route: Route) -> Any:
+def _read_body(request: Request, route: Route) -> tuple[Any, Sequence[FieldProblem]]:
     if route.method == "GET":
-        return None  # a body has no meaning there (RFC 9110, section 9.3.1)
+        return None, ()  # a body has no meaning there (RFC 9110, section 9.3.1)
     if route.body is None:
-        if request.body:
-            raise Invalid([FieldProblem("", f"{route.method} {route.path} takes no body")])
-        return None
-    if not request.body and not route.body_required:
-        return read_body(b"{}", route.body)
-    return read_body(request.body, route.body)
-
-
-def _collect(problems: list[FieldProblem], read: Any, given: Any, want: Any) -> Any:
-    """Problems of the query and of the body are told together."""
-    try:
-        return read(given, want)
-    except Invalid as error:
-        problems += error.problems
-        return None
+        return None, [FieldProblem("", f"{route.method} {route.path} takes no body")] if request.body else ()
+    content = b"{}" if not request.body and not route.body_required else request.body
+    return read_body(content, route.read or reader(route.body))
 
 
 def _media_type(request: Request, route: Route) -> Answer | None:
@@ -103,7 +94,9 @@ def _invalid(error: Invalid) -> Answer:
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 
-def store_trouble(error: StoreError) -> Answer:
-    """What a caller is told when the store does not do its part."""
-    headers = (("retry-after", str(RETRY_AFTER_S)),)
-    return problem(503, "store_unavailable", f"{error or 'The store does not answer'}.", headers=headers)
+def _store_trouble(error: StoreError) -> Answer:
+    return _later("store_unavailable", f"{error or 'The store does not answer'}.")
+
+
+def _later(code: str, detail: str) -> Answer:
+    return problem(503, code, detail, headers=(("retry-after", str(RETRY_AFTER_S)),))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
-from penstock.keys.model import AdminToken, Change, Role, Team
+from penstock.keys.model import Role
 
 ItemT = TypeVar("ItemT")
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -76,6 +75,7 @@ class TeamShape(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None
     paths: tuple[str, ...] | None
     networks: tuple[str, ...] | None
+    state: Literal["active", "disabled"]
     tags: dict[str, str]
     created: Moment
     version: int
@@ -100,14 +100,13 @@ class IssuedTokenShape(TokenShape, frozen=True, kw_only=True):
 class ChangeShape(Struct, frozen=True, kw_only=True):
     """Who did what to which key, team or token, and how it was before and after."""
 
-    id: str
+    version: int
     at: Moment
     actor: str
     action: str
     subject: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    version: int
 
 
 class Listing(Struct, Generic[ItemT], frozen=True):
@@ -147,45 +146,3 @@ class Problem(Struct, frozen=True, kw_only=True):
     code: str
     detail: str
     errors: tuple[dict[str, Any], ...] = ()
-
-
-def moment(us: int) -> str:
-    """RFC 3339 in UTC of microseconds since 1970."""
-    seconds, rest = divmod(us, 1_000_000)
-    fraction = f".{rest:06d}".rstrip("0") if rest else ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
-
-
-def team_shape(team: Team) -> TeamShape:
-    """A team as the API shows it."""
-    return TeamShape(
-        id=team.id,
-        name=team.name,
-        models=team.models,
-        paths=team.paths,
-        networks=team.networks,
-        tags=team.tags,
-        created=moment(team.created_us),
-        version=team.version,
-    )
-
-
-def token_shape(token: AdminToken) -> TokenShape:
-    """A token as the API shows it."""
-    return TokenShape(
-        id=token.id, name=token.name, role=token.role, created=moment(token.created_us), version=token.version
-    )
-
-
-def change_shape(change: Change) -> ChangeShape:
-    """A change as the API shows it."""
-    return ChangeShape(
-        id=change.id,
-        at=moment(change.at_us),
-        actor=change.actor,
-        action=change.action,
-        subject=change.subject,
-        before=change.before,
-        after=change.after,
-        version=change.version,
-    )

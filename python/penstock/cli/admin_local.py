@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +19,7 @@ from penstock.cli.admin_http import CallError
 from penstock.config.load import Loaded
 from penstock.keys.argon2id import Cost
 from penstock.keys.hashing import Hasher
-from penstock.keys.model import Row
-from penstock.keys.service import Ledger
+from penstock.keys.service import Ledger, unpublished
 from penstock.observe.logs import Log
 from penstock.policy.names import Names
 from penstock.store.interface import Store, StoreError
@@ -49,8 +48,8 @@ class LocalTransport:
             reason = f"{config.data_dir}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise CallError(f"the store cannot be used: {reason}") from None
         names = Names(config, loaded.catalogue, environ)
-        ledger = Ledger(store, _publish_nothing, names, self._hasher)
-        self._router = Router(table(None, ledger, None), Log("error", "text"))
+        ledger = Ledger(store, unpublished, names, self._hasher)
+        self._router = Router(table(None, ledger), Log("error", "text"))
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """See `Transport`."""
@@ -69,10 +68,6 @@ class LocalTransport:
                 self._runner.run(store.close())
         finally:
             self._runner.close()
-
-
-async def _publish_nothing(_: Sequence[Row]) -> None:
-    """No process of ours holds a key table; others poll the store."""
 
 
 def _user() -> str:

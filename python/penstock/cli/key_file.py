@@ -15,7 +15,8 @@ from penstock.cli.admin_client import problem_lines
 
 MAX_BYTES = 256 << 20
 MAX_PROBLEMS = 50
-COLUMNS = ("secret", "sha256", "name", "team", "owner", "models", "expires", "tags")
+LISTS = ("models", "paths", "networks")
+COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "expires", "tags")
 _FIELD = re.compile(r"keys\[(\d+)\](?:\.(.*))?\Z")
 
 WEIGHT = 500
@@ -142,7 +143,7 @@ def _object(line: int, text: str) -> Iterator[Row | Wrong]:
 
 
 def _csv(text: str) -> Iterator[Row | Wrong]:
-    """Column names first; an empty cell is left out. `models` and `tags` (`name=value`) are separated by blanks."""
+    """Column names first; an empty cell is left out. Lists and tags (`name=value`) have blanks between."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
@@ -164,8 +165,7 @@ def _csv(text: str) -> Iterator[Row | Wrong]:
 
 def _cells(line: int, cells: dict[str, str]) -> Row | Wrong:
     key: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
-    if "models" in key:
-        key["models"] = key["models"].split()
+    key |= {name: key[name].split() for name in LISTS if name in key}
     if "tags" in key:
         pairs = [pair.partition("=") for pair in key["tags"].split()]
         if not all(name and equals for name, equals, _ in pairs):

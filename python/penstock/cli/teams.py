@@ -63,9 +63,12 @@ def list_(config: str | None, admin: str | None, token_file: str | None, as_json
         click.echo(msgspec.json.encode(teams))
         return
     print_table(
-        ("ID", "NAME", "MODELS", "TAGS", "CREATED"),
+        ("ID", "NAME", "STATE", "MODELS", "TAGS", "CREATED"),
         [
-            (team["id"], team["name"], listed(team["models"]), tagged(team["tags"]) or "-", moment(team["created"]))
+            (
+                *(team["id"], team["name"], team["state"], listed(team["models"])),
+                *(tagged(team["tags"]) or "-", moment(team["created"])),
+            )
             for team in teams
         ],
     )
@@ -86,6 +89,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
         [
             ("id", [found["id"]]),
             ("name", [found["name"]]),
+            ("state", [found["state"]]),
             *((name, [listed(found[name])]) for name in ("models", "paths", "networks")),
             ("tags", [tagged(found["tags"])] if found["tags"] else []),
             ("created", [moment(found["created"])]),
@@ -96,6 +100,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
 @command.command("update")
 @click.argument("team")
 @click.option("--name", help="Another name.")
+@click.option("--state", type=click.Choice(["active", "disabled"]), help="The keys of a disabled team are disabled.")
 @access_options
 @lift_options
 @tag_option
@@ -105,6 +110,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
 def update(
     team: str,
     name: str | None,
+    state: str | None,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
     config: str | None,
@@ -115,8 +121,7 @@ def update(
 ) -> None:
     """Change TEAM, by name or id. A list that is given takes the place of the one before."""
     patch = lists_patch(lists)
-    if name is not None:
-        patch["name"] = name
+    patch |= {field: value for field, value in (("name", name), ("state", state)) if value is not None}
     if tags or untags:
         patch["tags"] = {**read_tags(tags), **dict.fromkeys(untags)}
     if not patch:

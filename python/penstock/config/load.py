@@ -60,8 +60,8 @@ def load_places(file: str | None, environ: Environ[str, str]) -> Config:
     tree = parse(_read(file), file) if file else Mapping({}, Mark(NO_FILE))
     _override(tree, environ, Reader(environ))
     kept = {name: entry for name, entry in tree.entries.items() if name in ("admin", "data_dir")}
-    if "admin" in kept and isinstance(kept["admin"][1], Mapping):
-        mark, admin = kept["admin"]
+    mark, admin = kept.get("admin", (tree.mark, None))
+    if isinstance(admin, Mapping):
         listen = {name: entry for name, entry in admin.entries.items() if name == "listen"}
         kept["admin"] = (mark, Mapping(listen, admin.mark))
     reader = Reader(environ)

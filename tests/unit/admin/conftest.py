@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,11 +16,17 @@ from penstock.admin.router import Router
 from penstock.admin.routes import table
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import Known
+from penstock.keys.argon2id import Cost
+from penstock.keys.hashing import Hasher
+from penstock.keys.model import AdminToken, Row
+from penstock.keys.service import Ledger
 from penstock.observe.logs import Log
-from tests.unit.admin.fakes import FakeLedger, FakeStore, as_ledger
+from tests.unit.fake_store import FakeStore
 
 TOKEN = "pen-admin-0123456789"
 VIEWER = "viewer-token-0123456789"
+CHEAP = Cost(8, 1, 1)
+"""A hash that costs next to nothing."""
 
 
 class FakeProcess:
@@ -58,21 +66,33 @@ class Answered:
         return [(each["field"], each["message"]) for each in self.json["errors"]]
 
 
+class FakeNames:
+    """Every model is known but `nothing`."""
+
+    def problem(self, pattern: str) -> str | None:
+        return "leads to no model" if pattern == "nothing" else None
+
+
 class Api:
-    """The router with everything behind it."""
+    """The gate with everything behind it; only the store is not a real one."""
 
     def __init__(self) -> None:
-        import hashlib
-
         self.store = FakeStore()
-        self.ledger = FakeLedger(self.store)
+        self.hasher = Hasher(CHEAP, floor=CHEAP)
+        self.ledger = Ledger(self.store, self._publish, FakeNames(), self.hasher)
         self.process = FakeProcess()
         self.lines: list[bytes] = []
-        self.now_s = 100.0
+        self.published: list[Row] = []
         known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
-        self.callers = Callers(TOKEN, [known], self.store, lambda: self.now_s)
-        self.table = table(self.process, as_ledger(self.ledger), self.callers)
+        self.callers = Callers(TOKEN, [known], self._stored)
+        self.table = table(self.process, self.ledger)
         self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
+
+    async def _publish(self, rows: Sequence[Row]) -> None:
+        self.published += rows
+
+    def _stored(self) -> dict[str, AdminToken]:
+        return {token.digest: token for token in self.store.rows(AdminToken).values()}
 
     async def ask(
         self,
@@ -94,5 +114,8 @@ class Api:
 
 
 @pytest.fixture
-def api() -> Api:
-    return Api()
+async def api() -> AsyncIterator[Api]:
+    made = Api()
+    await made.store.open(migrate=True)
+    yield made
+    made.hasher.close()

@@ -8,6 +8,7 @@ from penstock.admin.gate import Gate
 from penstock.admin.message import Answer
 from penstock.admin.route import Call, Route, Table
 from penstock.admin.router import Router
+from penstock.keys.model import Key
 from penstock.observe.logs import Log
 from tests.unit.admin.conftest import TOKEN, VIEWER, Answered, Api
 
@@ -81,33 +82,39 @@ async def test_a_viewer_may_read_and_nothing_else(api: Api) -> None:
         got = await api.ask(method, path, {}, token=VIEWER)
         assert (got.status, got.json["code"]) == (403, "forbidden")
     assert (await api.ask("POST", "/admin/v1/reload", token=VIEWER)).status == 403
-    assert (api.process.reloads, api.store.log) == (0, [])
+    assert (api.process.reloads, await api.store.changes(None, None, 9)) == (0, [])
 
 
 async def test_everything_wrong_in_query_and_body_is_told_at_once(api: Api) -> None:
-    body = {"nam": "x", "models": [1, "a", {}], "tags": {"a": 1}, "team": 7, "owner": "a\x00b"}
+    body = {"nam": "x", "models": [1, "a", {}], "tags": {"a": 1}, "team": 7}
     got = await api.ask("POST", f"{KEYS}?dry=1", body)
     assert (got.status, got.json["code"]) == (400, "invalid_request")
     assert got.faults == [
         ("dry", "unknown parameter"),
-        ("nam", "unknown field (did you mean 'name'?)"),
+        ("nam", "there is no such field (did you mean 'name'?)"),
+        ("name", "is missing"),
+        ("team", "expected text or null, got a whole number"),
         ("models[0]", "expected text, got a whole number"),
         ("models[2]", "expected text, got an object"),
         ("tags.a", "expected text, got a whole number"),
-        ("team", "expected text or null, got a whole number"),
-        ("owner", "expected text without NUL"),
-        ("name", "is missing"),
     ]
+
+
+async def test_wrong_types_and_wrong_values_are_told_together(api: Api) -> None:
+    body = {"name": "", "team": 7, "models": ["nothing"], "networks": ["10.0.0.1/8"], "expires": "2001-01-01T00:00:00Z"}
+    got = await api.ask("POST", KEYS, body)
+    assert [field for field, _ in got.faults] == ["team", "name", "models[0]", "networks[0]", "expires"]
+    assert not api.store.rows(Key)
 
 
 async def test_every_wrong_parameter_is_told(api: Api) -> None:
     got = await api.ask("GET", f"{KEYS}?limit=0&limt=3&state=on&name=&owner=a&owner=b")
     assert got.faults == [
         ("limt", "unknown parameter (did you mean 'limit'?)"),
-        ("owner", "stands twice"),
-        ("limit", "expected a whole number >= 1"),
         ("state", "expected one of active, disabled, not 'on'"),
+        ("owner", "stands twice"),
         ("name", "expected text of length >= 1"),
+        ("limit", "expected a whole number >= 1"),
     ]
     for limit in ("1001", "-1", "1e3", "9" * 30, "", "%30x"):
         assert (await api.ask("GET", f"{KEYS}?limit={limit}")).status == 400, limit
@@ -125,7 +132,7 @@ async def test_a_body_that_is_no_json_is_told_so(api: Api, raw: bytes) -> None:
 async def test_a_body_that_is_no_object_is_told_so(api: Api, raw: bytes) -> None:
     got = await api.ask("POST", KEYS, raw=raw)
     assert (got.status, got.json["code"]) == (400, "invalid_request")
-    assert got.json["detail"].startswith("expected an object")
+    assert "object" in got.json["detail"]
 
 
 async def test_a_body_of_another_kind_is_415(api: Api) -> None:
@@ -149,6 +156,12 @@ async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(api: Api) 
         assert (got.status, got.json["code"]) == (503, "store_unavailable"), path
         assert int(got.headers["retry-after"]) > 0
     assert (await api.ask("GET", "/admin/v1/status")).status == 200
+
+
+async def test_too_much_hashing_at_once_is_503_too(api: Api) -> None:
+    api.hasher.close()
+    got = await api.ask("POST", KEYS, {"name": "a"})
+    assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, "overloaded", "2")
 
 
 async def test_a_handler_that_fails_is_an_answer_and_a_log_line(api: Api) -> None:

@@ -30,17 +30,24 @@ class ApiTransport:
         self.sent: list[tuple[str, str, Any]] = []
         self.closed = 0
         self._router = Router(api.table, Log(write=api.lines.append))
+        self._runner = asyncio.Runner()
+        self._runner.run(api.store.open(migrate=True))
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         self.sent.append((method, path, body))
         url = urlsplit(path)
         content = b"" if body is None else msgspec.json.encode(body)
         request = Request(method=method, path=url.path, query=url.query, body=content)
-        answer = asyncio.run(self._router.ask(request, Caller("cli:test", "admin")))
+        answer = self._runner.run(self._router.ask(request, Caller("cli:test", "admin")))
         return answer.status, msgspec.json.decode(answer.body) if answer.body else None
 
     def close(self) -> None:
         self.closed += 1
+
+    def end(self) -> None:
+        """Lets go of what all commands of a test share."""
+        self.api.hasher.close()
+        self._runner.close()
 
 
 @pytest.fixture
@@ -61,4 +68,5 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiTransport]:
     made = ApiTransport(Api())
     monkeypatch.setattr("penstock.cli.admin_client._transport", lambda *_: made)
     yield made
+    made.end()
     assert made.closed > 0 or not made.sent

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,13 +19,13 @@ from penstock.cli.admin_http import CallError, NobodyListensError, to_listener, 
 from tests.unit.cli.conftest import Run
 
 TOKEN = "pen-admin-0123456789"
-LISTED = {"items": [], "next": None}
+LISTED: dict[str, Any] = {"items": [], "next": None}
 
 
 class Answering(BaseHTTPRequestHandler):
     """Answers as it is told, and remembers what it was asked."""
 
-    asked: list[tuple[str, str, str | None, bytes]]
+    asked: ClassVar[list[tuple[str, str, str | None, bytes]]]
     answer: tuple[int, str, bytes]
 
     def answer_it(self) -> None:
@@ -57,7 +57,11 @@ class Served:
     """A server on TCP or a Unix socket that stands in for a running process."""
 
     def __init__(self, path: str | None = None) -> None:
-        self.handler = type("Handler", (Answering,), {"asked": [], "answer": (200, "application/json", b"{}")})
+        class Handler(Answering):
+            asked: ClassVar = []
+            answer = (200, "application/json", b"{}")
+
+        self.handler: type[Answering] = Handler
         if path is None:
             server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
             self.address = f"127.0.0.1:{server.server_address[1]}"

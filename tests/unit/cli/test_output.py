@@ -26,6 +26,11 @@ def test_what_is_cut_says_so() -> None:
     assert (cut("abc", 3), cut("abcd", 3)) == ("abc", "ab…")
 
 
+def test_foreign_text_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A",), [("b\x1b[31m\nc\u202e",)])
+    assert capsys.readouterr().out == "A\nb\ufffd[31m\ufffdc\ufffd\n"
+
+
 def test_a_terminal_is_not_overrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("k1", "a" * 100, "x"), ("k2", "b", "y" * 60)]
     print_table(("ID", "NAME", "MODELS"), rows)

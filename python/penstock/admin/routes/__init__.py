@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.admin.callers import Callers
 from penstock.admin.openapi import document_route
 from penstock.admin.route import Table
 from penstock.admin.routes import changes, keys, process, teams, tokens
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
     from penstock.keys.service import Ledger
 
 
-def table(running: process.Process | None, ledger: Ledger, callers: Callers | None) -> Table:
-    """The whole table. Without a running process there is no status and no reload; without callers nobody to tell."""
-    routes = [*keys.routes(ledger), *teams.routes(ledger), *tokens.routes(ledger, callers), *changes.routes(ledger)]
+def table(running: process.Process | None, ledger: Ledger) -> Table:
+    """The whole table. Without a running process there is no status and no reload."""
+    routes = [*keys.routes(ledger), *teams.routes(ledger), *tokens.routes(ledger), *changes.routes(ledger)]
     if running is not None:
         routes += process.routes(running)
     return Table([*routes, document_route(routes)])

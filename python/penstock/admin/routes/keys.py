@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
 from penstock.admin import cursor
+from penstock.admin.inputs import shown
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, find_team, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
 from penstock.config.units import parse_duration
+from penstock.keys import wishes
 from penstock.keys.model import Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import key_json
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from penstock.keys.service import Issued, Ledger
 
 KEYS = "/admin/v1/keys"
-MAX_IMPORT = 1000
 
 
 class KeysQuery(Struct, frozen=True, kw_only=True):
@@ -39,9 +40,36 @@ class KeysQuery(Struct, frozen=True, kw_only=True):
 
 
 class Import(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Foreign keys; all of them are taken, or none."""
+    """Foreign keys; all of them are taken, or none. At most 10,000 at once, and 1,000 secrets in clear."""
 
-    keys: Annotated[tuple[ForeignKey, ...], Meta(max_length=MAX_IMPORT)]
+    keys: tuple[ForeignKey, ...]
+
+
+class Foreign(NamedTuple):
+    """An import as it was read: what is wrong with which key goes along."""
+
+    keys: Sequence[ForeignKey]
+    found: Mapping[int, Sequence[FieldProblem]]
+
+
+def read_import(value: Any) -> tuple[Foreign, Sequence[FieldProblem]]:
+    """Every key by itself, so that one that is wrong hides nothing of the others. Raises `Invalid`."""
+    given = value.get("keys") if isinstance(value, dict) else None
+    unknown = [name for name in value if name != "keys"] if isinstance(value, dict) else []
+    if not isinstance(given, list) or unknown:
+        problems = [FieldProblem(shown(name), "there is no such field") for name in unknown]
+        raise Invalid(problems or [FieldProblem("keys", "a list of keys is expected")])
+    keys: list[ForeignKey] = []
+    found: dict[int, Sequence[FieldProblem]] = {}
+    for index, each in enumerate(given):
+        try:
+            key, problems = wishes.read(ForeignKey, each)
+        except Invalid as error:
+            key, problems = ForeignKey(name=""), [*error.problems, FieldProblem("name", "is missing")]
+        keys.append(key)
+        if problems:
+            found[index] = problems
+    return Foreign(keys, found), ()
 
 
 class KeyHandlers:
@@ -77,11 +105,11 @@ class KeyHandlers:
 
     async def create(self, call: Call[NewKey, None]) -> Answer:
         """A new key, with its secret."""
-        return await self._issued(await self._ledger.create_key(call.body, call.actor), 201)
+        return await self._issued(await self._ledger.create_key(call.body, call.actor, call.found), 201)
 
     async def change(self, call: Call[KeyPatch, None]) -> Answer:
         """The key as it is after the change."""
-        return json_answer(await self._shown(await self._ledger.change_key(call.id, call.body, call.actor)))
+        return json_answer(await self._shown(await self._ledger.change_key(call.id, call.body, call.actor, call.found)))
 
     async def delete(self, call: Call[None, None]) -> Answer:
         """Nothing is left but the log of changes."""
@@ -105,9 +133,9 @@ class KeyHandlers:
         """In use again."""
         return json_answer(await self._shown(await self._ledger.set_key_state(call.id, "active", call.actor)))
 
-    async def take(self, call: Call[Import, None]) -> Answer:
+    async def take(self, call: Call[Foreign, None]) -> Answer:
         """All of the foreign keys, or none."""
-        done = await self._ledger.import_keys(call.body.keys, call.actor)
+        done = await self._ledger.import_keys(call.body.keys, call.actor, call.body.found)
         if done.refused:
             raise Invalid(
                 [
@@ -119,9 +147,9 @@ class KeyHandlers:
         return json_answer(ImportedKeys(tuple(done.created), tuple(done.unchanged)))
 
     async def _issued(self, issued: Issued, status: int) -> Answer:
-        shown = await self._shown(issued.key) | {"key": issued.secret}
+        made = await self._shown(issued.key) | {"key": issued.secret}
         where = (("location", f"{KEYS}/{issued.key.id}"),) if status == 201 else ()
-        return json_answer(shown, status, where)
+        return json_answer(made, status, where)
 
     async def _shown(self, key: Key) -> dict[str, Any]:
         return key_json(key, (await self._teams([key])).get(key.team or ""))
@@ -150,6 +178,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=KEYS,
             handler=do.create,
             body=NewKey,
+            judges=True,
             answers=IssuedKey,
             status=201,
             codes=("conflict",),
@@ -160,6 +189,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=f"{KEYS}/import",
             handler=do.take,
             body=Import,
+            read=read_import,
             answers=ImportedKeys,
             codes=("conflict",),
             summary="Take over keys of another gateway: all of them, or none",
@@ -170,6 +200,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=one,
             handler=do.change,
             body=KeyPatch,
+            judges=True,
             answers=KeyShape,
             codes=("not_found", "conflict"),
             summary="Change a key as a merge patch (RFC 7396): what is left out stays, null clears",

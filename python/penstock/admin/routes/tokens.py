@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
-from penstock.admin.callers import Callers
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, page
-from penstock.admin.shapes import IssuedTokenShape, Listing, TokenShape, token_shape
+from penstock.admin.shapes import IssuedTokenShape, Listing, TokenShape
 from penstock.keys.model import AdminToken
+from penstock.keys.public import token_json
 from penstock.keys.wishes import NewToken
 from penstock.store.interface import Filter
 
@@ -31,36 +31,30 @@ class TokensQuery(Struct, frozen=True, kw_only=True):
 class TokenHandlers:
     """What the paths of tokens do."""
 
-    def __init__(self, ledger: Ledger, callers: Callers | None) -> None:
-        self._ledger, self._callers = ledger, callers
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     async def list(self, call: Call[None, TokensQuery]) -> Answer:
         """A piece of the store's tokens; those of the configuration stand in the configuration."""
         asked = call.query
-        found = await page(self._ledger.store, AdminToken, Filter(), asked.cursor, asked.limit, token_shape)
+        found = await page(self._ledger.store, AdminToken, Filter(), asked.cursor, asked.limit, token_json)
         return json_answer(found)
 
     async def create(self, call: Call[NewToken, None]) -> Answer:
         """A new token, shown this once."""
-        issued = await self._ledger.create_token(call.body, call.actor)
-        self._forget()
-        shown = to_builtins(token_shape(issued.token)) | {"token": issued.secret}
+        issued = await self._ledger.create_token(call.body, call.actor, call.found)
+        shown = token_json(issued.token) | {"token": issued.text}
         return json_answer(shown, 201, (("location", f"{TOKENS}/{issued.token.id}"),))
 
     async def delete(self, call: Call[None, None]) -> Answer:
         """It opens nothing any more."""
         await self._ledger.delete_token(call.id, call.actor)
-        self._forget()
         return Answer(204, (("cache-control", "no-store"),), b"")
 
-    def _forget(self) -> None:
-        if self._callers is not None:
-            self._callers.forget()
 
-
-def routes(ledger: Ledger, callers: Callers | None) -> list[Route]:
+def routes(ledger: Ledger) -> list[Route]:
     """Every path of tokens."""
-    do = TokenHandlers(ledger, callers)
+    do = TokenHandlers(ledger)
     return [
         Route(
             method="GET",
@@ -75,6 +69,7 @@ def routes(ledger: Ledger, callers: Callers | None) -> list[Route]:
             path=TOKENS,
             handler=do.create,
             body=NewToken,
+            judges=True,
             answers=IssuedTokenShape,
             status=201,
             codes=("conflict",),
