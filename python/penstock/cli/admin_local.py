@@ -29,18 +29,18 @@ from penstock.store.open import make_store
 class LocalTransport:
     """Opens the store for a few calls; nodes that share it hear of what was done within a second."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str], store: Store | None = None) -> None:
-        """Raises `CallError`. `store`: instead of the configured one."""
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str]) -> None:
+        """Raises `CallError`."""
         config = loaded.config
         self._caller = Caller(f"cli:{_user()}", "admin")
         self._runner = asyncio.Runner()
+        self._store: Store | None = None
         cost = config.keys.hash
         self._hasher = Hasher(Cost(cost.memory >> 10, cost.iterations, cost.parallelism))
         try:
-            if store is None:
-                os.makedirs(config.data_dir, mode=0o700, exist_ok=True)
-                given = config.store
-                store = make_store(given.url, config.data_dir, password_file=given.password_file, pool=1)
+            os.makedirs(config.data_dir, mode=0o700, exist_ok=True)
+            given = config.store
+            store = make_store(given.url, config.data_dir, password_file=given.password_file, pool=1)
             self._store = store
             self._runner.run(store.open(migrate=config.store.auto_migrate))
         except (StoreError, OSError) as error:
@@ -62,10 +62,10 @@ class LocalTransport:
     def close(self) -> None:
         """See `Transport`."""
         self._hasher.close()
-        store = getattr(self, "_store", None)
         try:
-            if store is not None:
-                self._runner.run(store.close())
+            if self._store is not None:
+                self._runner.run(self._store.close())
+                self._store = None
         finally:
             self._runner.close()
 
