@@ -21,7 +21,7 @@ from tests.unit.cli.test_admin_client import free_address
 def here(tmp_path: Path) -> Path:
     """A configuration whose process does not run."""
     (tmp_path / "penstock.yaml").write_text(
-        f"admin: {{listen: '{free_address()}'}}\ndata_dir: data\nproviders: {{openai: {{api_key: x}}}}\n"
+        f"admin: {{listen: '{free_address()}'}}\ndata_dir: {tmp_path}/data\nproviders: {{openai: {{api_key: x}}}}\n"
         "models: {fast: {targets: [{provider: openai}]}}\n"
     )
     return tmp_path
@@ -87,7 +87,7 @@ def test_a_store_that_cannot_be_used_is_1_and_said(run: Run, here: Path, monkeyp
     (here / "data").write_text("a file where the directory should be")
     done = run("keys", "list")
     assert done.exit_code == 1
-    assert done.stderr.startswith("the store cannot be used: data")
+    assert done.stderr.startswith(f"the store cannot be used: {here}/data")
     (here / "data").unlink()
     (here / "data").mkdir()
     (here / "data/penstock.sqlite").write_text("this is no database, whatever its name says" * 100)
