@@ -62,6 +62,10 @@ TABLE = (
 )
 
 ADMIN_TABLE = (
+    Row("forbidden", 403, "the token's role may only read", "use a token with the role admin"),
+    Row("not_found", 404, "no key, team or token has this id", "list what there is"),
+    Row("conflict", 409, "someone else changed it, or its name is taken", "read it again, then decide"),
+    Row("unsupported_media_type", 415, "the body is not said to be JSON", "send content-type: application/json"),
     Row(
         "invalid_configuration", 422, "a reload was refused whole", "mend what the answer lists; the old one serves on"
     ),

@@ -1,49 +1,102 @@
-"""Admin requests by path and method: token first, then the table."""
+"""Admin requests of someone who is known: what is asked for, what the handler says; failures as problem details."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-
-from penstock.admin.message import Answer, Request, decode, encode, problem
-from penstock.admin.token import matches
+from penstock.admin.callers import Caller
+from penstock.admin.inputs import JSON, NotJson, read_body, read_query, reader
+from penstock.admin.message import Answer, Request, problem
+from penstock.admin.route import Call, Route, Table
+from penstock.keys.hashing import HasherBusyError
+from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.observe.logs import Log
+from penstock.store.interface import ConflictError, StoreError
 
-Handler = Callable[[Request], Awaitable[Answer]]
-Table = Mapping[str, Mapping[str, Handler]]
-"""Path → method → handler."""
+RETRY_AFTER_S = 2
+_CONFLICTS = {"name_taken": "name", "team_missing": "team"}
+"""The field at fault, where a conflict has one."""
 
 
 class Router:
-    """Answers every admin question, whatever happens in a handler."""
+    """Answers whatever happens in a handler."""
 
-    def __init__(self, token: str, table: Table, log: Log) -> None:
-        self._token, self._table, self._log = token, table, log
+    def __init__(self, table: Table, log: Log) -> None:
+        self._table, self._log = table, log
 
-    async def __call__(self, payload: bytes) -> bytes:
-        """The payload of the answer; never raises but for cancellation."""
+    async def ask(self, request: Request, caller: Caller) -> Answer:
+        """The answer to someone who is known; never raises but for cancellation."""
         try:
-            return encode(await self._answer(decode(payload)))
-        except msgspec.DecodeError:
-            return encode(problem(400, "invalid_http", "The request could not be understood."))
+            return await self._answer(request, caller)
+        except Invalid as error:
+            return _invalid(error)
+        except NotFound as error:
+            detail = f"There is no {error.kind} {error.id}."
+            return problem(404, "not_found", detail, errors=[{"field": "id", "message": f"is no {error.kind}'s"}])
+        except ConflictError as error:
+            faults = [{"field": _CONFLICTS.get(error.reason, ""), "message": str(error)}]
+            return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
+        except StoreError as error:
+            self._log.warning("an admin request found no store", error=str(error))
+            return _store_trouble(error)
+        except HasherBusyError as error:
+            return _later("overloaded", f"{error}.")
         except Exception as error:
             self._log.error("an admin request failed", error=repr(error))
-            return encode(problem(500, "internal", "Penstock failed to answer; its log says why."))
+            return problem(500, "internal", "Penstock failed to answer; its log says why.")
 
-    async def _answer(self, request: Request) -> Answer:
-        given = request.header("authorization")
-        if not matches(self._token, given):
-            code, detail = "invalid_api_key", "This is not the admin token."
-            if given is None:
-                code, detail = "missing_api_key", "Send Authorization: Bearer with the token in data_dir/admin.token."
-            return problem(401, code, detail, headers=(("www-authenticate", 'Bearer realm="penstock admin"'),))
-        methods = self._table.get(request.path.rstrip("/"))
-        if methods is None:
-            return problem(404, "path_not_found", f"There is no {request.path} here.", paths=sorted(self._table))
-        method = "GET" if request.method == "HEAD" and "HEAD" not in methods else request.method
-        if method not in methods:
-            allow = ", ".join(sorted({*methods} | ({"HEAD"} if "GET" in methods else set())))
+    async def _answer(self, request: Request, caller: Caller) -> Answer:
+        found_path = self._table.find(request.path)
+        if found_path is None:
+            return problem(404, "path_not_found", f"There is no {request.path} here.", paths=self._table.paths)
+        method = "GET" if request.method == "HEAD" else request.method
+        route = found_path.methods.get(method)
+        if route is None:
+            allow = ", ".join(sorted({*found_path.methods} | ({"HEAD"} if "GET" in found_path.methods else set())))
             detail = f"{request.path} takes {allow}."
             return problem(405, "method_not_allowed", detail, headers=(("allow", allow),))
-        return await methods[method](request)
+        if caller.role != "admin" and route.method != "GET":
+            detail = f"The role {caller.role} may read, and this is a {route.method}: use a token with the role admin."
+            return problem(403, "forbidden", detail)
+        if refusal := _media_type(request, route):
+            return refusal
+        query, wrong = read_query(request.query, route.query)
+        try:
+            body, found = _read_body(request, route)
+        except NotJson as error:
+            return problem(400, "invalid_json", f"The body is not JSON: {error}.")
+        if wrong or (found and (body is None or not route.judges)):
+            raise Invalid([*wrong, *found])
+        return await route.handler(Call(caller.actor, found_path.id, body, query, found))
+
+
+def _read_body(request: Request, route: Route) -> tuple[Any, Sequence[FieldProblem]]:
+    if route.method == "GET":
+        return None, ()  # a body has no meaning there (RFC 9110, section 9.3.1)
+    if route.body is None:
+        return None, [FieldProblem("", f"{route.method} {route.path} takes no body")] if request.body else ()
+    content = b"{}" if not request.body and not route.body_required else request.body
+    return read_body(content, route.read or reader(route.body))
+
+
+def _media_type(request: Request, route: Route) -> Answer | None:
+    given = request.header("content-type")
+    if route.method == "GET" or not request.body or given is None or JSON.match(given):
+        return None
+    return problem(415, "unsupported_media_type", "The body must be JSON: send content-type: application/json.")
+
+
+def _invalid(error: Invalid) -> Answer:
+    faults = [{"field": each.field, "message": each.message} for each in error.problems]
+    detail = "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in error.problems[:10])
+    more = f"; and {len(error.problems) - 10} more" if len(error.problems) > 10 else ""
+    return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
+
+
+def _store_trouble(error: StoreError) -> Answer:
+    return _later("store_unavailable", f"{error or 'The store does not answer'}.")
+
+
+def _later(code: str, detail: str) -> Answer:
+    return problem(503, code, detail, headers=(("retry-after", str(RETRY_AFTER_S)),))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
-import hmac
 import os
 import stat
 
@@ -34,11 +33,22 @@ def _advice(error: OSError) -> str:
     return "let this user own and write data_dir and what is in it, or choose another data_dir"
 
 
-def matches(token: str, authorization: str | None) -> bool:
-    """Whether a header carries the token; takes the same time wherever they differ."""
+def presented(authorization: str | None) -> str | None:
+    """The token that a header carries; None where it has none of the scheme Bearer."""
     scheme, _, given = (authorization or "").partition(" ")
-    equal = hmac.compare_digest(given.strip().encode(), token.encode())
-    return equal and scheme.lower() == "bearer"
+    return given.strip() or None if scheme.lower() == "bearer" else None
+
+
+def read_token(path: str) -> str:
+    """The token in a file, for whoever calls a running process. Raises `TokenError`."""
+    try:
+        with open(path, "rb") as file:
+            token = file.read(MAX_BYTES).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise TokenError(f"{path} cannot be read: {error.strerror}") from None
+    if not token or not token.isprintable() or not token.isascii():
+        raise TokenError(f"{path} holds no token")
+    return token
 
 
 def _make(path: str) -> None:

@@ -11,6 +11,9 @@ from penstock.cli.options import CONFIG, CONFIG_HELP
 COMMANDS = {
     "serve": "penstock.cli.serve",
     "demo": "penstock.cli.demo",
+    "keys": "penstock.cli.keys",
+    "teams": "penstock.cli.teams",
+    "tokens": "penstock.cli.tokens",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
     "import": "penstock.cli.import_",

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 from collections.abc import Mapping as Environ
 
-from penstock.config import check_providers
+from penstock.config import check_providers, check_store, tokens
 from penstock.config.addresses import Listen, parse_listen
 from penstock.config.model import (
     Config,
@@ -52,6 +52,8 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
     _networks(config, found)
     _limits(config, found)
     _files(config, found)
+    check_store.check(config.store, found)
+    tokens.check(config.admin.tokens, environ, found)
     if not config.providers and ("providers",) not in reader.wrong:
         found.add(("providers",), "no provider is configured", _first_provider(root))
     upstreams: dict[str, Upstream] = {}
@@ -82,9 +84,6 @@ def _first_provider(root: Mark) -> str:
 
 
 def _listeners(config: Config, found: Findings) -> None:
-    if config.auth == "keys":
-        advice = "write auth: open and listen on 127.0.0.1, [::1] or unix:/path"
-        found.add(("auth",), "keys is not available: this version cannot issue keys yet", advice)
     seen: dict[Listen, str] = {}
     groups: list[tuple[Path, tuple[str, ...]]] = [(("listen",), config.listen)]
     groups.append((("admin", "listen"), config.admin.listen))
@@ -110,7 +109,7 @@ def _listeners(config: Config, found: Findings) -> None:
             seen.setdefault(address, str(path[0]))
             if config.auth == "open" and not address.is_private:
                 message = f"{shown} can be reached from other machines, and auth: open lets everyone in"
-                found.add(place, message, "listen on 127.0.0.1, [::1] or unix:/path")
+                found.add(place, message, "write auth: keys, or listen on 127.0.0.1, [::1] or unix:/path")
 
 
 def _networks(config: Config, found: Findings) -> None:

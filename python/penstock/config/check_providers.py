@@ -22,9 +22,12 @@ OURS = frozenset(
 )
 """Headers that belong to the connection or to Penstock."""
 
+CREDENTIALS = frozenset(("authorization", "x-api-key", "api-key"))
+"""Headers in which a caller's own credential may come."""
+
 NEVER_FORWARDED = OURS | frozenset(
     (
-        *("authorization", "x-api-key", "api-key", "x-penstock-key", "x-penstock-provider", "cookie"),
+        *(*CREDENTIALS, "x-penstock-key", "x-penstock-provider", "cookie"),
         *("openai-organization", "openai-project", "forwarded", "x-forwarded-for"),
     )
 )
@@ -60,6 +63,8 @@ def check(name: str, provider: Provider, carrier: str | None, found: Notes) -> N
         if not _TOKEN.match(header) or header.lower() in NEVER_FORWARDED or header.lower() == carrier:
             hint = "set it under headers" if header.lower() not in OURS else ""
             found.add((*path, "forward_headers", index), f"{header!r} is never taken from a client", hint)
+    if provider.credentials == "client":
+        _client_credentials(path, provider, found)
     if provider.query and not _is_query(provider.query):
         found.add((*path, "query"), "expected name=value, joined by &, without the question mark")
     for index, pattern in enumerate(provider.patterns or ()):
@@ -67,6 +72,18 @@ def check(name: str, provider: Provider, carrier: str | None, found: Notes) -> N
             found.add((*path, "patterns", index), "a pattern is a model's name with at most one *")
     for index, opened in enumerate(provider.passthrough):
         _passthrough((*path, "passthrough", index), opened, found)
+
+
+def _client_credentials(path: Path, provider: Provider, found: Notes) -> None:
+    """The caller's own credential goes upstream: nothing of ours may stand beside it or in its place."""
+    if provider.api_key is not None:
+        advice = "leave out api_key, or write credentials: own"
+        found.add((*path, "api_key"), "stands beside credentials: client", advice)
+    if provider.auth is not None:
+        found.add((*path, "auth"), "has no meaning with credentials: client", "the caller's header passes as it came")
+    for header in provider.headers:
+        if header.lower() in CREDENTIALS:
+            found.add((*path, "headers", header), "is where the caller's own credential may come", key=True)
 
 
 def below_v1(path: str) -> str:

@@ -52,6 +52,25 @@ def load(file: str | None, environ: Environ[str, str]) -> Loaded:
     return Loaded(config, catalogue, file or NO_FILE)
 
 
+def load_places(file: str | None, environ: Environ[str, str]) -> Config:
+    """Only where a running process is found, `admin.listen` and `data_dir`; the rest has its default.
+
+    For commands that talk to it: what its providers need may be missing where they run. Raises `ConfigError`.
+    """
+    tree = parse(_read(file), file) if file else Mapping({}, Mark(NO_FILE))
+    _override(tree, environ, Reader(environ))
+    kept = {name: entry for name, entry in tree.entries.items() if name in ("admin", "data_dir")}
+    mark, admin = kept.get("admin", (tree.mark, None))
+    if isinstance(admin, Mapping):
+        listen = {name: entry for name, entry in admin.entries.items() if name == "listen"}
+        kept["admin"] = (mark, Mapping(listen, admin.mark))
+    reader = Reader(environ)
+    config = reader.struct(Mapping(kept, tree.mark), Config)
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return config
+
+
 def _read(file: str) -> str:
     def refuse(message: str, line: int = 0, column: int = 0) -> ConfigError:
         return ConfigError([Problem(Mark(file, line, column), (), message)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -14,6 +15,9 @@ Size = Annotated[int, Meta(ge=0, le=1 << 40, extra={"unit": "size"})]
 """Bytes; written `64MiB`, `10MB`, `512` …; at most 1 TiB."""
 
 DialectName = Literal["openai", "anthropic", "ollama"]
+
+_DEFAULT = re.compile(r"(\$\{env:[A-Za-z0-9_]+:-)[^}]*\}")
+_PASSWORD = re.compile(r"(://[^:/@]*:)(?!\$\{(?:env:[A-Za-z0-9_]+|file:[^}]*)\}@).*@")
 
 
 class TextPart(Struct, frozen=True):
@@ -86,6 +90,20 @@ class Referenced(str):
         return repr(self.written)
 
 
+class StoreUrl(Referenced):
+    """Where a store is, `sqlite` or a PostgreSQL URL. A password in it is shown nowhere."""
+
+    def __new__(cls, text: str, written: str = "") -> StoreUrl:
+        made = super().__new__(cls, text, hide_password(written or text))
+        assert isinstance(made, StoreUrl)  # noqa: S101 (for the type checker)
+        return made
+
+
+def hide_password(written: str) -> str:
+    """A URL for people: a literal password and the defaults of references hidden."""
+    return _PASSWORD.sub(r"\1********@", _DEFAULT.sub(r"\1********}", written))
+
+
 def as_written(text: str) -> str:
     """The text for people: references unresolved, since a variable may hold a secret."""
     return text.written if isinstance(text, Referenced) else text
@@ -117,10 +135,42 @@ def overlay(limits: Timeouts, override: TimeoutsOverride) -> Timeouts:
     return replace(limits, **{name: value for name, value in asdict(override).items() if value is not None})
 
 
+class Token(Struct, frozen=True, kw_only=True):
+    """A further token of the admin port, beside the one in `data_dir`."""
+
+    name: str = ""
+    role: Literal["admin", "viewer"] = "viewer"
+    token: Secret | None = None
+
+
 class Admin(Struct, frozen=True, kw_only=True):
     """The port for the admin API, metrics and health; never the data port."""
 
     listen: tuple[str, ...] = ("127.0.0.1:4001",)
+    tokens: tuple[Token, ...] = ()
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """Where keys, teams and admin tokens are kept; its URL alone may stand for it."""
+
+    url: StoreUrl = StoreUrl("sqlite")
+    auto_migrate: bool = True
+    password_file: str | None = None
+    pool: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Hash(Struct, frozen=True, kw_only=True):
+    """What one Argon2id check of a key costs; OWASP's minimum is the default and the floor."""
+
+    memory: Annotated[int, Meta(ge=19 << 20, le=1 << 30, extra={"unit": "size"})] = 19 << 20
+    iterations: Annotated[int, Meta(ge=2, le=64)] = 2
+    parallelism: Annotated[int, Meta(ge=1, le=16)] = 1
+
+
+class Keys(Struct, frozen=True, kw_only=True):
+    """How keys are kept."""
+
+    hash: Hash = Hash()
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -165,6 +215,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     dialect: DialectName | None = None
     dialects: dict[DialectName, str] | None = None
+    credentials: Literal["own", "client"] = "own"
+    """`client`: the caller's own credential goes upstream as it came."""
     api_key: Secret | None = None
     auth: Auth | None = None
     headers: dict[str, Secret] = {}
@@ -200,7 +252,9 @@ class Config(Struct, frozen=True, kw_only=True):
     listen: tuple[str, ...] = ("127.0.0.1:4000",)
     admin: Admin = Admin()
     data_dir: str = "./penstock-data"
-    auth: Literal["open", "keys"] = "open"
+    store: Store = Store()
+    auth: Literal["keys", "open"] = "keys"
+    keys: Keys = Keys()
     trusted_proxies: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     max_attempts: Annotated[int, Meta(ge=1, le=16)] = 4
@@ -213,3 +267,7 @@ class Config(Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}
     default_provider: str | None = None
+
+
+SHORT: dict[type[Struct], str] = {Store: "url"}
+"""Structs that may be written as one word: the field that it stands for."""

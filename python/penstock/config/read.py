@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from penstock.config import references, units
-from penstock.config.model import EnvPart, Part, Referenced, Secret, TextPart
+from penstock.config.model import SHORT, EnvPart, Part, Referenced, Secret, StoreUrl, TextPart
 from penstock.config.problem import Mark, Path, Problem, did_you_mean
 from penstock.config.tree import Mapping, Node, Scalar, Sequence
 
@@ -77,12 +77,16 @@ class Reader:
             key, item = get_args(want)
             return self._dict(node, key, item, path)
         if isinstance(want, type) and issubclass(want, Struct) and want is not Secret:
+            if isinstance(node, Scalar) and not node.null and want in SHORT:
+                node = Mapping({SHORT[want]: (node.mark, node)}, node.mark)
             return self.struct(node, want, path)
         if not isinstance(node, Scalar) or node.null:
             raise self.refuse(node, path, f"expected {_describe(want)}")
         if want is Secret:
             return self._secret(node, path)
         text = self._text(node, path)
+        if want is StoreUrl:
+            return StoreUrl(text, node.text)
         try:
             value = _scalar(text, want)
             return Referenced(text, node.text) if want is str and text != node.text else value

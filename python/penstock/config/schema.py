@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import NODEFAULT, Struct, to_builtins
 from msgspec.structs import fields
 
-from penstock.config.model import Config, Secret
+from penstock.config.model import SHORT, Config, Secret
 
 _REFERENCE = {"type": "string", "pattern": r"\$\{(env|file):"}
 _UNITS: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ def _struct(want: type[Struct]) -> dict[str, Any]:
     for info in fields(want):
         properties[info.name] = _any(info.type)
         if info.default is not NODEFAULT and isinstance(info.default, bool | int | str) and not _unit(info.type):
-            properties[info.name] |= {"default": to_builtins(info.default)}
+            properties[info.name] |= {"default": to_builtins(info.default, enc_hook=str)}
     about = (want.__doc__ or "").strip().split("\n")[0]
     return {"type": "object", "description": about, "properties": properties, "additionalProperties": False}
 
@@ -50,7 +50,7 @@ def _any(want: Any) -> dict[str, Any]:
         names = {"propertyNames": _any(inner[0])} if get_origin(inner[0]) is Literal else {}
         return {"type": "object", "additionalProperties": _any(inner[1]), **names}
     if isinstance(want, type) and issubclass(want, Struct) and want is not Secret:
-        return _struct(want)
+        return _struct(want) if want not in SHORT else {"anyOf": [{"type": "string"}, _struct(want)]}
     if want is bool:
         return {"anyOf": [{"type": "boolean"}, _REFERENCE]}
     if origin is Annotated:

@@ -64,8 +64,10 @@ def parse(text: str, source: str) -> Mapping:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         mark = Mark(source, place.line + 1, place.column + 1) if place else Mark(source, 1, 1)
-        reason = getattr(error, "problem", None) or "not valid YAML"
-        raise ConfigError([Problem(mark, (), str(reason))]) from None
+        reason = str(getattr(error, "problem", None) or "not valid YAML")
+        if "nesting depth" in reason:  # some builds of libyaml have a bound of their own
+            reason = _TOO_MUCH
+        raise ConfigError([Problem(mark, (), reason)]) from None
     finally:
         loader.dispose()
     if root is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.config.addresses import Listen, parse_listen
+from penstock.config.addresses import parse_listen
 from penstock.config.model import Config
 from penstock.policy import snapshot
 from penstock.policy.machine import auto_inflight_bytes
@@ -41,7 +41,7 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
         revision=revision,
         auth=config.auth,
         trusted_proxies=tuple(str(ipaddress.ip_network(text)) for text in config.trusted_proxies),
-        allowed_hosts=allowed_hosts([parse_listen(text) for text in (*config.listen, *config.admin.listen)]),
+        allowed_hosts=_allowed_hosts(config),
         timeouts=compile_timeouts(config.timeouts),
         max_attempts=config.max_attempts,
         keepalive_ms=config.keepalive,
@@ -58,8 +58,11 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
     )
 
 
-def allowed_hosts(listeners: list[Listen]) -> tuple[str, ...]:
-    """The names that `Host` may carry while anyone may call: this machine's; any, when only Unix sockets listen."""
+def _allowed_hosts(config: Config) -> tuple[str, ...]:
+    """The names that `Host` may carry while anyone may call: this machine's. Any: with keys, or over Unix sockets."""
+    if config.auth == "keys":
+        return ()
+    listeners = [parse_listen(text) for text in (*config.listen, *config.admin.listen)]
     hosts = [address.host for address in listeners if not address.path]
     return tuple(dict.fromkeys((*LOOPBACK_NAMES, *hosts))) if hosts else ()
 

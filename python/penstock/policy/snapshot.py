@@ -92,6 +92,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     lists_models: bool
     timeouts: Timeouts
     max_connections: int
+    client_credentials: bool
     proxy: Proxy | None
 
 

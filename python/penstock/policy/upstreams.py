@@ -39,6 +39,7 @@ def compile_provider(
         lists_models=found.lists_models,
         timeouts=compile_timeouts(overlay(config.timeouts, given.timeouts)),
         max_connections=given.max_connections,
+        client_credentials=given.credentials == "client",
         proxy=proxy_for(anywhere, environ),
     )
 

@@ -65,7 +65,7 @@ def resolve(name: str, given: Provider, catalogue: Catalogue, environ: Mapping[s
         api_key=given.api_key or _usual_key(given, kind, environ),
         forward_headers=_either(given.forward_headers, kind.forward_headers if kind else ()),
         supports_stream_usage=_either(given.supports_stream_usage, kind.supports_stream_usage if kind else False),
-        lists_models=_either(given.lists_models, kind.lists_models if kind else True),
+        lists_models=_either(given.lists_models, given.credentials == "own" and (kind.lists_models if kind else True)),
         patterns=_either(given.patterns, kind.patterns if kind else ()),
     )
 
@@ -97,7 +97,7 @@ def _dialects(name: str, given: Provider, kind: Kind | None, catalogue: Catalogu
 def _usual_key(given: Provider, kind: Kind | None, environ: Mapping[str, str]) -> Secret | None:
     """The key from where the vendor's own tools look for it; never sent to an address that is not the vendor's."""
     elsewhere = given.base_url is not None and kind is not None and kind.base_url is not None
-    if kind is None or kind.env is None or elsewhere:
+    if given.credentials == "client" or kind is None or kind.env is None or elsewhere:
         return None
     carrier = (given.auth or kind.auth).header.lower()
     if any(header.lower() == carrier for header in given.headers):

@@ -1,126 +1,181 @@
-"""Admin requests: token, path, method, answer."""
+"""Admin requests: who calls, path, method, types, and how each failure is answered."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import pytest
 
-from penstock.admin.handlers import table
-from penstock.admin.message import Answer, Request, json_answer
+from penstock.admin.gate import Gate
+from penstock.admin.message import Answer
+from penstock.admin.route import Call, Route, Table
 from penstock.admin.router import Router
-from penstock.config.problem import ConfigError, Mark, Problem
+from penstock.keys.model import Key
 from penstock.observe.logs import Log
+from tests.unit.admin.conftest import TOKEN, VIEWER, Answered, Api
 
-TOKEN = "pen-admin-0123456789"
-
-
-class FakeProcess:
-    """A process whose configuration is wrong on demand."""
-
-    def __init__(self) -> None:
-        self.reloads = 0
-        self.wrong = False
-
-    def status(self) -> dict[str, object]:
-        return {"version": "1"}
-
-    def reload(self) -> list[str]:
-        if self.wrong:
-            raise ConfigError([Problem(Mark("f.yaml", 3, 4), ("listen", 0), "is bad", "do better")])
-        self.reloads += 1
-        return ["listen changes with the next restart"]
+KEYS = "/admin/v1/keys"
 
 
-def payload(method: str, path: str, token: str | None = TOKEN, body: bytes = b"") -> bytes:
-    headers = [] if token is None else [["Authorization", f"Bearer {token}"]]
-    return msgspec.json.encode({"method": method, "path": path, "query": "", "headers": headers}) + b"\n" + body
-
-
-async def asked(router: Router, request: bytes) -> tuple[int, dict[str, str], Any]:
-    head, _, body = (await router(request)).partition(b"\n")
-    answer = msgspec.json.decode(head)
-    return answer["status"], dict(answer["headers"]), msgspec.json.decode(body)
-
-
-@pytest.fixture
-def process() -> FakeProcess:
-    return FakeProcess()
-
-
-@pytest.fixture
-def lines() -> list[bytes]:
-    return []
-
-
-@pytest.fixture
-def router(process: FakeProcess, lines: list[bytes]) -> Router:
-    return Router(TOKEN, table(process), Log(write=lines.append))
-
-
-async def test_status_is_told_to_whoever_has_the_token(router: Router) -> None:
-    status, headers, body = await asked(router, payload("GET", "/admin/v1/status"))
-    assert (status, body) == (200, {"version": "1"})
-    assert headers == {"content-type": "application/json", "cache-control": "no-store"}
+async def test_status_is_told_to_whoever_has_the_token(api: Api) -> None:
+    got = await api.ask("GET", "/admin/v1/status")
+    assert (got.status, got.json) == (200, {"version": "1"})
+    assert got.headers == {"content-type": "application/json", "cache-control": "no-store"}
 
 
 @pytest.mark.parametrize(
     ("token", "code"), [(None, "missing_api_key"), ("", "invalid_api_key"), (TOKEN + "x", "invalid_api_key")]
 )
-async def test_nothing_is_told_without_the_token(router: Router, token: str | None, code: str) -> None:
-    for path in ("/admin/v1/status", "/admin/v1/nothing"):
-        status, headers, body = await asked(router, payload("GET", path, token))
-        assert (status, body["code"], headers["x-penstock-error"]) == (401, code, code)
-        assert headers["content-type"] == "application/problem+json"
-        assert "www-authenticate" in headers
-        assert TOKEN not in str(body)
+async def test_nothing_is_told_without_the_token(api: Api, token: str | None, code: str) -> None:
+    for path in ("/admin/v1/status", "/admin/v1/nothing", KEYS):
+        got = await api.ask("GET", path, token=token)
+        assert (got.status, got.json["code"], got.headers["x-penstock-error"]) == (401, code, code)
+        assert got.headers["content-type"] == "application/problem+json"
+        assert "www-authenticate" in got.headers
+        assert TOKEN not in got.text
 
 
-async def test_a_reload_passes_its_warnings_on(router: Router, process: FakeProcess) -> None:
-    status, _, body = await asked(router, payload("POST", "/admin/v1/reload"))
-    assert (status, process.reloads) == (200, 1)
-    assert body == {"reloaded": True, "warnings": ["listen changes with the next restart"]}
+async def test_a_reload_passes_its_warnings_on(api: Api) -> None:
+    got = await api.ask("POST", "/admin/v1/reload")
+    assert (got.status, api.process.reloads) == (200, 1)
+    assert got.json == {"reloaded": True, "warnings": ["listen changes with the next restart"]}
 
 
-async def test_a_refused_reload_lists_every_error_with_its_place(router: Router, process: FakeProcess) -> None:
-    process.wrong = True
-    status, headers, body = await asked(router, payload("POST", "/admin/v1/reload"))
-    assert (status, headers["x-penstock-error"]) == (422, "invalid_configuration")
+async def test_a_refused_reload_lists_every_error_with_its_place(api: Api) -> None:
+    api.process.wrong = True
+    got = await api.ask("POST", "/admin/v1/reload")
+    assert (got.status, got.headers["x-penstock-error"]) == (422, "invalid_configuration")
     place = {"file": "f.yaml", "line": 3, "column": 4, "field": "listen[0]", "message": "is bad", "hint": "do better"}
-    assert body["errors"] == [place]
+    assert got.json["errors"] == [place]
 
 
-async def test_another_method_is_told_which_ones_work(router: Router) -> None:
-    status, headers, body = await asked(router, payload("DELETE", "/admin/v1/status"))
-    assert (status, headers["allow"], body["code"]) == (405, "GET, HEAD", "method_not_allowed")
-    assert (await asked(router, payload("HEAD", "/admin/v1/status")))[0] == 200
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/admin/v1/status", "GET, HEAD"),
+        ("PUT", KEYS, "GET, HEAD, POST"),
+        ("GET", f"{KEYS}/import", "POST"),
+        ("POST", f"{KEYS}/k1", "DELETE, GET, HEAD, PATCH"),
+        ("GET", f"{KEYS}/k1/rotate", "POST"),
+    ],
+)
+async def test_another_method_is_told_which_ones_work(api: Api, method: str, path: str, allow: str) -> None:
+    got = await api.ask(method, path)
+    assert (got.status, got.headers["allow"], got.json["code"]) == (405, allow, "method_not_allowed")
 
 
-async def test_another_path_is_told_which_ones_there_are(router: Router) -> None:
-    status, _, body = await asked(router, payload("GET", "/admin/v1/nothing"))
-    assert (status, body["code"]) == (404, "path_not_found")
-    assert body["paths"] == ["/admin/v1/reload", "/admin/v1/status"]
+async def test_a_head_is_answered_as_a_get(api: Api) -> None:
+    assert (await api.ask("HEAD", "/admin/v1/status")).status == 200
 
 
-async def test_a_handler_that_fails_is_an_answer_and_a_log_line(lines: list[bytes]) -> None:
-    async def fail(_: Request) -> Answer:
+@pytest.mark.parametrize(
+    "path", ["/admin/v1/nothing", "/admin/v1", f"{KEYS}/k1/nothing", f"{KEYS}/k1/rotate/x", f"{KEYS}/{{id}}/x"]
+)
+async def test_another_path_is_told_which_ones_there_are(api: Api, path: str) -> None:
+    got = await api.ask("GET", path)
+    assert (got.status, got.json["code"]) == (404, "path_not_found")
+    assert "/admin/v1/keys/{id}/rotate" in got.json["paths"]
+
+
+async def test_a_viewer_may_read_and_nothing_else(api: Api) -> None:
+    assert (await api.ask("GET", KEYS, token=VIEWER)).status == 200
+    assert (await api.ask("HEAD", "/admin/v1/status", token=VIEWER)).status == 200
+    for method, path in (("POST", KEYS), ("DELETE", f"{KEYS}/k1"), ("PATCH", f"{KEYS}/k1"), ("POST", f"{KEYS}/import")):
+        got = await api.ask(method, path, {}, token=VIEWER)
+        assert (got.status, got.json["code"]) == (403, "forbidden")
+    assert (await api.ask("POST", "/admin/v1/reload", token=VIEWER)).status == 403
+    assert (api.process.reloads, await api.store.changes(None, None, 9)) == (0, [])
+
+
+async def test_everything_wrong_in_query_and_body_is_told_at_once(api: Api) -> None:
+    body = {"nam": "x", "models": [1, "a", {}], "tags": {"a": 1}, "team": 7}
+    got = await api.ask("POST", f"{KEYS}?dry=1", body)
+    assert (got.status, got.json["code"]) == (400, "invalid_request")
+    assert got.faults == [
+        ("dry", "unknown parameter"),
+        ("nam", "there is no such field (did you mean 'name'?)"),
+        ("name", "is missing"),
+        ("team", "expected text or null, got a whole number"),
+        ("models[0]", "expected text, got a whole number"),
+        ("models[2]", "expected text, got an object"),
+        ("tags.a", "expected text, got a whole number"),
+    ]
+
+
+async def test_wrong_types_and_wrong_values_are_told_together(api: Api) -> None:
+    body = {"name": "", "team": 7, "models": ["nothing"], "networks": ["10.0.0.1/8"], "expires": "2001-01-01T00:00:00Z"}
+    got = await api.ask("POST", KEYS, body)
+    assert [field for field, _ in got.faults] == ["team", "name", "models[0]", "networks[0]", "expires"]
+    assert not api.store.rows(Key)
+
+
+async def test_every_wrong_parameter_is_told(api: Api) -> None:
+    got = await api.ask("GET", f"{KEYS}?limit=0&limt=3&state=on&name=&owner=a&owner=b")
+    assert got.faults == [
+        ("limt", "unknown parameter (did you mean 'limit'?)"),
+        ("state", "expected one of active, disabled, not 'on'"),
+        ("owner", "stands twice"),
+        ("name", "expected text of length >= 1"),
+        ("limit", "expected a whole number >= 1"),
+    ]
+    for limit in ("1001", "-1", "1e3", "9" * 30, "", "%30x"):
+        assert (await api.ask("GET", f"{KEYS}?limit={limit}")).status == 400, limit
+    assert (await api.ask("GET", f"/admin/v1/status?{'a=1&' * 40}")).status == 400
+
+
+@pytest.mark.parametrize("raw", [b"{", b"nul", b'{"name": "\\ud800"}', b"\xff", b"[" * 5000])
+async def test_a_body_that_is_no_json_is_told_so(api: Api, raw: bytes) -> None:
+    got = await api.ask("POST", KEYS, raw=raw)
+    assert got.status == 400
+    assert got.json["code"] in ("invalid_json", "invalid_request")
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"7", b"null", b'"x"'])
+async def test_a_body_that_is_no_object_is_told_so(api: Api, raw: bytes) -> None:
+    got = await api.ask("POST", KEYS, raw=raw)
+    assert (got.status, got.json["code"]) == (400, "invalid_request")
+    assert "object" in got.json["detail"]
+
+
+async def test_a_body_of_another_kind_is_415(api: Api) -> None:
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "application/jsonp", "application/xml"):
+        got = await api.ask("POST", KEYS, {"name": "a"}, kind=kind)
+        assert (got.status, got.json["code"]) == (415, "unsupported_media_type"), kind
+    for kind in ("application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json", ""):
+        assert (await api.ask("POST", KEYS, {"name": "a"}, kind=kind)).status == 201, kind
+
+
+async def test_a_body_where_none_belongs_is_refused_but_for_a_get(api: Api) -> None:
+    assert (await api.ask("POST", "/admin/v1/reload", {})).faults == [("", "POST /admin/v1/reload takes no body")]
+    assert (await api.ask("GET", "/admin/v1/status", {})).status == 200
+    assert api.process.reloads == 0
+
+
+async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(api: Api) -> None:
+    api.store.away = True
+    for method, path, body in (("GET", KEYS, None), ("GET", f"{KEYS}/k1", None), ("POST", KEYS, {"name": "a"})):
+        got = await api.ask(method, path, body)
+        assert (got.status, got.json["code"]) == (503, "store_unavailable"), path
+        assert int(got.headers["retry-after"]) > 0
+    assert (await api.ask("GET", "/admin/v1/status")).status == 200
+
+
+async def test_too_much_hashing_at_once_is_503_too(api: Api) -> None:
+    api.hasher.close()
+    got = await api.ask("POST", KEYS, {"name": "a"})
+    assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, "overloaded", "2")
+
+
+async def test_a_handler_that_fails_is_an_answer_and_a_log_line(api: Api) -> None:
+    async def fail(_: Call[None, None]) -> Answer:
         raise KeyError("lost")
 
-    router = Router(TOKEN, {"/x": {"GET": fail}}, Log(write=lines.append))
-    status, _, body = await asked(router, payload("GET", "/x"))
-    assert (status, body["code"]) == (500, "internal")
-    assert "lost" not in str(body)
+    lines: list[bytes] = []
+    route = Route(method="GET", path="/x", handler=fail, summary="", answers=None)
+    api.gate = Gate(api.callers, Router(Table([route]), Log(write=lines.append)))
+    got = await api.ask("GET", "/x")
+    assert (got.status, got.json["code"]) == (500, "internal")
+    assert "lost" not in got.text
     assert b"KeyError('lost')" in lines[0]
 
 
-async def test_a_payload_that_is_no_request_is_answered_too(router: Router) -> None:
-    assert (await asked(router, b"not json\n"))[0] == 400
-
-
-async def test_the_body_reaches_the_handler_as_it_came(lines: list[bytes]) -> None:
-    async def echo(request: Request) -> Answer:
-        return json_answer({"body": request.body.decode(), "type": request.header("authorization") is not None})
-
-    router = Router(TOKEN, {"/x": {"PUT": echo}}, Log(write=lines.append))
-    assert (await asked(router, payload("PUT", "/x", body=b"a\nb\n")))[2] == {"body": "a\nb\n", "type": True}
+async def test_a_payload_that_is_no_request_is_answered_too(api: Api) -> None:
+    assert Answered(await api.gate(b"not json\n")).status == 400

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.admin.token import TokenError, load_token, matches
+from penstock.admin.token import TokenError, load_token, presented, read_token
 
 
 def test_the_first_start_makes_a_token_that_only_the_owner_can_read(tmp_path: Path) -> None:
@@ -72,17 +72,28 @@ def test_what_fails_is_told_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("header", "right"),
+    ("header", "token"),
     [
-        ("Bearer abc", True),
-        ("bearer abc", True),
-        ("Bearer  abc ", True),
-        ("Basic abc", False),
-        ("abc", False),
-        ("", False),
-        (None, False),
-        ("Bearer ábc", False),
+        ("Bearer abc", "abc"),
+        ("bearer abc", "abc"),
+        ("Bearer  abc ", "abc"),
+        ("Basic abc", None),
+        ("abc", None),
+        ("Bearer ", None),
+        ("", None),
+        (None, None),
     ],
 )
-def test_a_header_matches_only_with_scheme_and_token(header: str | None, right: bool) -> None:
-    assert matches("abc", header) is right
+def test_a_header_carries_a_token_only_with_its_scheme(header: str | None, token: str | None) -> None:
+    assert presented(header) == token
+
+
+def test_whoever_calls_reads_a_token_from_a_file_and_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(" abc\n")
+    assert read_token(str(tmp_path / "token")) == "abc"
+    with pytest.raises(TokenError, match="none cannot be read: No such file"):
+        read_token(str(tmp_path / "none"))
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(TokenError, match="holds no token"):
+        read_token(str(tmp_path / "token"))
+    assert os.listdir(tmp_path) == ["token"]

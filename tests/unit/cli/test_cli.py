@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
 from penstock import __version__
-from penstock.cli.root import COMMANDS, root
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "PENSTOCK_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-
-    def command(*arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(root, arguments, env=environ)
-
-    return command
+from penstock.cli.root import COMMANDS
+from tests.unit.cli.conftest import Run
 
 
 def test_help_names_every_command(run: Run) -> None:

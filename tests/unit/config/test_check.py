@@ -124,20 +124,32 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     "no attempts": (GOOD + "max_attempts: 0\n", 2, 15, "max_attempts", "expected 1 to 16, not '0'", ""),
     "too many attempts": (GOOD + "max_attempts: 17\n", 2, 15, "max_attempts", "expected 1 to 16, not '17'", ""),
     "open to other machines": (
-        GOOD + "listen: 0.0.0.0:4000\n",
-        *(2, 9, "listen[0]", "can be reached from other machines", "listen on 127.0.0.1, [::1] or unix:/path"),
+        GOOD + "auth: open\nlisten: 0.0.0.0:4000\n",
+        *(3, 9, "listen[0]", "can be reached from other machines", "listen on 127.0.0.1, [::1] or unix:/path"),
     ),
     "one of several listeners open to other machines": (
-        GOOD + "listen:\n  - 127.0.0.1:4000\n  - '[::]:4000'\n",
-        *(4, 5, "listen[1]", "can be reached from other machines", "unix:/path"),
+        GOOD + "auth: open\nlisten:\n  - 127.0.0.1:4000\n  - '[::]:4000'\n",
+        *(5, 5, "listen[1]", "can be reached from other machines", "unix:/path"),
     ),
     "the admin port open to other machines": (
-        GOOD + "admin: {listen: 192.0.2.1:4001}\n",
-        *(2, 17, "admin.listen[0]", "can be reached from other machines", "127.0.0.1"),
+        GOOD + "auth: open\nadmin: {listen: 192.0.2.1:4001}\n",
+        *(3, 17, "admin.listen[0]", "can be reached from other machines", "write auth: keys"),
     ),
-    "auth: keys before there are keys": (
-        GOOD + "auth: keys\n",
-        *(2, 7, "auth", "keys is not available", "write auth: open"),
+    "a way to authenticate that is none": (
+        GOOD + "auth: key\n",
+        *(2, 7, "auth", "expected one of keys, open", "did you mean 'keys'?"),
+    ),
+    "a key of ours beside the caller's": (
+        "providers: {claude: {kind: anthropic, credentials: client, api_key: x}}\n",
+        *(1, 69, "providers.claude.api_key", "stands beside credentials: client", "leave out api_key"),
+    ),
+    "a way to send a key beside the caller's": (
+        "providers: {claude: {kind: anthropic, credentials: client, auth: {header: x-mine}}}\n",
+        *(1, 66, "providers.claude.auth", "has no meaning with credentials: client", "as it came"),
+    ),
+    "a header of ours where the caller's key may come": (
+        "providers: {claude: {kind: anthropic, credentials: client, headers: {X-Api-Key: y}}}\n",
+        *(1, 70, "providers.claude.headers.X-Api-Key", "where the caller's own credential may come", ""),
     ),
     "a listener without a host": (
         GOOD + "listen: ':4000'\n",
@@ -358,7 +370,7 @@ def test_a_wrong_configuration_is_refused_with_place_and_advice(
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(refused: Callable[..., list[Problem]]) -> None:
-    text = "listen: nowhere\nworkers: 0\nlistn: x\nproviders: {a: {dialect: openai, base_url: x}}\nauth: keys\n"
+    text = "listen: nowhere\nworkers: 0\nlistn: x\nproviders: {a: {dialect: openai, base_url: x}}\nauth: no\n"
     assert [found.mark.line for found in refused(text)] == [1, 2, 3, 4, 5]
 
 
@@ -379,14 +391,17 @@ def test_a_proxy_variable_that_makes_no_sense_is_named_once(refused: Callable[..
 
 
 def test_what_is_wrong_in_a_list_is_told_at_its_own_place(refused: Callable[..., list[Problem]]) -> None:
-    text = GOOD + "models:\n  m:\n    targets:\n      - 7\n      - {provider: openai}\n      - {provider: nobody}\n"
+    text = (
+        GOOD
+        + "auth: open\nmodels:\n  m:\n    targets:\n      - 7\n      - {provider: openai}\n      - {provider: nobody}\n"
+    )
     text += "listen:\n  - [x]\n  - '127.0.0.1:1'\n  - '${env:NOT_THERE}'\n  - '0.0.0.0:1'\n"
     assert [(each.mark.line, dotted(each.path)) for each in refused(text)] == [
-        (5, "models.m.targets[0]"),
-        (7, "models.m.targets[2].provider"),
-        (9, "listen[0]"),
-        (11, "listen[2]"),
-        (12, "listen[3]"),
+        (6, "models.m.targets[0]"),
+        (8, "models.m.targets[2].provider"),
+        (10, "listen[0]"),
+        (12, "listen[2]"),
+        (13, "listen[3]"),
     ]
 
 

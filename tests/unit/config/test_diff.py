@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.config.diff import keep_settled, settled_changes
-from penstock.config.model import Config
+from penstock.config.model import Admin, Config, Hash, Keys, Store, Token
 
 
 def test_fields_settled_at_the_start_are_named_and_kept() -> None:
@@ -11,6 +11,29 @@ def test_fields_settled_at_the_start_are_named_and_kept() -> None:
     wanted = Config(listen=("127.0.0.1:1",), workers=3, max_attempts=2)
     assert settled_changes(running, wanted) == ["listen", "workers"]
     assert keep_settled(running, wanted) == Config(max_attempts=2)
+
+
+def test_admin_tokens_change_with_a_reload_and_where_the_admin_port_listens_does_not() -> None:
+    running = Config(admin=Admin(listen=("127.0.0.1:1",)))
+    wanted = Config(admin=Admin(listen=("127.0.0.1:2",), tokens=(Token(name="ops"),)))
+    assert settled_changes(running, wanted) == ["admin.listen"]
+    assert keep_settled(running, wanted).admin == Admin(listen=("127.0.0.1:1",), tokens=(Token(name="ops"),))
+
+
+def test_the_store_and_the_cost_of_a_hash_are_settled() -> None:
+    wanted = Config(store=Store(pool=9), keys=Keys(hash=Hash(iterations=3)))
+    assert settled_changes(Config(), wanted) == ["store", "keys"]
+    assert keep_settled(Config(), wanted) == Config()
+
+
+def test_no_reload_opens_addresses_that_other_machines_reach() -> None:
+    """The file may name loopback addresses now: those that are bound stay bound."""
+    running = Config(listen=("0.0.0.0:4000",), auth="keys")
+    wanted = Config(listen=("127.0.0.1:4000",), auth="open")
+    assert settled_changes(running, wanted) == ["listen", "auth"]
+    assert keep_settled(running, wanted) == running
+    assert keep_settled(Config(), Config(auth="open")).auth == "open"
+    assert keep_settled(Config(auth="open"), Config()).auth == "keys"
 
 
 def test_nothing_settled_changed() -> None:

@@ -17,7 +17,7 @@ Read = Callable[..., Config]
 def test_everything_but_providers_has_a_default(read: Read) -> None:
     config = read("providers: {openai: {}}")
     assert config == Config(providers=config.providers)
-    assert (config.auth, config.listen, config.max_attempts) == ("open", ("127.0.0.1:4000",), 4)
+    assert (config.auth, config.listen, config.max_attempts) == ("keys", ("127.0.0.1:4000",), 4)
 
 
 def test_one_value_stands_for_a_list_of_one(read: Read) -> None:

@@ -21,9 +21,11 @@ def test_every_field_stands_in_the_schema_and_nothing_else_is_allowed() -> None:
 
 def test_bounds_words_and_defaults_are_in_the_schema() -> None:
     properties: dict[str, Any] = schema()["properties"]
-    assert properties["auth"] == {"enum": ["open", "keys"], "default": "open"}
+    assert properties["auth"] == {"enum": ["keys", "open"], "default": "keys"}
     assert properties["max_attempts"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 16}
     assert properties["max_attempts"]["default"] == 4
+    short, whole = properties["store"]["anyOf"]
+    assert (short, whole["properties"]["url"]["default"]) == ({"type": "string"}, "sqlite")
 
 
 def test_the_schema_is_json() -> None:

@@ -73,13 +73,17 @@ def test_what_is_shown_of_a_secret_is_where_it_comes_from() -> None:
         assert shown["providers"]["openai"] == {
             "api_key": "********${env:KEY}",
             "headers": {"x-a": "${env:B:-********}"},
+            "credentials": "own",
             "max_connections": 1024,
         }
 
 
 PLACES = {
     "listen": "listen: '${env:V}'\n",
-    "listen with a port": "listen: '0.0.0.0:${env:N}'\n",
+    "listen with a port": "auth: open\nlisten: '0.0.0.0:${env:N}'\n",
+    "store": "store: 'mysql://u:${env:V}@h/${env:V}'\n",
+    "password_file": "store: {url: 'postgresql://u@h/d', password_file: '/not/${env:V}'}\n",
+    "an admin token": "admin: {tokens: [{name: '${env:V} x', token: '${env:V}'}]}\n",
     "listen without a host": "listen: ':${env:N}'\n",
     "trusted_proxies": "trusted_proxies: ['${env:V}']\n",
     "ca_file": "tls: {ca_file: '/not/${env:V}'}\n",

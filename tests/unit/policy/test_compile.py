@@ -94,8 +94,22 @@ def test_text_written_with_references_crosses_as_what_it_stands_for(compiled: Co
 def test_the_names_of_this_machine_may_stand_in_host(
     compiled: Compile, listen: str, admin: str, hosts: tuple[str, ...]
 ) -> None:
-    text = f"listen: '{listen}'\nadmin: {{listen: '{admin}'}}\nproviders: {{openai: {{}}}}"
+    text = f"auth: open\nlisten: '{listen}'\nadmin: {{listen: '{admin}'}}\nproviders: {{openai: {{}}}}"
     assert compiled(text).allowed_hosts == hosts
+
+
+def test_with_keys_any_name_may_stand_in_host(compiled: Compile) -> None:
+    made = compiled("providers: {openai: {}}")
+    assert (made.auth, made.allowed_hosts) == ("keys", ())
+
+
+def test_with_the_callers_own_credential_no_key_of_ours_goes_along(compiled: Compile) -> None:
+    made = compiled("providers: {claude: {kind: anthropic, credentials: client}, openai: {}}")
+    claude, openai = made.providers
+    assert claude.dialects["anthropic"].auth is None
+    assert (claude.client_credentials, claude.lists_models) == (True, False)
+    assert (openai.client_credentials, openai.lists_models) == (False, True)
+    assert compiled("providers: {a: {kind: openai, credentials: client, lists_models: true}}").providers[0].lists_models
 
 
 def test_the_proxy_on_the_way_is_decided_here(compiled: Compile) -> None:

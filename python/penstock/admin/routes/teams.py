@@ -1,0 +1,113 @@
+"""Teams: list, show, make, change, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from penstock.admin.message import Answer, json_answer
+from penstock.admin.route import Call, Route
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_tag
+from penstock.admin.shapes import Listing, TeamShape
+from penstock.keys.model import Team
+from penstock.keys.problem import NotFound
+from penstock.keys.public import team_json
+from penstock.keys.wishes import NewTeam, TeamPatch
+from penstock.store.interface import Filter
+
+if TYPE_CHECKING:
+    from penstock.keys.service import Ledger
+
+TEAMS = "/admin/v1/teams"
+
+
+class TeamsQuery(Struct, frozen=True, kw_only=True):
+    """What narrows the listing of teams."""
+
+    name: Annotated[Word, Meta(description="Part of the name, whatever its case")] | None = None
+    state: Literal["active", "disabled"] | None = None
+    tag: Annotated[Word, Meta(description="name=value")] | None = None
+    cursor: Cursor | None = None
+    limit: Limit = USUAL
+
+
+class TeamHandlers:
+    """What the paths of teams do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._store = ledger, ledger.store
+
+    async def list(self, call: Call[None, TeamsQuery]) -> Answer:
+        """A piece of the teams in the order of their ids."""
+        asked = call.query
+        narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(asked.tag))
+        return json_answer(await page(self._store, Team, narrowed, asked.cursor, asked.limit, team_json))
+
+    async def show(self, call: Call[None, None]) -> Answer:
+        """One team."""
+        team = await self._store.get(Team, call.id)
+        if team is None:
+            raise NotFound("team", call.id)
+        return json_answer(team_json(team))
+
+    async def create(self, call: Call[NewTeam, None]) -> Answer:
+        """A new team."""
+        team = await self._ledger.create_team(call.body, call.actor, call.found)
+        return json_answer(team_json(team), 201, (("location", f"{TEAMS}/{team.id}"),))
+
+    async def change(self, call: Call[TeamPatch, None]) -> Answer:
+        """The team as it is after the change."""
+        return json_answer(team_json(await self._ledger.change_team(call.id, call.body, call.actor, call.found)))
+
+    async def delete(self, call: Call[None, None]) -> Answer:
+        """Only a team without keys can go."""
+        await self._ledger.delete_team(call.id, call.actor)
+        return Answer(204, (("cache-control", "no-store"),), b"")
+
+
+def routes(ledger: Ledger) -> list[Route]:
+    """Every path of teams."""
+    do = TeamHandlers(ledger)
+    one = f"{TEAMS}/{{id}}"
+    return [
+        Route(
+            method="GET",
+            path=TEAMS,
+            handler=do.list,
+            query=TeamsQuery,
+            answers=Listing[TeamShape],
+            summary="Teams in the order of their ids",
+        ),
+        Route(
+            method="POST",
+            path=TEAMS,
+            handler=do.create,
+            body=NewTeam,
+            judges=True,
+            answers=TeamShape,
+            status=201,
+            codes=("conflict",),
+            summary="Make a team",
+        ),
+        Route(method="GET", path=one, handler=do.show, answers=TeamShape, codes=("not_found",), summary="Show a team"),
+        Route(
+            method="PATCH",
+            path=one,
+            handler=do.change,
+            body=TeamPatch,
+            judges=True,
+            answers=TeamShape,
+            codes=("not_found", "conflict"),
+            summary="Change a team as a merge patch (RFC 7396): what is left out stays, null clears",
+        ),
+        Route(
+            method="DELETE",
+            path=one,
+            handler=do.delete,
+            answers=None,
+            status=204,
+            codes=("not_found", "conflict"),
+            summary="Delete a team that owns no keys",
+        ),
+    ]

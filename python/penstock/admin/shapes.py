@@ -1,0 +1,148 @@
+"""What the admin API answers with, as types: OpenAPI is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from penstock.keys.model import Role
+
+ItemT = TypeVar("ItemT")
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class TeamName(Struct, frozen=True):
+    """The team that owns a key."""
+
+    id: str
+    name: str
+
+
+class KeptSecret(Struct, frozen=True):
+    """One secret of a key, without the secret; `until` null ends with the key."""
+
+    generation: int
+    until: Moment | None
+
+
+class Part(Struct, frozen=True, rename={"origin": "from"}):
+    """A list that a key's requests must fit, and who sets it; what all of them allow is allowed."""
+
+    origin: Literal["key", "team"]
+    list: tuple[str, ...]
+
+
+class Allowed(Struct, frozen=True):
+    """What is in force for a key. Without an entry everything is allowed."""
+
+    models: tuple[Part, ...]
+    paths: tuple[Part, ...]
+    networks: tuple[Part, ...]
+
+
+class KeyShape(Struct, frozen=True, kw_only=True):
+    """A key. `models`, `paths` and `networks`: null allows all, an empty list nothing."""
+
+    id: str
+    name: str
+    team: TeamName | None
+    owner: str | None
+    models: tuple[str, ...] | None
+    paths: tuple[str, ...] | None
+    networks: tuple[str, ...] | None
+    expires: Moment | None
+    state: Literal["active", "disabled"]
+    tags: dict[str, str]
+    created: Moment
+    last_used: Moment | None
+    secrets: tuple[KeptSecret, ...]
+    allowed: Allowed
+    version: int
+
+
+class IssuedKey(KeyShape, frozen=True, kw_only=True):
+    """A key with its secret, which is shown this once; null when the caller brought it."""
+
+    key: str | None
+
+
+class TeamShape(Struct, frozen=True, kw_only=True):
+    """A team. `models`, `paths` and `networks`: null allows all, an empty list nothing."""
+
+    id: str
+    name: str
+    models: tuple[str, ...] | None
+    paths: tuple[str, ...] | None
+    networks: tuple[str, ...] | None
+    state: Literal["active", "disabled"]
+    tags: dict[str, str]
+    created: Moment
+    version: int
+
+
+class TokenShape(Struct, frozen=True, kw_only=True):
+    """An admin token of the store, without the token."""
+
+    id: str
+    name: str
+    role: Role
+    created: Moment
+    version: int
+
+
+class IssuedTokenShape(TokenShape, frozen=True, kw_only=True):
+    """An admin token, shown this once."""
+
+    token: str
+
+
+class ChangeShape(Struct, frozen=True, kw_only=True):
+    """Who did what to which key, team or token, and how it was before and after."""
+
+    version: int
+    at: Moment
+    actor: str
+    action: str
+    subject: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Listing(Struct, Generic[ItemT], frozen=True):
+    """A piece of a listing; `next` is the cursor of the following one, null at the end."""
+
+    items: tuple[ItemT, ...]
+    next: str | None
+
+
+class ImportedKeys(Struct, frozen=True):
+    """The ids of keys that an import made, and of those that were there already."""
+
+    created: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+class Reloaded(Struct, frozen=True):
+    """The configuration was read again; `warnings` names what waits for a restart."""
+
+    reloaded: bool
+    warnings: tuple[str, ...]
+
+
+class Fault(Struct, frozen=True):
+    """One thing to mend."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Problem details (RFC 9457) with a stable `code`; `errors` lists everything that is wrong."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: tuple[dict[str, Any], ...] = ()

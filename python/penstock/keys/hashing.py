@@ -1,0 +1,158 @@
+"""Hashing and checking secrets off the loop: at most two threads, at the lowest priority, with a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import heapq
+import hmac
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar
+
+from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
+
+IMPORTED = "sha256:"
+"""How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
+
+THREADS = 2
+WAITING = 4096
+NICE = 19
+IDLE_S = 1.0
+"""How long the memory is kept once nothing is left to hash."""
+
+ResultT = TypeVar("ResultT")
+
+
+class HasherBusyError(Exception):
+    """The queue is full, or the process is ending: nothing was computed."""
+
+
+class Rank(IntEnum):
+    """Who goes first."""
+
+    ADMIN = 0
+    """Somebody waits for a new key."""
+    REQUEST = 1
+    LATER = 2
+    """Rehashing and bulk imports."""
+
+
+class _Job(NamedTuple):
+    rank: int
+    number: int
+    work: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+    def __lt__(self, other: tuple[Any, ...]) -> bool:
+        return (self.rank, self.number) < other[:2]
+
+
+class Hasher:
+    """Computes Argon2id; belongs to one event loop from its first use on."""
+
+    def __init__(
+        self, cost: Cost = OWASP, *, floor: Cost = OWASP, waiting: int = WAITING, idle_s: float = IDLE_S
+    ) -> None:
+        """Raises ValueError when a parameter is below `floor`."""
+        for name, value, least in zip(Cost._fields, cost, floor, strict=True):
+            if value < least:
+                raise ValueError(f"{name} is {value}; at least {least} is needed")
+        self.cost = cost
+        self._waiting, self._idle_s = waiting, idle_s
+        self._blocks = Blocks()
+        self._pool = ThreadPoolExecutor(THREADS, "penstock-hash", initializer=_lower_priority)
+        self._jobs: list[_Job] = []
+        self._numbers = 0
+        self._running = 0
+        self._rest: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def hash(self, text: str, rank: Rank = Rank.ADMIN) -> str:
+        """An Argon2id hash as PHC text. Raises `HasherBusyError`."""
+        secret = text.encode()
+        return await self._do(rank, lambda: self._blocks.hash(secret, self.cost))
+
+    async def verify(self, text: str, stored: str) -> bool:
+        """Whether a stored hash is this secret's. Raises `HasherBusyError`, `DamagedHashError`."""
+        secret = text.encode()
+        if stored.startswith(IMPORTED):
+            return hmac.compare_digest(hash_imported(secret).encode(), stored.encode())
+        encoded = decode(stored)
+        return await self._do(Rank.REQUEST, lambda: self._blocks.is_right(secret, encoded))
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether a hash is imported, or cheaper to break than those that are made now."""
+        try:
+            return any(was < now for was, now in zip(decode(stored).cost, self.cost, strict=True))
+        except DamagedHashError:
+            return True
+
+    def close(self) -> None:
+        """Takes no more work, and ends what waits; what is being computed ends by itself, unheard."""
+        self._closed = True
+        for job in self._jobs:
+            if not job.done.done():
+                job.done.set_exception(HasherBusyError("the process is ending"))
+        self._jobs.clear()
+        if self._rest is not None:
+            self._rest.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _do(self, rank: Rank, work: Callable[[], ResultT]) -> ResultT:
+        if self._closed:
+            raise HasherBusyError("the process is ending")
+        if len(self._jobs) >= self._waiting:
+            raise HasherBusyError("too many secrets wait to be checked")
+        done: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._numbers += 1
+        heapq.heappush(self._jobs, _Job(rank, self._numbers, work, done))
+        self._start()
+        return await done
+
+    def _start(self) -> None:
+        while self._jobs and self._running < THREADS:
+            job = heapq.heappop(self._jobs)
+            if job.done.done():
+                continue  # whoever waited has gone
+            self._running += 1
+            computed = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
+            computed.add_done_callback(lambda computed, job=job: self._end(computed, job))  # type: ignore[misc]
+
+    def _end(self, computed: asyncio.Future[Any], job: _Job) -> None:
+        self._running -= 1
+        if not job.done.done():
+            if computed.cancelled():
+                job.done.set_exception(HasherBusyError("the process is ending"))
+            elif error := computed.exception():
+                job.done.set_exception(error)
+            else:
+                job.done.set_result(computed.result())
+        elif not computed.cancelled():
+            computed.exception()  # nobody hears it any more
+        if self._closed:
+            return
+        self._start()
+        if self._rest is not None:
+            self._rest.cancel()
+        if not self._running:
+            self._rest = asyncio.get_running_loop().call_later(self._idle_s, self._give_back)
+
+    def _give_back(self) -> None:
+        if not self._running and not self._closed:
+            self._pool.submit(self._blocks.drop)  # unmapping takes a millisecond, which the loop need not spend
+
+
+def hash_imported(secret: bytes) -> str:
+    """How a secret's SHA-256 is stored."""
+    return IMPORTED + hashlib.sha256(secret).hexdigest()
+
+
+def _lower_priority() -> None:
+    """On Linux a thread has a nice value of its own; hashing takes only what requests leave over."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

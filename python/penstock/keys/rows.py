@@ -1,0 +1,88 @@
+"""From rows of the store to what is kept in `data_dir` and what native's key table takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from penstock.keys.model import AdminToken, Key, Row, Team
+from penstock.policy.key_table import FORMAT, Access, Batch, Digest, KeyRow, Secret, TeamRow
+
+ROWS_AT_ONCE = 5_000
+"""Rows of one batch at most: native takes a batch whole."""
+
+
+class KeptKey(Struct, frozen=True, array_like=True):
+    """A key as far as requests need it: no hash, no name."""
+
+    id: str
+    version: int
+    state: str
+    team: str | None = None
+    access: Access = Access(None, None, None)
+    expires_us: int | None = None
+    cut_us: int | None = None
+    secrets: tuple[Secret, ...] = ()
+
+
+class KeptTeam(Struct, frozen=True, array_like=True):
+    """A team as far as requests need it."""
+
+    id: str
+    version: int
+    name: str
+    state: str
+    access: Access = Access(None, None, None)
+
+
+Kept = KeptKey | KeptTeam | AdminToken
+
+
+def keep(row: Row) -> Kept:
+    """What is kept of a row. Nothing in it helps to guess a secret."""
+    match row:
+        case Key() if row.state == "deleted":
+            return KeptKey(row.id, row.version, row.state)
+        case Key():
+            secrets = tuple(Secret(each.generation, each.until_us, None) for each in row.secrets)
+            access = Access(row.models, row.paths, row.networks)
+            return KeptKey(row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets)
+        case Team() if row.state == "deleted":
+            return KeptTeam(row.id, row.version, "", row.state)
+        case Team():
+            return KeptTeam(row.id, row.version, row.name, row.state, Access(row.models, row.paths, row.networks))
+        case _:
+            return row
+
+
+def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> Batch:
+    """At most `ROWS_AT_ONCE` rows as one batch; admin tokens do not concern native."""
+    indexes: dict[Access, int] = {}
+    keys: list[KeyRow] = []
+    teams: list[TeamRow] = []
+    for row in rows:
+        if isinstance(row, KeptKey):
+            access = indexes.setdefault(row.access, len(indexes))
+            keys.append(
+                KeyRow(row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, row.secrets)
+            )
+        elif isinstance(row, KeptTeam):
+            access = indexes.setdefault(row.access, len(indexes))
+            teams.append(TeamRow(row.id, row.version, row.name, row.state, access))
+    return Batch(FORMAT, tuple(indexes), tuple(teams), tuple(keys), (), reset, settled)
+
+
+def digest_batch(key: str, generation: int, digest: str) -> Batch:
+    """One verified secret as a batch."""
+    return Batch(FORMAT, digests=(Digest(key, generation, digest),))
+
+
+def in_batches(rows: Sequence[Kept]) -> Iterable[Sequence[Kept]]:
+    """Cuts rows into as many as one batch may hold."""
+    return (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
+
+
+encode: Any = msgspec.json.Encoder().encode

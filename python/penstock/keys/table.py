@@ -1,0 +1,143 @@
+"""What native's key table and `data_dir` are told: rows, digests, resets, always both and in one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from penstock.keys.cache import Cache, CacheLostError, Place
+from penstock.keys.model import AdminToken, Row
+from penstock.keys.rows import Kept, KeptKey, batch_of, digest_batch, encode, in_batches, keep
+from penstock.observe.logs import Log
+from penstock.policy.key_table import FORMAT, Batch
+
+
+class KeyEngine(Protocol):
+    """What keys need of the engine; its docstrings stand in `_native.pyi`."""
+
+    def put_keys(self, batch: bytes) -> None: ...
+    def keys_current(self, current: bool) -> None: ...
+    def used_keys(self) -> bytes: ...
+
+
+class Table:
+    """The rows of this node. Putting is done before a method waits for anything, so that no two of them mix."""
+
+    def __init__(self, cache: Cache, log: Log) -> None:
+        self._cache, self._log = cache, log
+        self._engine: KeyEngine | None = None
+        self._learning: set[asyncio.Future[None]] = set()
+        self._tokens: dict[str, AdminToken] = {}
+        self._empty = True
+        self.place = Place()
+        self.life = 0
+        """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
+        self.changed: Callable[[str], None] = lambda _key: None
+        """Told of every key whose row was put."""
+
+    def attach(self, engine: KeyEngine) -> None:
+        """The engine whose key table this is; before anything else is called."""
+        self._engine = engine
+
+    def set_current(self, current: bool) -> None:
+        """Whether native may take an id that it does not have for one that does not exist."""
+        if self._engine is not None:
+            self._engine.keys_current(current)
+
+    @property
+    def tokens(self) -> Mapping[str, AdminToken]:
+        """Admin tokens by the SHA-256 of their text, as far as this node has heard."""
+        return {token.digest: token for token in self._tokens.values() if token.state == "active"}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no key was ever put."""
+        return self._empty
+
+    async def load(self) -> int:
+        """Takes over what `data_dir` has; how many rows."""
+        place, count = await self._cache.open(), 0
+        try:
+            async for rows in self._cache.load():
+                self._put(rows)
+                count += len(rows)
+        except CacheLostError:
+            self.life += 1
+            self._tokens.clear()
+            self._send(Batch(FORMAT, reset=True))
+            return 0
+        self.place = place
+        return count
+
+    async def publish(self, rows: Sequence[Row]) -> None:
+        """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""
+        # What the feed has passed it has shown in a newer form, perhaps as a tombstone that is forgotten by now.
+        newer = [keep(row) for row in rows if row.version > self.place.version]
+        if newer:
+            self._put(newer)
+            await self._cache.write(newer)
+
+    async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
+        """All that changed between the last place and this one; with `settled` there is nothing newer now."""
+        since, kept = self.place.version, [keep(row) for row in rows]
+        self._put(kept)
+        if settled:
+            self._send(Batch(FORMAT, settled=place.version))
+            self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
+        self.place = place
+        await self._cache.write(kept, since, place)
+
+    async def reset(self, store: str) -> None:
+        """Forgets everything: what follows comes from another store, or from one that lost data."""
+        self.life += 1
+        self._tokens.clear()
+        self._empty = True
+        self._send(Batch(FORMAT, reset=True))
+        self.place = Place(store)
+        await self._cache.reset(store)
+
+    def learn(self, life: int, key: str, generation: int, digest: str) -> bool:
+        """A secret has been verified; False, and nothing done, when that was before a reset."""
+        if life != self.life:
+            return False
+        self._send(digest_batch(key, generation, digest))
+        # Nobody waits for the disk: what a crash loses is verified once more.
+        kept = self._cache.learn(key, generation, digest)
+        self._learning.add(kept)
+        kept.add_done_callback(self._learning.discard)
+        return True
+
+    async def known(self, key: str) -> dict[int, str]:
+        """The digests of a key's verified secrets by generation."""
+        life = self.life
+        found = await self._cache.known(key)
+        return found if life == self.life else {}
+
+    def _send(self, batch: Batch) -> None:
+        if self._engine is not None:
+            self._engine.put_keys(encode(batch))
+
+    def _put(self, rows: Sequence[Kept]) -> None:
+        for some in in_batches(rows):
+            self._put_some(some)
+        for row in rows:
+            if isinstance(row, KeptKey):
+                self._empty = self._empty and row.state == "deleted"
+                self.changed(row.id)
+            elif isinstance(row, AdminToken):
+                known = self._tokens.get(row.id)
+                if known is None or known.version < row.version:
+                    self._tokens[row.id] = row
+
+    def _put_some(self, rows: Sequence[Kept]) -> None:
+        try:
+            self._send(batch_of(rows))
+        except ValueError as error:
+            # One row that somebody wrote past us must not keep the others out.
+            if len(rows) == 1:
+                self._log.error(f"a row of the store is left out: {error}", row=rows[0].id, version=rows[0].version)
+                return
+            half = len(rows) // 2
+            self._put_some(rows[:half])
+            self._put_some(rows[half:])

@@ -1,0 +1,252 @@
+"""Answers native's question whether a secret is right: the first time anybody shows it here, and never again."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from penstock.keys.argon2id import DamagedHashError
+from penstock.keys.hashing import Hasher, HasherBusyError, Rank
+from penstock.keys.model import Key, Secret
+from penstock.keys.patience import Delays, Wrongs, sender_of
+from penstock.keys.table import Table
+from penstock.observe.logs import Log
+from penstock.store.interface import Store, StoreError
+
+PENDING = 2_048
+"""Secrets that are being looked at, or wait for it; beyond: 503."""
+
+BEHIND = 8
+"""Of one sender and key, requests that wait for the verdict on another secret; beyond: 429."""
+
+REHASHING = 1_000
+REHASH_TRIES = 8
+AWAY_MS = 1_000
+BEHIND_MS = 1_000
+
+Verdict = Literal["right", "wrong", "slow", "away"]
+_Found = Literal["right", "wrong", "gone", "away"]
+"""`gone`: there is no such key any more."""
+
+
+class Question(Struct, frozen=True):
+    """Is this secret one of this key's?"""
+
+    key: str
+    secret: str
+    digest: str
+    """Of the secret's whole text, 64 hex digits, by the key that only native knows."""
+    client: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Question(key={self.key!r}, client={self.client!r})"
+
+
+class Answer(Struct, frozen=True):
+    """`right`: native knows the digest by now. `slow` and `away`: ask again after so long."""
+
+    verdict: Verdict
+    retry_after_ms: int = 0
+
+
+class _Flight:
+    """One secret of one key being looked at; who shows the same one meanwhile gets the same verdict, nobody else."""
+
+    def __init__(self, task: asyncio.Task[_Found], life: int) -> None:
+        self.task, self.life = task, life
+        self.senders: set[str] = set()
+        self.behind = 0
+        self.outdated = False
+
+
+_decode = msgspec.json.Decoder(Question).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Verifier:
+    """Handler of questions of kind 2. `missed` hears that the store has a change that native has not."""
+
+    def __init__(
+        self,
+        store: Store,
+        table: Table,
+        hasher: Hasher,
+        log: Log,
+        *,
+        missed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        pending: int = PENDING,
+        rehash_pause_s: float = 1.0,
+    ) -> None:
+        self._store, self._table, self._hasher, self._log = store, table, hasher, log
+        self._missed = missed
+        self._now_us, self._pending, self._rehash_pause_s = now_us, pending, rehash_pause_s
+        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._busy: dict[tuple[str, str], _Flight] = {}
+        self._of_key: dict[str, set[_Flight]] = {}
+        self._delays, self._wrongs = Delays(clock), Wrongs()
+        self._rehashing: set[asyncio.Task[None]] = set()
+        self._life = table.life
+
+    async def __call__(self, payload: bytes) -> bytes:
+        """The crossing's form of `verify`."""
+        return bytes(_encode(await self.verify(_decode(payload))))
+
+    async def verify(self, asked: Question) -> Answer:
+        """A verdict on this secret alone."""
+        self._notice_reset()
+        sender = sender_of(asked.client)
+        here, this = (asked.key, sender), (asked.key, asked.digest)
+        while not self._wrongs.has(*this):
+            other = self._busy.get(here)
+            if other is None or other is self._flights.get(this):
+                break
+            # Of one sender, one secret of a key after another: else any number of guesses would be looked at at once.
+            if other.behind >= BEHIND:
+                return Answer("slow", BEHIND_MS)
+            other.behind += 1
+            try:
+                await asyncio.wait([other.task])
+            finally:
+                other.behind -= 1
+        else:
+            return Answer("wrong")
+        if left_s := self._delays.left_s(*here):
+            return Answer("slow", int(left_s * 1000) + 1)
+        flight = self._flights.get(this)
+        if flight is None:
+            if len(self._flights) >= self._pending:
+                return Answer("away", AWAY_MS)
+            flight = self._begin(asked)
+        flight.senders.add(sender)
+        self._busy[here] = flight
+        # The question may be given up; the work is not, others may wait for it.
+        found = await asyncio.shield(flight.task)
+        return Answer("wrong" if found == "gone" else found, AWAY_MS if found == "away" else 0)
+
+    def changed(self, key: str) -> None:
+        """The row of a key was put: what was found wrong may be right now."""
+        self._wrongs.forget(key)
+        for flight in self._of_key.get(key, ()):
+            flight.outdated = True
+
+    async def stop(self) -> None:
+        """Ends what is being looked at."""
+        tasks = [flight.task for flight in self._flights.values()] + list(self._rehashing)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, asked: Question) -> _Flight:
+        task = asyncio.create_task(self._look(asked))
+        flight = _Flight(task, self._table.life)
+        self._flights[asked.key, asked.digest] = flight
+        self._of_key.setdefault(asked.key, set()).add(flight)
+        task.add_done_callback(lambda _: self._end(asked, flight))
+        return flight
+
+    def _end(self, asked: Question, flight: _Flight) -> None:
+        """Runs before anybody who waited does: they find what this verdict has changed."""
+        del self._flights[asked.key, asked.digest]
+        for sender in flight.senders:
+            self._busy.pop((asked.key, sender), None)
+        of_key = self._of_key[asked.key]
+        of_key.discard(flight)
+        if not of_key:
+            del self._of_key[asked.key]
+        if flight.task.cancelled():
+            return
+        found = flight.task.result()
+        for sender in flight.senders:
+            if found == "wrong":
+                self._delays.rise(asked.key, sender)
+            elif found == "right":
+                self._delays.end(asked.key, sender)
+        if found == "wrong" and not flight.outdated and flight.life == self._table.life:
+            self._wrongs.add(asked.key, asked.digest)
+
+    async def _look(self, asked: Question) -> _Found:
+        try:
+            return await self._judge(asked)
+        except (StoreError, HasherBusyError):
+            return "away"
+        except DamagedHashError as error:
+            self._log.error(f"{error}: rotate this key", key=asked.key)
+        except Exception as error:  # such as no memory: whoever waits must not wait until the deadline
+            # Its text may hold the secret; its type does not.
+            self._log.error(f"a secret could not be checked: {type(error).__name__}", key=asked.key)
+        return "away"
+
+    async def _judge(self, asked: Question) -> _Found:
+        life = self._table.life
+        key = await self._store.get(Key, asked.key)
+        if key is None:
+            self._missed()
+            return "gone"
+        secret = await self._find(key, asked)
+        if secret is None:
+            return "wrong"
+        if life != self._table.life:
+            return "away"
+        # Native may not have heard of this generation yet.
+        await self._table.publish([key])
+        if not self._table.learn(life, key.id, secret.generation, asked.digest):
+            return "away"
+        if self._hasher.needs_rehash(secret.hash):
+            self._rehash(key.id, secret, asked.secret)
+        return "right"
+
+    async def _find(self, key: Key, asked: Question) -> Secret | None:
+        """The live secret of the key that this is; whether it may be used now, native knows."""
+        known = await self._table.known(key.id)
+        damaged = None
+        for secret in sorted(key.secrets, key=lambda secret: -secret.generation):
+            if secret.until_us is not None and secret.until_us <= self._now_us():
+                continue
+            if digest := known.get(secret.generation):
+                # Another process on data_dir has seen it, or native asks because of another generation.
+                if hmac.compare_digest(digest, asked.digest):
+                    return secret
+                continue
+            try:
+                if await self._hasher.verify(asked.secret, secret.hash):
+                    return secret
+            except DamagedHashError as error:
+                damaged = error
+        if damaged is not None:
+            raise damaged
+        return None
+
+    def _rehash(self, key: str, secret: Secret, text: str) -> None:
+        if len(self._rehashing) >= REHASHING:
+            self._log.warning("too many hashes wait to be replaced: this one stays as it is", key=key)
+            return
+        task = asyncio.create_task(self._replace(key, secret, text))
+        self._rehashing.add(task)
+        task.add_done_callback(self._rehashing.discard)
+
+    async def _replace(self, key: str, secret: Secret, text: str) -> None:
+        """Has the store keep a hash as strong as new ones; the secret is not shown here again."""
+        pause_s = self._rehash_pause_s
+        for _ in range(REHASH_TRIES):
+            try:
+                hash = await self._hasher.hash(text, Rank.LATER)
+                await self._store.replace_hash(key, secret.generation, secret.hash, hash)
+                return
+            except (StoreError, HasherBusyError):
+                await asyncio.sleep(pause_s)
+                pause_s *= 2
+        self._log.warning("the hash of a key stays weaker than new ones: the store did not take another", key=key)
+
+    def _notice_reset(self) -> None:
+        if self._life != self._table.life:
+            self._life = self._table.life
+            self._wrongs.clear()
+            self._delays.clear()

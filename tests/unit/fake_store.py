@@ -1,0 +1,217 @@
+"""A store in memory that keeps the promises of the real ones, and goes away or loses data when a test wants it to."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
+from penstock.store.interface import ConflictError, Delta, Filter, Page, StoreAwayError, StoreRefusedError
+
+RowT = TypeVar("RowT", Key, Team, AdminToken)
+
+
+class FakeStore:
+    """Set `away` for an outage, `refuses` for a store that cannot be used; `calls` counts what was asked."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.refuses = ""
+        self.calls: list[str] = []
+        self.used: dict[str, int] = {}
+        self.closed = False
+        self.before_save: Callable[[], None] = lambda: None
+        self._id = os.urandom(8).hex()
+        self._opened = False
+        self._rows: dict[tuple[type, str], Row] = {}
+        self._deleted_us: dict[tuple[type, str], int] = {}
+        self._changes: list[Change] = []
+        self._version = 0
+        self._watchers: list[Callable[[], None]] = []
+
+    # --- what tests do to it ---
+
+    def copy(self) -> FakeStore:
+        """What a backup would hold."""
+        kept = copy.copy(self)
+        kept._rows, kept._changes = dict(self._rows), list(self._changes)
+        kept._deleted_us = dict(self._deleted_us)
+        return kept
+
+    def restore(self, backup: FakeStore) -> None:
+        """Loses every change since the backup."""
+        self._rows, self._changes = dict(backup._rows), list(backup._changes)
+        self._deleted_us, self._version = dict(backup._deleted_us), backup._version
+
+    def replace_by_another(self) -> None:
+        """As if the configuration named another, empty one."""
+        self.restore(FakeStore())
+        self._id = os.urandom(8).hex()
+
+    def rows(self, kind: type[RowT]) -> dict[str, RowT]:
+        """All rows of a kind that are not deleted, whether it is away or not."""
+        return {row.id: row for row in self._rows.values() if isinstance(row, kind) and row.state != "deleted"}
+
+    def put_past(self, row: Row) -> None:
+        """Exchanges a row as somebody would who writes past us: no version, no change."""
+        self._rows[type(row), row.id] = row
+
+    # --- the protocol ---
+
+    @property
+    def id(self) -> str:
+        if not self._opened:
+            raise StoreAwayError("the fake store has not been opened yet")
+        return self._id
+
+    async def open(self, *, migrate: bool) -> list[str]:
+        self._check("open")
+        self._opened, self.closed = True, False
+        return []
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def version(self) -> int:
+        self._check("version")
+        return self._version
+
+    async def changed_since(self, version: int, limit: int) -> Delta:
+        self._check("changed_since")
+        rows = sorted((row for row in self._rows.values() if row.version > version), key=lambda row: row.version)
+        if len(rows) <= limit:
+            return Delta(self._version, tuple(rows), False)
+        return Delta(rows[limit - 1].version, tuple(rows[:limit]), True)
+
+    async def save(self, row: Row, expected: int | None, change: Change) -> int:
+        self._check("save")
+        self.before_save()
+        for made in self._changes:
+            if made.id == change.id:
+                return made.version
+        self._check_conflicts(row, expected)
+        self._version += 1
+        place = (type(row), row.id)
+        if row.state == "deleted":
+            self._rows[place] = _tombstone(row, self._version)
+            self._deleted_us[place] = change.at_us
+        else:
+            self._rows[place] = replace(row, version=self._version)
+            self._deleted_us.pop(place, None)
+        self._changes.append(replace(change, version=self._version))
+        for woken in self._watchers:
+            woken()
+        return self._version
+
+    async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
+        self._check("replace_hash")
+        row = self._rows.get((Key, key))
+        if not isinstance(row, Key):
+            return False
+        exchanged = [
+            Secret(generation=each.generation, hash=new, until_us=each.until_us)
+            if (each.generation, each.hash) == (generation, old)
+            else each
+            for each in row.secrets
+        ]
+        if (generation, new) not in [(each.generation, each.hash) for each in exchanged]:
+            return False
+        self._rows[Key, key] = replace(row, secrets=tuple(exchanged))
+        return True
+
+    async def touch(self, used_us: Mapping[str, int]) -> None:
+        self._check("touch")
+        for key, at_us in used_us.items():
+            row = self._rows.get((Key, key))
+            if isinstance(row, Key) and row.state != "deleted" and at_us > (row.last_used_us or -1):
+                self._rows[Key, key] = replace(row, last_used_us=at_us)
+
+    async def get(self, kind: type[RowT], id: str) -> RowT | None:
+        self._check("get")
+        row = self._rows.get((kind, id))
+        return row if isinstance(row, kind) and row.state != "deleted" else None
+
+    async def find_team(self, name: str) -> Team | None:
+        self._check("find_team")
+        return next((team for team in self.rows(Team).values() if team.name == name), None)
+
+    async def list(self, kind: type[RowT], filter: Filter, after: str | None, limit: int) -> Page:
+        self._check("list")
+        rows = [row for id, row in sorted(self.rows(kind).items()) if id > (after or "") and _fits(row, filter)]
+        return Page(tuple(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None)
+
+    async def changes(self, subject: str | None, before: int | None, limit: int) -> Sequence[Change]:
+        self._check("changes")
+        found = [
+            each
+            for each in reversed(self._changes)
+            if subject in (None, each.subject) and (before is None or each.version < before)
+        ]
+        return found[:limit]
+
+    async def purge(self, before_us: int) -> int:
+        self._check("purge")
+        old = [place for place, at_us in self._deleted_us.items() if at_us < before_us]
+        for place in old:
+            del self._rows[place], self._deleted_us[place]
+        return len(old)
+
+    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        self._watchers.append(woken)
+
+        async def stop() -> None:
+            self._watchers.remove(woken)
+
+        return stop
+
+    def _check(self, call: str) -> None:
+        self.calls.append(call)
+        if self.refuses:
+            raise StoreRefusedError(self.refuses)
+        if self.away:
+            raise StoreAwayError("the fake store is away")
+        if call != "open" and (self.closed or not self._opened):
+            raise StoreAwayError(f"the fake store {'is closed' if self.closed else 'has not been opened yet'}")
+
+    def _check_conflicts(self, row: Row, expected: int | None) -> None:
+        known = self._rows.get((type(row), row.id))
+        here = None if known is None or known.state == "deleted" else known
+        if expected is None:
+            if here is not None:
+                raise ConflictError("exists", f"{row.id} exists already")
+        elif here is None or here.version != expected:
+            raise ConflictError("changed", f"{row.id} was changed by somebody else")
+        if row.state == "deleted":
+            if isinstance(row, Team) and any(key.team == row.id for key in self.rows(Key).values()):
+                raise ConflictError("team_has_keys", f"the team {row.id} owns keys")
+            return
+        if isinstance(row, Team) and any(
+            team.name == row.name and team.id != row.id for team in self.rows(Team).values()
+        ):
+            raise ConflictError("name_taken", f"there is a team named {row.name!r} already")
+        if isinstance(row, Key) and row.team is not None and row.team not in self.rows(Team):
+            raise ConflictError("team_missing", f"there is no team {row.team}")
+
+
+def _tombstone(row: Row, version: int) -> Row:
+    match row:
+        case Key():
+            return Key(id=row.id, name="", state="deleted", version=version)
+        case Team():
+            return Team(id=row.id, name="", state="deleted", version=version)
+        case _:
+            return AdminToken(id=row.id, name="", role="viewer", digest="", state="deleted", version=version)
+
+
+def _fits(row: Row, filter: Filter) -> bool:
+    fields = {"team": filter.team, "state": filter.state, "owner": filter.owner}
+    tags: dict[str, str] = getattr(row, "tags", {})
+    return (
+        all(wanted is None or getattr(row, name, None) == wanted for name, wanted in fields.items())
+        and (filter.name is None or filter.name.casefold() in row.name.casefold())
+        and (filter.tag is None or tags.get(filter.tag[0]) == filter.tag[1])
+    )
