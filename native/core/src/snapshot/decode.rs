@@ -6,6 +6,7 @@ use super::{Base, Provider, Snapshot, document, document::Document, secret};
 use crate::{
     dialects::Dialect,
     http::write::HeadWriter,
+    json::shape_error,
     observe,
     request::client_address::Networks,
     route::{Routes, Target},
@@ -15,7 +16,7 @@ use crate::{
 impl Snapshot {
     /// Decodes a document; the error names the field and never holds a secret.
     pub fn decode(json: &[u8], network: &Arc<Network>) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(json).map_err(|e| told(&e))?;
+        let document: Document = serde_json::from_slice(json).map_err(|e| shape_error("snapshot", &e))?;
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
@@ -121,14 +122,6 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
         line("proxy-authorization", authorization.to_owned())?;
     }
     Ok(Base { origin, host, target_prefix, head, names, max_connections: p.max_connections })
-}
-
-/// What is wrong with a document, without any value that it holds.
-fn told(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let shown = ["unknown field", "unknown variant", "missing field", "duplicate field", "EOF", "expected"];
-    let what = if shown.iter().any(|s| text.starts_with(s)) { text.as_str() } else { "not of the expected shape" };
-    format!("snapshot: {what} (line {}, column {})", error.line(), error.column())
 }
 
 /// Refuses what would not be one word of a request line.
