@@ -15,7 +15,7 @@ use penstock_core::{
 };
 
 fn rendered(metrics: &Metrics) -> String {
-    let questions = Questions::new(2).expect("an eventfd");
+    let questions = Questions::new(|_| 2).expect("an eventfd");
     let mut page = Vec::new();
     metrics.render(&Gauges { snapshot_revision: 7, ..Gauges::default() }, questions.counts(), &mut page);
     String::from_utf8(page).expect("text")

@@ -14,7 +14,7 @@ fn readable(questions: &Questions) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_wakes_the_one_who_asked() {
-    let questions = Arc::new(Questions::new(4).expect("an eventfd"));
+    let questions = Arc::new(Questions::new(|_| 4).expect("an eventfd"));
     let asking = {
         let questions = questions.clone();
         async move { questions.ask(Kind::Admin, b"how".to_vec(), SOON).await }
@@ -35,7 +35,7 @@ async fn an_answer_wakes_the_one_who_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_ends_at_its_deadline_and_a_late_answer_is_dropped() {
-    let questions = Questions::new(4).expect("an eventfd");
+    let questions = Questions::new(|_| 4).expect("an eventfd");
     let asked = tokio::join!(questions.ask(Kind::Noop, Vec::new(), SOON), async { questions.drain() });
     assert_eq!(asked.0, Err(AskError::Timeout));
     assert!(!questions.answer(asked.1[0].id, Vec::new()));
@@ -44,7 +44,7 @@ async fn a_question_ends_at_its_deadline_and_a_late_answer_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn one_question_too_many_is_refused_at_once_and_counted() {
-    let questions = Questions::new(2).expect("an eventfd");
+    let questions = Questions::new(|_| 2).expect("an eventfd");
     let ask = || questions.ask(Kind::Admin, Vec::new(), SOON);
     let ends = tokio::join!(ask(), ask(), ask());
     assert_eq!(ends, (Err(AskError::Timeout), Err(AskError::Timeout), Err(AskError::Full)));
@@ -53,7 +53,7 @@ async fn one_question_too_many_is_refused_at_once_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_nobody_waits_for_is_not_shown() {
-    let questions = Questions::new(4).expect("an eventfd");
+    let questions = Questions::new(|_| 4).expect("an eventfd");
     let given_up = tokio::time::timeout(Duration::ZERO, questions.ask(Kind::Admin, Vec::new(), SOON)).await;
     assert!(given_up.is_err());
     assert!(readable(&questions));
@@ -64,7 +64,7 @@ async fn a_question_nobody_waits_for_is_not_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_every_wait_and_refuses_the_next() {
-    let questions = Questions::new(4).expect("an eventfd");
+    let questions = Questions::new(|_| 4).expect("an eventfd");
     let (asked, ()) = tokio::join!(questions.ask(Kind::Admin, Vec::new(), SOON), async { questions.close() });
     assert_eq!(asked, Err(AskError::Closed));
     assert_eq!(questions.ask(Kind::Admin, Vec::new(), SOON).await, Err(AskError::Closed));

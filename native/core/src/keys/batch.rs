@@ -137,8 +137,7 @@ pub struct Batch {
 impl Batch {
     /// Reads a batch whole; the error names the field at fault and never holds a digest.
     pub fn decode(json: &[u8]) -> Result<Self, String> {
-        let document: Document<'_> =
-            serde_json::from_slice(json).map_err(|e| crate::json::shape_error("keys", &e))?;
+        let document: Document<'_> = serde_json::from_slice(json).map_err(|e| crate::json::shape_error("keys", &e))?;
         if document.format != FORMAT {
             return Err(format!("keys: format {} is not {FORMAT}", document.format));
         }
@@ -157,8 +156,7 @@ impl Batch {
 
 fn access(document: AccessDocument<'_>) -> Result<Access, String> {
     let list = |texts: Option<Vec<Cow<'_, str>>>| texts.map(|texts| texts.into_iter().map(Into::into).collect());
-    let lists =
-        Lists { models: list(document.models), paths: list(document.paths), networks: list(document.networks) };
+    let lists = Lists { models: list(document.models), paths: list(document.paths), networks: list(document.networks) };
     Access::new(lists).map_err(|e| format!("keys: {e}"))
 }
 

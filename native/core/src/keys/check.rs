@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 pub const AWAY_MS: u64 = 1_000;
 
 /// A well-formed credential.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Credential<'a> {
     pub id: KeyId,
     text: &'a [u8],
@@ -23,6 +23,11 @@ pub struct Credential<'a> {
 impl<'a> Credential<'a> {
     pub fn read(text: &'a [u8]) -> Result<Self, Malformed> {
         Ok(Self { id: key_id(text)?, text })
+    }
+
+    /// Printable ASCII without blanks.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
     }
 }
 
@@ -57,7 +62,10 @@ impl Refusal {
 /// What the table says of a credential.
 #[derive(Debug)]
 pub enum Checked {
-    Known { row: Arc<KeyRow>, team: Option<Arc<TeamRow>> },
+    Known {
+        row: Arc<KeyRow>,
+        team: Option<Arc<TeamRow>>,
+    },
     Refused(Refusal),
     /// The key has a secret that nobody has shown here yet: it may be this one.
     Unverified(Digest),

@@ -39,7 +39,7 @@ impl Default for Passed {
 /// What ended a wait.
 pub enum Watched<T> {
     Done(T),
-    /// The client left.
+    /// The client left, or its key was cut.
     Gone,
     /// The client's timer fired.
     Late,
@@ -48,6 +48,9 @@ pub enum Watched<T> {
 /// Polls `work` while the client stays and its timer has not fired.
 pub async fn watch<T>(client: &mut Client, mut work: Pin<&mut impl Future<Output = T>>) -> Watched<T> {
     poll_fn(|cx| {
+        if client.poll_cut(cx) {
+            return Poll::Ready(Watched::Gone);
+        }
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Watched::Done(done));
         }

@@ -52,6 +52,7 @@ impl Snapshot {
         }
         Ok(Self {
             revision: document.revision,
+            auth: document.auth,
             trusted_proxies: Networks::parse(&document.trusted_proxies)?,
             allowed_hosts: document.allowed_hosts,
             timeouts: document.timeouts,
@@ -89,6 +90,7 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
         supports_stream_usage: p.supports_stream_usage,
         passthrough: p.passthrough.clone(),
         lists_models: p.lists_models,
+        client_credentials: p.client_credentials,
         timeouts: p.timeouts,
     })
 }

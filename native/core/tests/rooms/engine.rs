@@ -14,6 +14,7 @@ use std::{
 
 use penstock_core::{
     clock::Clock,
+    keys::Digests,
     observe::{Log, LogOptions, Metrics},
     questions::{Kind, Questions},
     server::{
@@ -95,8 +96,9 @@ fn shared(workers: usize) -> Shared {
     let clock = Clock::System;
     let log = Log::in_memory(LogOptions::default(), clock.clone());
     let handles = (0..workers).map(|_| Handle::new(tokio::sync::mpsc::unbounded_channel().0)).collect();
-    let questions = Arc::new(Questions::new(4).unwrap());
-    Shared::new(clock, network(), Arc::new(Metrics::new(workers)), questions, Arc::new(log), handles, 100)
+    let questions = Arc::new(Questions::new(|_| 4).unwrap());
+    let metrics = Arc::new(Metrics::new(workers));
+    Shared::new(clock, network(), metrics, questions, Arc::new(log), Digests::new([7; 32]), handles, 100)
 }
 
 proptest! {
