@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
-use penstock_core::questions::{AskError, Kind, Outcome, Questions};
+use penstock_core::questions::{AskError, Kind, Outcome, Question, Questions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const SOON: Duration = Duration::from_secs(1);
@@ -49,6 +49,32 @@ async fn one_question_too_many_is_refused_at_once_and_counted() {
     let ends = tokio::join!(ask(), ask(), ask());
     assert_eq!(ends, (Err(AskError::Timeout), Err(AskError::Timeout), Err(AskError::Full)));
     assert_eq!(questions.counts().get(Kind::Admin, Outcome::Full), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_has_room_of_its_own() {
+    let questions = Questions::new(|kind| if kind == Kind::Verify { 3 } else { 1 }).expect("an eventfd");
+    let ask = |kind| questions.ask(kind, Vec::new(), SOON);
+    let verifications =
+        async { tokio::join!(ask(Kind::Verify), ask(Kind::Verify), ask(Kind::Verify), ask(Kind::Verify)) };
+    let answering = async {
+        let asked = questions.drain();
+        let kinds: Vec<Kind> = asked.iter().map(|question| question.kind).collect();
+        assert_eq!(kinds, [Kind::Noop, Kind::Admin, Kind::Verify, Kind::Verify, Kind::Verify]);
+        for question in asked {
+            assert!(questions.answer(question.id, vec![question.kind as u8]));
+        }
+    };
+    let ends = tokio::join!(verifications, ask(Kind::Admin), ask(Kind::Noop), answering);
+    assert_eq!(ends.0, (Ok(vec![2]), Ok(vec![2]), Ok(vec![2]), Err(AskError::Full)));
+    assert_eq!((ends.1, ends.2), (Ok(vec![1]), Ok(vec![0])));
+    assert_eq!(questions.waiting(), 0);
+}
+
+#[test]
+fn no_debug_output_shows_a_payload() {
+    let question = Question { id: 1, kind: Kind::Verify, payload: b"secret".to_vec() };
+    assert_eq!(format!("{question:?}"), "Question { id: 1, kind: Verify, .. }");
 }
 
 #[tokio::test(start_paused = true)]

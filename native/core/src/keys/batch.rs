@@ -146,7 +146,7 @@ impl Batch {
         Ok(Self {
             access,
             teams: document.teams.into_iter().map(|t| team(t, lists)).collect::<Result<_, _>>()?,
-            keys: document.keys.into_iter().map(|k| key(k, lists)).collect::<Result<_, _>>()?,
+            keys: document.keys.iter().map(|k| key(k, lists)).collect::<Result<_, _>>()?,
             digests: document.digests.iter().map(digest).collect::<Result<_, _>>()?,
             reset: document.reset,
             settled: document.settled,
@@ -171,7 +171,7 @@ fn team(document: TeamDocument<'_>, lists: usize) -> Result<Change<Box<str>, Tea
     Ok(Change { id, version: document.version, row: (!gone).then_some(row) })
 }
 
-fn key(document: KeyDocument<'_>, lists: usize) -> Result<Change<KeyId, Key>, String> {
+fn key(document: &KeyDocument<'_>, lists: usize) -> Result<Change<KeyId, Key>, String> {
     let id = key_id(&document.id)?;
     let version = document.version;
     if document.state == StateDocument::Deleted {

@@ -33,9 +33,11 @@ impl KeyId {
 
     /// Spread evenly enough for tables: ids are random, nobody chooses those that are stored.
     pub(super) fn hash(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, rest @ ..] = self.0;
-        let (first, last) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
-        let mixed = (first ^ u64::from(last).wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        let mut wide = [0; 16];
+        wide[..ID_BYTES].copy_from_slice(&self.0);
+        let wide = u128::from_le_bytes(wide);
+        let (first, last) = (wide as u64, (wide >> 64) as u64);
+        let mixed = (first ^ last.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         mixed ^ (mixed >> 32)
     }
 }

@@ -3,21 +3,20 @@
 use penstock_core::keys::access::{Access, Lists};
 use proptest::prelude::*;
 
-type Texts = Option<Box<[Box<str>]>>;
-
-fn list(texts: &[&str]) -> Texts {
-    Some(texts.iter().map(|t| (*t).into()).collect())
+fn list(texts: &[&str]) -> Box<[Box<str>]> {
+    texts.iter().map(|t| (*t).into()).collect()
 }
 
 fn models(patterns: &[&str]) -> Access {
-    Access::new(Lists { models: list(patterns), ..Lists::default() }).unwrap()
+    Access::new(Lists { models: Some(list(patterns)), ..Lists::default() }).unwrap()
 }
 
 #[test]
 fn without_a_list_all_is_allowed_and_by_an_empty_one_nothing() {
     let all = Access::new(Lists::default()).unwrap();
     assert!(all.allows_model("any") && all.allows_path("/any") && all.allows_client(None));
-    let none = Access::new(Lists { models: list(&[]), paths: list(&[]), networks: list(&[]) }).unwrap();
+    let none =
+        Access::new(Lists { models: Some(list(&[])), paths: Some(list(&[])), networks: Some(list(&[])) }).unwrap();
     assert!(!none.allows_model("any") && !none.allows_path("/any") && !none.allows_client("::1".parse().ok()));
 }
 
@@ -50,7 +49,7 @@ fn many_stars_cost_no_more_than_the_name_is_long() {
 
 #[test]
 fn a_path_is_matched_whole() {
-    let access = Access::new(Lists { paths: list(&["/chat/*", "/embeddings"]), ..Lists::default() }).unwrap();
+    let access = Access::new(Lists { paths: Some(list(&["/chat/*", "/embeddings"])), ..Lists::default() }).unwrap();
     for (path, allowed) in
         [("/chat/completions", true), ("/embeddings", true), ("/embeddings/x", false), ("/chat", false)]
     {
@@ -60,14 +59,16 @@ fn a_path_is_matched_whole() {
 
 #[test]
 fn a_client_is_looked_for_in_the_networks_and_one_without_address_is_in_none() {
-    let access = Access::new(Lists { networks: list(&["10.0.0.0/8", "2001:db8::/32"]), ..Lists::default() }).unwrap();
+    let access =
+        Access::new(Lists { networks: Some(list(&["10.0.0.0/8", "2001:db8::/32"])), ..Lists::default() }).unwrap();
     for (client, allowed) in
         [("10.255.0.1", true), ("11.0.0.1", false), ("2001:db8::1", true), ("::ffff:10.1.1.1", true), ("::1", false)]
     {
         assert_eq!(access.allows_client(client.parse().ok()), allowed, "{client}");
     }
     assert!(!access.allows_client(None));
-    let error = Access::new(Lists { networks: list(&["10.0.0.0/33"]), ..Lists::default() }).expect_err("no network");
+    let error =
+        Access::new(Lists { networks: Some(list(&["10.0.0.0/33"])), ..Lists::default() }).expect_err("no network");
     assert!(error.contains("10.0.0.0/33"), "{error}");
 }
 

@@ -93,7 +93,7 @@ fn comparing_takes_as_long_whether_the_first_or_the_last_byte_differs() {
             let mean = times.iter().sum::<f64>() / 160.0;
             (mean, times.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 159.0)
         });
-        (a.0 - b.0).abs() / ((a.1 + b.1) / 2.0).sqrt().max(f64::EPSILON)
+        (a.0 - b.0).abs() / f64::midpoint(a.1, b.1).sqrt().max(f64::EPSILON)
     };
     let best = (0..5).map(|_| effect()).fold(f64::INFINITY, f64::min);
     assert!(best < 0.5, "d = {best}");
