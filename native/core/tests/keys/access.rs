@@ -81,6 +81,14 @@ fn means(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
+#[test]
+fn a_name_among_many_is_found() {
+    let names: Vec<String> = (0..1_000).rev().map(|n| format!("model-{n}")).collect();
+    let access = models(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(names.iter().all(|name| access.allows_model(name)));
+    assert!(!access.allows_model("model-1000") && !access.allows_model("model-"));
+}
+
 proptest! {
     #[test]
     fn a_pattern_means_what_it_says(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {

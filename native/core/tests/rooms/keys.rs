@@ -7,7 +7,7 @@ use std::{
     sync::atomic::Ordering::SeqCst,
 };
 
-use penstock_core::server::Role;
+use penstock_core::server::{Engine, Role};
 use serde_json::{Value, json};
 
 use crate::{
@@ -312,6 +312,15 @@ fn with_keys_any_host_and_origin_may_ask_and_with_open_doors_none_but_our_own() 
     assert_refused(&house.client().ask(&chat_with(&foreign)).unwrap(), 403, "origin_not_allowed");
     assert_eq!(house.client().ask(&chat_with(&[])).unwrap().status, 200, "a reload opens the door");
     house.stop();
+}
+
+#[test]
+fn an_engine_without_its_digest_key_is_not_made() {
+    let log = json!({"level": "error", "format": "json"});
+    let options =
+        json!({"workers": 1, "max_connections": 0, "log": log, "instance": "x", "digest_key_file": "/no/such.key"});
+    let refused = Engine::new(serde_json::from_value(options).unwrap()).err().unwrap();
+    assert!(refused.contains("/no/such.key"), "{refused}");
 }
 
 #[test]
