@@ -64,7 +64,7 @@ class Engine:
         """The keys used since the last call: a JSON object, id → time of last use in microseconds UTC."""
 
     def questions(self) -> list[tuple[int, int, bytes]]:
-        """All questions that wait, oldest first, as ``(id, kind, payload)``; silences `question_fd`. Never waits.
+        """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``; silences `question_fd`. Never waits.
 
         Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
         JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks whether a

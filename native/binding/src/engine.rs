@@ -54,6 +54,21 @@ impl Engine {
         Ok(detached(py, || core.apply(snapshot))?)
     }
 
+    fn put_keys(&self, py: Python<'_>, batch: &[u8]) -> Result<()> {
+        let core = self.core()?;
+        Ok(detached(py, || core.put_keys(batch))?)
+    }
+
+    fn keys_current(&self, current: bool) -> Result<()> {
+        self.core()?.keys_current(current);
+        Ok(())
+    }
+
+    fn used_keys<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        let core = self.core()?;
+        Ok(PyBytes::new(py, &detached(py, || core.used_keys())))
+    }
+
     fn questions<'py>(&self, py: Python<'py>) -> Result<Vec<Asked<'py>>> {
         Ok(bridge::to_python(py, self.core()?.questions()))
     }

@@ -3,9 +3,11 @@
 //! It trusts the syntax: on valid JSON it sees exactly what a full parser would, on anything else it sees
 //! something harmless. Whoever needs to know whether JSON is valid must ask a parser.
 
+mod document;
 mod text;
 pub(crate) mod words;
 
+pub(crate) use document::shape_error;
 pub use text::{Scalar, unescape, write_string};
 use text::{find_any, find_quote};
 

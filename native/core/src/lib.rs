@@ -5,6 +5,7 @@ pub mod dialects;
 pub mod error;
 pub mod http;
 pub mod json;
+pub mod keys;
 pub mod observe;
 pub mod questions;
 pub mod relay;

@@ -9,15 +9,16 @@ use penstock_core::{
     observe::{
         Consumer, Gauges, Listener, Log, LogOptions, Metrics, Record,
         log::Level,
+        metrics::Auth,
         record::{AttemptRecord, AttemptResult, Outcome, StreamFacts},
     },
     questions::Questions,
 };
 
 fn rendered(metrics: &Metrics) -> String {
-    let questions = Questions::new(2).expect("an eventfd");
+    let questions = Questions::new(|_| 2).expect("an eventfd");
     let mut page = Vec::new();
-    metrics.render(&Gauges { snapshot_revision: 7, ..Gauges::default() }, questions.counts(), &mut page);
+    metrics.render(&Gauges { snapshot_revision: 7, keys: 9, ..Gauges::default() }, questions.counts(), &mut page);
     String::from_utf8(page).expect("text")
 }
 
@@ -30,6 +31,8 @@ fn finished(metrics: &Metrics) -> Record {
         api: "chat",
         method: "POST".into(),
         path: "/v1/chat/completions".into(),
+        key_id: "abcdefghijkl".into(),
+        team: "lab".into(),
         attempts: vec![
             attempt(first, AttemptResult::Failed(Code::UpstreamConnect)),
             attempt(second, AttemptResult::Status(200)),
@@ -55,6 +58,7 @@ fn shards_of_all_threads_add_up() {
         thread::spawn(move || (0..100).for_each(|_| shard.record(&record)))
     });
     workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().expect("no panic"));
+    (0..2).for_each(|worker| metrics.shard(worker).authenticated(Auth::Verified));
     let page = rendered(&metrics);
     for line in [
         "penstock_requests_total{dialect=\"openai\",code=\"200\"} 200",
@@ -71,6 +75,9 @@ fn shards_of_all_threads_add_up() {
         "penstock_received_bytes_total 20000",
         "penstock_sent_bytes_total 200000",
         "penstock_snapshot_revision 7",
+        "penstock_auth_total{result=\"verified\"} 2",
+        "penstock_auth_total{result=\"slow\"} 0",
+        "penstock_keys 9",
         "penstock_event_loop_lag_seconds_count{loop=\"native\"} 0",
     ] {
         assert!(page.lines().any(|seen| seen == line), "missing {line} in\n{page}");
@@ -121,6 +128,7 @@ fn the_debug_log_has_one_line_of_json_for_each_request() {
     let line: serde_json::Value = serde_json::from_str(&log.kept()).expect("JSON");
     assert_eq!((&line["message"], &line["level"]), (&"request".into(), &"debug".into()));
     assert_eq!((&line["request_id"], &line["status"]), (&"r-1".into(), &200.into()));
+    assert_eq!((&line["key_id"], &line["team"]), (&"abcdefghijkl".into(), &"lab".into()));
     assert_eq!(line["usage"]["completion_tokens"], 6);
     assert_eq!(line["attempts"][0]["code"], "upstream_connect");
     assert_eq!(line["attempts"][1]["status"], 200);

@@ -11,7 +11,11 @@ pub const fn type_code(code: Code) -> (&'static str, Option<&'static str>) {
     match code {
         Code::InvalidHttp | Code::InvalidRequest | Code::PathNotFound => (INVALID, None),
         Code::UnsupportedField => (INVALID, Some("unsupported_parameter")),
-        Code::NetworkNotAllowed | Code::OriginNotAllowed | Code::PathClosed => ("request_forbidden", Some(code.name())),
+        Code::KeyDisabled | Code::KeyExpired => (INVALID, Some(Code::InvalidApiKey.name())),
+        Code::ModelNotAllowed | Code::NetworkNotAllowed | Code::OriginNotAllowed | Code::PathClosed => {
+            ("request_forbidden", Some(code.name()))
+        }
+        Code::RateLimitRequests => ("requests", Some("rate_limit_exceeded")),
         Code::Internal | Code::UpstreamError => ("server_error", Some("server_error")),
         other => match other.side() {
             Side::Client => (INVALID, Some(other.name())),

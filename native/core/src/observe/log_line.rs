@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use crate::clock::write_utc;
+
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,13 +76,13 @@ impl Line {
         match format {
             Format::Json => {
                 bytes.extend_from_slice(b"{\"ts\":\"");
-                timestamp(&mut bytes, utc_us);
+                write_utc(utc_us, &mut bytes);
                 let _ = write!(bytes, "\",\"level\":\"{level}\",\"message\":");
                 json_text(&mut bytes, message);
                 bytes.extend_from_slice(b",\"component\":\"native\"");
             }
             Format::Text => {
-                timestamp(&mut bytes, utc_us);
+                write_utc(utc_us, &mut bytes);
                 let _ = write!(bytes, " {level:<7} native: ");
                 plain(&mut bytes, message);
             }
@@ -141,40 +143,9 @@ fn plain(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// `2026-01-31T23:59:59.123456Z`. Days to a date as in H. Hinnant, "chrono-compatible low-level date algorithms".
-fn timestamp(out: &mut Vec<u8>, utc_us: u64) {
-    let (seconds, us) = (utc_us / 1_000_000, utc_us % 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468; // days since 0000-03-01
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timestamp_is_the_date_that_it_should_be() {
-        // From `date -u -d @N +%FT%T`.
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.000000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000000Z"),
-            (1_735_689_599, "2024-12-31T23:59:59.000000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
-        ] {
-            let mut out = Vec::new();
-            timestamp(&mut out, seconds * 1_000_000);
-            assert_eq!(String::from_utf8(out).expect("ascii"), expected);
-        }
-    }
 
     #[test]
     fn a_json_line_is_one_json_object_whatever_the_text() {

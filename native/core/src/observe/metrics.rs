@@ -31,6 +31,54 @@ pub struct Gauges {
     pub tasks: u64,
     /// Log lines that standard error did not take.
     pub log_lines_dropped: u64,
+    pub keys: u64,
+    /// 1 while the key table is known to hold every key.
+    pub keys_current: u64,
+}
+
+/// What came of looking at a request's key; the name is the value of the label `result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    Known,
+    Verified,
+    Unknown,
+    Malformed,
+    Wrong,
+    Slow,
+    Away,
+    Disabled,
+    Expired,
+    Missing,
+}
+
+impl Auth {
+    pub const ALL: [Self; 10] = [
+        Self::Known,
+        Self::Verified,
+        Self::Unknown,
+        Self::Malformed,
+        Self::Wrong,
+        Self::Slow,
+        Self::Away,
+        Self::Disabled,
+        Self::Expired,
+        Self::Missing,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Verified => "verified",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::Wrong => "wrong",
+            Self::Slow => "slow",
+            Self::Away => "away",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Missing => "missing",
+        }
+    }
 }
 
 pub(super) const DIALECTS: [&str; 4] = ["openai", "anthropic", "ollama", "none"];
@@ -45,6 +93,7 @@ const CLIENT_LEFT: u16 = 499;
 pub struct Shard {
     pub(super) requests: Box<[AtomicU64]>,
     pub(super) outcomes: [AtomicU64; Outcome::ALL.len()],
+    pub(super) auth: [AtomicU64; Auth::ALL.len()],
     pub(super) in_flight: AtomicU64,
     pub(super) overhead: Histogram,
     pub(super) first_token: Histogram,
@@ -62,6 +111,7 @@ impl Shard {
         Self {
             requests: (0..DIALECTS.len() * STATUSES).map(|_| AtomicU64::new(0)).collect(),
             outcomes: [const { AtomicU64::new(0) }; Outcome::ALL.len()],
+            auth: [const { AtomicU64::new(0) }; Auth::ALL.len()],
             in_flight: AtomicU64::new(0),
             overhead: Histogram::new(OVERHEAD),
             first_token: Histogram::new(FIRST_TOKEN),
@@ -100,6 +150,11 @@ impl Shard {
     /// A connection was turned away at a bound.
     pub fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request's key was looked at.
+    pub fn authenticated(&self, auth: Auth) {
+        self.auth[auth as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A task panicked and was contained.

@@ -108,6 +108,10 @@ pub struct Record {
     pub phases: Phases,
     /// First byte in to first byte out, less the waits for the client's body and the upstream.
     pub overhead_us: Option<u64>,
+    /// The id of the key that asked.
+    pub key_id: String,
+    /// The id of its team.
+    pub team: String,
     /// The name the client asked for.
     pub model: String,
     /// `provider/model` that answered.
@@ -143,6 +147,8 @@ impl Record {
             trace_id: empty(kept.trace_id),
             method: empty(kept.method),
             path: empty(kept.path),
+            key_id: empty(kept.key_id),
+            team: empty(kept.team),
             model: empty(kept.model),
             target: empty(kept.target),
             attempts: {

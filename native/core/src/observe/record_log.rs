@@ -29,6 +29,8 @@ impl Consumer for Log {
             ("method", &record.method),
             ("path", &record.path),
             ("client", &client),
+            ("key_id", &record.key_id),
+            ("team", &record.team),
             ("model", &record.model),
             ("target", &record.target),
             ("outcome", record.outcome.name()),

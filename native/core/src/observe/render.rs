@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{
     histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals},
-    metrics::{DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
+    metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
     provider::{REASONS, reason_name},
     record::Outcome,
 };
@@ -26,7 +26,19 @@ pub(super) fn render(metrics: &Metrics, gauges: &Gauges, questions: &Counts, out
             page.sample("penstock_questions_total", &labels, questions.get(kind, answer));
         }
     }
+    keys(metrics, gauges, &mut page);
     process(metrics, gauges, &mut page);
+}
+
+fn keys(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
+    page.family("penstock_auth_total", "counter", "Requests by what came of their key.");
+    for auth in Auth::ALL {
+        let count = metrics.sum(|shard| &shard.auth[auth as usize]);
+        page.sample("penstock_auth_total", &[("result", auth.name())], count);
+    }
+    page.single("penstock_keys", "gauge", "Keys in the table.", gauges.keys);
+    let current = gauges.keys_current;
+    page.single("penstock_keys_current", "gauge", "1 while the table is known to hold every key.", current);
 }
 
 fn requests(metrics: &Metrics, page: &mut Page<'_>) {

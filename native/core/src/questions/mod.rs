@@ -7,7 +7,7 @@ mod ring;
 mod sync;
 
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
@@ -29,26 +29,34 @@ pub enum Kind {
     Noop = 0,
     /// A request on the admin port. Payload: one JSON line `{"method","path","query","headers"}`, a newline, the body.
     Admin = 1,
+    /// Whether a secret is right: `{"key","secret","digest","client"}`; answered by `{"verdict","retry_after_ms"}`.
+    Verify = 2,
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Noop, Self::Admin];
+    pub const ALL: [Self; 3] = [Self::Noop, Self::Admin, Self::Verify];
 
     /// The value of the label `kind`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Noop => "noop",
             Self::Admin => "admin",
+            Self::Verify => "verify",
         }
     }
 }
 
-/// One question on its way to Python.
-#[derive(Debug)]
+/// One question on its way to Python. A payload may hold a secret: `Debug` shows none.
 pub struct Question {
     pub id: u64,
     pub kind: Kind,
     pub payload: Vec<u8>,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no answer.
@@ -64,21 +72,23 @@ pub enum AskError {
 
 /// The crossing itself, shared by all workers and the thread that answers.
 pub struct Questions {
-    ring: Ring<Question>,
-    pending: Pending<oneshot::Sender<Vec<u8>>>,
+    /// One for each kind: however many of one kind wait, the others have their room.
+    lanes: [Lane; Kind::ALL.len()],
     wake: EventFd,
     counts: Counts,
 }
 
+/// The questions of one kind.
+struct Lane {
+    ring: Ring<Question>,
+    pending: Pending<oneshot::Sender<Vec<u8>>>,
+}
+
 impl Questions {
-    /// At most `capacity` questions wait at a time; more are refused with [`AskError::Full`].
-    pub fn new(capacity: usize) -> io::Result<Self> {
-        Ok(Self {
-            ring: Ring::new(capacity),
-            pending: Pending::new(capacity),
-            wake: EventFd::new()?,
-            counts: Counts::default(),
-        })
+    /// At most `most` questions of each kind wait at a time; more are refused with [`AskError::Full`].
+    pub fn new(most: impl Fn(Kind) -> usize) -> io::Result<Self> {
+        let lane = |kind| Lane { ring: Ring::new(most(kind)), pending: Pending::new(most(kind)) };
+        Ok(Self { lanes: Kind::ALL.map(lane), wake: EventFd::new()?, counts: Counts::default() })
     }
 
     /// Asks and waits for the answer, at most `deadline`. Dropping the future takes the question back.
@@ -89,29 +99,42 @@ impl Questions {
         result
     }
 
-    /// Everything that waits to be answered, oldest first; silences the descriptor. What nobody waits for any more is
-    /// left out.
+    /// Everything that waits to be answered, of each kind the oldest first; silences the descriptor. What nobody waits
+    /// for any more is left out.
     pub fn drain(&self) -> Vec<Question> {
-        // The descriptor before the ring: a signal that this read swallows belongs to a question that the drain sees.
+        // The descriptor before the rings: a signal that this read swallows belongs to a question that the drain sees.
         self.wake.clear();
-        let mut questions = self.ring.drain();
-        questions.retain(|question| self.pending.contains(question.id));
+        let mut questions = Vec::new();
+        for lane in &self.lanes {
+            questions.append(&mut lane.ring.drain());
+        }
+        questions.retain(|question| {
+            let (lane, number) = self.lane(question.id);
+            lane.pending.contains(number)
+        });
         questions
     }
 
     /// Delivers an answer. `false`: nobody waits for it (late, answered before, or never asked) and it is dropped.
     pub fn answer(&self, id: u64, payload: Vec<u8>) -> bool {
-        self.pending.take(id).is_some_and(|waiter| waiter.send(payload).is_ok())
+        let (lane, number) = self.lane(id);
+        lane.pending.take(number).is_some_and(|waiter| waiter.send(payload).is_ok())
     }
 
     /// Ends every wait with [`AskError::Closed`], and every later one at once.
     pub fn close(&self) {
-        drop(self.pending.close());
+        self.lanes.iter().for_each(|lane| drop(lane.pending.close()));
     }
 
     /// How many wait for an answer now.
     pub fn waiting(&self) -> usize {
-        self.pending.len()
+        self.lanes.iter().map(|lane| lane.pending.len()).sum()
+    }
+
+    /// The lane of a question and its number there: ids of different kinds interleave.
+    fn lane(&self, id: u64) -> (&Lane, u64) {
+        let kinds = Kind::ALL.len() as u64;
+        (&self.lanes[(id % kinds) as usize], id / kinds)
     }
 
     /// How questions ended so far.
@@ -137,12 +160,14 @@ struct Asked<'a> {
 impl Asked<'_> {
     async fn run(&mut self, payload: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, AskError> {
         let (sender, receiver) = oneshot::channel();
-        let id = self.questions.pending.insert(sender).map_err(|refused| match refused {
+        let lane = &self.questions.lanes[self.kind as usize];
+        let number = lane.pending.insert(sender).map_err(|refused| match refused {
             Refused::Full => AskError::Full,
             Refused::Closed => AskError::Closed,
         })?;
+        let id = number * Kind::ALL.len() as u64 + self.kind as u64;
         self.id = Some(id);
-        match self.questions.ring.push(Question { id, kind: self.kind, payload }) {
+        match lane.ring.push(Question { id, kind: self.kind, payload }) {
             Ok(true) => self.questions.wake.signal(),
             Ok(false) => {}
             Err(_) => return Err(AskError::Full),
@@ -158,7 +183,8 @@ impl Asked<'_> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.questions.pending.take(id);
+            let (lane, number) = self.questions.lane(id);
+            lane.pending.take(number);
         }
         self.questions.counts.add(self.kind, self.outcome);
     }

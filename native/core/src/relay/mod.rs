@@ -46,7 +46,7 @@ impl Default for Passed {
 /// What ended a wait.
 pub enum Watched<T> {
     Done(T),
-    /// The client left.
+    /// The client left, or its key was cut.
     Gone,
     /// The client's timer fired.
     Late,
@@ -56,6 +56,9 @@ pub enum Watched<T> {
 pub async fn watch<T>(client: &mut Client, mut work: Pin<&mut impl Future<Output = T>>) -> Watched<T> {
     let mut look = None;
     poll_fn(|cx| {
+        if client.poll_cut(cx) {
+            return Poll::Ready(Watched::Gone);
+        }
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Watched::Done(done));
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Code, Error, Failure},
+    error::{Code, Error, Failure, Side},
     observe::record::Outcome,
     request::{Gone, Reply},
     server::{connection::Client, timer},
@@ -152,6 +152,10 @@ async fn wait(
         client.timer.set_at(timer::earlier(silent_at, keepalive_at));
         match watch(client, more.as_mut()).await {
             Watched::Done(result) => return Ok(result),
+            Watched::Gone if client.take_cut() => {
+                let message = "the API key was disabled while it was used";
+                return Ok(Err(Failure::new(Code::KeyDisabled, crate::error::Retry::No, message)));
+            }
             Watched::Gone => return Err(Gone),
             Watched::Late if timer::is_past(silent_at) => {
                 let message = "the upstream fell silent in the middle of its answer";
@@ -214,7 +218,7 @@ async fn cut(
     error: Error,
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
-    passed.outcome = Outcome::UpstreamCut;
+    passed.outcome = if error.code.side() == Side::Client { Outcome::Failed } else { Outcome::UpstreamCut };
     passed.broken = opening.tap.is_mid_frame();
     if !passed.broken {
         let mut frame = Vec::new();

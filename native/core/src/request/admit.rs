@@ -13,7 +13,7 @@ pub struct Guard {
 
 /// Reserves what the request may use. There are no limits yet: everything is admitted.
 #[expect(clippy::unnecessary_wraps, reason = "a limit refuses; none is configurable yet")]
-pub fn admit(_principal: Principal, now_us: u64) -> Result<Guard, Error> {
+pub fn admit(_principal: &Principal, now_us: u64) -> Result<Guard, Error> {
     Ok(Guard { admitted_us: now_us })
 }
 

@@ -181,7 +181,8 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
             format!("{} redirects with status {}: its base_url is not where it serves", provider.name, head.status);
         return Err(Failure::new(Code::UpstreamProtocol, Retry::Yes, cause).into());
     }
-    if matches!(head.status, 401 | 403) {
+    // Of the client's own credential the client is told.
+    if matches!(head.status, 401 | 403) && !provider.client_credentials {
         return Err(Failure::new(
             Code::UpstreamAuth,
             Retry::No,

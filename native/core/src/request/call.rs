@@ -9,7 +9,7 @@ use super::{
     endpoint::{Api, Endpoint},
     facts::Facts,
     ids::Trace,
-    models,
+    key, models,
     read::read_head,
     relayed,
     respond::{self, Way},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     dialects::{self, Dialect, StreamKind},
     error::{Code, Error},
-    http::head::RequestHead,
+    http::head::{RequestHead, Span},
     observe::record::{Consumer, Outcome, Record},
     server::{
         connection::{Client, Next},
@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub waited_us: u64,
     /// The client's connection is of no further use.
     pub broken: bool,
+    /// Where the head has the key that let the request in.
+    pub key: Option<Span>,
 }
 
 /// Serves one request and records it.
@@ -80,6 +82,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         arrived_us,
         waited_us: 0,
         broken: false,
+        key: None,
     };
     let result = match read {
         Ok(_) => phases(&mut call, &facts).await,
@@ -109,10 +112,8 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     }
     let speaks_anthropic = facts.anthropic_version.is_some();
     call.dialect = dialect_of(path, if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAi });
-    let of = |span: Option<crate::http::head::Span>| span.map(|s| s.of(bytes));
     call.record.dialect = Some(call.dialect);
-    let host = of(facts.host).filter(|_| call.client.peer.is_some());
-    let principal = authenticate(&snapshot, host, of(facts.origin))?;
+    let principal = authenticate(call, facts).await?;
     if head.upgrade {
         let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
         return Err(Error::new(Code::InvalidRequest, message).at("upgrade").into());
@@ -124,12 +125,21 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);
     call.record.api = endpoint.api.name();
+    if endpoint.api == Api::Key {
+        return key::serve(call, &principal).await;
+    }
+    if !principal.allows_path(endpoint.rest()) {
+        let message = format!("This API key may not call {}; GET /v1/key lists what it may.", endpoint.rest());
+        return Err(Error::new(Code::PathClosed, message).into());
+    }
+    let bytes = call.client.conn.head();
+    let of = |span: Option<Span>| span.map(|s| s.of(bytes));
     if of(facts.content_encoding).is_some_and(|c| !c.eq_ignore_ascii_case(b"identity")) {
         let message = "Compressed request bodies are not supported; send the body without content-encoding.";
         return Err(Error::new(Code::UnsupportedEncoding, message).at("content-encoding").into());
     }
     match endpoint.api {
-        Api::Models | Api::OllamaTags => return models::serve(call, &endpoint).await,
+        Api::Models | Api::OllamaTags => return models::serve(call, &endpoint, &principal).await,
         Api::OllamaVersion => {
             let version = concat!(r#"{"version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
             return call.json(200, version.as_bytes()).await;
@@ -138,7 +148,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
     let content = body::read(call, &endpoint, facts).await?;
-    relayed::serve(call, &endpoint, &method, query, content, principal, provider.as_deref()).await
+    relayed::serve(call, &endpoint, &method, query, content, &principal, provider.as_deref()).await
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
@@ -187,7 +197,7 @@ impl Call<'_> {
         self.record.error = Some(error.code);
         if self.reply.has_begun() {
             self.record.outcome = Outcome::Failed;
-            let Some(kind) = self.stream else {
+            let Some(kind) = self.stream.filter(|_| !self.reply.is_torn()) else {
                 self.broken = true;
                 return Ok(());
             };
@@ -234,7 +244,12 @@ impl Call<'_> {
 
     /// Answers what is left to answer, records the request, and says what becomes of the connection.
     async fn finish(mut self, result: Result<(), Stop>) -> Next {
+        let is_cut = self.client.take_cut();
         let refused = match result {
+            Err(Stop::Gone) if is_cut => {
+                let message = "The API key was disabled while it was used.";
+                self.refuse(&Error::new(Code::KeyDisabled, message)).await
+            }
             Err(Stop::Refused(error)) => self.refuse(&error).await,
             other => other,
         };

@@ -24,6 +24,8 @@ pub enum Api {
     Transcription,
     /// The list of models, or one of them.
     Models,
+    /// What the key that asks may do.
+    Key,
     Messages,
     CountTokens,
     OllamaChat,
@@ -51,6 +53,7 @@ impl Api {
             Self::Speech => "speech",
             Self::Transcription => "transcription",
             Self::Models | Self::OllamaTags => "models",
+            Self::Key => "key",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
             Self::OllamaGenerate => "generate",
@@ -155,6 +158,7 @@ impl<'a> Endpoint<'a> {
         let shared = if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAi };
         let (api, dialect) = match rest {
             "/models" => (Api::Models, shared),
+            "/key" => (Api::Key, shared),
             "/api/tags" => (Api::OllamaTags, Dialect::Ollama),
             "/api/version" => (Api::OllamaVersion, Dialect::Ollama),
             r if r.starts_with("/models/") && matches!(method, "GET" | "HEAD") => (Api::Models, shared),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{client_address::client_address, ids};
+use super::{client_address::client_address, credential, ids};
 use crate::{
     http::head::{RequestHead, Span},
     snapshot::Snapshot,
@@ -20,6 +20,7 @@ pub struct Facts {
     pub request_id: Option<Span>,
     /// `x-penstock-provider`: who answers on paths without a model.
     pub provider: Option<Span>,
+    pub credentials: credential::Headers,
     /// A field that must stand once, and stands twice.
     pub repeated: Option<&'static str>,
     has_forwarded: bool,
@@ -34,6 +35,10 @@ impl Facts {
             let place = match name.len() {
                 4 if is(name, b"host") => &mut facts.host,
                 6 if is(name, b"origin") => &mut facts.origin,
+                7 | 9 | 13 | 14 => {
+                    facts.credentials.note(name, field.value);
+                    continue;
+                }
                 11 if is(name, b"traceparent") => &mut facts.traceparent,
                 12 if is(name, b"content-type") => &mut facts.content_type,
                 12 if is(name, b"x-request-id") => &mut facts.request_id,

@@ -7,9 +7,11 @@ mod authenticate;
 mod body;
 mod call;
 pub mod client_address;
+pub mod credential;
 pub mod endpoint;
 mod facts;
 pub mod ids;
+mod key;
 pub mod models;
 pub mod multipart;
 pub mod outbound;
@@ -21,6 +23,7 @@ mod respond;
 pub mod scan;
 pub mod splice;
 mod upload;
+pub mod verify;
 
 use std::rc::Rc;
 
@@ -32,7 +35,7 @@ use crate::{
     },
 };
 
-pub use authenticate::authenticate;
+pub use authenticate::{Principal, check_origin};
 pub use read::{Held, read_body, read_head};
 pub use reply::Reply;
 

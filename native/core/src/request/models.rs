@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{
-    Stop,
+    Principal, Stop,
     call::Call,
     endpoint::{Api, Endpoint},
     plan::unknown_model,
@@ -55,22 +55,24 @@ struct Cached {
 }
 
 /// Answers a list of models, or one of them.
-pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>) -> Result<(), Stop> {
+pub async fn serve(call: &mut Call<'_>, endpoint: &Endpoint<'_>, principal: &Principal) -> Result<(), Stop> {
     let snapshot = call.snapshot.clone();
     call.client.timer.set_at(None);
     let listing = list(call.worker, &snapshot, endpoint.dialect);
-    let models = match watch(call.client, std::pin::pin!(listing)).await {
+    let mut models = match watch(call.client, std::pin::pin!(listing)).await {
         Watched::Done(models) => models,
         Watched::Gone | Watched::Late => return Err(Stop::Gone),
     };
+    models.retain(|m| principal.allows_model(&m.name));
     let body = match endpoint.rest().strip_prefix("/models/").filter(|_| endpoint.api == Api::Models) {
         None => all(endpoint.dialect, &models),
         Some(encoded) => {
             let name = percent_decoded(encoded);
             let named = models.iter().find(|m| m.name == name).map(|m| one(endpoint.dialect, m));
-            match named.or_else(|| routed(&snapshot, endpoint.dialect, &name)) {
+            let unlisted = || routed(&snapshot, endpoint.dialect, &name).filter(|_| principal.allows_model(&name));
+            match named.or_else(unlisted) {
                 Some(model) => model,
-                None => return Err(unknown_model(&snapshot, &name).into()),
+                None => return Err(unknown_model(&snapshot, &name, principal).into()),
             }
         }
     };
@@ -89,7 +91,9 @@ async fn list(worker: &Rc<Worker>, snapshot: &LocalSnapshot, dialect: Dialect) -
     }
     let mut asked = JoinSet::new();
     for (index, provider) in snapshot.providers.iter().enumerate() {
-        if provider.lists_models && speaks(index) && snapshot.routes.is_open_ended(index) {
+        // One that is asked with the credential of each client has no list that all may see.
+        let is_common = provider.lists_models && !provider.client_credentials;
+        if is_common && speaks(index) && snapshot.routes.is_open_ended(index) {
             let (worker, snapshot) = (worker.clone(), snapshot.clone());
             asked.spawn_local(async move { (index, listed(&worker, &snapshot, index, dialect).await) });
         }

@@ -6,10 +6,10 @@ use std::{
     rc::Rc,
 };
 
-use super::{endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice};
+use super::{credential, endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice};
 use crate::{
     dialects::StreamKind,
-    http::head::RequestHead,
+    http::head::{RequestHead, Span},
     observe::record::AttemptRecord,
     route::Attempt,
     server::worker::Worker,
@@ -37,6 +37,8 @@ pub struct Outbound<'a> {
     pub query: &'a str,
     pub head: &'a RequestHead,
     pub head_bytes: &'a [u8],
+    /// Where the head has the key that let the request in: it goes no further.
+    pub key: Option<Span>,
     /// The whole body, or what is here of one that flows.
     pub body: &'a [u8],
     pub scan: Option<&'a Scan<'a>>,
@@ -116,10 +118,11 @@ impl Outbound<'_> {
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         out.extend_from_slice(&base.head);
+        let key = self.key.map(|k| k.of(self.head_bytes));
         for field in &self.head.fields {
-            let name = field.name.of(self.head_bytes);
-            if is_forwarded(name, provider) && !base.sets(name) {
-                line(out, name, field.value.of(self.head_bytes));
+            let (name, value) = (field.name.of(self.head_bytes), field.value.of(self.head_bytes));
+            if is_forwarded(name, value, provider, key) && !base.sets(name) {
+                line(out, name, value);
             }
         }
         out.extend_from_slice(b"accept-encoding: identity\r\nx-request-id: ");
@@ -148,9 +151,13 @@ impl Outbound<'_> {
     }
 }
 
-fn is_forwarded(name: &[u8], provider: &Provider) -> bool {
+fn is_forwarded(name: &[u8], value: &[u8], provider: &Provider, key: Option<&[u8]>) -> bool {
     let named = |list: &str| name.eq_ignore_ascii_case(list.as_bytes());
-    FORWARDED.iter().any(|n| named(n)) || provider.forward_headers.iter().any(|n| named(n))
+    let configured = || provider.forward_headers.iter().any(|n| named(n));
+    if credential::is_credential(name) {
+        return (provider.client_credentials || configured()) && credential::is_clients_own(name, value, key);
+    }
+    FORWARDED.iter().any(|n| named(n)) || configured()
 }
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -1,6 +1,10 @@
 //! Which targets may answer a request, in which order: the route phase.
 
-use super::endpoint::{Endpoint, Form, is_organization, is_stored};
+use super::{
+    Principal,
+    credential::no_own,
+    endpoint::{Endpoint, Form, is_organization, is_stored},
+};
 use crate::{
     error::{Code, Error},
     route::{self, Attempt, Route},
@@ -21,16 +25,22 @@ pub fn plan<'a>(
     endpoint: &Endpoint<'_>,
     model: Option<&'a str>,
     named_provider: Option<&str>,
+    principal: &Principal,
+    has_own_credential: bool,
 ) -> Result<Plan<'a>, Error> {
-    let Some(model) = model else { return without_model(snapshot, endpoint, named_provider) };
+    let Some(model) = model else { return without_model(snapshot, endpoint, named_provider, has_own_credential) };
     let Some(route) = snapshot.routes.find(&snapshot.providers, model) else {
-        return Err(unknown_model(snapshot, model));
+        return Err(unknown_model(snapshot, model, principal));
     };
     let speaks = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some();
     let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
-    let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, speaks, is_down);
+    let can = |p: usize| speaks(p) && (has_own_credential || !snapshot.providers[p].client_credentials);
+    let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, can, is_down);
     if attempts.is_empty() {
+        if !route::order(&route, model, 1, &mut rng, speaks, is_down).is_empty() {
+            return Err(no_own());
+        }
         let message = format!(
             "No target of the model {model} speaks the {} dialect; ask for it through another SDK or add a target that does.",
             endpoint.dialect.name()
@@ -48,6 +58,7 @@ fn without_model<'a>(
     snapshot: &'a Snapshot,
     endpoint: &Endpoint<'_>,
     named_provider: Option<&str>,
+    has_own_credential: bool,
 ) -> Result<Plan<'a>, Error> {
     let provider = if let Some(name) = named_provider {
         let unknown = || {
@@ -61,6 +72,7 @@ fn without_model<'a>(
     let rest = endpoint.rest();
     let is_open = |p: &usize| endpoint.form == Form::Model || snapshot.providers[*p].opens(rest);
     match provider.filter(is_open) {
+        Some(p) if snapshot.providers[p].client_credentials && !has_own_credential => Err(no_own()),
         Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
             Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: Overrides::default() })
         }
@@ -90,10 +102,10 @@ fn without_model<'a>(
 /// So many names are compared with one that does not exist.
 const COMPARED: usize = 1_000;
 
-/// 404 naming what may have been meant.
-pub fn unknown_model(snapshot: &Snapshot, model: &str) -> Error {
+/// 404 naming what may have been meant, of what the caller may ask for.
+pub fn unknown_model(snapshot: &Snapshot, model: &str, principal: &Principal) -> Error {
     let names = snapshot.routes.names();
-    let near = route::similar(model, names.iter().copied().take(COMPARED));
+    let near = route::similar(model, names.iter().copied().filter(|n| principal.allows_model(n)).take(COMPARED));
     let shown: String = model.chars().take(200).collect();
     let hint = match near.as_slice() {
         [] => "GET /v1/models lists what can be asked for.".to_owned(),

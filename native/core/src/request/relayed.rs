@@ -16,7 +16,8 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
-    endpoint::Endpoint,
+    credential::has_own,
+    endpoint::{Endpoint, Form},
     outbound::Outbound,
     plan::plan,
     respond::{self, Way},
@@ -45,7 +46,7 @@ pub async fn serve(
     method: &str,
     query: &str,
     content: Content,
-    principal: Principal,
+    principal: &Principal,
     provider: Option<&str>,
 ) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
@@ -79,7 +80,7 @@ async fn ask(
     method: &str,
     query: &str,
     content: Content,
-    principal: Principal,
+    principal: &Principal,
     provider: Option<&str>,
 ) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
@@ -100,7 +101,10 @@ async fn ask(
     }
     call.record.model.push_str(model.unwrap_or_default());
     let head_bytes = message.head();
-    let plan = plan(call.worker, &snapshot, endpoint, model, provider)?;
+    allow(principal, endpoint, model)?;
+    let wanted = snapshot.providers.iter().any(|p| p.client_credentials);
+    let has_own_credential = wanted && has_own(call.head, head_bytes, call.key);
+    let plan = plan(call.worker, &snapshot, endpoint, model, provider, principal, has_own_credential)?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
@@ -112,6 +116,7 @@ async fn ask(
         query,
         head: call.head,
         head_bytes,
+        key: call.key,
         body,
         scan: scan.as_ref(),
         model,
@@ -147,6 +152,20 @@ async fn ask(
         call.reply.close();
     }
     Ok(Asked { answered: answered?, guard, timeouts: plan.timeouts, total_at })
+}
+
+/// Refuses a model that the key, or its team, may not ask for.
+fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
+    let message = match model {
+        Some(model) if principal.allows_model(model) => return Ok(()),
+        Some(model) => {
+            format!("This API key may not use the model {model}; GET /v1/models lists those that it may.")
+        }
+        // What is in a body that is not ours to read is bounded by the key's paths.
+        None if endpoint.form == Form::Opaque || !principal.is_bound_to_models() => return Ok(()),
+        None => "This API key may use certain models only, and the request names none.".to_owned(),
+    };
+    Err(Error::new(Code::ModelNotAllowed, message).at("model"))
 }
 
 /// What the client is told of a failure.

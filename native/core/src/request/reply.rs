@@ -38,6 +38,8 @@ pub struct Reply {
     pub sent_bytes: u64,
     /// What the client may take no byte for, in milliseconds.
     pub stall_ms: u64,
+    /// A write stopped half way: nothing may follow.
+    is_torn: bool,
 }
 
 impl Reply {
@@ -51,6 +53,7 @@ impl Reply {
             without_body: is_head_request,
             sent_bytes: 0,
             stall_ms: STALL_MS,
+            is_torn: false,
         }
     }
 
@@ -89,6 +92,11 @@ impl Reply {
     /// Whether the head is complete: the status can no longer be changed.
     pub fn has_begun(&self) -> bool {
         self.framing != Framing::Unset
+    }
+
+    /// Whether a write stopped half way.
+    pub fn is_torn(&self) -> bool {
+        self.is_torn
     }
 
     /// Completes the head: a body of `length` bytes, or one of unknown length.
@@ -165,6 +173,7 @@ impl Reply {
         client.answered = true;
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
         let written = write_all(client, &slices[..used], self.stall_ms).await;
+        self.is_torn = written.is_err();
         // A stream does not hold it.
         self.head = Vec::new();
         written
@@ -203,7 +212,7 @@ async fn write_all(client: &mut Client, slices: &[&[u8]], stall_ms: u64) -> Resu
             left = out.remaining();
             client.timer.set(stall_ms);
         }
-        if client.conn.poll_departed(cx).is_ready() || client.timer.poll(cx).is_ready() {
+        if client.poll_cut(cx) || client.conn.poll_departed(cx).is_ready() || client.timer.poll(cx).is_ready() {
             return Poll::Ready(Err(Gone));
         }
         Poll::Pending

@@ -119,6 +119,9 @@ pub fn error_head(reply: &mut Reply, way: &Way<'_>, error: &Error) {
     ids(reply, way.dialect, way.request_id);
     reply.field("x-penstock-error", error.code.name().as_bytes());
     passage(reply, way);
+    if error.code.status() == 401 {
+        reply.field("www-authenticate", b"Bearer realm=\"penstock\"");
+    }
     if let Some(ms) = error.retry_after_ms {
         reply.number("retry-after", ms.div_ceil(1_000));
         reply.number("retry-after-ms", ms);

@@ -14,7 +14,7 @@ use crate::{
     http::{head::RequestHead, write::reason},
     questions::{AskError, Kind},
     relay::{Watched, watch},
-    request::{Reply, Stop, authenticate, read_body, read_head},
+    request::{Reply, Stop, check_origin, read_body, read_head},
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -100,7 +100,7 @@ async fn answer(client: &mut Client, worker: &Rc<Worker>, head: &RequestHead) ->
 fn foreign(client: &Client, worker: &Worker, head: &RequestHead) -> Option<Error> {
     client.peer?;
     let bytes = client.conn.head();
-    authenticate(&*worker.snapshot()?, head.field(bytes, "host"), head.field(bytes, "origin")).err()
+    check_origin(&**worker.snapshot()?, head.field(bytes, "host"), head.field(bytes, "origin")).err()
 }
 
 async fn relay(client: &mut Client, head: &RequestHead, answer: &[u8]) -> Next {

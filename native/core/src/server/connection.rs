@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Role, admin,
+    cuts::Cuttable,
     shared::Stage,
     stream::ClientStream,
     timer::Timer,
@@ -37,6 +38,20 @@ pub struct Client {
     pub is_head_request: bool,
     /// Bytes of an answer have gone out for the request in hand.
     pub answered: bool,
+    /// Set while a request is served whose key may be cut.
+    pub cut: Option<Cuttable>,
+}
+
+impl Client {
+    /// Whether the request in hand was cut; its task is woken when that happens.
+    pub fn poll_cut(&self, cx: &Context<'_>) -> bool {
+        self.cut.as_ref().is_some_and(|cut| cut.poll(cx))
+    }
+
+    /// Whether it was cut; from now on it no longer can be.
+    pub fn take_cut(&mut self) -> bool {
+        self.cut.take().is_some_and(|cut| cut.is_cut())
+    }
 }
 
 /// What becomes of a connection after a request.
@@ -63,6 +78,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
         peer,
         is_head_request: false,
         answered: false,
+        cut: None,
     };
     let mut served = false;
     loop {
@@ -91,6 +107,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
             // Boxed, as what follows a request must not make each idle connection larger.
             Err(panic) => Box::pin(after_panic(&mut client, &worker, &panic)).await,
         };
+        client.cut = None;
         drop(busy);
         match next {
             Next::Keep => client.conn.finish_message(),

@@ -2,6 +2,7 @@
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -18,14 +19,21 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    keys::{Batch, Digests},
     observe::{Log, LogOptions, Metrics},
-    questions::{Question, Questions},
+    questions::{Kind, Question, Questions},
     snapshot::Snapshot,
     upstream::{Network, NetworkOptions},
 };
 
-/// Questions that may wait for Python at a time.
-const QUESTIONS: usize = 1024;
+/// Questions that may wait for Python at a time, by kind.
+const fn most_waiting(kind: Kind) -> usize {
+    match kind {
+        Kind::Noop => 8,
+        Kind::Admin => 1_024,
+        Kind::Verify => 2_048,
+    }
+}
 /// Descriptors kept free of client connections: files, listeners, room for upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -39,6 +47,8 @@ pub struct Options {
     pub log: LogOptions,
     /// The instance id, shown in the status.
     pub instance: String,
+    /// Holds the 32 bytes by which digests of secrets are keyed; `None`: a key of this process only.
+    pub digest_key_file: Option<PathBuf>,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -54,7 +64,8 @@ impl Engine {
         let clock = Clock::default();
         let workers = options.workers.max(1);
         let network = Network::new(NetworkOptions::default(), clock.clone());
-        let questions = Questions::new(QUESTIONS).map_err(|e| format!("no eventfd: {e}"))?;
+        let questions = Questions::new(most_waiting).map_err(|e| format!("no eventfd: {e}"))?;
+        let digests = options.digest_key_file.as_deref().map_or_else(Digests::random, Digests::read)?;
         let log = Log::new(options.log, clock.clone());
         let (handles, inboxes): (Vec<_>, Vec<_>) = (0..workers)
             .map(|_| {
@@ -71,6 +82,7 @@ impl Engine {
                 Arc::new(Metrics::new(workers)),
                 Arc::new(questions),
                 Arc::new(log),
+                digests,
                 handles,
                 max_connections,
             )),
@@ -125,7 +137,27 @@ impl Engine {
         Ok(())
     }
 
-    /// The questions that wait, oldest first.
+    /// Applies rows to the key table, or refuses them whole; ends the requests of keys that were cut.
+    pub fn put_keys(&self, batch: &[u8]) -> Result<(), String> {
+        for cut in self.shared.keys.put(Batch::decode(batch)?) {
+            for worker in &self.shared.workers {
+                let _ = worker.inbox.send(Order::Cut(cut));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the key table is known to hold every key.
+    pub fn keys_current(&self, current: bool) {
+        self.shared.keys.set_current(current);
+    }
+
+    /// The keys used since the last call: a JSON object, id to microseconds UTC.
+    pub fn used_keys(&self) -> Vec<u8> {
+        self.shared.keys.used()
+    }
+
+    /// The questions that wait, of each kind the oldest first.
     pub fn questions(&self) -> Vec<Question> {
         self.shared.questions.drain()
     }
@@ -150,6 +182,8 @@ impl Engine {
             "buffered_bytes": shared.buffered_bytes(),
             "upstream_connections": shared.network.stats().open,
             "uptime_us": shared.clock.boot_us() - shared.started_us,
+            "keys": shared.keys.len(),
+            "keys_current": shared.keys.is_current(),
             "degraded": *shared.degraded.lock(),
         })
         .to_string()

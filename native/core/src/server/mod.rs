@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod connection;
+pub mod cuts;
 mod engine;
 pub mod health;
 mod lag;

@@ -12,9 +12,10 @@ use super::{Role, worker::Handle};
 use crate::{
     clock::Clock,
     http::buffer::BUFFER_BYTES,
+    keys::{Digests, Table},
     observe::{Gauges, Log, Metrics},
     questions::Questions,
-    request::models::ModelLists,
+    request::{models::ModelLists, verify::Flights},
     snapshot::Snapshot,
     upstream::Network,
 };
@@ -39,6 +40,10 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub questions: Arc<Questions>,
     pub log: Arc<Log>,
+    pub keys: Table,
+    /// Makes the digests that `keys` holds.
+    pub digests: Digests,
+    pub flights: Flights,
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
@@ -58,6 +63,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         questions: Arc<Questions>,
         log: Arc<Log>,
+        digests: Digests,
         workers: Vec<Handle>,
         max_connections: u64,
     ) -> Self {
@@ -69,6 +75,9 @@ impl Shared {
             metrics,
             questions,
             log,
+            keys: Table::default(),
+            digests,
+            flights: Flights::default(),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
             models: ModelLists::default(),
@@ -121,6 +130,8 @@ impl Shared {
             buffered_bytes: self.buffered_bytes() as u64,
             tasks: self.tasks() as u64,
             log_lines_dropped: self.log.dropped(),
+            keys: self.keys.len() as u64,
+            keys_current: u64::from(self.keys.is_current()),
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
     }

@@ -20,7 +20,9 @@ use tokio::{
 };
 
 use super::{
-    Role, connection, lag, listener,
+    Role, connection,
+    cuts::Cuts,
+    lag, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -32,6 +34,7 @@ use crate::{
         buffer::Buffers,
         head::{RequestHead, ResponseHead},
     },
+    keys::table::Cut,
     observe::{Record, Shard, metrics::OpenConnection},
     snapshot::Snapshot,
     upstream::Pool,
@@ -51,6 +54,8 @@ pub enum Order {
     Serve(Accepted, Role, Option<std::net::IpAddr>, OpenConnection),
     Listen(OwnedFd, Role),
     CloseListeners,
+    /// End requests of a key.
+    Cut(Cut),
     WatchLag,
     Stop,
 }
@@ -76,6 +81,7 @@ pub struct Worker {
     pub pool: Rc<Pool>,
     pub buffers: Buffers,
     pub parking: Parking,
+    pub cuts: Cuts,
     pub timers: Timers,
     pub rng: RefCell<fastrand::Rng>,
     shard: Arc<Shard>,
@@ -105,6 +111,7 @@ impl Worker {
             shared,
             buffers,
             parking: Parking::default(),
+            cuts: Cuts::default(),
             timers: Timers::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             snapshot: RefCell::default(),
@@ -214,6 +221,7 @@ impl Worker {
                 self.pool.close_idle();
                 self.parking.wake(usize::MAX);
             }
+            Order::Cut(cut) => self.cuts.cut(cut),
             Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
             Order::Stop => return false,
         }

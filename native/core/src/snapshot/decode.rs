@@ -6,6 +6,7 @@ use super::{Base, Provider, Snapshot, document, document::Document, secret};
 use crate::{
     dialects::Dialect,
     http::write::HeadWriter,
+    json::shape_error,
     observe,
     request::client_address::Networks,
     route::{Routes, Target},
@@ -15,7 +16,7 @@ use crate::{
 impl Snapshot {
     /// Decodes a document; the error names the field and never holds a secret.
     pub fn decode(json: &[u8], network: &Arc<Network>) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(json).map_err(|e| told(&e))?;
+        let document: Document = serde_json::from_slice(json).map_err(|e| shape_error("snapshot", &e))?;
         if document.format != document::FORMAT {
             return Err(format!("snapshot: format {} is not {}", document.format, document::FORMAT));
         }
@@ -51,6 +52,7 @@ impl Snapshot {
         }
         Ok(Self {
             revision: document.revision,
+            auth: document.auth,
             trusted_proxies: Networks::parse(&document.trusted_proxies)?,
             allowed_hosts: document.allowed_hosts,
             timeouts: document.timeouts,
@@ -88,6 +90,7 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
         supports_stream_usage: p.supports_stream_usage,
         passthrough: p.passthrough.clone(),
         lists_models: p.lists_models,
+        client_credentials: p.client_credentials,
         timeouts: p.timeouts,
     })
 }
@@ -121,14 +124,6 @@ fn base(p: &document::Provider, base: &document::Base, network: &Arc<Network>) -
         line("proxy-authorization", authorization.to_owned())?;
     }
     Ok(Base { origin, host, target_prefix, head, names, max_connections: p.max_connections })
-}
-
-/// What is wrong with a document, without any value that it holds.
-fn told(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let shown = ["unknown field", "unknown variant", "missing field", "duplicate field", "EOF", "expected"];
-    let what = if shown.iter().any(|s| text.starts_with(s)) { text.as_str() } else { "not of the expected shape" };
-    format!("snapshot: {what} (line {}, column {})", error.line(), error.column())
 }
 
 /// Refuses what would not be one word of a request line.

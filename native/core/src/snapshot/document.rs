@@ -32,7 +32,10 @@ pub struct Document {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
+    /// Everybody who reaches the port.
     Open,
+    /// Whoever has a key.
+    Keys,
 }
 
 /// Milliseconds; 0 means no limit.
@@ -101,6 +104,8 @@ pub struct Provider {
     pub lists_models: bool,
     pub timeouts: Timeouts,
     pub max_connections: usize,
+    /// The client's own credential goes upstream instead of one of the configuration.
+    pub client_credentials: bool,
     pub proxy: Option<Proxy>,
 }
 

@@ -14,12 +14,13 @@ use crate::{
     upstream::{Host, Network, Origin},
 };
 
-pub use document::{Overrides, Timeouts};
+pub use document::{Auth, Overrides, Timeouts};
 
 /// Everything a request needs to know; a request keeps the one it started with.
 #[derive(Debug)]
 pub struct Snapshot {
     pub revision: u64,
+    pub auth: Auth,
     pub trusted_proxies: Networks,
     /// Lower-case names without ports that `Host` and `Origin` may carry while `auth: open`; empty: any.
     pub allowed_hosts: Vec<String>,
@@ -50,6 +51,8 @@ pub struct Provider {
     /// Path prefixes that are relayed although they name stored objects, without `/v1`.
     pub passthrough: Vec<String>,
     pub lists_models: bool,
+    /// It is asked with the credential that the client brings for it.
+    pub client_credentials: bool,
     pub timeouts: Timeouts,
 }
 

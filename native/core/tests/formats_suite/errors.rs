@@ -33,6 +33,11 @@ fn every_code_has_an_envelope_in_every_dialect() {
 fn codes_carry_the_vendors_own_names_where_there_are_any() {
     for (code, kind, name) in [
         (Code::InvalidApiKey, "invalid_request_error", Some("invalid_api_key")),
+        (Code::KeyDisabled, "invalid_request_error", Some("invalid_api_key")),
+        (Code::KeyExpired, "invalid_request_error", Some("invalid_api_key")),
+        (Code::ModelNotAllowed, "request_forbidden", Some("model_not_allowed")),
+        (Code::RateLimitRequests, "requests", Some("rate_limit_exceeded")),
+        (Code::StoreUnavailable, "server_error", Some("store_unavailable")),
         (Code::ModelNotFound, "invalid_request_error", Some("model_not_found")),
         (Code::InvalidJson, "invalid_request_error", Some("invalid_json")),
         (Code::PathNotFound, "invalid_request_error", None),
@@ -43,6 +48,9 @@ fn codes_carry_the_vendors_own_names_where_there_are_any() {
     for (code, kind) in [
         (Code::InvalidJson, "invalid_request_error"),
         (Code::InvalidApiKey, "authentication_error"),
+        (Code::KeyExpired, "authentication_error"),
+        (Code::RateLimitRequests, "rate_limit_error"),
+        (Code::StoreUnavailable, "api_error"),
         (Code::PathClosed, "permission_error"),
         (Code::ModelNotFound, "not_found_error"),
         (Code::BodyTooLarge, "request_too_large"),

@@ -51,6 +51,7 @@ pub(crate) fn provider(name: &str, port: u16) -> Value {
         "lists_models": false,
         "timeouts": timeouts(),
         "max_connections": 1024,
+        "client_credentials": false,
         "proxy": null,
     })
 }

@@ -30,6 +30,7 @@ const POSTED: &[(&str, Api, Dialect)] = &[
 ];
 const GOTTEN: &[(&str, Api, Dialect)] = &[
     ("/models", Api::Models, OpenAi),
+    ("/key", Api::Key, OpenAi),
     ("/api/tags", Api::OllamaTags, Ollama),
     ("/api/version", Api::OllamaVersion, Ollama),
 ];

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread::{self, JoinHandle},
@@ -36,11 +36,14 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A provider of few words: answers every request with the same JSON, once the gate is open.
+/// A provider of few words: answers every request with the same bytes, once the gate is open.
 pub(crate) struct Upstream {
     pub(crate) port: u16,
     pub(crate) asked: Arc<AtomicUsize>,
     pub(crate) open: Arc<AtomicBool>,
+    /// What it was sent, heads and bodies.
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    pub(crate) answer: Arc<Mutex<String>>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,20 +56,23 @@ impl Upstream {
         let port = listener.local_addr().unwrap().port();
         let (asked, open, end) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         open.store(true, SeqCst);
-        let all = (asked.clone(), open.clone(), end.clone());
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let answer = Arc::new(Mutex::new(json_answer(200, ANSWER)));
+        let all = (asked.clone(), open.clone(), end.clone(), seen.clone(), answer.clone());
         let thread = thread::spawn(move || {
             let mut serving = Vec::new();
             for stream in listener.incoming() {
                 if all.2.load(SeqCst) {
                     break;
                 }
-                let (asked, open, end) = all.clone();
-                serving.push(thread::spawn(move || stream.and_then(|s| converse(s, &asked, &open, &end))));
+                let (asked, open, end, seen, answer) = all.clone();
+                let converse = move |s| converse(s, &asked, &open, &end, &seen, &answer);
+                serving.push(thread::spawn(move || stream.and_then(converse)));
                 serving.retain(|s: &JoinHandle<_>| !s.is_finished());
             }
             serving.into_iter().for_each(|s| drop(s.join()));
         });
-        Self { port, asked, open, end, thread: Some(thread) }
+        Self { port, asked, open, seen, answer, end, thread: Some(thread) }
     }
 }
 
@@ -80,19 +86,32 @@ impl Drop for Upstream {
     }
 }
 
-fn converse(mut stream: TcpStream, asked: &AtomicUsize, open: &AtomicBool, end: &AtomicBool) -> io::Result<()> {
+/// A whole answer with a body of JSON.
+pub(crate) fn json_answer(status: u16, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+fn converse(
+    mut stream: TcpStream,
+    asked: &AtomicUsize,
+    open: &AtomicBool,
+    end: &AtomicBool,
+    seen: &Mutex<Vec<String>>,
+    answer: &Mutex<String>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_millis(20)))?;
     let mut held = Vec::new();
-    while let Some((_, rest)) = message(&mut stream, &mut held, || end.load(SeqCst))? {
+    while let Some((request, rest)) = message(&mut stream, &mut held, || end.load(SeqCst))? {
         held = rest;
+        seen.lock().unwrap().push(String::from_utf8(request).unwrap());
         asked.fetch_add(1, SeqCst);
         while !open.load(SeqCst) && !end.load(SeqCst) {
             thread::park_timeout(Duration::from_millis(1));
         }
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
-        stream.write_all(format!("{head}{ANSWER}").as_bytes())?;
+        let answer = answer.lock().unwrap().clone();
+        stream.write_all(answer.as_bytes())?;
     }
     Ok(())
 }
@@ -177,6 +196,17 @@ impl Client {
         }
     }
 
+    /// Whatever has come until it holds `what`.
+    pub(crate) fn read_until(&mut self, what: &str) -> String {
+        let (mut text, mut piece) = (String::new(), [0; 4096]);
+        while !text.contains(what) {
+            let n = self.0.read(&mut piece).unwrap();
+            assert!(n > 0, "the other side ended without {what}: {text}");
+            text.push_str(std::str::from_utf8(&piece[..n]).unwrap());
+        }
+        text
+    }
+
     /// Everything up to the other side's end.
     pub(crate) fn rest(&mut self) -> String {
         let mut text = String::new();
@@ -229,14 +259,26 @@ fn listen() -> (OwnedFd, SocketAddr) {
 }
 
 pub(crate) fn engine(workers: usize, max_connections: u64) -> Engine {
+    engine_with(workers, max_connections, &json!({}))
+}
+
+/// An engine with further options.
+pub(crate) fn engine_with(workers: usize, max_connections: u64, more: &Value) -> Engine {
     let log = json!({"level": "error", "format": "json"});
-    let options = json!({"workers": workers, "max_connections": max_connections, "log": log, "instance": "test"});
+    let mut options = json!({"workers": workers, "max_connections": max_connections, "log": log, "instance": "test"});
+    for (name, value) in more.as_object().unwrap() {
+        options[name] = value.clone();
+    }
     Engine::new(serde_json::from_value::<Options>(options).unwrap()).unwrap()
 }
 
 impl House {
     pub(crate) fn start(document: &Value, workers: usize, max_connections: u64) -> Self {
-        let engine = engine(workers, max_connections);
+        Self::start_with(document, workers, max_connections, &json!({}))
+    }
+
+    pub(crate) fn start_with(document: &Value, workers: usize, max_connections: u64, options: &Value) -> Self {
+        let engine = engine_with(workers, max_connections, options);
         let ((data_fd, data), (admin_fd, admin)) = (listen(), listen());
         engine.start(&bytes(document), vec![(data_fd, Role::Data), (admin_fd, Role::Admin)]).unwrap();
         Self { engine, data, admin }

@@ -1,0 +1,20 @@
+//! Keys: how a credential is read, whose it is, and what that one may do.
+
+pub mod access;
+pub mod batch;
+pub mod check;
+pub mod digest;
+pub mod format;
+pub mod row;
+mod shard;
+pub mod table;
+
+pub use self::{
+    access::Access,
+    batch::Batch,
+    check::{Checked, Credential, Refusal},
+    digest::{Digest, Digests},
+    format::KeyId,
+    row::{KeyRow, TeamRow},
+    table::Table,
+};

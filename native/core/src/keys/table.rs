@@ -1,0 +1,189 @@
+//! Every key of this node: fed by batches of rows in any order, asked by every request.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    access::Interned,
+    batch::{Batch, Change, Key},
+    format::KeyId,
+    row::{KeyRow, Secrets, TeamRow, TeamSlot},
+    shard::Shard,
+};
+
+/// So many locks, that a batch and the requests seldom meet at one.
+const SHARDS: usize = 64;
+
+/// Requests of this key that began before that moment, in microseconds UTC, are to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub key: KeyId,
+    pub before_us: u64,
+}
+
+/// The key table. Of two rows with one id the higher version stays, whatever the order they come in.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: ArcSwap<Rows>,
+    /// Held by whoever puts a batch.
+    access: Mutex<Interned>,
+    current: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Rows {
+    shards: [RwLock<Shard>; SHARDS],
+    teams: RwLock<HashMap<Box<str>, Arc<TeamSlot>, std::hash::RandomState>>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| RwLock::default()), teams: RwLock::default() }
+    }
+}
+
+impl Rows {
+    fn shard(&self, id: KeyId) -> &RwLock<Shard> {
+        // Not the bits by which the shard itself places and tells its rows.
+        &self.shards[(id.hash() >> 40) as usize % SHARDS]
+    }
+
+    fn find(&self, id: KeyId) -> Found {
+        let shard = self.shard(id).read();
+        match shard.find(id) {
+            Some(row) => Found::Row(row.clone()),
+            None if shard.is_deleted(id) => Found::Deleted,
+            None => Found::Nothing,
+        }
+    }
+
+    fn team(&self, id: Box<str>) -> Arc<TeamSlot> {
+        let mut teams = self.teams.write();
+        teams.entry(id.clone()).or_insert_with(|| Arc::new(TeamSlot::new(id))).clone()
+    }
+}
+
+/// What the table has under an id.
+#[derive(Debug)]
+pub(super) enum Found {
+    Row(Arc<KeyRow>),
+    Deleted,
+    Nothing,
+}
+
+impl Table {
+    /// Whether the table is known to hold every key.
+    pub fn is_current(&self) -> bool {
+        self.current.load(Relaxed)
+    }
+
+    pub fn set_current(&self, current: bool) {
+        self.current.store(current, Relaxed);
+    }
+
+    pub(super) fn find(&self, id: KeyId) -> Found {
+        self.rows.load().find(id)
+    }
+
+    /// The row of a key, if there is one.
+    pub fn row(&self, id: KeyId) -> Option<Arc<KeyRow>> {
+        match self.find(id) {
+            Found::Row(row) => Some(row),
+            Found::Deleted | Found::Nothing => None,
+        }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.rows.load().shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many different lists of what is allowed are kept.
+    pub fn accesses(&self) -> usize {
+        self.access.lock().len()
+    }
+
+    /// Applies a batch: requests that come from now on see all of it. Returns whose requests are to be ended.
+    pub fn put(&self, batch: Batch) -> Vec<Cut> {
+        let mut interned = self.access.lock();
+        let before = self.rows.load_full();
+        let rows = if batch.reset { Arc::default() } else { before.clone() };
+        let access: Vec<_> = batch.access.into_iter().map(|a| interned.intern(a)).collect();
+        for team in batch.teams {
+            let row = team.row.map(|row| TeamRow {
+                id: team.id.clone(),
+                name: row.name,
+                version: team.version,
+                disabled: row.disabled,
+                access: access[row.access].clone(),
+            });
+            rows.team(team.id).put(team.version, row);
+        }
+        let mut cuts = Vec::new();
+        for Change { id, version, row } in batch.keys {
+            let Some(key) = row else {
+                rows.shard(id).write().delete(id, version);
+                continue;
+            };
+            let old_cut_us = if let Found::Row(old) = before.find(id) { Some(old.cut_us) } else { None };
+            let row = key_row(id, version, key, &access, &rows);
+            let before_us = row.cut_us;
+            if rows.shard(id).write().put(row) && old_cut_us.is_some_and(|old| before_us > old) {
+                cuts.push(Cut { key: id, before_us });
+            }
+        }
+        for (id, generation, digest) in batch.digests {
+            rows.shard(id).write().learn(id, generation, digest);
+        }
+        if batch.settled > 0 {
+            rows.shards.iter().for_each(|shard| shard.write().settle(batch.settled));
+            rows.teams.write().retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_settled(batch.settled));
+        }
+        drop(before);
+        if batch.reset {
+            // All at once: nobody finds the table empty in between.
+            self.rows.store(rows);
+        }
+        drop(access);
+        interned.sweep();
+        cuts
+    }
+
+    /// The keys used since the last call: a JSON object, id to microseconds UTC.
+    pub fn used(&self) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        for shard in &self.rows.load().shards {
+            for row in shard.read().rows() {
+                if let Some(us) = row.used().tell() {
+                    let comma = if out.len() > 1 { "," } else { "" };
+                    let _ = write!(out, "{comma}\"{}\":{us}", row.id);
+                }
+            }
+        }
+        out.push(b'}');
+        out
+    }
+}
+
+fn key_row(id: KeyId, version: u64, key: Key, access: &[Arc<super::Access>], rows: &Rows) -> KeyRow {
+    let team = key.team.map(|team| rows.team(team));
+    let mut row = KeyRow::new(id, version, access[key.access].clone(), team);
+    row.disabled = key.disabled;
+    row.cut_us = key.cut_us.unwrap_or(0);
+    row.set_expiry(key.expires_us);
+    row.secrets = Secrets::new(key.secrets);
+    row
+}

@@ -1,0 +1,159 @@
+//! A secret that nobody has shown here yet: one question to Python for all requests that show it at the same time.
+
+use std::{collections::HashMap, net::IpAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{
+    keys::{Credential, Digest, KeyId, check::AWAY_MS},
+    questions::{AskError, Kind},
+    server::worker::Worker,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What came of a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The table has its digest now.
+    Right,
+    Wrong,
+    /// Too many wrong ones of this key from this address.
+    Slow {
+        retry_after_ms: u64,
+    },
+    /// It cannot be told now.
+    Away {
+        retry_after_ms: u64,
+    },
+    /// Too many wait already.
+    Full,
+    /// Nobody answers any more.
+    Closed,
+}
+
+type Secret = (KeyId, [u8; Digest::BYTES]);
+type Answer = watch::Sender<Option<Verdict>>;
+
+/// The verifications that are under way in the process.
+#[derive(Default)]
+pub struct Flights(Mutex<HashMap<Secret, Arc<Answer>>>);
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    key: &'a str,
+    secret: &'a str,
+    digest: String,
+    client: Option<IpAddr>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    verdict: Word,
+    retry_after_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Right,
+    Wrong,
+    Slow,
+    Away,
+}
+
+/// Waits for the verdict on a credential, and asks for it if nobody has yet. Dropping the future takes the question back
+/// unless others wait for it too.
+pub async fn verify(
+    worker: &Rc<Worker>,
+    credential: &Credential<'_>,
+    digest: &Digest,
+    client: Option<IpAddr>,
+) -> Verdict {
+    let mut answer = join(worker, credential, digest, client);
+    let verdict = answer.wait_for(Option::is_some).await.ok().and_then(|verdict| *verdict);
+    verdict.unwrap_or(Verdict::Closed)
+}
+
+fn join(
+    worker: &Rc<Worker>,
+    credential: &Credential<'_>,
+    digest: &Digest,
+    client: Option<IpAddr>,
+) -> watch::Receiver<Option<Verdict>> {
+    let secret = (credential.id, *digest.bytes());
+    let mut flights = worker.shared.flights.0.lock();
+    if let Some(answer) = flights.get(&secret) {
+        return answer.subscribe();
+    }
+    let (sender, receiver) = watch::channel(None);
+    let sender = Arc::new(sender);
+    flights.insert(secret, sender.clone());
+    drop(flights);
+    let text = std::str::from_utf8(credential.text()).unwrap_or_default();
+    let asked = Asked { key: credential.id.as_str(), secret: text, digest: digest.hex(), client };
+    let payload = serde_json::to_vec(&asked).unwrap_or_default();
+    let flight = Flight { worker: worker.clone(), secret, sender };
+    // A task of its own: whoever asked first may leave first.
+    worker.spawn(async move { flight.fly(payload).await });
+    receiver
+}
+
+/// One verification from its question to its answer.
+struct Flight {
+    worker: Rc<Worker>,
+    secret: Secret,
+    sender: Arc<Answer>,
+}
+
+impl Flight {
+    async fn fly(self, payload: Vec<u8>) {
+        let mut asking = pin!(self.worker.shared.questions.ask(Kind::Verify, payload, DEADLINE));
+        loop {
+            tokio::select! {
+                answer = asking.as_mut() => {
+                    self.sender.send_replace(Some(verdict(answer)));
+                    return;
+                }
+                () = self.sender.closed() => {
+                    let mut flights = self.worker.shared.flights.0.lock();
+                    // Under the lock: nobody joins in between.
+                    if self.sender.receiver_count() == 0 {
+                        flights.remove(&self.secret);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let mut flights = self.worker.shared.flights.0.lock();
+        if flights.get(&self.secret).is_some_and(|other| Arc::ptr_eq(other, &self.sender)) {
+            flights.remove(&self.secret);
+        }
+    }
+}
+
+fn verdict(answer: Result<Vec<u8>, AskError>) -> Verdict {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(AskError::Full) => return Verdict::Full,
+        Err(AskError::Timeout) => return Verdict::Away { retry_after_ms: AWAY_MS },
+        Err(AskError::Closed) => return Verdict::Closed,
+    };
+    let Ok(Answered { verdict, retry_after_ms }) = serde_json::from_slice(&answer) else {
+        return Verdict::Away { retry_after_ms: AWAY_MS };
+    };
+    let retry_after_ms = retry_after_ms.unwrap_or(AWAY_MS);
+    match verdict {
+        Word::Right => Verdict::Right,
+        Word::Wrong => Verdict::Wrong,
+        Word::Slow => Verdict::Slow { retry_after_ms },
+        Word::Away => Verdict::Away { retry_after_ms },
+    }
+}

@@ -1,0 +1,225 @@
+//! The table: versions, tombstones, digests that stay, uses that are told once, cuts.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use penstock_core::keys::{Checked, Credential, Table, table::Cut};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::made::{DIGESTS, decode, empty, hex, key_id, own, put, row, team, with};
+
+const ID: &str = "abcdefghijkl";
+
+fn digests(table: &Table, id: &str) -> Vec<(u32, bool)> {
+    let row = table.row(key_id(id)).expect("the key is there");
+    row.secrets().iter().map(|s| (s.generation, s.digest.is_some())).collect()
+}
+
+fn keys(rows: &[Value]) -> Value {
+    json!({ "keys": rows })
+}
+
+fn secrets(generations: &[u32]) -> Value {
+    let secrets: Vec<_> =
+        generations.iter().map(|g| json!({"generation": g, "until_us": null, "digest": null})).collect();
+    json!({ "secrets": secrets })
+}
+
+fn digest(id: &str, generation: u32) -> Value {
+    json!({"digests": [{"key": id, "generation": generation, "digest": hex(&format!("{id}{generation}"))}]})
+}
+
+#[test]
+fn the_highest_version_stays() {
+    let table = Table::default();
+    for (version, state, disabled) in
+        [(5, "active", false), (4, "disabled", false), (6, "disabled", true), (6, "active", true), (5, "active", true)]
+    {
+        put(&table, &keys(&[with(row(ID, version), &json!({"state": state}))]));
+        assert_eq!(table.row(key_id(ID)).unwrap().disabled, disabled, "version {version}");
+    }
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn a_deleted_key_stays_deleted_until_nothing_older_can_come() {
+    let table = Table::default();
+    put(&table, &keys(&[with(row(ID, 5), &json!({"state": "deleted"}))]));
+    put(&table, &keys(&[row(ID, 4)]));
+    assert_eq!(table.len(), 0);
+    put(&table, &json!({"settled": 4}));
+    put(&table, &keys(&[row(ID, 4)]));
+    assert_eq!(table.len(), 0, "the deletion is newer than what has settled");
+    put(&table, &json!({"settled": 5}));
+    put(&table, &keys(&[row(ID, 6)]));
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn a_digest_stays_with_its_generation() {
+    let table = Table::default();
+    put(&table, &keys(&[row(ID, 1)]));
+    put(&table, &digest(ID, 1));
+    put(&table, &keys(&[with(row(ID, 2), &secrets(&[1, 2]))]));
+    assert_eq!(digests(&table, ID), [(1, true), (2, false)]);
+    put(&table, &keys(&[with(row(ID, 3), &secrets(&[2]))]));
+    assert_eq!(digests(&table, ID), [(2, false)]);
+    put(&table, &digest(ID, 2));
+    assert_eq!(digests(&table, ID), [(2, true)]);
+}
+
+#[test]
+fn a_digest_may_come_before_its_row() {
+    let table = Table::default();
+    put(&table, &digest(ID, 2));
+    put(&table, &keys(&[row(ID, 1)]));
+    assert_eq!(digests(&table, ID), [(1, false)]);
+    put(&table, &keys(&[with(row(ID, 2), &secrets(&[1, 2]))]));
+    assert_eq!(digests(&table, ID), [(1, false), (2, true)]);
+}
+
+#[test]
+fn digests_of_keys_that_never_come_are_bounded() {
+    let table = Table::default();
+    let many: Vec<_> =
+        (0..40_000).map(|n| json!({"key": format!("{n:012}"), "generation": 1, "digest": hex("x")})).collect();
+    put(&table, &json!({ "digests": many }));
+    let rows: Vec<_> = (0..40_000).map(|n| row(&format!("{n:012}"), 1)).collect();
+    put(&table, &keys(&rows));
+    let kept = (0..40_000).filter(|n| digests(&table, &format!("{n:012}"))[0].1).count();
+    assert!((1..=64 * 256).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_request_keeps_the_row_it_started_with() {
+    let table = Table::default();
+    put(&table, &keys(&[row(ID, 1)]));
+    let held = table.row(key_id(ID)).unwrap();
+    put(&table, &digest(ID, 1));
+    assert!(held.secrets()[0].digest.is_none() && digests(&table, ID) == [(1, true)]);
+    put(&table, &keys(&[with(row(ID, 2), &json!({"state": "deleted"}))]));
+    assert_eq!((held.version, table.len()), (1, 0));
+}
+
+#[test]
+fn a_reset_forgets_every_row_and_takes_the_new_ones_in_one_step() {
+    let table = Table::default();
+    let other = "mnopqrstuvwx";
+    put(&table, &keys(&[row(ID, 9), with(row("deleteddeled", 9), &json!({"state": "deleted"}))]));
+    put(&table, &digest(ID, 1));
+    put(&table, &json!({"reset": true, "keys": [row(ID, 1), row("deleteddeled", 1), row(other, 1)]}));
+    assert_eq!((table.len(), table.row(key_id(ID)).unwrap().version), (3, 1));
+    assert_eq!(digests(&table, ID), [(1, false)]);
+}
+
+#[test]
+fn requests_find_a_key_all_through_a_reset_that_keeps_it() {
+    let (table, done) = (Table::default(), AtomicBool::new(false));
+    let rows: Vec<_> = (0..2_000).map(|n| row(&format!("{n:012}"), 1)).collect();
+    put(&table, &keys(&rows));
+    let document = with(empty(), &json!({"reset": true, "keys": rows}));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !done.load(SeqCst) {
+                assert!(table.row(key_id("000000001234")).is_some());
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..20 {
+            table.put(decode(&document).unwrap());
+        }
+        done.store(true, SeqCst);
+        assert!(reader.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn equal_accesses_are_kept_once_and_unused_ones_go() {
+    let table = Table::default();
+    let access = |model: &str| json!({"models": [model], "paths": null, "networks": null});
+    let rows: Vec<_> = (0..1_000).map(|n| with(row(&format!("{n:012}"), 1), &json!({"access": n % 3}))).collect();
+    put(&table, &json!({"access": [access("a"), access("b"), access("a")], "keys": rows}));
+    assert_eq!(table.accesses(), 2);
+    let first = table.row(key_id("000000000000")).unwrap();
+    assert!(Arc::ptr_eq(&first.access, &table.row(key_id("000000000002")).unwrap().access));
+    for version in 2..2_000 {
+        let changed = [row(ID, version)];
+        put(&table, &json!({"access": [access(&format!("m{version}"))], "keys": changed}));
+    }
+    assert!(table.accesses() < 200, "{}", table.accesses());
+}
+
+fn used(table: &Table) -> Value {
+    serde_json::from_slice(&table.used()).unwrap()
+}
+
+fn use_key(table: &Table, credential: &str, now_us: u64) {
+    let checked = table.check(&Credential::read(credential.as_bytes()).unwrap(), &DIGESTS, now_us);
+    assert!(matches!(checked, Checked::Known { .. }));
+}
+
+#[test]
+fn a_use_is_told_once_and_survives_changes_of_the_row() {
+    let table = Table::default();
+    let credential = own(ID, 'a');
+    let known = json!({"secrets": [{"generation": 1, "until_us": null, "digest": hex(&credential)}]});
+    put(&table, &keys(&[with(row(ID, 1), &known), row("mnopqrstuvwx", 1)]));
+    assert_eq!(used(&table), json!({}));
+    use_key(&table, &credential, 5_000_001);
+    use_key(&table, &credential, 5_999_999);
+    let held = table.row(key_id(ID)).unwrap();
+    put(&table, &keys(&[with(row(ID, 2), &known)]));
+    assert_eq!(used(&table), json!({ID: 5_000_001}), "the second is written once");
+    assert_eq!(used(&table), json!({}));
+    use_key(&table, &credential, 5_999_999);
+    assert_eq!(used(&table), json!({}), "the same second was told");
+    use_key(&table, &credential, 6_000_000);
+    assert_eq!(used(&table), json!({ID: 6_000_000}));
+    drop(held);
+}
+
+#[test]
+fn only_a_cut_later_than_the_last_one_ends_requests() {
+    let table = Table::default();
+    let cut =
+        |version: u64, cut_us: Option<u64>| put(&table, &keys(&[with(row(ID, version), &json!({"cut_us": cut_us}))]));
+    assert_eq!(cut(1, Some(5)), [], "nobody used it before it was known");
+    assert_eq!(cut(2, Some(5)), []);
+    assert_eq!(cut(3, Some(6)), [Cut { key: key_id(ID), before_us: 6 }]);
+    assert_eq!(cut(2, Some(9)), [], "an older row");
+    assert_eq!(cut(4, None), []);
+    assert_eq!(cut(5, Some(7)), [Cut { key: key_id(ID), before_us: 7 }]);
+    let again = put(&table, &json!({"reset": true, "keys": [with(row(ID, 1), &json!({"cut_us": 8}))]}));
+    assert_eq!(again, [Cut { key: key_id(ID), before_us: 8 }], "a reset cuts as well");
+}
+
+#[test]
+fn a_team_that_nobody_belongs_to_is_forgotten_once_its_deletion_has_settled() {
+    let table = Table::default();
+    put(&table, &json!({"teams": [with(team("t1", 3), &json!({"state": "deleted"}))]}));
+    put(&table, &json!({"settled": 3}));
+    put(&table, &json!({"teams": [team("t1", 2)], "keys": [with(row(ID, 4), &json!({"team": "t1"}))]}));
+    assert_eq!(table.row(key_id(ID)).unwrap().team(), Some("t1"));
+}
+
+proptest! {
+    #[test]
+    fn the_number_of_keys_is_that_of_the_live_ones(deleted in prop::collection::vec(any::<bool>(), 1..200)) {
+        let table = Table::default();
+        let rows: Vec<_> = deleted
+            .iter()
+            .enumerate()
+            .map(|(n, gone)| with(row(&format!("{n:012}"), 1), &json!({"state": if *gone { "deleted" } else { "active" }})))
+            .collect();
+        put(&table, &keys(&rows));
+        prop_assert_eq!(table.len(), deleted.iter().filter(|gone| !**gone).count());
+    }
+}

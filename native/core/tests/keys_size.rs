@@ -1,0 +1,72 @@
+//! What 100,000 keys cost in memory. Alone in its process: it counts every allocation.
+
+#![expect(clippy::print_stdout, reason = "its figures are what a reader wants")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use penstock_core::keys::{Batch, Table};
+use serde_json::json;
+
+/// Counts what is allocated and not freed, each piece as large as glibc makes it: 8 bytes more, in steps of 16.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+fn cost(layout: Layout) -> usize {
+    (layout.size() + 8).next_multiple_of(16).max(32)
+}
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(cost(layout), Relaxed);
+        // SAFETY: the caller's promise is the same as `System` wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(cost(layout), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const KEYS: usize = 100_000;
+
+#[test]
+fn a_hundred_thousand_keys_cost_at_most_200_bytes_each() {
+    let table = Table::default();
+    let before = HELD.load(Relaxed);
+    let digest = "ab".repeat(32);
+    // As many batches as a full load would come in; ten kinds of access, a hundred teams.
+    let access: Vec<_> =
+        (0..10).map(|n| json!({"models": [format!("m{n}")], "paths": null, "networks": null})).collect();
+    for from in (0..KEYS).step_by(10_000) {
+        let teams: Vec<_> = (0..100)
+            .map(|n| json!({"id": format!("team{n}"), "version": 1, "name": "t", "state": "active", "access": 0}))
+            .collect();
+        let keys: Vec<_> = (from..from + 10_000)
+            .map(|n| {
+                json!({
+                    "id": format!("{n:012}"), "version": n, "state": "active", "team": format!("team{}", n % 100),
+                    "access": n % 10, "expires_us": 1, "cut_us": null,
+                    "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
+                })
+            })
+            .collect();
+        let batch = json!({
+            "format": 1, "access": access, "teams": teams, "keys": keys, "digests": [], "reset": false, "settled": 0,
+        });
+        table.put(Batch::decode(&serde_json::to_vec(&batch).unwrap()).unwrap());
+    }
+    assert_eq!(table.len(), KEYS);
+    let each = (HELD.load(Relaxed) - before) / KEYS;
+    println!("{each} bytes a key");
+    assert!((100..=200).contains(&each), "{each} bytes a key");
+}
