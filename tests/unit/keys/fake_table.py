@@ -37,7 +37,8 @@ class FakeTable:
         read = msgspec.json.decode(batch, type=Batch)
         if read.format != FORMAT:
             raise ValueError(f"keys: format {read.format}")
-        for row in (*read.teams, *read.keys):
+        rows: list[KeyRow | TeamRow] = [*read.teams, *read.keys]
+        for row in rows:
             if row.id in self.refuses:
                 raise ValueError("keys: the fake table refuses it")
             if row.state != "deleted" and row.access >= len(read.access):
@@ -56,15 +57,13 @@ class FakeTable:
         for key in read.keys:
             self._put(key, read)
         for learnt in read.digests:
-            row = self.keys.get(learnt.key)
-            if row is not None and learnt.generation in [each.generation for each in row.secrets]:
+            known = self.keys.get(learnt.key)
+            if known is not None and learnt.generation in [each.generation for each in known.secrets]:
                 self.digests[learnt.key, learnt.generation] = learnt.digest
         if read.settled:
             self.settled = max(self.settled, read.settled)
-            for rows in (self.keys, self.teams):
-                gone = [id for id, row in rows.items() if row.state == "deleted" and row.version <= read.settled]
-                for id in gone:
-                    del rows[id]  # type: ignore[attr-defined]
+            self.keys = {id: row for id, row in self.keys.items() if _is_needed(row, read.settled)}
+            self.teams = {id: row for id, row in self.teams.items() if _is_needed(row, read.settled)}
 
     def keys_current(self, current: bool) -> None:
         self.current = current
@@ -113,3 +112,7 @@ class FakeTable:
     def _note(self, row: KeyRow | TeamRow, batch: Batch) -> None:
         if row.state != "deleted":
             self.access[row.id] = batch.access[row.access]
+
+
+def _is_needed(row: KeyRow | TeamRow, settled: int) -> bool:
+    return row.state != "deleted" or row.version > settled
