@@ -15,20 +15,29 @@ from typing import NamedTuple
 import msgspec
 
 from penstock import __version__, systemd
-from penstock.admin.handlers import table
+from penstock.admin.callers import Callers
+from penstock.admin.gate import Gate
 from penstock.admin.router import Router
+from penstock.admin.routes import table
 from penstock.admin.token import TokenError, load_token
 from penstock.config.diff import keep_settled, settled_changes
 from penstock.config.load import Loaded, load
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Problem
-from penstock.engine import ADMIN, Engine, MakeNative
+from penstock.config.tokens import known_tokens
+from penstock.engine import ADMIN, VERIFY, Engine, MakeNative
 from penstock.instance import Instance, InstanceError
+from penstock.keys.argon2id import Cost
+from penstock.keys.desk import Desk
+from penstock.keys.digest_key import DigestKeyError
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
+from penstock.policy.names import Names
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
+from penstock.store.interface import StoreError
+from penstock.store.open import make_store
 
 IDLE_CHECK_S = 0.01
 STOP_MS = 5_000
@@ -87,6 +96,7 @@ class App:
         try:
             loaded = load(self._file, self._environ)
             config = keep_settled(self._config, loaded.config)
+            tokens = known_tokens(config.admin.tokens, self._environ)
             snapshot = self._snapshot(config, loaded, self._revision + 1)
             try:
                 self._engine.apply(snapshot)
@@ -96,6 +106,8 @@ class App:
             systemd.notify(self._environ, "READY")
         warnings = [f"{name} changes with the next restart" for name in settled_changes(self._config, loaded.config)]
         self._config, self._catalogue, self._revision = config, loaded.catalogue, self._revision + 1
+        self._callers.configure(tokens)
+        self._names.use(config, loaded.catalogue, self._environ)
         self.log.set(config.log.level, log_format(config))
         self.log.info("reloaded", revision=self._revision, source=self._source)
         for warning in warnings:
@@ -124,12 +136,17 @@ class App:
         try:
             token, warnings = load_token(self._config.data_dir)
             self._listeners = bind_all(self._config.listen, self._config.admin.listen)
-        except (TokenError, BindError) as error:
+            self._names = Names(self._config, self._catalogue, self._environ)
+            self._desk = self._make_desk()
+        except (TokenError, BindError, DigestKeyError, StoreError) as error:
             raise StartError(str(error)) from None
         for warning in warnings:
             self.log.warning(warning)
-        self._start(Router(token, table(self), self.log))
+        tokens = known_tokens(self._config.admin.tokens, self._environ)
+        self._callers = Callers(token, tokens, lambda: self._desk.tokens)
+        self._make_engine(Gate(self._callers, Router(table(self, self._desk.ledger), self.log)))
         try:
+            await self._start()
             self._say_ready(ready_fd)
             gc.collect()
             gc.freeze()  # what is here now stays: later collections need not look at it
@@ -138,11 +155,15 @@ class App:
         finally:
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
+            await self._desk.stop()
 
     def _say_ready(self, ready_fd: int | None) -> None:
         addresses = {"data": self._addresses("data"), "admin": self._addresses("admin")}
         self._reloading_allowed = True
         self.log.info("serving", version=__version__, configuration=self._source, **addresses)
+        if self._config.auth == "keys" and self._desk.is_empty:
+            file = f" -c {self._file}" if self._file else ""
+            self.log.info(f"there is no key yet; this makes one: penstock keys create --name NAME{file}")
         systemd.notify(self._environ, "READY")
         if ready_fd is None:
             return
@@ -152,22 +173,42 @@ class App:
         except OSError as error:
             raise StartError(f"--ready-fd {ready_fd}: {error.strerror}") from None
 
-    def _start(self, router: Router) -> None:
+    def _make_desk(self) -> Desk:
+        given, cost = self._config.store, self._config.keys.hash
+        return Desk(
+            make_store(given.url, self._config.data_dir, password_file=given.password_file, pool=given.pool),
+            self._config.data_dir,
+            self._names,
+            self.log,
+            cost=Cost(cost.memory >> 10, cost.iterations, cost.parallelism),
+            migrate=given.auto_migrate,
+            degraded=lambda reasons: self._engine.degraded(reasons),
+        )
+
+    def _make_engine(self, gate: Gate) -> None:
         workers = self._config.workers
         options = {
             "workers": machine.cores() if workers == "auto" else workers,
             "max_connections": 0,
             "log": {"level": self._config.log.level, "format": log_format(self._config)},
             "instance": self._instance.id,
+            "digest_key_file": self._desk.digest_key_file,
         }
-        snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
             native = self._make_native(msgspec.json.encode(options))
-            self._engine = Engine(native, {ADMIN: router}, self.log.error)
-            self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
         except ImportError:
             raise StartError("the native library is missing: install a wheel, or run `make` in a checkout") from None
-        except (ValueError, OSError) as error:
+        except ValueError as error:
+            raise StartError(str(error)) from None
+        self._engine = Engine(native, {ADMIN: gate, VERIFY: self._desk.verify}, self.log.error)
+
+    async def _start(self) -> None:
+        """The keys first: the first request finds them."""
+        snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
+        try:
+            await self._desk.start(self._engine)
+            self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
+        except (ValueError, OSError, StoreError) as error:
             raise StartError(str(error)) from None
 
     def _snapshot(self, config: Config, loaded: Loaded, revision: int) -> bytes:

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-NOOP, ADMIN = 0, 1
-"""Kinds of question: how long does the loop take; a request on the admin port."""
+NOOP, ADMIN, VERIFY = 0, 1, 2
+"""Kinds of question: how long does the loop take; a request on the admin port; is this secret right."""
 
 MAX_AT_ONCE = 64
-"""Questions in work at a time; more wait in native's ring, whose bound answers 503."""
+"""Admin requests in work at a time. Verifications are not counted: native bounds them, and their handler queues them."""
+
+MAX_WAITING = 1024
+"""Admin requests that wait for their turn; one more is left to its deadline, at which native answers 503."""
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 
@@ -26,6 +29,9 @@ class Native(Protocol):
     def question_fd(self) -> int: ...
     def start(self, snapshot: bytes, listeners: list[tuple[int, str]]) -> None: ...
     def apply(self, snapshot: bytes) -> None: ...
+    def put_keys(self, batch: bytes) -> None: ...
+    def keys_current(self, current: bool) -> None: ...
+    def used_keys(self) -> bytes: ...
     def questions(self) -> list[tuple[int, int, bytes]]: ...
     def answer(self, id: int, payload: bytes) -> None: ...
     def status(self) -> bytes: ...
@@ -57,7 +63,8 @@ class Engine:
         self._native, self._handlers, self._report = native, handlers, report
         self._pid = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: deque[tuple[int, int, bytes]] = deque()
+        self._administering: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, snapshot: bytes, listeners: list[tuple[int, str]]) -> None:
@@ -70,6 +77,22 @@ class Engine:
     def apply(self, snapshot: bytes) -> None:
         """Swaps the snapshot; raises ValueError when it is refused, and the old one keeps serving."""
         self._ours().apply(snapshot)
+
+    def put_keys(self, batch: bytes) -> None:
+        """Applies rows to the key table; raises ValueError when the batch is refused. Allowed before `start`."""
+        self._ours().put_keys(batch)
+
+    def keys_current(self, current: bool) -> None:
+        """Whether the key table is known to hold every key."""
+        self._ours().keys_current(current)
+
+    def used_keys(self) -> bytes:
+        """The keys used since the last call: JSON, id → microseconds UTC."""
+        return self._ours().used_keys()
+
+    def degraded(self, reasons: list[str]) -> None:
+        """What readiness names as degraded; an empty list: all is well."""
+        self._ours().degraded(reasons)
 
     def status(self) -> dict[str, Any]:
         """Revision, connections, requests in flight, buffered bytes, tasks."""
@@ -106,30 +129,31 @@ class Engine:
         return self._native
 
     def _wake(self) -> None:
-        if not self._waiting:  # else native's ring holds the rest, bounded
-            self._waiting.extend(self._native.questions())
-        self._work()
-
-    def _work(self) -> None:
-        while self._waiting and len(self._tasks) < MAX_AT_ONCE:
-            number, kind, payload = self._waiting.popleft()
+        for number, kind, payload in self._native.questions():
             if kind == NOOP:
                 self._native.answer(number, b"")
-                continue
-            task = asyncio.ensure_future(self._answer(number, kind, payload))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-        if self._loop is not None:
-            # A full house must not spin on a readable descriptor.
-            if self._waiting:
-                self._loop.remove_reader(self._native.question_fd)
-            else:
-                self._loop.add_reader(self._native.question_fd, self._wake)
+            elif kind != ADMIN:
+                self._begin(number, kind, payload)
+            elif len(self._waiting) < MAX_WAITING:
+                self._waiting.append((number, payload))
+        self._administer()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._waiting and self._loop is not None:
-            self._work()
+    def _administer(self) -> None:
+        while self._waiting and len(self._administering) < MAX_AT_ONCE:
+            number, payload = self._waiting.popleft()
+            task = self._begin(number, ADMIN, payload)
+            self._administering.add(task)
+            task.add_done_callback(self._administered)
+
+    def _administered(self, task: asyncio.Task[None]) -> None:
+        self._administering.discard(task)
+        self._administer()
+
+    def _begin(self, number: int, kind: int, payload: bytes) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(self._answer(number, kind, payload))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _answer(self, number: int, kind: int, payload: bytes) -> None:
         handler = self._handlers.get(kind)

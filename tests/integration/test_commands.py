@@ -48,16 +48,23 @@ def test_demo_serve_stays_until_it_is_told_to_stop(number: signal.Signals) -> No
     )
     try:
         assert demo.stdout is not None
-        address = ""
+        address = key = ""
         for line in demo.stdout:
             if found := re.search(r"http://(127\.0\.0\.1:\d+)/v1", line):
                 address = found[1]
+            if found := re.search(r"^ +key +(sk-pen-\S+)$", line):
+                key = found[1]
             if "Ctrl-C" in line:
                 break
         assert address
+        assert key
+        refused = raw.post(address, DIALECTS[0].path, DIALECTS[0].request("demo"), DIALECTS[0].headers)
+        assert refused.status == 401
         # At once, because the demo provider takes its time.
         with ThreadPoolExecutor(len(DIALECTS)) as pool:
-            answers = pool.map(lambda kind: raw.post(address, kind.path, kind.request("demo"), kind.headers), DIALECTS)
+            bearer = {"authorization": f"Bearer {key}"}
+            asked = [(address, kind.path, kind.request("demo"), {**kind.headers, **bearer}) for kind in DIALECTS]
+            answers = pool.map(lambda request: raw.post(*request), asked)
         for kind, got in zip(DIALECTS, answers, strict=True):
             assert kind.outcome(got.body) == "complete"
         demo.send_signal(number)

@@ -16,6 +16,8 @@ class FakeNative:
         self.snapshots: list[bytes] = []
         self.listeners: list[tuple[int, str]] = []
         self.answers: dict[int, bytes] = {}
+        self.batches: list[bytes] = []
+        self.current = False
         self.busy = 0
         self.refuses = ""
         self._asked: list[tuple[int, int, bytes]] = []
@@ -40,6 +42,15 @@ class FakeNative:
             raise ValueError(self.refuses)
         self.calls.append("apply")
         self.snapshots.append(snapshot)
+
+    def put_keys(self, batch: bytes) -> None:
+        self.batches.append(batch)
+
+    def keys_current(self, current: bool) -> None:
+        self.current = current
+
+    def used_keys(self) -> bytes:
+        return b"{}"
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         try:

@@ -15,19 +15,23 @@ from .voice import Pace
 __all__ = ["DemoProvider", "Pace", "main"]
 
 _PROMPT = "What is a penstock?"
+ID_END = len("sk-pen-") + 12
+"""Where a key's public part ends."""
 
 _GUIDE = """
 The gateway is up. Change the base address, keep the SDK:
 
   OpenAI     http://{address}/v1
-             curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\
-               -d '{{"model":"demo","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}' --no-buffer
-             OpenAI(base_url="http://{address}/v1", api_key="any")
+             curl http://{address}/v1/chat/completions -H 'authorization: Bearer {key}' \\
+               -H 'content-type: application/json' --no-buffer \\
+               -d '{{"model":"demo","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+             OpenAI(base_url="http://{address}/v1", api_key="{key}")
   Anthropic  http://{address}
-             Anthropic(base_url="http://{address}", api_key="any")
+             Anthropic(base_url="http://{address}", api_key="{key}")
   Ollama     http://{address}
-             ollama.Client(host="http://{address}")
+             ollama.Client(host="http://{address}", headers={{"x-penstock-key": "{key}"}})
 
+  key        {key}
   models     demo, or demo/demo-1, demo/demo-1-mini, demo/demo-embed
   metrics    http://{admin}/metrics
   provider   {provider}
@@ -66,9 +70,11 @@ async def _run(serve: bool) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
             async with DemoProvider() as provider, Gateway(provider.base_url, Path(directory)) as gateway:
-                await _one_chat(gateway.address)
+                key = await gateway.make_key()
+                await _one_chat(gateway.address, key)
                 if serve:
                     facts = {"address": gateway.address, "admin": gateway.admin, "provider": provider.base_url}
+                    facts["key"] = key
                     print(_GUIDE.format(**facts), flush=True)
                     return await gateway.wait()
                 return 0
@@ -77,9 +83,10 @@ async def _run(serve: bool) -> int:
         return 1
 
 
-async def _one_chat(address: str) -> None:
+async def _one_chat(address: str, key: str) -> None:
+    print(f"key       {key[:ID_END]}…, made with: penstock keys create --name demo --model 'demo*'\n")
     print(f"> {_PROMPT}\n", flush=True)
-    outcome = await chat(address, "demo", _PROMPT, lambda text: print(text, end="", flush=True))
+    outcome = await chat(address, key, "demo", _PROMPT, lambda text: print(text, end="", flush=True))
     facts = {
         "request": outcome.headers.get("x-request-id", "?"),
         "target": outcome.headers.get("x-penstock-target", "?"),

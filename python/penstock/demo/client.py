@@ -20,7 +20,7 @@ class Outcome:
     completion_tokens: int
 
 
-async def chat(address: str, model: str, prompt: str, show: Callable[[str], None]) -> Outcome:
+async def chat(address: str, key: str, model: str, prompt: str, show: Callable[[str], None]) -> Outcome:
     """Sends one streamed chat to `HOST:PORT` and shows the text as it comes; raises ChatFailed."""
     host, _, port = address.rpartition(":")
     body = {
@@ -32,7 +32,7 @@ async def chat(address: str, model: str, prompt: str, show: Callable[[str], None
     content = json.dumps(body).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
+        f"authorization: Bearer {key}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
     )
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     try:

@@ -59,8 +59,7 @@ class Gateway:
                 *self._program,
                 *("serve", "-c", str(config), "--ready-fd", str(write_end), "--parent-fd", str(parent)),
                 pass_fds=(write_end, parent),
-                # The demo is what it is: no variable may bend its configuration.
-                env={name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
+                env=_environment(),
                 # A Ctrl-C is for the demo, which then stops the gateway in good order.
                 start_new_session=True,
             )
@@ -80,6 +79,23 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def make_key(self) -> str:
+        """A key for the model `demo`, made as a user makes one; raises GatewayFailed."""
+        token_file = self._directory / "data" / "admin.token"
+        words = ["keys", "create", "--name", "demo", "--model", "demo*", "--json"]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *self._program, *words),
+            *("--admin", f"http://{self.admin}", "--token-file", str(token_file)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+        )
+        shown, why = await process.communicate()
+        if process.returncode != 0:
+            raise GatewayFailed(f"no key could be made: {why.decode(errors='replace').strip()}")
+        key: str = json.loads(shown)["key"]
+        return key
 
     async def wait(self) -> int:
         """Returns when the gateway has ended by itself."""
@@ -104,6 +120,11 @@ class Gateway:
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
+
+
+def _environment() -> dict[str, str]:
+    """The demo is what it is: no variable may bend its configuration."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
 
 
 async def _read_line(fd: int) -> bytes:

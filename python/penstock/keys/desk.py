@@ -19,10 +19,6 @@ from penstock.keys.verify import Verifier
 from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
 
-VERIFY = 2
-"""Kind of the question whether a secret is right."""
-
-
 class Desk:
     """Made before the engine, which needs `digest_key_file`; started with it, before it serves.
 
@@ -70,7 +66,7 @@ class Desk:
 
     @property
     def verify(self) -> Verifier:
-        """Handler of questions of kind `VERIFY`."""
+        """Handler of the question whether a secret is right."""
         return self._verifier
 
     async def start(self, engine: KeyEngine) -> None:
