@@ -27,6 +27,7 @@ TEXT = """
 listen: 127.0.0.1:0
 admin: {{listen: 127.0.0.1:0}}
 data_dir: {data}
+auth: open
 shutdown: {{deadline: 5s}}
 providers: {{openai: {{}}}}
 """
@@ -40,8 +41,13 @@ class Running:
         self.natives: list[FakeNative] = []
         self.lines: list[bytes] = []
         self.rewrite()
-        self.app = App(load(str(file), KEYS), str(file), KEYS, self._make)
-        self.app.log = Log("debug", "json", self.lines.append)
+        self.app = self.remake()
+
+    def remake(self) -> App:
+        """An app that goes by the file as it is now."""
+        app = App(load(str(self.file), KEYS), str(self.file), KEYS, self._make)
+        app.log = Log("debug", "json", self.lines.append)
+        return app
 
     @property
     def native(self) -> FakeNative:
@@ -55,7 +61,9 @@ class Running:
         return self.natives[-1]
 
     def messages(self) -> list[str]:
-        return [msgspec.json.decode(line)["message"] for line in self.lines]
+        """All but what only a first start says: that the store is new."""
+        said = [msgspec.json.decode(line)["message"] for line in self.lines]
+        return [message for message in said if not message.startswith("the store's schema")]
 
 
 @pytest.fixture
@@ -106,6 +114,19 @@ def run_alone(running: Running, early: Early | None = None) -> int:
 
 async def nothing() -> None:
     return
+
+
+def test_a_start_without_keys_says_how_one_is_made(running: Running) -> None:
+    running.file.write_text(TEXT.replace("auth: open", "auth: keys").format(data=running.data))
+    running.app = running.remake()
+
+    async def hint() -> None:
+        await until(lambda: len(running.messages()) > 1)
+
+    assert serving(running, hint) == 0
+    wanted = f"there is no key yet; this makes one: penstock keys create --name NAME -c {running.file}"
+    assert running.messages()[1] == wanted
+    running.lines.clear()
 
 
 def test_a_stop_signal_drains_in_order_and_exits_with_0(running: Running) -> None:

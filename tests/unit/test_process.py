@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"click", "msgspec", "penstock", "tests", "uvloop", "yaml", "_yaml"}
+ALLOWED = {"aiosqlite", "click", "msgspec", "penstock", "tests", "uvloop", "yaml", "_yaml"}
 """Third-party packages that the serving process may load."""
 
 OF_THE_ENVIRONMENT = ("_cython_", "cython_runtime", "_distutils_hack", "typing_extensions", "_virtualenv", "__")
