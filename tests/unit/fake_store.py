@@ -16,17 +16,19 @@ RowT = TypeVar("RowT", Key, Team, AdminToken)
 
 
 class FakeStore:
-    """Set `away` for an outage, `refuses` for a store that cannot be used; `calls` counts what was asked."""
+    """Set `away` for an outage, `refuses` for a store that cannot be used; `calls` lists what was asked.
+
+    Several nodes may open one: it is closed when each of them has closed it.
+    """
 
     def __init__(self) -> None:
         self.away = False
         self.refuses = ""
         self.calls: list[str] = []
-        self.used: dict[str, int] = {}
-        self.closed = False
         self.before_save: Callable[[], None] = lambda: None
         self._id = os.urandom(8).hex()
-        self._opened = False
+        self._opened = 0
+        self._known = False
         self._rows: dict[tuple[type, str], Row] = {}
         self._deleted_us: dict[tuple[type, str], int] = {}
         self._changes: list[Change] = []
@@ -64,17 +66,17 @@ class FakeStore:
 
     @property
     def id(self) -> str:
-        if not self._opened:
+        if not self._known:
             raise StoreAwayError("the fake store has not been opened yet")
         return self._id
 
     async def open(self, *, migrate: bool) -> list[str]:
         self._check("open")
-        self._opened, self.closed = True, False
+        self._opened, self._known = self._opened + 1, True
         return []
 
     async def close(self) -> None:
-        self.closed = True
+        self._opened = max(0, self._opened - 1)
 
     async def version(self) -> int:
         self._check("version")
@@ -174,8 +176,8 @@ class FakeStore:
             raise StoreRefusedError(self.refuses)
         if self.away:
             raise StoreAwayError("the fake store is away")
-        if call != "open" and (self.closed or not self._opened):
-            raise StoreAwayError(f"the fake store {'is closed' if self.closed else 'has not been opened yet'}")
+        if call != "open" and not self._opened:
+            raise StoreAwayError(f"the fake store {'is closed' if self._known else 'has not been opened yet'}")
 
     def _check_conflicts(self, row: Row, expected: int | None) -> None:
         known = self._rows.get((type(row), row.id))

@@ -55,6 +55,7 @@ class Desk:
         self._verifier = Verifier(store, self._table, self._hasher, log, missed=self._feed.wake)
         self._table.changed = self._verifier.changed
         self._used: LastUsed | None = None
+        self._stopped = False
         self.ledger = Ledger(store, self._table.publish, names, self._hasher)
 
     @property
@@ -84,6 +85,9 @@ class Desk:
 
     async def stop(self) -> None:
         """Writes the last-used times, then lets go of everything; allowed when `start` failed, and more than once."""
+        if self._stopped:
+            return
+        self._stopped = True
         await self._feed.stop()
         await self._verifier.stop()
         if self._used is not None:

@@ -82,7 +82,8 @@ class Feed:
         rows = await self._table.load()
         try:
             async with asyncio.timeout(self._pace.first_with_rows if rows else self._pace.first):
-                await self._exchange()
+                await self._connect()
+            await self._exchange()  # a store that answers may have much to say
         except (StoreError, TimeoutError) as error:
             if isinstance(error, StoreRefusedError) and not rows:
                 raise
@@ -133,7 +134,7 @@ class Feed:
         """Twice as long after each failure, up to a bound."""
         return min(self._pace.longest, self._pace.poll * 2.0 ** min(self._failures, 16))
 
-    async def _exchange(self) -> None:
+    async def _connect(self) -> None:
         if not self._opened:
             made = await self._store.open(migrate=self._migrate)  # takes what migrations take
             self._opened = True
@@ -141,6 +142,9 @@ class Feed:
                 self._log.info("the store's schema was brought up to date", migration=name)
         if self._unwatch is None:
             self._unwatch = await self._store.watch(self.wake)
+
+    async def _exchange(self) -> None:
+        await self._connect()
         if self._is_stale():
             self._log.warning("the rows in data_dir are too old to go on from: all are loaded anew")
             await self._forget()

@@ -1,0 +1,217 @@
+"""The cache in data_dir: what it keeps, for whom, and that it costs nobody a request."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from penstock.keys.cache import Cache, CacheLostError, Place
+from penstock.keys.model import AdminToken
+from penstock.keys.rows import Kept, KeptKey, KeptTeam
+from penstock.policy.key_table import Access, Secret
+from tests.unit.keys.scene import Lines
+
+SECRET = Secret(1, None, None)
+DIGEST = "ab" * 32
+AT = Place("store", 7, "change7", 5)
+Open = Callable[..., Cache]
+
+
+def key(id: str = "key000000001", version: int = 1, **fields: object) -> KeptKey:
+    given = {"team": None, "access": Access(("fast",), None, None), "secrets": (SECRET,), **fields}
+    return KeptKey(id, version, "active", **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def cache(tmp_path: Path) -> AsyncIterator[Open]:
+    made: list[Cache] = []
+
+    def make(fingerprint: str = "this", log: Lines | None = None) -> Cache:
+        made.append(Cache(str(tmp_path), fingerprint, log or Lines()))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+async def rows(cache: Cache) -> list[Kept]:
+    return [row async for page in cache.load() for row in page]
+
+
+async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: Path) -> None:
+    first = cache()
+    assert await first.open() == Place()
+    await first.reset("store")
+    team = KeptTeam("team", 2, "a team", "active", Access(None, ("/chat/*",), ("10.0.0.0/8",)))
+    token = AdminToken(id="t", name="ops", role="viewer", digest="cd" * 32, version=3)
+    kept: list[Kept] = [key(team="team", expires_us=9, cut_us=8), team, token]
+    await first.write(kept, 0, AT)
+    second = cache()
+    assert await second.open() == AT
+    assert await rows(second) == [team, token, kept[0]]
+    assert (tmp_path / "keys.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+async def test_digests_come_back_with_their_generation_only(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.write([key(secrets=(SECRET, Secret(2, 99, None))), key("key000000002")])
+    await first.learn("key000000001", 2, DIGEST)
+    second = cache()
+    await second.open()
+    assert await rows(second) == [key(secrets=(SECRET, Secret(2, 99, DIGEST))), key("key000000002")]
+    assert await second.known("key000000001") == {2: DIGEST}
+    await second.write([key(version=2)])  # rotated: the generation is gone
+    assert await second.known("key000000001") == {}
+
+
+async def test_many_rows_come_in_pages_and_none_twice(cache: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.keys.cache.PAGE", 3)
+    first = cache()
+    await first.open()
+    kept = [key(f"key{n:09}", n + 1) for n in range(10)]
+    await first.write(kept)
+    pages = [page async for page in first.load()]
+    assert [len(page) for page in pages] == [0, 3, 3, 3, 1]
+    assert [row for page in pages for row in page] == kept
+
+
+async def test_of_two_rows_the_newer_stays_whatever_the_order(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.write([key(version=5)])
+    await first.write([key(version=4, secrets=())])
+    assert await rows(first) == [key(version=5)]
+
+
+async def test_a_tombstone_stays_until_everything_older_is_in(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.reset("store")
+    gone = KeptKey("key000000001", 7, "deleted")
+    await first.write([gone])
+    await first.write([key(version=6)], 0, AT._replace(version=6))
+    assert await rows(first) == [gone]
+    await first.write([gone], 6, AT)
+    assert await rows(first) == []
+    await first.write([key(version=6)])  # of a slower process
+    assert await rows(first) == []
+
+
+async def test_a_gap_keeps_the_place_where_it_was(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.reset("store")
+    await first.write([key(version=3)], 0, AT._replace(version=3))
+    await first.write([key("key000000002", 7)], 5, AT)  # what came between 3 and 5 was not written
+    second = cache()
+    assert (await second.open()).version == 3
+    assert len(await rows(second)) == 2
+
+
+async def test_digests_under_another_key_are_dropped_and_rows_stay(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.write([key()], 0, AT)
+    await first.learn("key000000001", 1, DIGEST)
+    other = cache("another digest.key")
+    assert await other.open() == AT
+    assert await rows(other) == [key()]
+    await first.learn("key000000001", 1, DIGEST)  # of a process that still has the key before
+    assert await other.known("key000000001") == {}
+
+
+async def test_after_a_reset_a_process_that_loaded_before_writes_no_more(cache: Open) -> None:
+    first, second = cache(), cache()
+    await first.open()
+    await second.open()
+    await second.reset("another store")
+    await first.write([key()], 0, AT)
+    await first.learn("key000000001", 1, DIGEST)
+    assert await rows(second) == []
+    third = cache()
+    assert await third.open() == Place("another store")
+    assert await third.known("key000000001") == {}
+
+
+async def test_steps_are_done_in_the_order_in_which_they_were_asked_for(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    first.learn("key000000001", 1, DIGEST)
+    first.reset("store")
+    assert await first.known("key000000001") == {}
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" + b"x" * 4080])
+async def test_a_damaged_file_is_set_aside_with_a_warning(cache: Open, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "keys.sqlite").write_bytes(content)
+    log = Lines()
+    first = cache(log=log)
+    assert await first.open() == Place()
+    await first.write([key()])
+    assert await rows(first) == [key()]
+    assert "is damaged" in log.texts("warning")
+    assert any(name.startswith("keys.sqlite.damaged-") for name in os.listdir(tmp_path))
+
+
+async def test_damage_that_shows_only_in_the_rows_loses_them_and_not_a_part_of_them(
+    cache: Open, tmp_path: Path
+) -> None:
+    first = cache()
+    await first.open()
+    await first.write([key(f"key{n:09}", n + 1) for n in range(5)], 0, AT)
+    await first.close()
+    with sqlite3.connect(tmp_path / "keys.sqlite") as database:
+        database.execute("UPDATE rows SET body = '[7]' WHERE id = 'key000000004'")
+    database.close()
+    log = Lines()
+    second = cache(log=log)
+    assert await second.open() == AT
+    with pytest.raises(CacheLostError):
+        await rows(second)
+    assert "set aside" in log.texts("warning")
+    assert await rows(second) == []
+
+
+async def test_a_file_of_another_shape_is_begun_anew(cache: Open, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "keys.sqlite") as database:
+        database.executescript("CREATE TABLE rows (later TEXT); CREATE TABLE more (x); PRAGMA user_version = 99;")
+    database.close()
+    first = cache()
+    assert await first.open() == Place()
+    await first.write([key()])
+    assert await rows(first) == [key()]
+
+
+async def test_a_directory_that_cannot_be_written_costs_a_warning_only(tmp_path: Path) -> None:
+    log = Lines()
+    cache = Cache(str(tmp_path / "absent"), "this", log)
+    assert await cache.open() == Place()
+    await cache.write([key()])
+    await cache.learn("key000000001", 1, DIGEST)
+    assert await rows(cache) == []
+    assert log.texts("warning").count("cannot be used") == 1
+    await cache.close()
+
+
+async def test_others_cannot_read_it_even_if_they_could_before(cache: Open, tmp_path: Path) -> None:
+    (tmp_path / "keys.sqlite").touch(0o644)
+    (tmp_path / "keys.sqlite").chmod(0o644)
+    log = Lines()
+    await cache(log=log).open()
+    assert (tmp_path / "keys.sqlite").stat().st_mode & 0o777 == 0o600
+    assert "0644" in log.texts("warning")
+
+
+async def test_after_closing_nothing_is_taken_and_nothing_fails(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.close()
+    await first.write([key()])
+    assert await first.known("key000000001") == {}
+    await first.close()
