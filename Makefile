@@ -64,6 +64,9 @@ fuzz: rust $(VENV)/.made ## Fuzz for a while: FUZZ_SECONDS=600, TARGETS="http_re
 system: # what the tests need from Debian
 	@scripts/need.sh nginx nginx-light
 	@scripts/need.sh g++ build-essential
+	@scripts/need.sh initdb postgresql
+	@scripts/need.sh pgbouncer pgbouncer
+	@scripts/need.sh redis-server redis-server
 
 .PHONY: rust
 rust: # the compiler, not older than Cargo.toml asks

@@ -1,11 +1,12 @@
 """A PostgreSQL server of the tests' own: a fresh cluster, reachable over loopback and a Unix socket."""
 
 import itertools
+import os
 import signal
 from types import TracebackType
 from urllib.parse import quote
 
-from bench.machine import free_port
+from bench.machine import free_port, tree
 
 from .server import Process, command, give, make_folder, remove, run
 from .wait import until
@@ -103,6 +104,19 @@ class Postgres:
         """SIGKILL to the server and everyone who works for it, at this moment."""
         assert self._process is not None
         self._process.kill()
+
+    def stall(self) -> None:
+        """It is there and says nothing, until `resume`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: int) -> None:
+        """A signal to the server and to everyone who works for it."""
+        assert self._process is not None
+        for pid in tree(self._process.pid):
+            os.kill(pid, number)
 
     def _starts(self) -> bool:
         settings = self._settings | {"port": str(self.port), "unix_socket_directories": str(self.folder)}

@@ -11,7 +11,8 @@ from .loop import LoopThread
 
 class CuttingProxy:
     """Forwards to one address. `cut()` resets what is open; `refuse` turns new connections away; `chop` is the size of
-    the pieces in which bytes are passed on (0: as they come)."""
+    the pieces in which bytes are passed on (0: as they come). Once `cut_after` bytes have passed, every further piece
+    is cut; with `cut_once` only the first one is."""
 
     def __init__(self, loop: LoopThread, host: str, port: int) -> None:
         self._loop = loop
@@ -22,6 +23,7 @@ class CuttingProxy:
         self.refuse = False
         self.chop = 0
         self.cut_after: int | None = None
+        self.cut_once = False
         self.passed = 0
         self.connections = 0
         self.port = 0
@@ -97,6 +99,7 @@ class CuttingProxy:
                     await writer.drain()
                     self.passed += len(piece)
                     if self.cut_after is not None and self.passed >= self.cut_after:
+                        self.cut_after = None if self.cut_once else self.cut_after
                         return await self._cut()
             writer.write_eof()
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "tokens": "penstock.cli.tokens",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
+    "migrate": "penstock.cli.migrate",
     "version": "penstock.cli.version",
 }
 """Name → module; each module's command is called `command`."""

@@ -21,8 +21,9 @@ PATIENT_S = 600.0
 IDLE_S = 60.0
 """How long a connection may rest: firewalls forget connections without a word."""
 
-# A node that stops in the middle of a change holds up every other one: the server ends that transaction.
-_LIMITS = "SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+# A node that stops in the middle of a change holds up every other one: the server ends that transaction. Nobody waits
+# for its answer by then.
+_LIMITS = "SET LOCAL statement_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '3s'"
 _PATIENT = "SET LOCAL statement_timeout = '600s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 # What is acknowledged is on disk, whatever the database's default says.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"

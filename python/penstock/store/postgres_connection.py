@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -17,6 +18,7 @@ DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg
 # By SQLSTATE: the server is there but cannot serve just now. Class 25: a standby, or it ended an idle transaction.
 _PASSING = ("08", "25", "40", "53", "55", "57")
 _DISK_FULL = "53100"
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 class Connection(Protocol):
@@ -35,6 +37,9 @@ class Connection(Protocol):
 
 async def connect(url: str, password_file: str | None, seconds: float) -> Connection:
     """A connection that keeps no statement. Raises `StoreRefusedError` or what `explain` explains."""
+    for name, path in parse_qsl(urlsplit(url).query):
+        if name in _FILES and not os.access(path, os.R_OK):
+            raise StoreRefusedError(f"{place(url)}: {name} {path} cannot be read")
     # A statement kept under a name would be looked for on another server when a pooler gives us one.
     connection = await asyncpg.connect(url, password=_password(password_file), statement_cache_size=0, timeout=seconds)
     version, encoding = connection.get_server_version().major, connection.get_settings().server_encoding
@@ -102,7 +107,7 @@ def _password(path: str | None) -> str | None:
         return None
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read().rstrip("\r\n")
+            return file.read().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise StoreRefusedError(f"store.password_file {path}: {reason}") from None

@@ -43,12 +43,9 @@ def new(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SqlStore
     """Makes handles, not opened yet, on one store."""
     if request.param == "sqlite":
         return lambda: make_store("sqlite", str(tmp_path))
-    postgres: Postgres = request.getfixturevalue("postgres")
     name: str = request.getfixturevalue("database")
-    if request.param == "postgres":
-        return lambda: make_store(postgres.url(name), "")
-    pgbouncer: PgBouncer = request.getfixturevalue("pgbouncer")
-    return lambda: make_store(pgbouncer.url(name), "")
+    behind: Postgres | PgBouncer = request.getfixturevalue(request.param)
+    return lambda: make_store(behind.url(name), "")
 
 
 @pytest.fixture

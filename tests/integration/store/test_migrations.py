@@ -1,0 +1,175 @@
+"""Schemas: made once, checked always, and shared by neighbouring releases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.keys.model import Key, Team
+from penstock.store.interface import StoreRefusedError
+from penstock.store.migrate import FOLDER, Migration, read_migrations
+from penstock.store.open import make_store
+from penstock.store.sql import SqlStore
+from tests.support.child import Child
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import Postgres
+from tests.support.releases import BROKEN, NARROWER, WIDER, folder_of, released
+from tests.support.store_handles import Handles
+from tests.support.store_rules import RULES, Rule
+from tests.support.store_rules.rows import key, put
+
+from .conftest import BEHIND_SERVER
+
+STARTS = 4
+FIRST = "0001_keys"
+New = Callable[[], SqlStore]
+
+
+@pytest.fixture(params=["sqlite", *BEHIND_SERVER])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a store without a schema."""
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    behind: Postgres | PgBouncer = request.getfixturevalue(request.param)
+    yield behind.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def new(url: str, tmp_path: Path) -> New:
+    return lambda: make_store(url, str(tmp_path / "data"))
+
+
+@pytest.fixture
+def release(url: str, new: New, tmp_path: Path) -> Callable[..., SqlStore]:
+    """The store as a release with further migrations has it."""
+
+    def make(**further: str) -> SqlStore:
+        folder = folder_of("sqlite" if url == "sqlite" else "postgres", tmp_path, **further)
+        return released(new(), read_migrations(folder))
+
+    return make
+
+
+async def opened(store: SqlStore, *, migrate: bool = True) -> list[str]:
+    """What opening made; closes again."""
+    try:
+        return await store.open(migrate=migrate)
+    finally:
+        await store.close()
+
+
+async def test_the_schema_is_made_by_the_first_start_and_found_by_the_next(new: New) -> None:
+    assert await opened(new()) == [FIRST]
+    assert await opened(new()) == []
+    assert await opened(new(), migrate=False) == []
+
+
+async def test_without_leave_to_migrate_the_command_is_named(new: New) -> None:
+    with pytest.raises(StoreRefusedError, match=rf"lacks {FIRST}: run `penstock migrate`"):
+        await opened(new(), migrate=False)
+    assert await opened(new()) == [FIRST]
+
+
+def test_nodes_that_start_together_migrate_once(url: str, tmp_path: Path) -> None:
+    folder = folder_of("sqlite" if url == "sqlite" else "postgres", tmp_path, _0002_notes=WIDER)
+    arguments = [url, str(tmp_path / "data"), str(folder)]
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(Child("tests.support.opener", *arguments)) for _ in range(STARTS)]
+        assert [node.line() for node in nodes] == ["ready"] * STARTS
+        for node in nodes:
+            node.tell("")
+        ends = [node.rest() for node in nodes]
+    assert [code for _, code in ends] == [0] * STARTS
+    assert sorted(name for said, _ in ends for name in json.loads(said)) == [FIRST, "0002_notes"]
+
+
+async def test_handles_that_open_together_migrate_once(new: New) -> None:
+    made = await asyncio.gather(*(opened(new()) for _ in range(6)))
+    assert [name for names in made for name in names] == [FIRST]
+
+
+async def test_this_code_runs_on_the_schema_of_the_next_release(new: New, release: Callable[..., SqlStore]) -> None:
+    assert await opened(new()) == [FIRST]
+    assert await opened(release(_0002_notes=WIDER)) == ["0002_notes"]
+    async with Handles(new) as handles:
+        store = await handles.make()
+        team = await put(store, Team(id="t", name="a"))
+        row = await put(store, key(team=team.id))
+        assert await store.get(Key, row.id) == row
+        assert await store.open(migrate=True) == []
+        assert await store.open(migrate=False) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+async def test_every_rule_holds_on_the_schema_of_the_next_release(rule: Rule, tmp_path: Path) -> None:
+    newer = read_migrations(folder_of("sqlite", tmp_path, _0002_notes=WIDER))
+    assert await opened(released(make_store("sqlite", str(tmp_path)), newer)) == [FIRST, "0002_notes"]
+    async with Handles(lambda: make_store("sqlite", str(tmp_path))) as handles:
+        await rule(handles.make)
+
+
+async def test_a_schema_that_is_two_releases_ahead_or_narrower_is_refused(
+    new: New, release: Callable[..., SqlStore]
+) -> None:
+    assert await opened(release(_0002_notes=WIDER, _0003_more="-- expand: nothing\nSELECT 1;\n")) != []
+    with pytest.raises(StoreRefusedError, match=r"newer than this release can run on \(0002_notes, 0003_more\)"):
+        await opened(new())
+
+
+async def test_a_schema_that_took_something_away_is_refused(new: New, release: Callable[..., SqlStore]) -> None:
+    narrower = "-- contract: nobody reads owners any more\nALTER TABLE penstock_keys DROP COLUMN owner;\n"
+    assert await opened(release(_0002_owners=narrower)) == [FIRST, "0002_owners"]
+    with pytest.raises(StoreRefusedError, match="newer than this release can run on"):
+        await opened(new())
+
+
+async def test_the_release_that_contracts_runs_behind_the_one_that_expanded(release: Callable[..., SqlStore]) -> None:
+    assert await opened(release(_0002_notes=WIDER)) == [FIRST, "0002_notes"]
+    assert await opened(release(_0002_notes=WIDER, _0003_notes=NARROWER)) == ["0003_notes"]
+
+
+async def test_a_migration_that_was_changed_after_it_was_made_is_refused(
+    new: New, release: Callable[..., SqlStore]
+) -> None:
+    assert await opened(release(_0002_notes=WIDER)) == [FIRST, "0002_notes"]
+    with pytest.raises(StoreRefusedError, match="0002_notes is not the one that made this schema"):
+        await opened(release(_0002_notes=f"{WIDER}-- a second thought\n"))
+    assert await opened(new()) == []
+
+
+async def test_a_migration_that_slips_in_before_one_that_was_made_is_refused(
+    release: Callable[..., SqlStore],
+) -> None:
+    assert await opened(release(_0003_notes=WIDER)) == [FIRST, "0003_notes"]
+    with pytest.raises(StoreRefusedError, match="out of order"):
+        await opened(release(_0002_late="-- expand: late\nSELECT 1;\n", _0003_notes=WIDER))
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(new: New, release: Callable[..., SqlStore]) -> None:
+    with pytest.raises(StoreRefusedError, match="penstock_nowhere"):
+        await opened(release(_0002_broken=BROKEN))
+    assert await opened(new()) == []
+    mended = BROKEN.replace("INSERT INTO penstock_nowhere (id)", "INSERT INTO penstock_half (id)")
+    assert await opened(release(_0002_broken=mended)) == ["0002_broken"]
+
+
+def test_both_stores_have_the_same_migrations() -> None:
+    def shape(migrations: tuple[Migration, ...]) -> list[tuple[str, str]]:
+        return [(each.name, each.kind) for each in migrations]
+
+    assert shape(read_migrations(FOLDER / "sqlite")) == shape(read_migrations(FOLDER / "postgres"))
+
+
+def test_a_file_that_is_no_migration_is_refused(tmp_path: Path) -> None:
+    folder = folder_of("sqlite", tmp_path, _0002_notes="CREATE TABLE x (y text);\n")
+    with pytest.raises(ValueError, match="not a migration"):
+        read_migrations(folder)

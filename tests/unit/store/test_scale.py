@@ -1,0 +1,45 @@
+"""With 100,000 keys a poll, a change and a look-up read a few pages, not a table."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from penstock.keys.model import Key, Team
+from penstock.store import statements
+from penstock.store.interface import Filter
+from penstock.store.rows import SHAPES
+from penstock.store.sqlite import DIALECT, SqliteDatabase
+from tests.unit.store.test_sqlite import make
+
+ASKED = {
+    **{f"changed_since {shape.table}": statements.written_after(shape, DIALECT) for shape in SHAPES.values()},
+    **{f"get {shape.table}": f"{statements.select(shape, DIALECT)} WHERE r.id = $1" for shape in SHAPES.values()},
+    "find_team": f"{statements.select(SHAPES[Team], DIALECT)} WHERE r.name_hash = $1 AND r.state <> 'deleted'",
+    "change made": statements.CHANGE_MADE,
+    "team by name": statements.TEAM_BY_NAME,
+    "team has keys": statements.TEAM_HAS_KEYS,
+    "touch": DIALECT.touch,
+    "list": statements.listing(Key, Filter(), "a", 10, DIALECT)[0],
+    "list of a team": statements.listing(Key, Filter(team="t"), "a", 10, DIALECT)[0],
+    "purge": statements.purge(SHAPES[Key]),
+    "changes": statements.changes(None, 5, 10)[0],
+    "changes of one": statements.changes("k", 5, 10)[0],
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_no_table_is_read_whole(asked: str, tmp_path: Path) -> None:
+    store = make(tmp_path)
+    await store.open(migrate=True)
+    await store.close()
+    with contextlib.closing(sqlite3.connect(SqliteDatabase(str(tmp_path / "penstock.sqlite")).place)) as file:
+        values = {str(n): 1 if n > 1 else "1" for n in range(1, 10)}
+        plan = [row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {ASKED[asked]}", values)]
+    assert plan
+    assert not [line for line in plan if line.startswith("SCAN") and "penstock" in line], plan
+    assert not [line for line in plan if line.startswith("SCAN r")], plan
+    assert not [line for line in plan if "ORDER BY" in line and "RIGHT PART" not in line], plan

@@ -1,0 +1,166 @@
+"""The SQLite file: whose it is, what is told when it cannot be used, and that a transaction ends whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from penstock.keys.model import Key
+from penstock.store.interface import StoreAwayError, StoreRefusedError
+from penstock.store.migrate import FOLDER, read_migrations
+from penstock.store.open import FILE
+from penstock.store.sql import SqlStore
+from penstock.store.sqlite import SqliteDatabase
+from tests.support.child import Child
+from tests.support.store_rules.rows import HASH, change, everything, key, put
+
+BUSY_S = 0.1
+
+
+def make(data_dir: Path) -> SqlStore:
+    """A store that does not wait long for other processes."""
+    return SqlStore(SqliteDatabase(str(data_dir / FILE), BUSY_S), read_migrations(FOLDER / "sqlite"))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    store = make(tmp_path)
+    await store.open(migrate=True)
+    yield store
+    await store.close()
+
+
+def modes(data_dir: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in data_dir.iterdir()}
+
+
+async def test_only_the_owner_can_read_what_is_written(store: SqlStore, tmp_path: Path) -> None:
+    await put(store, key())
+    assert modes(tmp_path) == {FILE: 0o600, f"{FILE}-wal": 0o600, f"{FILE}-shm": 0o600}
+
+
+async def test_lax_permissions_are_mended(store: SqlStore, tmp_path: Path) -> None:
+    for name in modes(tmp_path):
+        (tmp_path / name).chmod(0o644)
+    other = make(tmp_path)
+    await other.open(migrate=False)
+    assert set(modes(tmp_path).values()) == {0o600}
+    await other.close()
+
+
+async def test_a_data_dir_that_is_not_there_is_made(tmp_path: Path) -> None:
+    store = make(tmp_path / "new" / "data")
+    await store.open(migrate=True)
+    await store.close()
+    assert modes(tmp_path / "new") == {"data": 0o700}
+    assert modes(tmp_path / "new" / "data") == {FILE: 0o600}
+
+
+async def test_every_change_is_synced_and_written_ahead(store: SqlStore) -> None:
+    async def settings(session: object) -> tuple[object, ...]:
+        return tuple([(await session.fetch(f"PRAGMA {name}"))[0][0] for name in ("journal_mode", "synchronous")])  # type: ignore[attr-defined]
+
+    full = 2
+    assert await store._database.write(settings) == ("wal", full)
+
+
+async def test_a_path_with_odd_characters_is_the_path(tmp_path: Path) -> None:
+    store = make(tmp_path / "a?b#c%20 d")
+    await store.open(migrate=True)
+    await store.close()
+    assert os.listdir(tmp_path / "a?b#c%20 d") == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"this is not a database, but it is long enough to be one", "restore it from a backup")]
+)
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / FILE).write_bytes(content * 100)
+    store = make(tmp_path)
+    with pytest.raises(StoreRefusedError, match=words):
+        await store.open(migrate=True)
+    await store.close()
+    assert (tmp_path / FILE).read_bytes() == content * 100
+
+
+async def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(StoreRefusedError, match=f"{FILE}: Is a directory"):
+        await make(tmp_path).open(migrate=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreRefusedError, match="choose another data_dir"):
+        await make(tmp_path / "file").open(migrate=True)
+
+
+async def test_a_file_that_another_process_holds_is_away_and_comes_back(store: SqlStore, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreAwayError, match="held by another process"):
+            await put(store, key())
+        assert await store.version() == 0  # reading waits for nobody
+        other.execute("ROLLBACK")
+    assert (await put(store, key())).version == 1
+
+
+async def test_a_row_that_somebody_else_wrote_is_named(store: SqlStore, tmp_path: Path) -> None:
+    await put(store, key())
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("UPDATE penstock_keys SET models = '{not json'")
+    with pytest.raises(StoreRefusedError, match="the row 'k1' cannot be read"):
+        await store.get(Key, "k1")
+
+
+async def test_a_store_without_its_counter_is_refused(store: SqlStore, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("DELETE FROM penstock_state")
+    with pytest.raises(StoreRefusedError, match="penstock_state has 0 rows"):
+        await store.version()
+
+
+async def test_a_call_that_is_given_up_is_whole_and_the_next_one_works(store: SqlStore) -> None:
+    for n in range(20):
+        row = key(f"k{n}")
+        task = asyncio.ensure_future(store.save(row, None, change(row, id=f"c{n}")))
+        for _ in range(n):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert await store.save(row, None, change(row, id=f"c{n}")) == n + 1
+    assert len(await everything(store)) == 20
+
+
+async def test_closing_waits_for_what_was_begun(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    await store.open(migrate=True)
+    rows = [key(f"k{n}") for n in range(5)]
+    calls = [asyncio.ensure_future(store.save(row, None, change(row))) for row in rows]
+    await asyncio.sleep(0)
+    await store.close()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    await store.open(migrate=False)
+    assert len(await everything(store)) == len([end for end in ends if isinstance(end, int)])
+    await store.close()
+
+
+async def test_no_hash_and_no_name_comes_into_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        store = make(tmp_path)
+        await store.open(migrate=True)
+        await put(store, key(name="a private name"))
+        await store.replace_hash("k1", 1, HASH, "another hash")
+        await store.close()
+    assert not [word for word in (HASH, "another hash", "a private name") if word in caplog.text]
+
+
+def test_a_process_that_forgets_to_close_ends_all_the_same(tmp_path: Path) -> None:
+    with Child("tests.unit.store.forgetful", str(tmp_path)) as child:
+        assert child.rest(10.0) == ("1\n", 0)
