@@ -27,7 +27,7 @@ if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
     policy=/usr/sbin/policy-rc.d
     if [ ! -e $policy ] && printf '#!/bin/sh\nexit 101\n' | $become tee $policy >/dev/null && $become chmod 755 $policy; then
         trap '$become rm -f $policy' EXIT
-        trap 'exit 130' INT TERM
+        trap 'exit 130' INT TERM HUP PIPE
     fi
     # The lists are fetched only where they are missing or too old: once, however many packages are asked for in turn.
     install() { apt install -y --no-install-recommends "$package"; }

@@ -68,6 +68,7 @@ class HttpTransport:
         except OSError as error:
             connection.close()
             raise CallError(f"{place} cannot be reached: {error.strerror or error}") from None
+        connection.timeout = ANSWER_S  # of a connection that is opened again as well
         connection.sock.settimeout(ANSWER_S)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -46,8 +46,8 @@ def check(store: Store, found: Notes) -> None:
     except ValueError:
         found.add(place, "is no address", "such as postgresql://user@host:5432/database")
         return
-    if "/" in url.netloc or url.fragment:
-        found.add(place, "has a character that must be written as %23 or %2F", "in a user's name or password")
+    if url.fragment:
+        found.add(place, "has a # in it", "in a user's name or password it is written %23")
     if len(url.path) < 2 or "/" in url.path[1:]:
         found.add(place, "names no database", "such as postgresql://user@host/penstock")
     _parameters(place, url.query, bool(url.hostname), found)

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -185,29 +186,30 @@ def test_an_error_of_the_api_is_said_and_ends_with_1(
 
 def test_another_server_is_not_taken_for_a_penstock(served: Served) -> None:
     served.answers(200, b"<html>", "text/html")
-    with pytest.raises(CallError, match="is it the admin port of a Penstock"):
-        to_listener(served.address, TOKEN).call("GET", "/admin/v1/keys")
-    served.answers(200, b"{", "application/json")
-    with pytest.raises(CallError, match="not with JSON"):
-        to_listener(served.address, TOKEN).call("GET", "/admin/v1/keys")
+    with closing(to_listener(served.address, TOKEN)) as transport:
+        with pytest.raises(CallError, match="is it the admin port of a Penstock"):
+            transport.call("GET", "/admin/v1/keys")
+        served.answers(200, b"{", "application/json")
+        with pytest.raises(CallError, match="not with JSON"):
+            transport.call("GET", "/admin/v1/keys")
 
 
 def test_a_connection_that_is_cut_says_that_the_change_may_have_been_made(served: Served) -> None:
     served.answers(0, b"")
-    with pytest.raises(CallError, match=r"did not answer.*whether it was done"):
-        to_listener(served.address, TOKEN).call("POST", "/admin/v1/keys", {})
-    with pytest.raises(CallError) as error:
-        to_listener(served.address, TOKEN).call("GET", "/admin/v1/keys")
+    with closing(to_listener(served.address, TOKEN)) as transport:
+        with pytest.raises(CallError, match=r"did not answer.*whether it was done"):
+            transport.call("POST", "/admin/v1/keys", {})
+        with pytest.raises(CallError) as error:
+            transport.call("GET", "/admin/v1/keys")
     assert "whether" not in str(error.value)
     assert TOKEN not in str(error.value)
 
 
 def test_an_answer_without_a_body_is_none(served: Served) -> None:
     served.answers(204, b"")
-    transport = to_url(f"http://{served.address}/", TOKEN)
-    assert transport.call("DELETE", "/admin/v1/keys/k") == (204, None)
-    assert transport.call("DELETE", "/admin/v1/keys/k") == (204, None)
-    transport.close()
+    with closing(to_url(f"http://{served.address}/", TOKEN)) as transport:
+        assert transport.call("DELETE", "/admin/v1/keys/k") == (204, None)
+        assert transport.call("DELETE", "/admin/v1/keys/k") == (204, None)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "é"])
@@ -241,5 +243,6 @@ def test_problems_are_told_whatever_their_shape() -> None:
 def test_no_proxy_stands_between(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     served.answers(200, LISTED)
-    assert to_listener(served.address, TOKEN).call("GET", "/admin/v1/keys")[0] == 200
+    with closing(to_listener(served.address, TOKEN)) as transport:
+        assert transport.call("GET", "/admin/v1/keys")[0] == 200
     assert os.environ["http_proxy"]

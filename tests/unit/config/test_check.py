@@ -139,18 +139,6 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
         GOOD + "auth: key\n",
         *(2, 7, "auth", "expected one of keys, open", "did you mean 'keys'?"),
     ),
-    "a key of ours beside the caller's": (
-        "providers: {claude: {kind: anthropic, credentials: client, api_key: x}}\n",
-        *(1, 69, "providers.claude.api_key", "stands beside credentials: client", "leave out api_key"),
-    ),
-    "a way to send a key beside the caller's": (
-        "providers: {claude: {kind: anthropic, credentials: client, auth: {header: x-mine}}}\n",
-        *(1, 66, "providers.claude.auth", "has no meaning with credentials: client", "as it came"),
-    ),
-    "a header of ours where the caller's key may come": (
-        "providers: {claude: {kind: anthropic, credentials: client, headers: {X-Api-Key: y}}}\n",
-        *(1, 70, "providers.claude.headers.X-Api-Key", "where the caller's own credential may come", ""),
-    ),
     "a listener without a host": (
         GOOD + "listen: ':4000'\n",
         *(2, 9, "listen[0]", "which host? Write 127.0.0.1:4000", ""),
