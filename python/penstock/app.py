@@ -96,9 +96,9 @@ class App:
         try:
             loaded = load(self._file, self._environ)
             config = keep_settled(self._config, loaded.config)
-            tokens = known_tokens(config.admin.tokens, self._environ)
             snapshot = self._snapshot(config, loaded, self._revision + 1)
             try:
+                tokens = known_tokens(config.admin.tokens, self._environ)
                 self._engine.apply(snapshot)
             except ValueError as error:
                 raise ConfigError([Problem(Mark(self._source), (), str(error))]) from None
@@ -138,11 +138,11 @@ class App:
             self._listeners = bind_all(self._config.listen, self._config.admin.listen)
             self._names = Names(self._config, self._catalogue, self._environ)
             self._desk = self._make_desk()
-        except (TokenError, BindError, DigestKeyError, StoreError) as error:
+            tokens = known_tokens(self._config.admin.tokens, self._environ)
+        except (TokenError, BindError, DigestKeyError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
         for warning in warnings:
             self.log.warning(warning)
-        tokens = known_tokens(self._config.admin.tokens, self._environ)
         self._callers = Callers(token, tokens, lambda: self._desk.tokens)
         self._make_engine(Gate(self._callers, Router(table(self, self._desk.ledger), self.log)))
         try:

@@ -259,14 +259,14 @@ def test_an_invalid_file_is_refused_whole_and_every_error_logged(running: Runnin
     async def during() -> None:
         running.rewrite("max_attempts: 99\nlistn: x\n")
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: len(running.lines) == 4)
+        await until(lambda: len(running.messages()) == 4)
         running.rewrite("max_attempts: 3\n")
         assert running.app.reload() == []
 
     assert serving(running, during) == 0
     assert running.messages()[1].startswith("the configuration was refused; the one before it keeps serving")
-    assert f"{running.file}:7:15: max_attempts: expected 1 to 16, not '99'" in running.messages()
-    assert f"{running.file}:8:1: listn: unknown field (did you mean 'listen'?)" in running.messages()
+    assert f"{running.file}:8:15: max_attempts: expected 1 to 16, not '99'" in running.messages()
+    assert f"{running.file}:9:1: listn: unknown field (did you mean 'listen'?)" in running.messages()
     assert msgspec.json.decode(running.native.snapshots[-1])["revision"] == 2
 
 

@@ -19,6 +19,7 @@ from penstock.keys.verify import Verifier
 from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
 
+
 class Desk:
     """Made before the engine, which needs `digest_key_file`; started with it, before it serves.
 
