@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{
     Reply, Stop,
     authenticate::authenticate,
-    body,
+    body, credential,
     endpoint::{Api, Endpoint},
     facts::Facts,
     ids::Trace,
@@ -121,6 +121,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
         return call.json(200, br#"{"service":"penstock"}"#).await;
     }
+    credential::check_query(query)?;
     let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);

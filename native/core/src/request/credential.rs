@@ -60,6 +60,16 @@ fn bearer(value: Span, bytes: &[u8]) -> Result<Span, Error> {
     Ok(Span { start: value.end - rest, end: value.end })
 }
 
+/// Refuses a query that holds a key of ours: it would go upstream, and stand in the logs of all on the way.
+pub fn check_query(query: &str) -> Result<(), Error> {
+    if memmem::find(query.as_bytes(), PREFIX).is_none() {
+        return Ok(());
+    }
+    let message =
+        "The query holds an API key of this gateway. Send it in a header, and have it rotated: logs may have it.";
+    Err(Error::new(Code::InvalidRequest, message))
+}
+
 /// Whether a header is one of those that carry credentials.
 pub fn is_credential(name: &[u8]) -> bool {
     HEADERS.iter().any(|h| name.eq_ignore_ascii_case(h.as_bytes()))

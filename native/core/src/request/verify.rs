@@ -157,3 +157,25 @@ fn verdict(answer: Result<Vec<u8>, AskError>) -> Verdict {
         Word::Away => Verdict::Away { retry_after_ms },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_in_which_no_answer_comes_is_told_apart() {
+        let none = |error| verdict(Err(error));
+        assert_eq!(none(AskError::Timeout), Verdict::Away { retry_after_ms: AWAY_MS });
+        assert_eq!(none(AskError::Full), Verdict::Full);
+        assert_eq!(none(AskError::Closed), Verdict::Closed);
+    }
+
+    #[test]
+    fn an_answer_says_how_long_to_wait_or_one_second() {
+        let said = |text: &str| verdict(Ok(text.as_bytes().to_vec()));
+        assert_eq!(said(r#"{"verdict":"right","retry_after_ms":null}"#), Verdict::Right);
+        assert_eq!(said(r#"{"verdict":"slow","retry_after_ms":8000}"#), Verdict::Slow { retry_after_ms: 8_000 });
+        assert_eq!(said(r#"{"verdict":"slow"}"#), Verdict::Slow { retry_after_ms: AWAY_MS });
+        assert_eq!(said("right"), Verdict::Away { retry_after_ms: AWAY_MS }, "what cannot be read lets nobody in");
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     house::{ANSWER, House, Upstream, document, json_answer},
-    keyed::{assert_refused, bearer, chat_with, error, keyed_document, keyed_house, own, put, put_known, row},
+    keyed::{assert_refused, bearer, chat_with, error, keyed_document, keyed_house, own, put, put_known, request, row},
 };
 
 const ID: &str = "abcdefghijkl";
@@ -71,6 +71,19 @@ fn a_key_of_ours_never_goes_upstream_whatever_header_it_is_in() {
             "{seen}"
         );
     }
+    house.stop();
+}
+
+#[test]
+fn a_key_in_the_query_is_refused_before_it_goes_anywhere() {
+    let upstream = Upstream::start();
+    let house = keyed_house(&keyed_document(upstream.port), 1);
+    let key = put_known(&house, ID, &json!({}));
+    let path = format!("/v1/chat/completions?key={key}");
+    let body = json!({"model": "fast", "messages": []});
+    let answer = house.client().ask(&request("POST", &path, &[("x-penstock-key", &key)], &body)).unwrap();
+    assert_refused(&answer, 400, "invalid_request");
+    assert!(!answer.body.contains(&key) && upstream.asked.load(SeqCst) == 0, "{}", answer.body);
     house.stop();
 }
 
