@@ -23,7 +23,7 @@ class Engine:
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
         "digest_key_file": "/…"}``, where 0 connections means as many as the file limit allows; unknown fields are
-        refused. The file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of this process only.
+        refused. The file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of this process.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -64,19 +64,21 @@ class Engine:
         """The keys used since the last call: a JSON object, id → time of last use in microseconds UTC."""
 
     def questions(self) -> list[tuple[int, int, bytes]]:
-        """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``; silences `question_fd`. Never waits.
+        """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;
+        never waits.
 
         Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
-        JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks whether a
-        secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret in clear.
+        JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks
+        whether a secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret
+        in clear.
         """
 
     def answer(self, id: int, payload: bytes) -> None:
         """Answers a question. An answer that comes too late, or a second time, is dropped.
 
-        For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body. For kind
-        2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``, ``slow`` (too
-        many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503).
+        For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body. For
+        kind 2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``,
+        ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503).
         """
 
     def status(self) -> bytes:

@@ -14,7 +14,7 @@ NOOP, ADMIN, VERIFY = 0, 1, 2
 """Kinds of question: how long does the loop take; a request on the admin port; is this secret right."""
 
 MAX_AT_ONCE = 64
-"""Admin requests in work at a time. Verifications are not counted: native bounds them, and their handler queues them."""
+"""Admin requests in work at a time. Verifications are bounded by native, and queued by their handler."""
 
 MAX_WAITING = 1024
 """Admin requests that wait for their turn; one more is left to its deadline, at which native answers 503."""

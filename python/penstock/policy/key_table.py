@@ -60,7 +60,7 @@ class Digest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    """Applied row by row, teams first: of two rows with one id the higher version stays, whatever the order they come in."""
+    """Applied row by row, teams first: of two rows with one id the higher version stays, whichever came first."""
 
     format: int
     access: tuple[Access, ...] = ()
