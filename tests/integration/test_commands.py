@@ -99,7 +99,7 @@ def test_check_names_every_mistake_with_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["limits: {}", "cors: {}", "store: sqlite", "shared: null", "journal: {}", "audit: {}"]
+    "field", ["limits: {}", "cors: {}", "shared: null", "journal: {}", "audit: {}"]
 )
 def test_fields_of_what_is_not_built_are_unknown(tmp_path: Path, field: str) -> None:
     file = tmp_path / "penstock.yaml"
@@ -110,7 +110,7 @@ def test_fields_of_what_is_not_built_are_unknown(tmp_path: Path, field: str) -> 
 @pytest.mark.parametrize("listen", ["0.0.0.0:4000", "'[::]:4000'", "192.168.1.1:4000", "example.com:4000"])
 def test_an_open_gateway_does_not_leave_the_machine(tmp_path: Path, listen: str) -> None:
     file = tmp_path / "penstock.yaml"
-    file.write_text(GOOD + f"listen: {listen}\n")
+    file.write_text(GOOD + f"auth: open\nlisten: {listen}\n")
     for arguments in (["check"], ["serve"]):
         done = run(*arguments, "-c", str(file))
         assert done.returncode == 2, done.stdout + done.stderr

@@ -13,7 +13,7 @@ from tests.support.script import answer
 from tests.support.upstream import Upstream
 
 # Compiled modules and libraries that must not be in the process: each is memory that nothing uses.
-FOREIGN = re.compile(r"pydantic|psycopg|asyncpg|redis|numpy|sqlite|cryptography|httptools|grpc|jiter|libpython.*tk")
+FOREIGN = re.compile(r"pydantic|psycopg|asyncpg|redis|numpy|argon2|cryptography|httptools|grpc|jiter|libpython.*tk")
 
 
 @pytest.fixture
