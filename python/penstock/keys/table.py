@@ -17,6 +17,7 @@ class KeyEngine(Protocol):
     """What keys need of the engine; its docstrings stand in `_native.pyi`."""
 
     def put_keys(self, batch: bytes) -> None: ...
+    def digest(self, credential: str) -> str: ...
     def keys_current(self, current: bool) -> None: ...
     def used_keys(self) -> bytes: ...
 
@@ -107,6 +108,11 @@ class Table:
         self._learning.add(kept)
         kept.add_done_callback(self._learning.discard)
         return True
+
+    def remember(self, key: str, generation: int, text: str) -> None:
+        """A secret that this process has just made: nobody has to verify it."""
+        if self._engine is not None:
+            self.learn(self.life, key, generation, self._engine.digest(text))
 
     async def known(self, key: str) -> dict[int, str]:
         """The digests of a key's verified secrets by generation."""

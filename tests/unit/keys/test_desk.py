@@ -67,6 +67,9 @@ class Counting:
     def put_keys(self, batch: bytes) -> None:
         self.rows += batch.count(b'"version"')
 
+    def digest(self, credential: str) -> str:
+        return "0" * 64
+
     def keys_current(self, current: bool) -> None: ...
 
     def used_keys(self) -> bytes:

@@ -13,7 +13,7 @@ from penstock.keys.hashing import HasherBusyError, hash_imported
 from penstock.keys.model import AdminToken, Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import allowed, change_json, key_json, rfc3339, team_json, token_json
-from penstock.keys.secret import id_of, new_key_text, own_id
+from penstock.keys.secret import id_of, new_key_text, new_key_text, own_id
 from penstock.keys.service import Ledger, unpublished
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.store.interface import ConflictError, StoreAwayError
@@ -57,6 +57,15 @@ async def test_a_new_key_is_known_to_native_when_the_call_returns(scene: Scene, 
     assert stored == issued.key
     assert stored.secrets[0].hash.startswith("$argon2id$")
     assert str(issued.secret) not in repr(issued) + repr(stored) + str(msgspec.to_builtins(stored))
+
+
+async def test_a_secret_that_was_made_here_needs_no_verification(scene: Scene, ledger: Ledger) -> None:
+    ledger._remember = scene.remember
+    issued = await ledger.create_key(NewKey(name="one"), "ops")
+    assert scene.check(issued.secret or "") == "right"
+    rotated = await ledger.rotate_key(issued.key.id, 60_000, "ops")
+    assert scene.check(rotated.secret or "") == scene.check(issued.secret or "") == "right"
+    assert scene.check(new_key_text(issued.key.id).text) == "wrong"
 
 
 async def test_what_is_shown_of_a_key_names_where_each_list_comes_from(ledger: Ledger) -> None:
