@@ -56,7 +56,7 @@ class Engine:
         """
 
     def digest(self, credential: str) -> str:
-        """The digest of a whole credential as ``Batch`` takes it: keyed BLAKE3, 64 hex digits. For one just made here."""
+        """The digest of a whole credential as ``Batch`` takes it: keyed BLAKE3, 64 hex digits."""
 
     def keys_current(self, current: bool) -> None:
         """Whether the key table is known to hold every key. While it is not (before the first load, and while the store

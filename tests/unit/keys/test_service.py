@@ -13,7 +13,7 @@ from penstock.keys.hashing import HasherBusyError, hash_imported
 from penstock.keys.model import AdminToken, Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import allowed, change_json, key_json, rfc3339, team_json, token_json
-from penstock.keys.secret import id_of, new_key_text, new_key_text, own_id
+from penstock.keys.secret import id_of, new_key_text, own_id
 from penstock.keys.service import Ledger, unpublished
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.store.interface import ConflictError, StoreAwayError
