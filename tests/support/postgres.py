@@ -39,7 +39,7 @@ class Postgres:
     """Leaving the `with` block stops it and removes what it kept. `durable`: it syncs its files as in earnest."""
 
     def __init__(self, *, durable: bool = False) -> None:
-        self.folder = make_folder("pg")
+        self.folder = make_folder("pg", durable=durable)
         self.port = 0
         self._data = self.folder / "data"
         self._settings = _SETTINGS | ({} if durable else _CARELESS)
@@ -65,7 +65,8 @@ class Postgres:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if self._process is not None:
+            self._process.stop(signal.SIGQUIT)  # at once, without writing what is removed next
         remove(self.folder)
 
     def url(self, database: str, *, port: int | None = None, user: str = USER, password: str | None = None) -> str:
