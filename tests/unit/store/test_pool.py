@@ -158,6 +158,15 @@ async def test_a_waiting_caller_is_told_when_the_pool_stays_busy(monkeypatch: py
     assert await scene.pid() == 1
 
 
+async def test_a_connection_that_is_made_while_the_store_closes_is_not_kept(scene: Scene) -> None:
+    call = asyncio.ensure_future(scene.pid())
+    await asyncio.sleep(0)
+    await scene.database.close()
+    with pytest.raises(StoreAwayError, match="closed"):
+        await call
+    assert [(each.said, each.closed) for each in scene.made] == [(["ROLLBACK"], True)]
+
+
 async def test_closing_parts_with_every_connection(scene: Scene) -> None:
     await asyncio.gather(*(scene.pid() for _ in range(3)))
     await scene.database.close()
