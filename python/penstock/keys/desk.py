@@ -19,9 +19,6 @@ from penstock.keys.verify import Verifier
 from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
 
-VERIFY = 2
-"""Kind of the question whether a secret is right."""
-
 
 class Desk:
     """Made before the engine, which needs `digest_key_file`; started with it, before it serves.
@@ -56,7 +53,7 @@ class Desk:
         self._table.changed = self._verifier.changed
         self._used: LastUsed | None = None
         self._stopped = False
-        self.ledger = Ledger(store, self._table.publish, names, self._hasher)
+        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remember)
 
     @property
     def tokens(self) -> Mapping[str, AdminToken]:
@@ -70,7 +67,7 @@ class Desk:
 
     @property
     def verify(self) -> Verifier:
-        """Handler of questions of kind `VERIFY`."""
+        """Handler of the question whether a secret is right."""
         return self._verifier
 
     async def start(self, engine: KeyEngine) -> None:
@@ -79,6 +76,7 @@ class Desk:
         Raises `StoreRefusedError` when the store cannot be used as it is and `data_dir` has no keys to serve from.
         """
         self._table.attach(engine)
+        self.ledger.saved = self._table.note
         await self._feed.start()
         self._used = LastUsed(engine.used_keys, self.store, self._log)
         self._used.start()

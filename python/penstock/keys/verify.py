@@ -186,16 +186,19 @@ class Verifier:
 
     async def _judge(self, asked: Question) -> _Found:
         life = self._table.life
-        key = await self._store.get(Key, asked.key)
+        key, change = await self._store.get(Key, asked.key), ""
         if key is None:
             self._missed()
             return "gone"
         secret = await self._find(key, asked)
         if secret is None:
             return "wrong"
+        if key.version > self._table.place.version:  # native may not have heard of this generation yet
+            found = await self._store.changes(None, key.version + 1, 1)
+            change = found[0].id if found and found[0].version == key.version else ""
         if life != self._table.life:
             return "away"
-        # Native may not have heard of this generation yet.
+        self._table.note(key.version, change)
         await self._table.publish([key])
         if not self._table.learn(life, key.id, secret.generation, asked.digest):
             return "away"

@@ -323,6 +323,14 @@ async def test_a_change_meanwhile_keeps_a_wrong_verdict_from_being_remembered(
     assert (await scene.ask(ONE, client="192.0.2.9")).verdict == "right"
 
 
+async def test_what_was_wrong_may_be_right_after_its_key_has_changed(scene: Scene) -> None:
+    await put(scene.store, foreign("sk-other-0123456789abcdef", id=foreign(ONE).id))
+    assert (await scene.ask(ONE)).verdict == "wrong"
+    await put(scene.store, foreign(ONE, secrets=(replace(foreign(ONE).secrets[0], generation=2),)))
+    await scene.poll()
+    assert (await scene.ask(ONE, client="192.0.2.9")).verdict == "right"
+
+
 async def test_whoever_gives_up_does_not_end_the_work_of_others(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     issued = await scene.ledger.create_key(NewKey(name="one"), "test")
     gate = Gate(monkeypatch)
