@@ -76,6 +76,7 @@ class Desk:
         Raises `StoreRefusedError` when the store cannot be used as it is and `data_dir` has no keys to serve from.
         """
         self._table.attach(engine)
+        self.ledger.saved = self._table.note
         await self._feed.start()
         self._used = LastUsed(engine.used_keys, self.store, self._log)
         self._used.start()

@@ -80,6 +80,8 @@ class Ledger:
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.store = store
+        self.saved: Callable[[int, str], None] = lambda _version, _change: None
+        """Told of the version and the id of every change that was saved, before its row is published."""
         self.names = names
         self._publish, self._remember, self._hasher, self._now_us = publish, remember, hasher, now_us
 
@@ -290,6 +292,7 @@ class Ledger:
             after=None if after.state == "deleted" else recorded(after),
         )
         version = await self.store.save(after, before.version if before else None, change)
+        self.saved(version, change.id)
         saved = replace(after, version=version)
         await self._publish([saved])
         return saved

@@ -36,6 +36,8 @@ class Table:
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
         self.changed: Callable[[str], None] = lambda _key: None
         """Told of every key whose row was put."""
+        self.ahead: dict[int, str] = {}
+        """Changes by version that this node has put although the feed has not come to them yet."""
 
     def attach(self, engine: KeyEngine) -> None:
         """The engine whose key table this is; before anything else is called."""
@@ -69,7 +71,13 @@ class Table:
             self._send(Batch(FORMAT, reset=True))
             return 0
         self.place = place
+        self.ahead = await self._cache.ahead()
         return count
+
+    def note(self, version: int, change: str) -> None:
+        """The row of this version, which is published next, is that of this change."""
+        if version > self.place.version:
+            self.ahead[version] = change
 
     async def publish(self, rows: Sequence[Row]) -> None:
         """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""
@@ -77,7 +85,7 @@ class Table:
         newer = [keep(row) for row in rows if row.version > self.place.version]
         if newer:
             self._put(newer)
-            await self._cache.write(newer)
+            await self._cache.write_ahead([(row, self.ahead.get(row.version)) for row in newer])
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""
@@ -87,6 +95,7 @@ class Table:
             self._send(Batch(FORMAT, settled=place.version))
             self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
         self.place = place
+        self.ahead = {version: change for version, change in self.ahead.items() if version > place.version}
         await self._cache.write(kept, since, place)
 
     async def reset(self, store: str) -> None:
@@ -95,6 +104,7 @@ class Table:
         self._tokens.clear()
         self._empty = True
         self._send(Batch(FORMAT, reset=True))
+        self.ahead.clear()
         self.place = Place(store)
         await self._cache.reset(store)
 

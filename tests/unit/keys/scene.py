@@ -54,9 +54,10 @@ class Scene:
 
     def __init__(self, data_dir: Path, store: FakeStore | None = None, pace: Pace = STILL) -> None:
         self.store, self.table, self.log = store or FakeStore(), FakeTable(), Lines()
+        self.store._opened = self.store._known = True
         self.reasons: list[list[str]] = []
         self.desk = Desk(
-            self.store, str(data_dir), AnyModel(), self.log,
+            self.store.handle(), str(data_dir), AnyModel(), self.log,
             cost=TINY, floor=TINY, degraded=self.reasons.append, pace=pace,
         )  # fmt: skip
         # As if another node made every key: what is made here needs no verification, which most tests are about.
@@ -93,8 +94,7 @@ async def put(store: FakeStore, row: Row) -> int:
         id=f"{row.id}-{store._version}", at_us=NOW_US, actor="other", action="test", subject=row.id,
         before=None, after=recorded(row),
     )  # fmt: skip
-    if not store._opened:
-        await store.open(migrate=True)
+    store._opened = store._known = True
     return await store.save(row, expected, change)
 
 

@@ -207,7 +207,9 @@ async def test_a_deleted_key_is_gone_everywhere(scene: Scene, ledger: Ledger) ->
             await change
 
 
-async def test_a_row_that_somebody_else_changed_meanwhile_is_read_again(scene: Scene, ledger: Ledger) -> None:
+async def test_a_row_that_somebody_else_changed_meanwhile_is_read_again(
+    scene: Scene, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = (await ledger.create_key(NewKey(name="one", owner="ada"), "ops")).key
     faster = Ledger(scene.store, unpublished, ledger.names, ledger._hasher)
     times = iter([True, True, False])
@@ -217,16 +219,16 @@ async def test_a_row_that_somebody_else_changed_meanwhile_is_read_again(scene: S
             current = scene.store.rows(Key)[key.id]
             await faster.change_key(key.id, KeyPatch(tags={str(current.version): "x"}), "faster")
 
-    usual = scene.store.get
+    usual = ledger.store.get
 
     async def get(kind: type[Key], id: str) -> Key | None:
         found = await usual(kind, id)
-        scene.store.get = usual  # type: ignore[method-assign]
+        monkeypatch.setattr(ledger.store, "get", usual)
         await race()
-        scene.store.get = get  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(ledger.store, "get", get)
         return found
 
-    scene.store.get = get  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(ledger.store, "get", get)
     changed = await ledger.change_key(key.id, KeyPatch(owner="bob"), "ops")
     assert changed.owner == "bob"
     assert len(changed.tags) == 2
