@@ -44,7 +44,9 @@ class Client:
     def try_call(
         self, method: str, *path: str, body: Any = None, query: dict[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Status and body, whatever they say."""
+        """Status and body, whatever they say. Raises `click.UsageError` for an empty step: it would mean a listing."""
+        if not all(path):
+            raise click.UsageError("an id or name is empty")
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = "/admin/v1/" + "/".join(quote(step, safe="") for step in path)
         target += f"?{urlencode(given)}" if given else ""

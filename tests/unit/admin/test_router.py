@@ -67,7 +67,11 @@ async def test_a_head_is_answered_as_a_get(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin/v1/nothing", "/admin/v1", f"{KEYS}/k1/nothing", f"{KEYS}/k1/rotate/x", f"{KEYS}/{{id}}/x"]
+    "path",
+    [
+        *("/admin/v1/nothing", "/admin/v1", f"{KEYS}/k1/nothing", f"{KEYS}/k1/rotate/x", f"{KEYS}/{{id}}/x"),
+        *(f"{KEYS}/", f"{KEYS}//rotate", "/admin/v1/teams/", f"{KEYS}/k1/"),
+    ],
 )
 async def test_another_path_is_told_which_ones_there_are(api: Api, path: str) -> None:
     got = await api.ask("GET", path)

@@ -89,6 +89,30 @@ def test_what_is_not_there_is_1_and_said(run: Run, transport: ApiTransport, comm
     assert (done.exit_code, done.stderr) == (1, f"There is no {kind} none.\n")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keys", "show", ""],
+        ["keys", "update", "", "--name", "x"],
+        ["keys", "rotate", ""],
+        ["keys", "disable", ""],
+        ["keys", "enable", ""],
+        ["keys", "delete", ""],
+        ["teams", "show", ""],
+        ["teams", "update", "", "--name", "x"],
+        ["teams", "delete", ""],
+        ["tokens", "delete", ""],
+    ],
+)
+def test_an_empty_name_or_id_is_wrong_use_and_asks_nobody(
+    run: Run, transport: ApiTransport, command: list[str]
+) -> None:
+    done = run(*command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "an id or name is empty" in done.stderr
+    assert not transport.sent
+
+
 def test_a_store_that_is_away_is_1(run: Run, transport: ApiTransport) -> None:
     transport.api.store.away = True
     done = run("keys", "list")
