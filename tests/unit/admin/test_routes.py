@@ -182,7 +182,7 @@ async def test_a_token_is_shown_once_and_listed_without_itself(api: Api) -> None
     assert issued.token not in listed.text
     assert "digest" not in listed.text
     await api.ask("POST", TEAMS, {"name": "t"}, token=issued.token)
-    assert (await last_changes(api, 1))[0].actor == "token:ops"
+    assert (await last_changes(api, 1))[0].actor == f"token:ops:{issued.id}"
 
 
 async def test_changes_are_listed_newest_first_and_by_subject(api: Api) -> None:
