@@ -17,7 +17,7 @@ FAILED = 1
 PAGE = 1000
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_ADMIN_HELP = "A process elsewhere: http://HOST:PORT, https://HOST or unix:/PATH; else the configured one."
+_ADMIN_HELP = "A process elsewhere: http://HOST:PORT, https://HOST or unix:/PATH; else the one of data_dir."
 _TOKEN_HELP = "The file with the admin token; else admin.token in data_dir."  # noqa: S105
 
 
@@ -111,6 +111,7 @@ def fail(lines: list[str], code: int = FAILED) -> NoReturn:
 def _transport(file: str | None, admin: str | None, token_file: str | None) -> Transport:
     from penstock.config.load import load_places
     from penstock.config.problem import ConfigError
+    from penstock.instance import is_alive
 
     if admin is not None and token_file is not None:
         return _remote(admin, _token(token_file))  # needs no configuration
@@ -121,6 +122,8 @@ def _transport(file: str | None, admin: str | None, token_file: str | None) -> T
     path = token_file or os.path.join(places.data_dir, "admin.token")
     if admin is not None:
         return _remote(admin, _token(path))
+    if token_file is None and not is_alive(places.data_dir):
+        return _local(file)  # whoever listens at the address is somebody else, and none to show the token to
     for address in places.admin.listen:
         try:
             return to_listener(address, _token_of(path, address))
