@@ -118,6 +118,9 @@ def test_a_store_that_is_away_is_1(run: Run, transport: ApiTransport) -> None:
     done = run("keys", "list")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "away" in done.stderr
+    for command in (["keys", "list"], ["keys", "create", "--name", "a"], ["teams", "show", "a"], ["tokens", "list"]):
+        told = run(*command, "--json")
+        assert (told.exit_code, told.stdout, told.stderr) == (1, "", done.stderr), command
 
 
 def test_keys_are_listed_as_a_table_whole_when_piped(run: Run, transport: ApiTransport) -> None:
