@@ -90,7 +90,7 @@ def _media_type(request: Request, route: Route) -> Answer | None:
 def _invalid(error: Invalid) -> Answer:
     faults = [{"field": each.field, "message": each.message} for each in error.problems]
     detail = "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in error.problems[:10])
-    more = f"; and {len(error.problems) - 10} more" if len(error.problems) > 10 else ""
+    more = f"; and {error.count - 10} more" if error.count > 10 else ""
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 

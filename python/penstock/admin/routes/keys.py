@@ -18,6 +18,7 @@ from penstock.keys import wishes
 from penstock.keys.model import Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import key_json
+from penstock.keys.takeover import MOST, bound
 from penstock.keys.wishes import Disable, ForeignKey, KeyPatch, NewKey, Rotation
 from penstock.store.interface import Filter
 
@@ -59,6 +60,7 @@ def read_import(value: Any) -> tuple[Foreign, Sequence[FieldProblem]]:
     if not isinstance(given, list) or unknown:
         problems = [FieldProblem(shown(name), "there is no such field") for name in unknown]
         raise Invalid(problems or [FieldProblem("keys", "a list of keys is expected")])
+    bound(len(given), MOST, "keys")
     keys: list[ForeignKey] = []
     found: dict[int, Sequence[FieldProblem]] = {}
     for index, each in enumerate(given):
