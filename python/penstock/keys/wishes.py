@@ -128,7 +128,8 @@ def read(kind: type[WishT], body: bytes | object) -> tuple[WishT, list[FieldProb
     if not isinstance(body, dict):
         raise Invalid([FieldProblem("", 'an object with fields is expected: {"name": …}')])
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    problems, values = [], {}
+    problems: list[FieldProblem] = []
+    values = {}
     for name in body:
         if name not in fields:
             hint = did_you_mean(str(name), fields) if len(problems) < HINTS else ""
