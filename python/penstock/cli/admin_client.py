@@ -67,15 +67,7 @@ class Client:
 
     def find_team(self, given: str) -> dict[str, Any]:
         """A team by its id, else by its name; ends the command when there is none."""
-        status, answer = self.try_call("GET", "teams", given)
-        if status == 404:
-            found = [team for team in self.items("teams", query={"name": given}) if team["name"] == given]
-            if found:
-                return found[0]
-            fail([f"there is no team {given}"])
-        if status >= 400:
-            fail(problem_lines(answer))
-        return dict(answer)
+        return dict(self.call("GET", "teams", given))
 
 
 @contextmanager

@@ -190,6 +190,16 @@ async def test_teams_are_made_changed_and_deleted_when_they_own_nothing(api: Api
     assert (await api.ask("GET", TEAMS)).json == {"items": [], "next": None}
 
 
+async def test_a_team_goes_by_name_or_id_and_an_id_means_one_team_everywhere(api: Api) -> None:
+    first = (await api.ask("POST", TEAMS, {"name": "a b/c"})).json["id"]
+    second = (await api.ask("POST", TEAMS, {"name": first})).json["id"]
+    key = await made(api, team=first)
+    assert (await api.ask("GET", f"{KEYS}/{key}")).json["team"]["id"] == first
+    assert [each["id"] for each in (await api.ask("GET", f"{KEYS}?team={first}")).json["items"]] == [key]
+    for given, id in (("a%20b%2Fc", first), (first, first), (second, second)):
+        assert (await api.ask("GET", f"{TEAMS}/{given}")).json["id"] == id, given
+
+
 async def test_a_token_is_shown_once_and_listed_without_itself(api: Api) -> None:
     issued = strict((await api.ask("POST", TOKENS, {"name": "ops", "role": "admin"})).json, IssuedTokenShape)
     listed = await api.ask("GET", TOKENS)

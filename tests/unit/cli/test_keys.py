@@ -194,7 +194,11 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert run("teams", "update", "a b/c", "--all-models", "--name", "d").stdout == f"changed {id} (d)\n"
     assert run("teams", "update", "d", "--state", "disabled").exit_code == 0
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
-    assert run("teams", "show", "none").stderr == "there is no team none\n"
+    assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
+    assert run("teams", "show", "d").exit_code == 0
+    assert sent(transport)[1] == "/admin/v1/teams/d"
+    none = run("teams", "show", "none")
+    assert (none.exit_code, none.stderr) == (1, "There is no team none.\n")
     again = run("teams", "create", "--name", "d")
     assert (again.exit_code, len(again.stderr.splitlines())) == (1, 1)
     key = create(run, "k", "--team", "d")

@@ -11,7 +11,7 @@ from penstock.admin import cursor
 from penstock.admin.inputs import shown
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, find_team, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
 from penstock.config.units import parse_duration
 from penstock.keys import wishes
@@ -19,6 +19,7 @@ from penstock.keys.model import Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import key_json
 from penstock.keys.takeover import MOST, bound
+from penstock.keys.teams import find_team
 from penstock.keys.wishes import Disable, ForeignKey, KeyPatch, NewKey, Rotation
 from penstock.store.interface import Filter
 

@@ -1,4 +1,4 @@
-"""What listings share: bounds, cursor, and a team by name or id."""
+"""What listings share: bounds, cursor and tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from penstock.admin import cursor
 from penstock.admin.shapes import Listing
-from penstock.keys.model import Team
 from penstock.keys.problem import FieldProblem, Invalid
 from penstock.store.interface import Filter, RowT, Store
 
@@ -38,8 +37,3 @@ def read_tag(text: str | None) -> tuple[str, str] | None:
     if not name or not equals:
         raise Invalid([FieldProblem("tag", "expected name=value")])
     return name, value
-
-
-async def find_team(store: Store, given: str) -> Team | None:
-    """A team by its id, else by its name."""
-    return await store.get(Team, given) or await store.find_team(given)

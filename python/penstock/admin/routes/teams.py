@@ -13,6 +13,7 @@ from penstock.admin.shapes import Listing, TeamShape
 from penstock.keys.model import Team
 from penstock.keys.problem import NotFound
 from penstock.keys.public import team_json
+from penstock.keys.teams import find_team
 from penstock.keys.wishes import NewTeam, TeamPatch
 from penstock.store.interface import Filter
 
@@ -45,8 +46,8 @@ class TeamHandlers:
         return json_answer(await page(self._store, Team, narrowed, asked.cursor, asked.limit, team_json))
 
     async def show(self, call: Call[None, None]) -> Answer:
-        """One team."""
-        team = await self._store.get(Team, call.id)
+        """One team, by its id or its name."""
+        team = await find_team(self._store, call.id)
         if team is None:
             raise NotFound("team", call.id)
         return json_answer(team_json(team))
@@ -90,7 +91,14 @@ def routes(ledger: Ledger) -> list[Route]:
             codes=("conflict",),
             summary="Make a team",
         ),
-        Route(method="GET", path=one, handler=do.show, answers=TeamShape, codes=("not_found",), summary="Show a team"),
+        Route(
+            method="GET",
+            path=one,
+            handler=do.show,
+            answers=TeamShape,
+            codes=("not_found",),
+            summary="Show a team, by its id or its name",
+        ),
         Route(
             method="PATCH",
             path=one,
