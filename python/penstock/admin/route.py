@@ -27,7 +27,7 @@ class Call(Generic[BodyT, QueryT]):
     body: BodyT
     query: QueryT
     found: Sequence[FieldProblem] = ()
-    """What was wrong with the fields of the body, for a route that `judges`."""
+    """What was wrong with the fields of the body, or of a listing's query, for a route that `judges`."""
 
 
 @dataclass(frozen=True, kw_only=True)

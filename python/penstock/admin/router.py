@@ -66,9 +66,11 @@ class Router:
             body, found = _read_body(request, route)
         except NotJson as error:
             return problem(400, "invalid_json", f"The body is not JSON: {error}.")
-        if wrong or (found and (body is None or not route.judges)):
-            raise Invalid([*wrong, *found])
-        return await route.handler(Call(caller.actor, found_path.id, body, query, found))
+        every = [*wrong, *found]
+        understood = body is not None and not wrong if route.query is None else query is not None
+        if every and not (route.judges and understood):
+            raise Invalid(every)
+        return await route.handler(Call(caller.actor, found_path.id, body, query, every))
 
 
 def _read_body(request: Request, route: Route) -> tuple[Any, Sequence[FieldProblem]]:

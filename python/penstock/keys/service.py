@@ -134,9 +134,9 @@ class Ledger:
         action = "key.enable" if state == "active" else "key.disable"
         return await self._change(Key, id, action, actor, set_state, findings)
 
-    async def rotate_key(self, id: str, overlap_ms: int, actor: str) -> Issued:
+    async def rotate_key(self, id: str, overlap_ms: int, actor: str, found: Sequence[FieldProblem] = ()) -> Issued:
         """Gives a key a new secret; the one before stays valid for `overlap_ms`, older ones end at once."""
-        findings = Findings()
+        findings = Findings(found)
         if not 0 <= overlap_ms <= checks.OVERLAP_MS:
             findings.add("overlap", "has to lie between 0 and 366 days")
         findings.raise_any()

@@ -11,12 +11,12 @@ from penstock.admin import cursor
 from penstock.admin.inputs import shown
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_cursor, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
 from penstock.config.units import parse_duration
 from penstock.keys import wishes
 from penstock.keys.model import Key, Team
-from penstock.keys.problem import FieldProblem, Invalid, NotFound
+from penstock.keys.problem import FieldProblem, Findings, Invalid, NotFound
 from penstock.keys.public import key_json
 from penstock.keys.takeover import MOST, bound
 from penstock.keys.teams import find_team
@@ -83,17 +83,16 @@ class KeyHandlers:
 
     async def list(self, call: Call[None, KeysQuery]) -> Answer:
         """A piece of the keys in the order of their ids."""
-        asked = call.query
-        team = None
-        tag = read_tag(asked.tag)
-        if asked.team is not None:
-            team = await find_team(self._store, asked.team)
-            if team is None:
-                raise Invalid([FieldProblem("team", "no team has this id or name")])
+        asked, findings = call.query, Findings(call.found)
+        team, tag = None, read_tag(findings, asked.tag)
+        if asked.team is not None and (team := await find_team(self._store, asked.team)) is None:
+            findings.add("team", "no team has this id or name")
+        after = read_cursor(findings, Key, asked.cursor)
+        findings.raise_any()
         narrowed = Filter(
             team=team.id if team else None, state=asked.state, owner=asked.owner, name=asked.name, tag=tag
         )
-        found = await self._store.list(Key, narrowed, cursor.read_text("key", asked.cursor), asked.limit)
+        found = await self._store.list(Key, narrowed, after, asked.limit)
         keys = [row for row in found.rows if isinstance(row, Key)]
         teams = await self._teams(keys)
         items = tuple(key_json(key, teams.get(key.team or "")) for key in keys)
@@ -121,11 +120,14 @@ class KeyHandlers:
 
     async def rotate(self, call: Call[Rotation, None]) -> Answer:
         """The key with a new secret; the old ones end with the overlap."""
+        findings, overlap_ms = Findings(call.found), 0
         try:
             overlap_ms = parse_duration(call.body.overlap)
         except ValueError as error:
-            raise Invalid([FieldProblem("overlap", str(error))]) from None
-        return await self._issued(await self._ledger.rotate_key(call.id, overlap_ms, call.actor), 200)
+            findings.add("overlap", str(error))
+        return await self._issued(
+            await self._ledger.rotate_key(call.id, overlap_ms, call.actor, findings.problems), 200
+        )
 
     async def disable(self, call: Call[Disable, None]) -> Answer:
         """No new requests; with `cut` those that run end as well."""
@@ -173,6 +175,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=KEYS,
             handler=do.list,
             query=KeysQuery,
+            judges=True,
             answers=Listing[KeyShape],
             summary="Keys in the order of their ids",
         ),
@@ -223,6 +226,7 @@ def routes(ledger: Ledger) -> list[Route]:
             handler=do.rotate,
             body=Rotation,
             body_required=False,
+            judges=True,
             answers=IssuedKey,
             codes=("not_found", "conflict"),
             summary="Give a key a new secret; the old one is valid for the overlap",

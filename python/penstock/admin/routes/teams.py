@@ -8,10 +8,10 @@ from msgspec import Meta, Struct
 
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_cursor, read_tag
 from penstock.admin.shapes import Listing, TeamShape
 from penstock.keys.model import Team
-from penstock.keys.problem import NotFound
+from penstock.keys.problem import Findings, NotFound
 from penstock.keys.public import team_json
 from penstock.keys.teams import find_team
 from penstock.keys.wishes import NewTeam, TeamPatch
@@ -41,9 +41,11 @@ class TeamHandlers:
 
     async def list(self, call: Call[None, TeamsQuery]) -> Answer:
         """A piece of the teams in the order of their ids."""
-        asked = call.query
-        narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(asked.tag))
-        return json_answer(await page(self._store, Team, narrowed, asked.cursor, asked.limit, team_json))
+        asked, findings = call.query, Findings(call.found)
+        narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(findings, asked.tag))
+        after = read_cursor(findings, Team, asked.cursor)
+        findings.raise_any()
+        return json_answer(await page(self._store, Team, narrowed, after, asked.limit, team_json))
 
     async def show(self, call: Call[None, None]) -> Answer:
         """One team, by its id or its name."""
@@ -77,6 +79,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=TEAMS,
             handler=do.list,
             query=TeamsQuery,
+            judges=True,
             answers=Listing[TeamShape],
             summary="Teams in the order of their ids",
         ),
