@@ -11,8 +11,8 @@ from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word
 from penstock.admin.shapes import ChangeShape, Listing
+from penstock.admin.shown import shown_change
 from penstock.keys.problem import Findings
-from penstock.keys.public import change_json
 
 if TYPE_CHECKING:
     from penstock.keys.service import Ledger
@@ -36,7 +36,7 @@ def routes(ledger: Ledger) -> list[Route]:
         found = await ledger.store.changes(asked.subject, before, asked.limit)
         goes_on = len(found) == asked.limit and found[-1].version > 1
         after = cursor.write("change", found[-1].version) if goes_on else None
-        return json_answer(Listing(tuple(change_json(each) for each in found), after))
+        return json_answer(Listing(tuple(shown_change(each) for each in found), after))
 
     return [
         Route(

@@ -13,11 +13,11 @@ from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_cursor, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
+from penstock.admin.shown import issued_key, shown_key
 from penstock.config.units import parse_duration
 from penstock.keys import wishes
 from penstock.keys.model import Key, Team
 from penstock.keys.problem import FieldProblem, Findings, Invalid, NotFound
-from penstock.keys.public import key_json
 from penstock.keys.takeover import MOST, bound
 from penstock.keys.teams import find_team
 from penstock.keys.wishes import Disable, ForeignKey, KeyPatch, NewKey, Rotation
@@ -95,7 +95,7 @@ class KeyHandlers:
         found = await self._store.list(Key, narrowed, after, asked.limit)
         keys = [row for row in found.rows if isinstance(row, Key)]
         teams = await self._teams(keys)
-        items = tuple(key_json(key, teams.get(key.team or "")) for key in keys)
+        items = tuple(shown_key(key, teams.get(key.team or "")) for key in keys)
         return json_answer(Listing(items, None if found.next is None else cursor.write("key", found.next)))
 
     async def show(self, call: Call[None, None]) -> Answer:
@@ -152,12 +152,15 @@ class KeyHandlers:
         return json_answer(ImportedKeys(tuple(done.created), tuple(done.unchanged)))
 
     async def _issued(self, issued: Issued, status: int) -> Answer:
-        made = await self._shown(issued.key) | {"key": issued.secret}
+        made = issued_key(issued.key, await self._team(issued.key), issued.secret)
         where = (("location", f"{KEYS}/{issued.key.id}"),) if status == 201 else ()
         return json_answer(made, status, where)
 
-    async def _shown(self, key: Key) -> dict[str, Any]:
-        return key_json(key, (await self._teams([key])).get(key.team or ""))
+    async def _shown(self, key: Key) -> KeyShape:
+        return shown_key(key, await self._team(key))
+
+    async def _team(self, key: Key) -> Team | None:
+        return (await self._teams([key])).get(key.team or "")
 
     async def _teams(self, keys: Iterable[Key]) -> dict[str, Team]:
         """The teams of these keys; one that was deleted meanwhile is missing."""

@@ -10,9 +10,9 @@ from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_cursor, read_tag
 from penstock.admin.shapes import Listing, TeamShape
+from penstock.admin.shown import shown_team
 from penstock.keys.model import Team
 from penstock.keys.problem import Findings, NotFound
-from penstock.keys.public import team_json
 from penstock.keys.teams import find_team
 from penstock.keys.wishes import NewTeam, TeamPatch
 from penstock.store.interface import Filter
@@ -45,23 +45,23 @@ class TeamHandlers:
         narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(findings, asked.tag))
         after = read_cursor(findings, Team, asked.cursor)
         findings.raise_any()
-        return json_answer(await page(self._store, Team, narrowed, after, asked.limit, team_json))
+        return json_answer(await page(self._store, Team, narrowed, after, asked.limit, shown_team))
 
     async def show(self, call: Call[None, None]) -> Answer:
         """One team, by its id or its name."""
         team = await find_team(self._store, call.id)
         if team is None:
             raise NotFound("team", call.id)
-        return json_answer(team_json(team))
+        return json_answer(shown_team(team))
 
     async def create(self, call: Call[NewTeam, None]) -> Answer:
         """A new team."""
         team = await self._ledger.create_team(call.body, call.actor, call.found)
-        return json_answer(team_json(team), 201, (("location", f"{TEAMS}/{team.id}"),))
+        return json_answer(shown_team(team), 201, (("location", f"{TEAMS}/{team.id}"),))
 
     async def change(self, call: Call[TeamPatch, None]) -> Answer:
         """The team as it is after the change."""
-        return json_answer(team_json(await self._ledger.change_team(call.id, call.body, call.actor, call.found)))
+        return json_answer(shown_team(await self._ledger.change_team(call.id, call.body, call.actor, call.found)))
 
     async def delete(self, call: Call[None, None]) -> Answer:
         """Only a team without keys can go."""
