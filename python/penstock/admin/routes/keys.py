@@ -221,7 +221,7 @@ def routes(ledger: Ledger) -> list[Route]:
             answers=None,
             status=204,
             codes=("not_found", "conflict"),
-            summary="Delete a key",
+            summary="Delete a key; its running requests finish: to end them, disable it with `cut` first",
         ),
         Route(
             method="POST",
