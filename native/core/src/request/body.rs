@@ -1,7 +1,7 @@
 //! The client's body: in memory where routing and retries need it, flowing where it is too large or not ours to read.
 
 use super::{
-    Reply, Stop,
+    Principal, Reply, Stop,
     call::Call,
     endpoint::{Endpoint, Form},
     facts::Facts,
@@ -14,7 +14,8 @@ use crate::{
     http::conn::Message,
 };
 
-/// A form is kept whole, for retries, up to this size; a larger one flows once its model is known.
+/// A form is kept whole, for retries, up to this size; a larger one flows once its model is known, unless only some may be
+/// asked for: then what comes later must not name another.
 const FORM_BYTES: usize = 64 * 1024;
 
 /// JSON of this size and more is looked at while it arrives.
@@ -42,13 +43,19 @@ pub struct FormField {
 }
 
 /// Reads as much of the body as must be known before a target is chosen.
-pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -> Result<Content, Stop> {
+pub async fn read(
+    call: &mut Call<'_>,
+    endpoint: &Endpoint<'_>,
+    facts: &Facts,
+    principal: &Principal,
+) -> Result<Content, Stop> {
     let max = call.snapshot.max_body_bytes;
     let content_type = facts.content_type.map(|s| s.of(call.client.conn.head())).unwrap_or_default();
     let waited_from_us = call.arrived_us + call.record.phases.head_us;
     let form_type = essence_is(content_type, "multipart/form-data").then(|| content_type.to_vec());
     let is_form = form_type.is_some();
-    if endpoint.form == Form::Model && !is_form {
+    let may_flow = is_form && !principal.is_bound_to_models();
+    if endpoint.form == Form::Model && !may_flow {
         check_length(call.client, max)?;
     }
     if call.head.expect_continue && !call.client.conn.has_more() {
@@ -62,14 +69,12 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
             let mut found = None;
             read_body_until(call.client, call.worker, max, &mut held, |prefix| {
-                if found.is_none() {
-                    match reader.find_model(prefix)? {
-                        Found::Model { model, span } => found = Some(FormField { model, span }),
-                        Found::Absent => return Ok(true),
-                        Found::NeedMore => {}
-                    }
+                match reader.find_model(prefix)? {
+                    Found::Model { model, span } => found = Some(FormField { model, span }),
+                    Found::Absent => return Ok(true),
+                    Found::NeedMore => {}
                 }
-                Ok(found.is_some() && prefix.len() >= FORM_BYTES)
+                Ok(may_flow && found.is_some() && prefix.len() >= FORM_BYTES)
             })
             .await?;
             if found.is_none() && endpoint.needs_model() {

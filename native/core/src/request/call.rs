@@ -149,7 +149,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
         _ => {}
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
-    let content = body::read(call, &endpoint, facts).await?;
+    let content = body::read(call, &endpoint, facts, &principal).await?;
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
     relayed::serve(call, &wanted, content).await
