@@ -74,6 +74,7 @@ impl Secrets {
 pub struct KeyRow {
     pub version: u64,
     pub(super) expires_us: u64,
+    /// When its requests were last ended, microseconds UTC; 0: never.
     pub(super) cut_us: u64,
     used: Used,
     pub access: Arc<Access>,
@@ -120,11 +121,6 @@ impl KeyRow {
     /// The id of its team.
     pub fn team(&self) -> Option<&str> {
         self.team.as_ref().map(|slot| &*slot.id)
-    }
-
-    /// Requests that began before this moment, microseconds UTC, have been ended; 0: none.
-    pub fn cut_us(&self) -> u64 {
-        self.cut_us
     }
 
     pub(super) fn used(&self) -> &Used {

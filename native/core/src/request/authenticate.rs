@@ -78,7 +78,7 @@ pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principa
             return Err(error.into());
         }
     };
-    call.client.cut = Some(Cuttable::enter(call.worker, row.id, call.record.started_utc_us));
+    call.client.cut = Some(Cuttable::enter(call.worker, &row));
     call.record.key_id.push_str(row.id.as_str());
     call.record.team.push_str(row.team().unwrap_or_default());
     let principal = Principal::Key { row, team };
