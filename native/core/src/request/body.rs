@@ -51,7 +51,6 @@ pub async fn read(
 ) -> Result<Content, Stop> {
     let max = call.snapshot.max_body_bytes;
     let content_type = facts.content_type.map(|s| s.of(call.client.conn.head())).unwrap_or_default();
-    let waited_from_us = call.arrived_us + call.record.phases.head_us;
     let form_type = essence_is(content_type, "multipart/form-data").then(|| content_type.to_vec());
     let is_form = form_type.is_some();
     let may_flow = is_form && !principal.is_bound_to_models();
@@ -62,7 +61,7 @@ pub async fn read(
         Reply::go_ahead(call.client).await?;
     }
     let mut held = Held::new(call.worker);
-    let waits = !call.client.conn.has_whole_body();
+    let waits_from_us = (!call.client.conn.has_whole_body()).then(|| call.worker.clock().boot_us());
     let (mut form, mut json) = (None, None);
     match endpoint.form {
         Form::Model if is_form => {
@@ -102,7 +101,7 @@ pub async fn read(
     let flows = !conn.body_done();
     let message = if flows { conn.split_message() } else { conn.take_message() };
     let read_us = call.worker.clock().boot_us();
-    let waited_us = if waits { read_us - waited_from_us } else { 0 };
+    let waited_us = waits_from_us.map_or(0, |from_us| read_us - from_us);
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
     Ok(Content { message, flows, form, json, held, read_us })
