@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     access::Interned,
     batch::{Batch, Change, Key},
-    format::KeyId,
+    format::{KeyId, key_id},
     row::{KeyRow, Secrets, TeamRow, TeamSlot},
     shard::Shard,
 };
@@ -103,6 +103,11 @@ impl Table {
 
     pub(super) fn find(&self, id: KeyId) -> Found {
         self.rows.load().find(id)
+    }
+
+    /// Whether a text is the credential of a key that is here or was, whatever its secret.
+    pub fn knows(&self, text: &[u8]) -> bool {
+        key_id(text).is_ok_and(|id| !matches!(self.find(id), Found::Nothing))
     }
 
     /// The row of a key, if there is one.
