@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 
 use super::{access::Access, digest::Digest, format::KeyId};
 
@@ -186,7 +186,8 @@ pub struct TeamRow {
 #[derive(Debug)]
 pub(super) struct TeamSlot {
     pub(super) id: Box<str>,
-    state: RwLock<TeamState>,
+    /// Read by every request of the team: a lock would be written by each.
+    state: ArcSwap<TeamState>,
 }
 
 /// What is known of a team.
@@ -201,32 +202,31 @@ pub(super) enum TeamState {
 
 impl TeamSlot {
     pub(super) fn new(id: Box<str>) -> Self {
-        Self { id, state: RwLock::default() }
+        Self { id, state: ArcSwap::default() }
     }
 
     pub(super) fn state(&self) -> TeamState {
-        self.state.read().clone()
+        TeamState::clone(&self.state.load())
     }
 
     /// Whether it says nothing that could still matter once no row of `version` or older comes any more.
     pub(super) fn is_settled(&self, version: u64) -> bool {
-        match &*self.state.read() {
+        match **self.state.load() {
             TeamState::Unknown => true,
             TeamState::Here(_) => false,
-            TeamState::Gone(deleted) => *deleted <= version,
+            TeamState::Gone(deleted) => deleted <= version,
         }
     }
 
-    /// Takes a newer state; an older one changes nothing.
+    /// Takes a newer state; an older one changes nothing. Batches come one at a time.
     pub(super) fn put(&self, version: u64, row: Option<TeamRow>) {
-        let mut state = self.state.write();
-        let known = match &*state {
+        let known = match &**self.state.load() {
             TeamState::Unknown => None,
             TeamState::Here(row) => Some(row.version),
             TeamState::Gone(version) => Some(*version),
         };
         if known.is_none_or(|known| version > known) {
-            *state = row.map_or(TeamState::Gone(version), |row| TeamState::Here(Arc::new(row)));
+            self.state.store(Arc::new(row.map_or(TeamState::Gone(version), |row| TeamState::Here(Arc::new(row)))));
         }
     }
 }
