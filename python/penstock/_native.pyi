@@ -64,7 +64,10 @@ class Engine:
         """
 
     def used_keys(self) -> bytes:
-        """The keys used since the last call: a JSON object, id → time of last use in microseconds UTC."""
+        """The keys used since the last call: a JSON object, id → time of last use in microseconds UTC.
+
+        A reset loses none.
+        """
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;

@@ -26,7 +26,7 @@ TABLE = (
     Row("invalid_json", 400, "the body is not JSON", "mend it at the byte that the message names"),
     Row("invalid_request", 400, "a field has the wrong type or is missing", "mend the field that the message names"),
     Row("duplicate_field", 400, "a field stands twice at the top of the body", "send it once"),
-    Row("unsupported_field", 400, "a field cannot be carried to this target", "leave it out or ask for another model"),
+    Row("unsupported_field", 400, "a field that some providers take for another", "spell it as the message says"),
     Row(
         "dialect_not_supported", 400, "no target of the model speaks the caller's dialect", "use the other SDK or model"
     ),

@@ -188,6 +188,7 @@ def _model(name: str, model: Model, config: Config, upstreams: dict[str, Upstrea
             if (target.provider, target.model) in seen:
                 found.add((*path, group, index), "stands twice in this list", "use weight for a larger share")
             seen.add((target.provider, target.model))
+    _one_credential(path, model, config, upstreams, found)
     every = [upstreams[t.provider] for t in (*model.targets, *model.fallback) if t.provider in upstreams]
     if every and not set.intersection(*({*upstream.bases} for upstream in every)):
         speaks = dict.fromkeys(
@@ -197,6 +198,22 @@ def _model(name: str, model: Model, config: Config, upstreams: dict[str, Upstrea
         )
         advice = "requests are not translated: give each dialect a model of its own"
         found.add(path, f"targets and fallbacks share no dialect: {', '.join(speaks)}", advice, key=True)
+
+
+def _one_credential(path: Path, model: Model, config: Config, upstreams: dict[str, Upstream], found: Findings) -> None:
+    """The caller sends one credential: it cannot be for two addresses."""
+    first: str | None = None
+    for group, targets in (("targets", model.targets), ("fallback", model.fallback)):
+        for index, target in enumerate(targets):
+            name = target.provider
+            if name not in upstreams or config.providers[name].credentials != "client":
+                continue
+            first = first or name
+            bases, others = upstreams[name].bases, upstreams[first].bases
+            if any(bases[dialect] != others[dialect] for dialect in bases.keys() & others.keys()):
+                message = f"{name} has another address than {first}, and both have credentials: client"
+                advice = "the caller sends one credential: give each provider a model of its own"
+                found.add((*path, group, index), message, advice)
 
 
 def _target(path: Path, target: Target, config: Config, found: Findings) -> None:

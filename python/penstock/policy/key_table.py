@@ -68,7 +68,8 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[KeyRow, ...] = ()
     digests: tuple[Digest, ...] = ()
     reset: bool = False
-    """Forget every row first: another store, or one that lost data."""
+    """Forget every row first: another store, or one that lost data. After `keys_current(False)` a key that a later
+    batch brings is answered 503 until then."""
     settled: int = 0
     """Nothing of this version or an older one comes any more: tombstones up to it may go."""
 

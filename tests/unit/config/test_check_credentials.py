@@ -43,6 +43,52 @@ def test_what_is_ours_beside_the_callers_credential_is_refused(
     assert hint in found.hint
 
 
+def two(host: str, targets: str, fallback: str) -> str:
+    """Two providers with the caller's credential and one without, and a model that they serve."""
+    return f"""\
+providers:
+  one: {{dialect: openai, base_url: "https://one.test/v1", credentials: client}}
+  two: {{dialect: openai, base_url: "https://{host}/v1", credentials: client}}
+  ours: {{dialect: openai, base_url: "https://two.test/v1", api_key: x}}
+models:
+  fast:
+    targets: [{targets}]
+    fallback: [{fallback}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("targets", "fallback", "line", "field"),
+    [
+        ("{provider: one}", "{provider: ours}, {provider: two}", 8, "models.fast.fallback[1]"),
+        ("{provider: one}, {provider: two}", "{provider: ours}", 7, "models.fast.targets[1]"),
+    ],
+)
+def test_a_model_of_two_providers_that_both_want_the_callers_credential_is_refused(
+    targets: str, fallback: str, line: int, field: str, refused: Callable[..., list[Problem]]
+) -> None:
+    problems = refused(two("two.test", targets, fallback))
+    assert len(problems) == 1, [str(each) for each in problems]
+    found = problems[0]
+    assert (found.mark.line, dotted(found.path)) == (line, field)
+    assert "two has another address than one, and both have credentials: client" in found.message
+    assert "a model of its own" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("host", "targets", "fallback"),
+    [
+        ("one.test", "{provider: one}", "{provider: two}"),
+        ("two.test", "{provider: one}", "{provider: one, model: x}"),
+        ("two.test", "{provider: two}", "{provider: ours}"),
+    ],
+)
+def test_at_one_address_or_beside_others_the_callers_credential_may_go(
+    host: str, targets: str, fallback: str, read: Callable[..., Config]
+) -> None:
+    assert len(read(two(host, targets, fallback)).models["fast"].fallback) == 1
+
+
 def test_a_key_in_the_usual_variable_is_not_needed(read: Callable[..., Config]) -> None:
     config = read("providers: {groq: {credentials: client}, openai: {credentials: client, headers: {x-a: b}}}")
     assert [provider.credentials for provider in config.providers.values()] == ["client", "client"]

@@ -9,10 +9,6 @@ pub struct Digest([u8; Self::BYTES]);
 impl Digest {
     pub const BYTES: usize = 32;
 
-    pub const fn new(bytes: [u8; Self::BYTES]) -> Self {
-        Self(bytes)
-    }
-
     pub fn bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use memchr::memmem;
 
 /// What every key of our own begins with.
 pub const PREFIX: &[u8] = b"sk-pen-";
@@ -12,7 +13,9 @@ const CHECKSUM_BYTES: usize = 6;
 /// `sk-pen-<id>-<secret><checksum>`.
 const OWN_BYTES: usize = PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES + CHECKSUM_BYTES;
 /// What a foreign secret may measure; the store takes no other.
-const FOREIGN_BYTES: std::ops::RangeInclusive<usize> = 20..=512;
+const FOREIGN_BYTES: std::ops::RangeInclusive<usize> = MIN_BYTES..=512;
+/// No key is shorter.
+pub const MIN_BYTES: usize = 20;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -66,6 +69,19 @@ pub fn key_id(credential: &[u8]) -> Result<KeyId, Malformed> {
 /// Whether a credential is meant to be a key of ours, valid or not.
 pub fn is_own(credential: &[u8]) -> bool {
     credential.starts_with(PREFIX)
+}
+
+/// Where a text holds what looks like a key of ours, whole or cut in its secret.
+pub fn find_own(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memmem::find(&text[from..], PREFIX)?;
+        from = at + PREFIX.len();
+        let (id, rest) = text[from..].split_at_checked(ID_BYTES).unwrap_or_default();
+        if is_base62(id) && rest.first() == Some(&b'-') {
+            return Some(at);
+        }
+    }
 }
 
 fn own(credential: &[u8]) -> Result<KeyId, Malformed> {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 
 use super::{access::Access, digest::Digest, format::KeyId};
 
@@ -74,6 +74,7 @@ impl Secrets {
 pub struct KeyRow {
     pub version: u64,
     pub(super) expires_us: u64,
+    /// When its requests were last ended, microseconds UTC; 0: never.
     pub(super) cut_us: u64,
     used: Used,
     pub access: Arc<Access>,
@@ -120,11 +121,6 @@ impl KeyRow {
     /// The id of its team.
     pub fn team(&self) -> Option<&str> {
         self.team.as_ref().map(|slot| &*slot.id)
-    }
-
-    /// Requests that began before this moment, microseconds UTC, have been ended; 0: none.
-    pub fn cut_us(&self) -> u64 {
-        self.cut_us
     }
 
     pub(super) fn used(&self) -> &Used {
@@ -190,7 +186,8 @@ pub struct TeamRow {
 #[derive(Debug)]
 pub(super) struct TeamSlot {
     pub(super) id: Box<str>,
-    state: RwLock<TeamState>,
+    /// Read by every request of the team: a lock would be written by each.
+    state: ArcSwap<TeamState>,
 }
 
 /// What is known of a team.
@@ -205,32 +202,31 @@ pub(super) enum TeamState {
 
 impl TeamSlot {
     pub(super) fn new(id: Box<str>) -> Self {
-        Self { id, state: RwLock::default() }
+        Self { id, state: ArcSwap::default() }
     }
 
     pub(super) fn state(&self) -> TeamState {
-        self.state.read().clone()
+        TeamState::clone(&self.state.load())
     }
 
     /// Whether it says nothing that could still matter once no row of `version` or older comes any more.
     pub(super) fn is_settled(&self, version: u64) -> bool {
-        match &*self.state.read() {
+        match **self.state.load() {
             TeamState::Unknown => true,
             TeamState::Here(_) => false,
-            TeamState::Gone(deleted) => *deleted <= version,
+            TeamState::Gone(deleted) => deleted <= version,
         }
     }
 
-    /// Takes a newer state; an older one changes nothing.
+    /// Takes a newer state; an older one changes nothing. Batches come one at a time.
     pub(super) fn put(&self, version: u64, row: Option<TeamRow>) {
-        let mut state = self.state.write();
-        let known = match &*state {
+        let known = match &**self.state.load() {
             TeamState::Unknown => None,
             TeamState::Here(row) => Some(row.version),
             TeamState::Gone(version) => Some(*version),
         };
         if known.is_none_or(|known| version > known) {
-            *state = row.map_or(TeamState::Gone(version), |row| TeamState::Here(Arc::new(row)));
+            self.state.store(Arc::new(row.map_or(TeamState::Gone(version), |row| TeamState::Here(Arc::new(row)))));
         }
     }
 }

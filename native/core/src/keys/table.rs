@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     access::Interned,
     batch::{Batch, Change, Key},
-    format::KeyId,
+    format::{KeyId, key_id},
     row::{KeyRow, Secrets, TeamRow, TeamSlot},
     shard::Shard,
 };
@@ -23,11 +23,11 @@ use super::{
 /// So many locks, that a batch and the requests seldom meet at one.
 const SHARDS: usize = 64;
 
-/// Requests of this key that began before that moment, in microseconds UTC, are to be ended.
+/// Requests of this key that began on a row before this version are to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub key: KeyId,
-    pub before_us: u64,
+    pub before: u64,
 }
 
 /// The key table. Of two rows with one id the higher version stays, whatever the order they come in.
@@ -36,6 +36,8 @@ pub struct Table {
     rows: ArcSwap<Rows>,
     /// Held by whoever puts a batch.
     access: Mutex<Interned>,
+    /// Uses that were not told before a reset.
+    left: Mutex<HashMap<KeyId, u64, std::hash::RandomState>>,
     current: AtomicBool,
 }
 
@@ -66,6 +68,15 @@ impl Rows {
         }
     }
 
+    /// The uses that have not been told yet.
+    fn uses(&self) -> Vec<(KeyId, u64)> {
+        let mut uses = Vec::new();
+        for shard in &self.shards {
+            uses.extend(shard.read().rows().filter_map(|row| Some((row.id, row.used().tell()?))));
+        }
+        uses
+    }
+
     fn team(&self, id: Box<str>) -> Arc<TeamSlot> {
         let mut teams = self.teams.write();
         teams.entry(id.clone()).or_insert_with(|| Arc::new(TeamSlot::new(id))).clone()
@@ -94,6 +105,11 @@ impl Table {
         self.rows.load().find(id)
     }
 
+    /// Whether a text is the credential of a key that is here or was, whatever its secret.
+    pub fn knows(&self, text: &[u8]) -> bool {
+        key_id(text).is_ok_and(|id| !matches!(self.find(id), Found::Nothing))
+    }
+
     /// The row of a key, if there is one.
     pub fn row(&self, id: KeyId) -> Option<Arc<KeyRow>> {
         match self.find(id) {
@@ -117,6 +133,9 @@ impl Table {
     }
 
     /// Applies a batch: requests that come from now on see all of it. Returns whose requests are to be ended.
+    ///
+    /// A reset forgets every row, and takes those of its own batch in the same step: a key that is put by a later one is
+    /// [away](super::Refusal::Away) until then, as long as the table is not said to be [current](Self::set_current).
     pub fn put(&self, batch: Batch) -> Vec<Cut> {
         let mut interned = self.access.lock();
         let before = self.rows.load_full();
@@ -138,11 +157,14 @@ impl Table {
                 rows.shard(id).write().delete(id, version);
                 continue;
             };
-            let old_cut_us = if let Found::Row(old) = before.find(id) { Some(old.cut_us) } else { None };
+            let known_us = if let Found::Row(old) = before.find(id) { old.cut_us } else { 0 };
             let row = key_row(id, version, key, &access, &rows);
-            let before_us = row.cut_us;
-            if rows.shard(id).write().put(row) && old_cut_us.is_some_and(|old| before_us > old) {
-                cuts.push(Cut { key: id, before_us });
+            // Not by size: the clocks of the nodes that cut may differ.
+            let is_new = row.cut_us != known_us && row.cut_us != 0;
+            // Nobody begins on a disabled row; and versions from before a reset do not compare with those after it.
+            let cut = Cut { key: id, before: if row.disabled { u64::MAX } else { version } };
+            if rows.shard(id).write().put(row) && is_new {
+                cuts.push(cut);
             }
         }
         for (id, generation, digest) in batch.digests {
@@ -152,11 +174,11 @@ impl Table {
             rows.shards.iter().for_each(|shard| shard.write().settle(batch.settled));
             rows.teams.write().retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_settled(batch.settled));
         }
-        drop(before);
         if batch.reset {
-            // All at once: nobody finds the table empty in between.
             self.rows.store(rows);
+            self.left.lock().extend(before.uses());
         }
+        drop(before);
         drop(access);
         interned.sweep();
         cuts
@@ -164,14 +186,12 @@ impl Table {
 
     /// The keys used since the last call: a JSON object, id to microseconds UTC.
     pub fn used(&self) -> Vec<u8> {
+        let mut uses = std::mem::take(&mut *self.left.lock());
+        uses.extend(self.rows.load().uses());
         let mut out = vec![b'{'];
-        for shard in &self.rows.load().shards {
-            for row in shard.read().rows() {
-                if let Some(us) = row.used().tell() {
-                    let comma = if out.len() > 1 { "," } else { "" };
-                    let _ = write!(out, "{comma}\"{}\":{us}", row.id);
-                }
-            }
+        for (id, us) in uses {
+            let comma = if out.len() > 1 { "," } else { "" };
+            let _ = write!(out, "{comma}\"{id}\":{us}");
         }
         out.push(b'}');
         out

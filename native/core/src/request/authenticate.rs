@@ -78,7 +78,7 @@ pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principa
             return Err(error.into());
         }
     };
-    call.client.cut = Some(Cuttable::enter(call.worker, row.id, call.record.started_utc_us));
+    call.client.cut = Some(Cuttable::enter(call.worker, &row));
     call.record.key_id.push_str(row.id.as_str());
     call.record.team.push_str(row.team().unwrap_or_default());
     let principal = Principal::Key { row, team };
@@ -112,14 +112,14 @@ impl From<Refusal> for Denied {
 /// The key that the request shows, known or verified.
 async fn known(call: &mut Call<'_>, facts: &Facts) -> Result<(Arc<KeyRow>, Option<Arc<TeamRow>>), Denied> {
     let bytes = call.client.conn.head();
-    let span = credential::key(facts, bytes).map_err(|error| {
+    let span = call.key.map_or_else(|| credential::key(facts, bytes), Ok).map_err(|error| {
         let auth = if error.code == Code::MissingApiKey { Auth::Missing } else { Auth::Malformed };
         Denied::Refused(auth, error)
     })?;
-    call.key = Some(span);
     let malformed = || Denied::Refused(Auth::Malformed, Refusal::Wrong.error());
     let credential = Credential::read(span.of(bytes)).map_err(|_| malformed())?;
-    let shared = call.worker.shared.clone();
+    let worker = call.worker;
+    let shared = &worker.shared;
     let digest = match shared.keys.check(&credential, &shared.digests, call.record.started_utc_us) {
         Checked::Known { row, team } => {
             call.worker.metrics().authenticated(Auth::Known);
@@ -133,7 +133,7 @@ async fn known(call: &mut Call<'_>, facts: &Facts) -> Result<(Arc<KeyRow>, Optio
     let credential = Credential::read(&text).map_err(|_| malformed())?;
     let client = call.record.client;
     call.client.timer.set_at(None);
-    let verifying = Box::pin(verify(call.worker, &credential, &digest, client));
+    let verifying = Box::pin(verify(worker, &credential, &digest, client));
     match watch(call.client, pin!(verifying)).await {
         Watched::Gone | Watched::Late => return Err(Denied::Gone),
         Watched::Done(Verdict::Right) => {}

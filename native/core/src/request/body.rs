@@ -1,7 +1,7 @@
 //! The client's body: in memory where routing and retries need it, flowing where it is too large or not ours to read.
 
 use super::{
-    Reply, Stop,
+    Principal, Reply, Stop,
     call::Call,
     endpoint::{Endpoint, Form},
     facts::Facts,
@@ -14,7 +14,8 @@ use crate::{
     http::conn::Message,
 };
 
-/// A form is kept whole, for retries, up to this size; a larger one flows once its model is known.
+/// A form is kept whole, for retries, up to this size; a larger one flows once its model is known, unless only some may be
+/// asked for: then what comes later must not name another.
 const FORM_BYTES: usize = 64 * 1024;
 
 /// JSON of this size and more is looked at while it arrives.
@@ -42,34 +43,37 @@ pub struct FormField {
 }
 
 /// Reads as much of the body as must be known before a target is chosen.
-pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -> Result<Content, Stop> {
+pub async fn read(
+    call: &mut Call<'_>,
+    endpoint: &Endpoint<'_>,
+    facts: &Facts,
+    principal: &Principal,
+) -> Result<Content, Stop> {
     let max = call.snapshot.max_body_bytes;
     let content_type = facts.content_type.map(|s| s.of(call.client.conn.head())).unwrap_or_default();
-    let waited_from_us = call.arrived_us + call.record.phases.head_us;
     let form_type = essence_is(content_type, "multipart/form-data").then(|| content_type.to_vec());
     let is_form = form_type.is_some();
-    if endpoint.form == Form::Model && !is_form {
+    let may_flow = is_form && !principal.is_bound_to_models();
+    if endpoint.form == Form::Model && !may_flow {
         check_length(call.client, max)?;
     }
     if call.head.expect_continue && !call.client.conn.has_more() {
         Reply::go_ahead(call.client).await?;
     }
     let mut held = Held::new(call.worker);
-    let waits = !call.client.conn.has_whole_body();
+    let waits_from_us = (!call.client.conn.has_whole_body()).then(|| call.worker.clock().boot_us());
     let (mut form, mut json) = (None, None);
     match endpoint.form {
         Form::Model if is_form => {
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
             let mut found = None;
             read_body_until(call.client, call.worker, max, &mut held, |prefix| {
-                if found.is_none() {
-                    match reader.find_model(prefix)? {
-                        Found::Model { model, span } => found = Some(FormField { model, span }),
-                        Found::Absent => return Ok(true),
-                        Found::NeedMore => {}
-                    }
+                match reader.find_model(prefix)? {
+                    Found::Model { model, span } => found = Some(FormField { model, span }),
+                    Found::Absent => return Ok(true),
+                    Found::NeedMore => {}
                 }
-                Ok(found.is_some() && prefix.len() >= FORM_BYTES)
+                Ok(may_flow && found.is_some() && prefix.len() >= FORM_BYTES)
             })
             .await?;
             if found.is_none() && endpoint.needs_model() {
@@ -97,7 +101,7 @@ pub async fn read(call: &mut Call<'_>, endpoint: &Endpoint<'_>, facts: &Facts) -
     let flows = !conn.body_done();
     let message = if flows { conn.split_message() } else { conn.take_message() };
     let read_us = call.worker.clock().boot_us();
-    let waited_us = if waits { read_us - waited_from_us } else { 0 };
+    let waited_us = waits_from_us.map_or(0, |from_us| read_us - from_us);
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
     Ok(Content { message, flows, form, json, held, read_us })

@@ -26,7 +26,11 @@ use crate::{
         shared::Stage,
         worker::{LocalSnapshot, Scratch, Worker},
     },
+    snapshot::Auth,
 };
+
+/// What stands in the log from where a path holds a key.
+const MASK: &str = "********";
 
 /// A request being served: what every phase needs and what the record will say.
 pub struct Call<'a> {
@@ -47,7 +51,7 @@ pub struct Call<'a> {
     pub waited_us: u64,
     /// The client's connection is of no further use.
     pub broken: bool,
-    /// Where the head has the key that let the request in.
+    /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
 }
 
@@ -65,10 +69,12 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     let head = if read.is_ok() { &scratch.request } else { &unread };
     let reply = Reply::to(head, client.is_head_request);
     let facts = Facts::read(head, client.conn.head());
-    let (request_id, trace) = facts.ids(client.conn.head(), &mut worker.rng.borrow_mut());
     let Some(snapshot) = worker.snapshot() else {
         return Next::Close;
     };
+    let bytes = client.conn.head();
+    let key = if snapshot.auth == Auth::Keys { credential::key(&facts, bytes).ok() } else { None };
+    let (request_id, trace) = facts.ids(bytes, key, &mut worker.rng.borrow_mut());
     let mut call = Call {
         client,
         worker,
@@ -83,7 +89,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         arrived_us,
         waited_us: 0,
         broken: false,
-        key: None,
+        key,
     };
     let result = match read {
         Ok(_) => phases(&mut call, &facts).await,
@@ -104,9 +110,14 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let target = String::from_utf8_lossy(head.target.of(bytes)).into_owned();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     call.record.method.push_str(&method);
-    call.record.path.push_str(path);
-    if let Some(field) = facts.repeated {
-        return Err(Error::new(Code::InvalidHttp, format!("The header {field} stands twice.")).at(field).into());
+    let key_at = credential::find_key(target.as_bytes(), call.key.map(|k| k.of(bytes)));
+    match key_at.and_then(|at| path.get(..at)).filter(|shown| shown.len() < path.len()) {
+        Some(shown) => call.record.path.extend([shown, MASK]),
+        None => call.record.path.push_str(path),
+    }
+    let takes_own = || snapshot.auth == Auth::Open && snapshot.providers.iter().any(|p| p.client_credentials);
+    if let Some(name) = facts.repeated.or_else(|| facts.credentials.repeated.filter(|_| takes_own())) {
+        return Err(credential::twice(name).into());
     }
     if let Some((status, body)) = health::answer(&call.worker.shared, path) {
         return call.json(status, body.as_bytes()).await;
@@ -114,6 +125,9 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let speaks_anthropic = facts.anthropic_version.is_some();
     call.dialect = dialect_of(path, if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAi });
     call.record.dialect = Some(call.dialect);
+    if key_at.is_some() {
+        return Err(credential::in_target().into());
+    }
     let principal = authenticate(call, facts).await?;
     if head.upgrade {
         let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
@@ -122,7 +136,6 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
         return call.json(200, br#"{"service":"penstock"}"#).await;
     }
-    credential::check_query(query)?;
     let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);
@@ -149,7 +162,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
         _ => {}
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
-    let content = body::read(call, &endpoint, facts).await?;
+    let content = body::read(call, &endpoint, facts, &principal).await?;
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
     relayed::serve(call, &wanted, content).await

@@ -6,7 +6,10 @@ use super::facts::Facts;
 use crate::{
     error::{Code, Error},
     http::head::{RequestHead, Span},
-    keys::format::PREFIX,
+    keys::{
+        Table,
+        format::{MIN_BYTES, find_own},
+    },
 };
 
 /// Headers that may carry a key, in the order in which they are looked at.
@@ -17,7 +20,8 @@ const AUTHORIZATION: usize = 1;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers {
     values: [Option<Span>; HEADERS.len()],
-    repeated: Option<&'static str>,
+    /// One of them that stands twice.
+    pub repeated: Option<&'static str>,
 }
 
 impl Headers {
@@ -34,7 +38,7 @@ impl Headers {
 pub fn key(facts: &Facts, bytes: &[u8]) -> Result<Span, Error> {
     let headers = &facts.credentials;
     if let Some(name) = headers.repeated {
-        return Err(Error::new(Code::InvalidHttp, format!("The header {name} stands twice.")).at(name));
+        return Err(twice(name));
     }
     for (index, value) in headers.values.iter().enumerate() {
         let Some(value) = value else { continue };
@@ -48,26 +52,42 @@ pub fn key(facts: &Facts, bytes: &[u8]) -> Result<Span, Error> {
     Err(Error::new(Code::MissingApiKey, message))
 }
 
-/// What stands behind `Bearer` (RFC 6750 §2.1; the scheme's case does not matter, RFC 9110 §11.1).
-fn bearer(value: Span, bytes: &[u8]) -> Result<Span, Error> {
-    let text = value.of(bytes);
-    let scheme = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
-    if !text.is_empty() && !text[..scheme].eq_ignore_ascii_case(b"bearer") {
-        let message = "The Authorization header is not of the form `Bearer KEY`.";
-        return Err(Error::new(Code::InvalidApiKey, message).at("authorization"));
-    }
-    let rest = text[scheme..].trim_ascii_start().len() as u32;
-    Ok(Span { start: value.end - rest, end: value.end })
+/// 400 for a header of which only one can count.
+pub fn twice(name: &'static str) -> Error {
+    Error::new(Code::InvalidHttp, format!("The header {name} stands twice.")).at(name)
 }
 
-/// Refuses a query that holds a key of ours: it would go upstream, and stand in the logs of all on the way.
-pub fn check_query(query: &str) -> Result<(), Error> {
-    if memmem::find(query.as_bytes(), PREFIX).is_none() {
-        return Ok(());
+/// The key in an authorization header, as `Bearer KEY` (RFC 6750 §2.1; the scheme's case does not matter, RFC 9110 §11.1).
+fn bearer(value: Span, bytes: &[u8]) -> Result<Span, Error> {
+    let text = value.of(bytes);
+    match behind_bearer(text) {
+        Some(key) => Ok(Span { start: value.end - key.len() as u32, end: value.end }),
+        None if text.is_empty() => Ok(value),
+        None => {
+            let message = "The Authorization header is not of the form `Bearer KEY`.";
+            Err(Error::new(Code::InvalidApiKey, message).at("authorization"))
+        }
     }
-    let message =
-        "The query holds an API key of this gateway. Send it in a header, and have it rotated: logs may have it.";
-    Err(Error::new(Code::InvalidRequest, message))
+}
+
+fn behind_bearer(text: &[u8]) -> Option<&[u8]> {
+    let scheme = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+    text[..scheme].eq_ignore_ascii_case(b"bearer").then(|| text[scheme..].trim_ascii_start())
+}
+
+/// Where a text holds a key: one that was made here, or `key`, that the request shows.
+pub fn find_key(text: &[u8], key: Option<&[u8]>) -> Option<usize> {
+    if text.len() < MIN_BYTES {
+        return None;
+    }
+    let shown = key.filter(|key| (MIN_BYTES..=text.len()).contains(&key.len()));
+    find_own(text).or_else(|| memmem::find(text, shown?))
+}
+
+/// 400 for a target that holds a key: it would go upstream, and stand in the logs of all on the way.
+pub fn in_target() -> Error {
+    let message = "The path or query holds an API key of this gateway. Send it in a header, and have it rotated: logs may have it.";
+    Error::new(Code::InvalidRequest, message)
 }
 
 /// Whether a header is one of those that carry credentials.
@@ -76,18 +96,20 @@ pub fn is_credential(name: &[u8]) -> bool {
 }
 
 /// Whether a header of [`HEADERS`] holds a credential of the client's own, which a provider may see: not the key that
-/// the request was let in by, nor anything else that is or looks like a key of ours.
-pub fn is_clients_own(name: &[u8], value: &[u8], key: Option<&[u8]>) -> bool {
-    let holds = |what: &[u8]| memmem::find(value, what).is_some();
-    !name.eq_ignore_ascii_case(HEADERS[0].as_bytes()) && !value.is_empty() && !holds(PREFIX) && !key.is_some_and(holds)
+/// the request was let in by, nor anything else that is a key of ours or looks like one.
+pub fn is_clients_own(name: &[u8], value: &[u8], key: Option<&[u8]>, keys: &Table) -> bool {
+    !name.eq_ignore_ascii_case(HEADERS[0].as_bytes())
+        && !value.is_empty()
+        && find_key(value, key).is_none()
+        && !keys.knows(behind_bearer(value).unwrap_or(value))
 }
 
 /// Whether the request has a credential for a provider that wants the client's own.
-pub fn has_own(head: &RequestHead, bytes: &[u8], key: Option<Span>) -> bool {
+pub fn has_own(head: &RequestHead, bytes: &[u8], key: Option<Span>, keys: &Table) -> bool {
     let key = key.map(|k| k.of(bytes));
     head.fields.iter().any(|f| {
         let name = f.name.of(bytes);
-        is_credential(name) && is_clients_own(name, f.value.of(bytes), key)
+        is_credential(name) && is_clients_own(name, f.value.of(bytes), key, keys)
     })
 }
 

@@ -73,10 +73,11 @@ impl Facts {
         client_address(peer, values, &snapshot.trusted_proxies)
     }
 
-    /// The request's id and trace, taken over or made.
-    pub fn ids(&self, bytes: &[u8], rng: &mut fastrand::Rng) -> (String, ids::Trace) {
+    /// The request's id and trace, taken over or made; an id that holds a key, as that of the request, is not taken over.
+    pub fn ids(&self, bytes: &[u8], key: Option<Span>, rng: &mut fastrand::Rng) -> (String, ids::Trace) {
         let of = |span: Option<Span>| span.map(|s| s.of(bytes));
-        (ids::request_id(of(self.request_id), rng), ids::Trace::start(of(self.traceparent), rng))
+        let given = of(self.request_id).filter(|id| credential::find_key(id, of(key)).is_none());
+        (ids::request_id(given, rng), ids::Trace::start(of(self.traceparent), rng))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{credential, endpoint::Endpoint, ids::Trace, scan::Scan, splice::Spli
 use crate::{
     dialects::StreamKind,
     http::head::{RequestHead, Span},
+    keys::Table,
     observe::record::AttemptRecord,
     route::Attempt,
     server::worker::Worker,
@@ -121,7 +122,7 @@ impl Outbound<'_> {
         let key = self.key.map(|k| k.of(self.head_bytes));
         for field in &self.head.fields {
             let (name, value) = (field.name.of(self.head_bytes), field.value.of(self.head_bytes));
-            if is_forwarded(name, value, provider, key) && !base.sets(name) {
+            if is_forwarded(name, value, provider, key, &self.worker.shared.keys) && !base.sets(name) {
                 line(out, name, value);
             }
         }
@@ -151,13 +152,13 @@ impl Outbound<'_> {
     }
 }
 
-fn is_forwarded(name: &[u8], value: &[u8], provider: &Provider, key: Option<&[u8]>) -> bool {
-    let named = |list: &str| name.eq_ignore_ascii_case(list.as_bytes());
-    let configured = || provider.forward_headers.iter().any(|n| named(n));
+fn is_forwarded(name: &[u8], value: &[u8], provider: &Provider, key: Option<&[u8]>, keys: &Table) -> bool {
     if credential::is_credential(name) {
-        return (provider.client_credentials || configured()) && credential::is_clients_own(name, value, key);
+        return provider.client_credentials && credential::is_clients_own(name, value, key, keys);
     }
-    FORWARDED.iter().any(|n| named(n)) || configured()
+    let named = |list: &str| name.eq_ignore_ascii_case(list.as_bytes());
+    let is_listed = FORWARDED.iter().any(|n| named(n)) || provider.forward_headers.iter().any(|n| named(n));
+    is_listed && credential::find_key(value, key).is_none()
 }
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

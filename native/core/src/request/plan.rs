@@ -47,7 +47,7 @@ pub fn plan<'a>(
     let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
     let can = |p: usize| speaks(p) && (has_own || !snapshot.providers[p].client_credentials);
-    let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, can, is_down);
+    let mut attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, can, is_down);
     if attempts.is_empty() {
         if !route::order(&route, model, 1, &mut rng, speaks, is_down).is_empty() {
             return Err(no_own());
@@ -58,6 +58,11 @@ pub fn plan<'a>(
         );
         return Err(Error::new(Code::DialectNotSupported, message).at("model"));
     }
+    // The client's credential is for one provider: where that one fails, no other is shown it.
+    let mut first = None;
+    attempts.retain(|a| {
+        !snapshot.providers[a.provider].client_credentials || *first.get_or_insert(a.provider) == a.provider
+    });
     let timeouts = match route {
         Route::Model(m) => m.timeouts,
         Route::Direct { .. } => Overrides::default(),

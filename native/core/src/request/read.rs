@@ -140,24 +140,23 @@ pub async fn read_body(client: &mut Client, worker: &Rc<Worker>, max: usize) -> 
     Ok(held)
 }
 
-/// Waits for more of the body. `false`: it is complete.
+/// Waits for more of the body, unless its request is cut meanwhile. `false`: it is complete.
 async fn next_bytes(client: &mut Client, idle_ms: u64) -> Result<bool, Stop> {
     let mut waiting = false;
-    let read = poll_fn(|cx| {
+    poll_fn(|cx| {
         if let Poll::Ready(read) = client.conn.poll_body(cx) {
-            return Poll::Ready(Some(read));
+            return Poll::Ready(read.map_err(|e| body_error(&e)));
+        }
+        if client.poll_cut(cx) {
+            return Poll::Ready(Err(Stop::Gone));
         }
         if !waiting {
             waiting = true;
             client.timer.set(idle_ms);
         }
-        client.timer.poll(cx).map(|()| None)
+        client.timer.poll(cx).map(|()| Err(stopped_arriving().into()))
     })
-    .await;
-    match read {
-        Some(read) => read.map_err(|e| body_error(&e)),
-        None => Err(stopped_arriving().into()),
-    }
+    .await
 }
 
 /// What a body that cannot be read means: it is malformed, or its client has left.

@@ -87,7 +87,8 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
     call.record.model.push_str(model.unwrap_or_default());
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
-    let has_own = snapshot.providers.iter().any(|p| p.client_credentials) && has_own(call.head, head_bytes, call.key);
+    let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
+        && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
     let plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);

@@ -59,7 +59,8 @@ pub struct Scan<'a> {
 /// Scans a body; errors name the byte or the field at fault.
 ///
 /// Accepts RFC 8259 JSON in UTF-8 whose outermost value is an object, nested at most `max_depth` deep (128 at
-/// most). Refused beyond the standard: a byte order mark, and two fields of the outer object with one name.
+/// most). Refused beyond the standard: a byte order mark, two fields of the outer object with one name, and a field
+/// there whose name is one of ours but for its case.
 /// Escapes of lone surrogates and repeated names further inside pass as they came.
 pub fn scan(body: &[u8], max_depth: usize) -> Result<Scan<'_>, Error> {
     scan_known(body, max_depth, 0, &[])

@@ -182,6 +182,7 @@ async fn next_piece(
             Poll::Ready(Ok(true)) => Poll::Ready(Ok(Some(Piece::More))),
             Poll::Ready(Ok(false)) => Poll::Ready(Ok(Some(Piece::End))),
             Poll::Ready(Err(e)) => Poll::Ready(Err(body_error(&e))),
+            Poll::Pending if client.poll_cut(cx) => Poll::Ready(Err(Stop::Gone)),
             Poll::Pending => client.timer.poll(cx).map(|()| Ok(None)),
         }
     })

@@ -34,8 +34,16 @@ pub enum Verdict {
     Closed,
 }
 
-type Secret = (KeyId, [u8; Digest::BYTES]);
+/// What a verification is about: a secret of a key, and who shows it if the verdict is for those at one address alone.
+type Secret = (KeyId, [u8; Digest::BYTES], Askers);
 type Answer = watch::Sender<Option<Verdict>>;
+
+/// Whom a verdict is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Askers {
+    All,
+    At(Option<IpAddr>),
+}
 
 /// The verifications that are under way in the process.
 #[derive(Default)]
@@ -64,29 +72,38 @@ enum Word {
     Away,
 }
 
-/// Waits for the verdict on a credential, and asks for it if nobody has yet. Dropping the future takes the question back
-/// unless others wait for it too.
+/// Waits for the verdict on a credential, and asks for it if nobody has yet. That somebody else's address must wait says
+/// nothing about ours: then ours is asked about. Dropping the future takes the question back unless others wait for it too.
 pub async fn verify(
     worker: &Rc<Worker>,
     credential: &Credential<'_>,
     digest: &Digest,
     client: Option<IpAddr>,
 ) -> Verdict {
-    let mut answer = join(worker, credential, digest, client);
+    let (answer, is_ours) = join(worker, credential, digest, client, Askers::All);
+    match told(answer).await {
+        Verdict::Slow { .. } if !is_ours => told(join(worker, credential, digest, client, Askers::At(client)).0).await,
+        verdict => verdict,
+    }
+}
+
+async fn told(mut answer: watch::Receiver<Option<Verdict>>) -> Verdict {
     let verdict = answer.wait_for(Option::is_some).await.ok().and_then(|verdict| *verdict);
     verdict.unwrap_or(Verdict::Closed)
 }
 
+/// The answer to come, and whether the question is our own.
 fn join(
     worker: &Rc<Worker>,
     credential: &Credential<'_>,
     digest: &Digest,
     client: Option<IpAddr>,
-) -> watch::Receiver<Option<Verdict>> {
-    let secret = (credential.id, *digest.bytes());
+    askers: Askers,
+) -> (watch::Receiver<Option<Verdict>>, bool) {
+    let secret = (credential.id, *digest.bytes(), askers);
     let mut flights = worker.shared.flights.0.lock();
     if let Some(answer) = flights.get(&secret) {
-        return answer.subscribe();
+        return (answer.subscribe(), false);
     }
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
@@ -98,7 +115,7 @@ fn join(
     let flight = Flight { worker: worker.clone(), secret, sender };
     // A task of its own: whoever asked first may leave first.
     worker.spawn(async move { flight.fly(payload).await });
-    receiver
+    (receiver, true)
 }
 
 /// One verification from its question to its answer.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::worker::Worker;
-use crate::keys::{KeyId, table::Cut};
+use crate::keys::{KeyId, KeyRow, table::Cut};
 
 /// Requests in flight, each in a slot of its own.
 #[derive(Default)]
@@ -18,18 +18,18 @@ pub struct Cuts {
 
 struct Slot {
     key: KeyId,
-    /// Microseconds UTC.
-    began_us: u64,
+    /// Of the row that it began on.
+    version: u64,
     is_cut: bool,
     waker: Option<Waker>,
 }
 
 impl Cuts {
-    /// Ends the requests of a key that began before a moment.
+    /// Ends the requests of a key that began on an older row.
     pub fn cut(&self, cut: Cut) {
         let mut wakers = Vec::new();
         for slot in self.slots.borrow_mut().iter_mut().flatten() {
-            if slot.key == cut.key && slot.began_us < cut.before_us {
+            if slot.key == cut.key && slot.version < cut.before {
                 slot.is_cut = true;
                 wakers.extend(slot.waker.take());
             }
@@ -45,9 +45,9 @@ pub struct Cuttable {
 }
 
 impl Cuttable {
-    /// `began_us` is UTC.
-    pub fn enter(worker: &Rc<Worker>, key: KeyId, began_us: u64) -> Self {
-        let slot = Slot { key, began_us, is_cut: false, waker: None };
+    /// For a request that was let in by this row.
+    pub fn enter(worker: &Rc<Worker>, row: &KeyRow) -> Self {
+        let slot = Slot { key: row.id, version: row.version, is_cut: false, waker: None };
         let mut slots = worker.cuts.slots.borrow_mut();
         let index = worker.cuts.free.borrow_mut().pop().unwrap_or(slots.len());
         if index == slots.len() {

@@ -42,6 +42,9 @@ const NAMES: &[&str] = &[
     "code",
     "n",
     "max_tokens",
+    "Model",
+    "\u{17f}tream",
+    "max_to\u{212a}ens",
 ];
 
 pub(crate) fn text() -> impl Strategy<Value = String> {

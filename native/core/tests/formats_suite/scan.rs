@@ -73,6 +73,46 @@ fn a_name_that_stands_twice_is_refused_and_named() {
 }
 
 #[test]
+fn a_name_that_other_decoders_take_for_one_that_is_read_is_refused_with_the_right_spelling() {
+    for (name, decoded, ours) in [
+        ("Model", "Model", "model"),
+        ("MODEL", "MODEL", "model"),
+        ("\\u004dodel", "Model", "model"),
+        ("Stream", "Stream", "stream"),
+        ("\u{17f}tream", "\u{17f}tream", "stream"),
+        ("\\u017fTREAM", "\u{17f}TREAM", "stream"),
+        ("stream_Options", "stream_Options", "stream_options"),
+        ("\u{17f}tream_option\u{17f}", "\u{17f}tream_option\u{17f}", "stream_options"),
+        ("Max_Tokens", "Max_Tokens", "max_tokens"),
+        ("max_to\u{212a}en\u{17f}", "max_to\u{212a}en\u{17f}", "max_tokens"),
+        ("max_completion_to\u{212a}ens", "max_completion_to\u{212a}ens", "max_completion_tokens"),
+        ("MAX_COMPLETION_TO\\u212aEN\\u017f", "MAX_COMPLETION_TO\u{212a}EN\u{17f}", "max_completion_tokens"),
+        ("N", "N", "n"),
+        ("u\u{17f}er", "u\u{17f}er", "user"),
+        ("MetaData", "MetaData", "metadata"),
+    ] {
+        let bodies = [
+            format!("{{\"{name}\":null}}"),
+            format!("{{\"x\":1,\"{name}\":\"a\",\"y\":2}}"),
+            format!("{{\"user\":1,\"n\":1,\"{name}\":{{}}}}"),
+        ];
+        for body in bodies {
+            let (code, param, message) = refused(body.as_bytes());
+            assert_eq!((code, param.as_deref()), (Code::UnsupportedField, Some(decoded)), "{body}");
+            assert!(message.contains(&format!("\"{ours}\"")), "{message}");
+        }
+    }
+    let exact = refused(r#"{"model":"a","Model":"b"}"#.as_bytes());
+    assert_eq!((exact.0, exact.1.as_deref()), (Code::UnsupportedField, Some("Model")));
+    // Alike, but no decoder takes one for the other.
+    for name in
+        ["models", "mod_el", "m\u{f6}del", " model", "Models", "Messages", "nn", "\u{ff4e}", "\u{17f}", "Temperature"]
+    {
+        ok(&format!("{{\"{name}\":1,\"deeper\":{{\"Model\":2,\"\u{17f}tream\":3}}}}"));
+    }
+}
+
+#[test]
 fn many_names_are_compared_as_well_as_few() {
     let names: Vec<String> = (0..2000).map(|n| format!("\"name{n}\":{n}")).collect();
     let body = format!("{{{}}}", names.join(","));

@@ -1,6 +1,6 @@
 //! The form of credentials. Expected values are from Python's `zlib.crc32` and `hashlib.sha256`.
 
-use penstock_core::keys::format::{Malformed, key_id};
+use penstock_core::keys::format::{Malformed, find_own, key_id};
 use proptest::prelude::*;
 
 use crate::made::own;
@@ -31,6 +31,24 @@ fn a_foreign_credential_has_the_first_digits_of_its_sha_256_for_an_id() {
         ("foreign-secret-number-28625".to_owned(), "00S1BYCVkImC"),
     ] {
         assert_eq!(id(&secret).as_deref(), Ok(expected));
+    }
+}
+
+#[test]
+fn a_key_of_ours_is_found_wherever_it_stands_also_when_its_secret_is_cut() {
+    let key = own("abcdefghijkl", 'a');
+    let text = format!("sk-pen-no, desk-pen-holder; {key}");
+    assert_eq!(find_own(text.as_bytes()), Some(28));
+    assert_eq!(find_own(&key.as_bytes()[..20]), Some(0));
+    for none in [
+        "",
+        "sk-pen-",
+        "desk-pen-holder-of-mine",
+        "sk-pen-abcdefghijkl",
+        "sk-pen-abcdefghijk--",
+        "SK-PEN-abcdefghijkl-",
+    ] {
+        assert_eq!(find_own(none.as_bytes()), None, "{none}");
     }
 }
 

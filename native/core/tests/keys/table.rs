@@ -187,18 +187,67 @@ fn a_use_is_told_once_and_survives_changes_of_the_row() {
 }
 
 #[test]
-fn only_a_cut_later_than_the_last_one_ends_requests() {
+fn a_use_that_was_not_told_survives_a_reset() {
     let table = Table::default();
-    let cut =
-        |version: u64, cut_us: Option<u64>| put(&table, &keys(&[with(row(ID, version), &json!({"cut_us": cut_us}))]));
-    assert_eq!(cut(1, Some(5)), [], "nobody used it before it was known");
-    assert_eq!(cut(2, Some(5)), []);
-    assert_eq!(cut(3, Some(6)), [Cut { key: key_id(ID), before_us: 6 }]);
-    assert_eq!(cut(2, Some(9)), [], "an older row");
-    assert_eq!(cut(4, None), []);
-    assert_eq!(cut(5, Some(7)), [Cut { key: key_id(ID), before_us: 7 }]);
-    let again = put(&table, &json!({"reset": true, "keys": [with(row(ID, 1), &json!({"cut_us": 8}))]}));
-    assert_eq!(again, [Cut { key: key_id(ID), before_us: 8 }], "a reset cuts as well");
+    let credential = own(ID, 'a');
+    let known = json!({"secrets": [{"generation": 1, "until_us": null, "digest": hex(&credential)}]});
+    put(&table, &keys(&[with(row(ID, 1), &known)]));
+    use_key(&table, &credential, 5_000_000);
+    put(&table, &json!({"reset": true}));
+    put(&table, &json!({"reset": true}));
+    assert_eq!(used(&table), json!({ID: 5_000_000}));
+    assert_eq!(used(&table), json!({}));
+    put(&table, &keys(&[with(row(ID, 1), &known)]));
+    use_key(&table, &credential, 6_000_000);
+    put(&table, &json!({"reset": true, "keys": [with(row(ID, 1), &known)]}));
+    use_key(&table, &credential, 7_000_000);
+    assert_eq!(String::from_utf8(table.used()).unwrap(), format!("{{\"{ID}\":7000000}}"), "each key once");
+}
+
+/// What a row with this version, state and cut ends.
+fn cut(table: &Table, version: u64, state: &str, cut_us: Option<u64>) -> Vec<Cut> {
+    put(table, &keys(&[with(row(ID, version), &json!({"state": state, "cut_us": cut_us}))]))
+}
+
+fn before(version: u64) -> Vec<Cut> {
+    vec![Cut { key: key_id(ID), before: version }]
+}
+
+#[test]
+fn only_another_cut_than_the_last_ends_requests_and_those_that_began_on_an_older_row() {
+    let table = Table::default();
+    assert_eq!(cut(&table, 1, "active", None), []);
+    assert_eq!(cut(&table, 2, "active", Some(5)), before(2));
+    assert_eq!(cut(&table, 3, "active", Some(5)), []);
+    assert_eq!(cut(&table, 5, "active", Some(6)), before(5));
+    assert_eq!(cut(&table, 4, "active", Some(9)), [], "an older row");
+    assert_eq!(cut(&table, 6, "active", Some(6)), []);
+    assert_eq!(cut(&table, 7, "active", None), []);
+    assert_eq!(cut(&table, 8, "active", Some(7)), before(8));
+    assert_eq!(cut(&table, 9, "active", Some(2)), before(9), "by a node whose clock is behind");
+}
+
+#[test]
+fn the_cut_of_a_disabled_key_ends_every_request_of_it() {
+    let table = Table::default();
+    cut(&table, 1, "active", None);
+    assert_eq!(cut(&table, 2, "disabled", Some(5)), before(u64::MAX));
+    assert_eq!(cut(&table, 3, "disabled", Some(5)), []);
+    assert_eq!(cut(&table, 4, "active", Some(5)), []);
+    assert_eq!(cut(&table, 5, "disabled", Some(6)), before(u64::MAX));
+}
+
+#[test]
+fn a_cut_that_comes_with_a_reset_or_after_one_ends_requests_as_well() {
+    let table = Table::default();
+    cut(&table, 9, "active", None);
+    let with_reset = json!({"reset": true, "keys": [with(row(ID, 1), &json!({"state": "disabled", "cut_us": 8}))]});
+    assert_eq!(put(&table, &with_reset), before(u64::MAX));
+    assert_eq!(put(&table, &with_reset), [], "it is known");
+    put(&table, &json!({"reset": true}));
+    assert_eq!(cut(&table, 1, "disabled", Some(8)), before(u64::MAX), "whoever began before the reset may run");
+    put(&table, &json!({"reset": true}));
+    assert_eq!(cut(&table, 2, "active", Some(8)), before(2), "enabled again: this row's own requests go on");
 }
 
 #[test]

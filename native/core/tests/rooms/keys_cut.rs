@@ -44,18 +44,114 @@ fn requests_that_wait_for_their_answer_are_ended_and_those_of_another_key_are_no
     house.stop();
 }
 
+/// Puts an active row with a cut, as a node has it that missed what came between.
+fn enabled_again(house: &House, version: u64, cut_us: u64) {
+    put(house, &json!({"keys": [with(row(ID, version, Some(&own(ID, 'a'))), &json!({"cut_us": cut_us}))]}));
+}
+
+fn waiting(house: &House, upstream: &Upstream, key: &str) -> Client {
+    let before = upstream.asked.load(SeqCst);
+    let client = asking(house, key);
+    until("it is asked", || (upstream.asked.load(SeqCst) > before).then_some(()));
+    client
+}
+
 #[test]
-fn requests_that_began_later_go_on() {
+fn a_request_that_began_before_the_news_came_is_ended_whatever_the_clocks_say() {
     let upstream = Upstream::start();
     let house = keyed_house(&keyed_document(upstream.port), 1);
     let key = put_known(&house, ID, &json!({}));
     upstream.open.store(false, SeqCst);
-    let mut client = asking(&house, &key);
-    until("it is asked", || (upstream.asked.load(SeqCst) == 1).then_some(()));
-    cut(&house, 2, 1_000_000);
-    assert_refused(&ask(&house, &key), 401, "key_disabled");
+    let mut client = waiting(&house, &upstream, &key);
+    cut(&house, 2, 1);
+    assert_refused(&client.answer().unwrap(), 401, "key_disabled");
+    house.stop();
+}
+
+#[test]
+fn a_request_that_began_on_a_newer_row_goes_on() {
+    let upstream = Upstream::start();
+    let house = keyed_house(&keyed_document(upstream.port), 1);
+    let key = put_known(&house, ID, &json!({}));
+    upstream.open.store(false, SeqCst);
+    let mut first = waiting(&house, &upstream, &key);
+    put(&house, &json!({"keys": [row(ID, 3, Some(&key))]}));
+    let mut second = waiting(&house, &upstream, &key);
+    cut(&house, 2, LATER_US);
+    enabled_again(&house, 5, 1);
+    for client in [&mut first, &mut second] {
+        assert_refused(&client.answer().unwrap(), 401, "key_disabled");
+    }
+    let mut third = waiting(&house, &upstream, &key);
+    enabled_again(&house, 6, 1);
+    cut(&house, 4, LATER_US);
     upstream.open.store(true, SeqCst);
-    assert_eq!(client.answer().unwrap().status, 200, "it began after 1970");
+    assert_eq!(third.answer().unwrap().status, 200);
+    house.stop();
+}
+
+#[test]
+fn after_a_reset_a_cut_ends_what_began_before_it_however_its_versions_count() {
+    let upstream = Upstream::start();
+    let house = keyed_house(&keyed_document(upstream.port), 1);
+    let key = own(ID, 'a');
+    put(&house, &json!({"keys": [row(ID, 90, Some(&key))]}));
+    upstream.open.store(false, SeqCst);
+    let mut client = waiting(&house, &upstream, &key);
+    put(&house, &json!({"reset": true}));
+    put(&house, &json!({"keys": [row(ID, 40, Some(&key))]}));
+    cut(&house, 51, LATER_US);
+    assert_refused(&client.answer().unwrap(), 401, "key_disabled");
+    put(&house, &json!({"keys": [row(ID, 52, Some(&key))]}));
+    let mut client = waiting(&house, &upstream, &key);
+    put(&house, &json!({"reset": true}));
+    cut(&house, 53, LATER_US);
+    assert_refused(&client.answer().unwrap(), 401, "key_disabled");
+    upstream.open.store(true, SeqCst);
+    house.stop();
+}
+
+#[test]
+fn a_reset_that_tells_of_an_old_cut_leaves_the_requests_of_a_key_enabled_since() {
+    let upstream = Upstream::start();
+    let house = keyed_house(&keyed_document(upstream.port), 1);
+    let key = own(ID, 'a');
+    enabled_again(&house, 3, LATER_US);
+    upstream.open.store(false, SeqCst);
+    let mut client = waiting(&house, &upstream, &key);
+    put(&house, &json!({"reset": true}));
+    enabled_again(&house, 3, LATER_US);
+    assert_refused(&ask(&house, "nobody"), 401, "invalid_api_key");
+    upstream.open.store(true, SeqCst);
+    assert_eq!(client.answer().unwrap().status, 200);
+    house.stop();
+}
+
+#[test]
+fn a_request_whose_body_still_comes_is_ended() {
+    let upstream = Upstream::start();
+    let house = keyed_house(&keyed_document(upstream.port), 1);
+    let key = put_known(&house, ID, &json!({}));
+    let authorization = bearer(&key);
+    let head = |path: &str, content_type: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: {authorization}\r\ncontent-type: {content_type}\r\n\
+             content-length: 200000\r\n\r\n"
+        )
+    };
+    let mut json = house.client();
+    json.send(&(head("/v1/chat/completions", "application/json") + "{\"model\":\"fast\",")).unwrap();
+    let mut form = house.client();
+    let part = |name: &str| format!("--B\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+    let beginning = part("model") + "fast\r\n" + &part("file") + &"x".repeat(100_000);
+    form.send(&(head("/v1/audio/transcriptions", "multipart/form-data; boundary=B") + &beginning)).unwrap();
+    until("both are let in", || (house.metric("penstock_auth_total{result=\"known\"}") == 2).then_some(()));
+    until("the form flows", || (house.status()["upstream_connections"] == 1).then_some(()));
+    cut(&house, 2, LATER_US);
+    for client in [&mut json, &mut form] {
+        assert_refused(&client.answer().unwrap(), 401, "key_disabled");
+    }
+    assert_eq!(upstream.asked.load(SeqCst), 0);
     house.stop();
 }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use serde_json::{Value, json};
 
 use crate::{
+    document::{model, provider},
     house::{ANSWER, House, Upstream, document, json_answer},
-    keyed::{assert_refused, bearer, chat_with, error, keyed_document, keyed_house, own, put, put_known, request, row},
+    keyed::{assert_refused, bearer, chat_with, error, keyed_document, keyed_house, put_known},
 };
 
 const ID: &str = "abcdefghijkl";
@@ -48,46 +49,6 @@ fn the_callers_own_credential_goes_upstream_untouched() {
 }
 
 #[test]
-fn a_key_of_ours_never_goes_upstream_whatever_header_it_is_in() {
-    let upstream = Upstream::start();
-    let mut document = clients(keyed_document(upstream.port));
-    document["providers"][0]["forward_headers"] = json!(["authorization", "x-api-key", "api-key", "x-penstock-key"]);
-    let house = keyed_house(&document, 1);
-    let key = put_known(&house, ID, &json!({}));
-    let foreign = format!("sk-litellm-{}", "q".repeat(40));
-    put(&house, &json!({"keys": [row("ZnKvmL8xQHov", 1, Some(&foreign))]}));
-    let (authorization, another) = (bearer(&key), bearer(&own("mnopqrstuvwx", 'c')));
-    let foreign_bearer = bearer(&foreign);
-    for headers in [
-        vec![("authorization", authorization.as_str()), ("x-api-key", "theirs")],
-        vec![("x-penstock-key", key.as_str()), ("authorization", another.as_str()), ("x-api-key", "theirs")],
-        vec![("x-penstock-key", foreign.as_str()), ("authorization", foreign_bearer.as_str()), ("x-api-key", "theirs")],
-        vec![("authorization", foreign_bearer.as_str()), ("api-key", foreign.as_str()), ("x-api-key", "theirs")],
-    ] {
-        assert_eq!(house.client().ask(&chat_with(&headers)).unwrap().status, 200);
-        let seen = last(&upstream);
-        assert!(
-            seen.contains("x-api-key: theirs") && !seen.contains("sk-pen-") && !seen.contains("sk-litellm-"),
-            "{seen}"
-        );
-    }
-    house.stop();
-}
-
-#[test]
-fn a_key_in_the_query_is_refused_before_it_goes_anywhere() {
-    let upstream = Upstream::start();
-    let house = keyed_house(&keyed_document(upstream.port), 1);
-    let key = put_known(&house, ID, &json!({}));
-    let path = format!("/v1/chat/completions?key={key}");
-    let body = json!({"model": "fast", "messages": []});
-    let answer = house.client().ask(&request("POST", &path, &[("x-penstock-key", &key)], &body)).unwrap();
-    assert_refused(&answer, 400, "invalid_request");
-    assert!(!answer.body.contains(&key) && upstream.asked.load(SeqCst) == 0, "{}", answer.body);
-    house.stop();
-}
-
-#[test]
 fn without_a_credential_of_ones_own_the_answer_says_how_to_send_both() {
     let upstream = Upstream::start();
     let house = keyed_house(&clients(keyed_document(upstream.port)), 1);
@@ -110,8 +71,7 @@ fn without_a_credential_of_ones_own_the_answer_says_how_to_send_both() {
 fn a_target_that_wants_the_callers_own_credential_is_passed_over_without_one() {
     let upstream = Upstream::start();
     let mut document = keyed_document(upstream.port);
-    document["providers"] =
-        json!([crate::document::provider("own", upstream.port), crate::document::provider("up", upstream.port)]);
+    document["providers"] = json!([provider("own", upstream.port), provider("up", upstream.port)]);
     document["providers"][0]["client_credentials"] = json!(true);
     document["models"][0]["targets"][0]["provider"] = json!("own");
     document["models"][0]["fallback"] = json!([{"provider": "up", "model": null, "weight": 1}]);
@@ -125,6 +85,44 @@ fn a_target_that_wants_the_callers_own_credential_is_passed_over_without_one() {
         assert!(answer.head.contains(&format!("x-penstock-target: {target}\r\n")), "{}", answer.head);
         assert_eq!(last(&upstream).contains("theirs"), target == "own/fast");
     }
+    house.stop();
+}
+
+/// Two providers that are asked with the caller's credential and one that is not, and a model that all of them serve.
+fn two_clients(one: &Upstream, two: &Upstream, ours: &Upstream) -> Value {
+    let mut document = keyed_document(one.port);
+    document["providers"] = json!([provider("one", one.port), provider("two", two.port), provider("ours", ours.port)]);
+    document["providers"][0]["client_credentials"] = json!(true);
+    document["providers"][1]["client_credentials"] = json!(true);
+    document["models"] = json!([model("fast", "one", None)]);
+    let target = |name: &str| json!({"provider": name, "model": null, "weight": 1});
+    document["models"][0]["fallback"] = json!([target("two"), target("ours")]);
+    document
+}
+
+#[test]
+fn the_callers_credential_goes_to_one_provider_and_to_no_fallback() {
+    let (one, two, ours) = (Upstream::start(), Upstream::start(), Upstream::start());
+    *one.answer.lock().unwrap() = json_answer(503, "{}");
+    let house = keyed_house(&two_clients(&one, &two, &ours), 1);
+    let key = put_known(&house, ID, &json!({}));
+    let answer = house.client().ask(&chat_with(&[("x-penstock-key", &key), ("authorization", THEIRS)])).unwrap();
+    assert!(answer.head.contains("x-penstock-target: ours/fast\r\n"), "{}", answer.head);
+    assert!(last(&one).contains("sk-ant-their-own-secret") && !last(&ours).contains("sk-ant-"));
+    assert_eq!(two.asked.load(SeqCst), 0, "it was meant for the first");
+    house.stop();
+}
+
+#[test]
+fn two_credentials_in_one_header_are_refused_where_they_would_go_to_a_provider() {
+    let upstream = Upstream::start();
+    let twice = chat_with(&[("authorization", "Bearer one"), ("Authorization", "Bearer two")]);
+    let house = House::start(&clients(document(upstream.port)), 1, 0);
+    assert_refused(&house.client().ask(&twice).unwrap(), 400, "invalid_http");
+    assert_eq!(upstream.asked.load(SeqCst), 0);
+    house.stop();
+    let house = House::start(&document(upstream.port), 1, 0);
+    assert_eq!(house.client().ask(&twice).unwrap().status, 200, "they go nowhere");
     house.stop();
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use penstock_core::questions::Kind;
+use penstock_core::{clock::Clock, questions::Kind};
 use serde_json::{Value, json};
 
 use crate::{
     house::{Client, House, Upstream, until},
-    keyed::{ask, asking, assert_refused, digest, error, keyed_document, keyed_house, own, put, question, reply, row},
+    keyed::{
+        ask, asking, assert_refused, bearer, chat_with, digest, error, keyed_document, keyed_house, own, put, question,
+        reply, request, row,
+    },
 };
 
 const ID: &str = "abcdefghijkl";
@@ -151,6 +154,67 @@ fn when_all_have_left_the_question_is_taken_back_and_the_next_asks_anew() {
     let (id, _) = question(&house);
     right(&house, id, &key);
     assert_eq!(client.answer().unwrap().status, 200);
+    house.stop();
+}
+
+#[test]
+fn who_must_wait_for_wrong_secrets_makes_nobody_else_wait() {
+    let upstream = Upstream::start();
+    let mut document = keyed_document(upstream.port);
+    document["trusted_proxies"] = json!(["127.0.0.1/32"]);
+    let house = keyed_house(&document, 1);
+    put(&house, &json!({"keys": [row(ID, 1, None)]}));
+    let (key, authorization) = (own(ID, 'a'), bearer(&own(ID, 'a')));
+    let asking = |from: &str| {
+        let mut client = house.client();
+        client.send(&chat_with(&[("authorization", &authorization), ("x-forwarded-for", from)])).unwrap();
+        client
+    };
+    let mut slow = asking("192.0.2.1");
+    let (id, asked) = question(&house);
+    assert_eq!(asked["client"], "192.0.2.1");
+    let mut others: Vec<Client> = ["192.0.2.2", "192.0.2.2", "192.0.2.3"].map(asking).into();
+    until("all wait", || (house.metric("penstock_requests_in_flight") == 4).then_some(()));
+    assert!(reply(&house, id, &json!({"verdict": "slow", "retry_after_ms": 30_000})));
+    assert_refused(&slow.answer().unwrap(), 429, "rate_limit_requests");
+    let mut asked = Vec::new();
+    until("one question for each address", || {
+        asked.extend(house.engine.questions().into_iter().filter(|q| q.kind == Kind::Verify));
+        (asked.len() == 2).then_some(())
+    });
+    for question in asked {
+        let payload: Value = serde_json::from_slice(&question.payload).unwrap();
+        if payload["client"] == "192.0.2.3" {
+            assert!(reply(&house, question.id, &json!({"verdict": "slow", "retry_after_ms": 30_000})));
+        } else {
+            assert_eq!(payload["client"], "192.0.2.2");
+            right(&house, question.id, &key);
+        }
+    }
+    assert_eq!(others.iter_mut().map(|c| c.answer().unwrap().status).collect::<Vec<_>>(), [200, 200, 429]);
+    assert_eq!(verify_questions(&house), 0, "nobody asks for ever");
+    house.stop();
+}
+
+#[test]
+fn the_time_of_a_verification_is_the_gateways_own_however_large_the_body_is() {
+    let upstream = Upstream::start();
+    let house = house(&upstream, 1);
+    for (size, secret) in [(10, 'a'), (300_000, 'b')] {
+        let (id, key) = (format!("abcdefghijk{secret}"), own(&format!("abcdefghijk{secret}"), secret));
+        put(&house, &json!({"keys": [row(&id, 1, None)]}));
+        let body = json!({"model": "fast", "messages": [], "pad": "x".repeat(size)});
+        let mut client = house.client();
+        client.send(&request("POST", "/v1/chat/completions", &[("authorization", &bearer(&key))], &body)).unwrap();
+        let (question, _) = question(&house);
+        let enough_us = Clock::System.boot_us() + 50_000;
+        until("a while has passed", || (Clock::System.boot_us() >= enough_us).then_some(()));
+        put(&house, &json!({"digests": [{"key": id, "generation": 1, "digest": digest(&key)}]}));
+        assert!(reply(&house, question, &json!({"verdict": "right", "retry_after_ms": null})));
+        let answer = client.answer().unwrap();
+        let overhead = answer.head.lines().find_map(|l| l.strip_prefix("x-penstock-overhead-us: ")).unwrap();
+        assert!(overhead.parse::<u64>().unwrap() >= 50_000, "{size}: {overhead}");
+    }
     house.stop();
 }
 

@@ -11,6 +11,8 @@ mod ids;
 mod keyed;
 mod keys;
 mod keys_cut;
+mod keys_leak;
+mod keys_models;
 mod keys_own;
 mod keys_verify;
 mod process;

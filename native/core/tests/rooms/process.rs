@@ -21,14 +21,15 @@ pub(crate) fn descriptors() -> Vec<String> {
     names
 }
 
-/// Runs one ignored test of this binary alone in a process.
-pub(crate) fn alone(test: &str) {
+/// Runs one ignored test of this binary alone in a process; all that it said.
+pub(crate) fn alone(test: &str) -> String {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--test-threads", "1", "--nocapture"])
         .output()
         .unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
 
 /// How many sockets each event queue of this process watches.

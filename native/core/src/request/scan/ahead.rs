@@ -2,8 +2,8 @@
 
 use super::strings::{Passed, pass};
 
-/// A shorter string is passed again sooner than it is looked up.
-const LONG_BYTES: usize = 256;
+/// A shorter string is passed again: noting one takes 16 bytes, which nothing but the body's own size bounds.
+const LONG_BYTES: usize = 1024;
 
 /// The work on a body that is done before all of it is here. Whatever is wrong is left for [`super::scan`] to find.
 #[derive(Debug, Default)]
@@ -63,6 +63,22 @@ impl Ahead {
             Some(last) if last.0 == start => last.1 = to,
             _ if to - start > LONG_BYTES => self.strings.push((start, to)),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_a_small_part_of_the_body() {
+        for length in [1, 300, 1_024, 1_025, 5_000] {
+            let body = format!("\"{}\",", "x".repeat(length)).repeat(200);
+            let mut ahead = Ahead::default();
+            ahead.feed(body.as_bytes());
+            let noted = size_of_val(ahead.strings.as_slice());
+            assert!(noted <= body.len() / 64, "{noted} bytes for {} of strings of {length}", body.len());
         }
     }
 }

@@ -26,9 +26,47 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"n" => scan.n = count("n", lexer, kind, span)?,
         b"user" => scan.user = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
-        _ => {}
+        _ => return not_misspelt(name),
     }
     Ok(())
+}
+
+/// Refuses a name that an upstream may take for one of ours although it is none: Go's decoder, for one, reads `Model` and
+/// `ſtream` (with a long s) as `model` and `stream`, and of two the last.
+fn not_misspelt(name: &[u8]) -> Result<(), Error> {
+    // By length, as nearly every name has another: a long s counts two bytes, and the Kelvin sign three.
+    let ours = match name.len() {
+        1 => ["n"].as_slice(),
+        4 => &["user"],
+        5 => &["model", "user"],
+        6 | 7 => &["stream"],
+        8 => &["metadata"],
+        10..=13 => &["max_tokens"],
+        14..=16 => &["stream_options"],
+        21..=24 => &["max_completion_tokens"],
+        _ => return Ok(()),
+    };
+    let Some(meant) = ours.iter().find(|ours| folds_to(name, ours.as_bytes())) else { return Ok(()) };
+    let shown = String::from_utf8_lossy(name);
+    let message = format!("Some providers take the field \"{shown}\" for \"{meant}\"; write it \"{meant}\".");
+    Err(Error::new(Code::UnsupportedField, message).at(&*shown))
+}
+
+/// Whether a name is another without regard to case, by Unicode's simple folding: beside ASCII, two letters fold to it.
+fn folds_to(mut name: &[u8], lower: &[u8]) -> bool {
+    for letter in lower {
+        let (folded, rest) = match name {
+            [0xc5, 0xbf, rest @ ..] => (b's', rest),
+            [0xe2, 0x84, 0xaa, rest @ ..] => (b'k', rest),
+            [byte, rest @ ..] => (byte.to_ascii_lowercase(), rest),
+            [] => return false,
+        };
+        if folded != *letter {
+            return false;
+        }
+        name = rest;
+    }
+    name.is_empty()
 }
 
 fn stream_options(lexer: &mut Lexer<'_>) -> Result<StreamOptions, Error> {
