@@ -114,9 +114,12 @@ class Gateway:
         if error is not None:
             self.kill()
             return
-        if self.alive():
-            self.assert_idle()
-        self.stop()
+        try:
+            if self.alive():
+                self.assert_idle()
+            self.stop()
+        finally:
+            self.kill()
 
     # -- the process
 

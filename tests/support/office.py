@@ -64,14 +64,9 @@ class Office:
             gateway.secrets.update(secrets)
 
     def command(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """`penstock ARGUMENTS` for this gateway: by its configuration, or where its ports were free ones, by address."""
-        there = (
-            "--admin",
-            f"http://{self.gateway.admin[0]}",
-            "--token-file",
-            str(self.gateway.data_dir / "admin.token"),
-        )
-        return run(*arguments, *there, given=given)
+        """`penstock ARGUMENTS` by the admin API of this gateway."""
+        token = str(self.gateway.data_dir / "admin.token")
+        return run(*arguments, "--admin", f"http://{self.gateway.admin[0]}", "--token-file", token, given=given)
 
     def _noted(self, key: Made) -> Made:
         self.note(key.text, key.text.rsplit("-", 1)[-1])
