@@ -75,9 +75,8 @@ def anthropic_of(office: Office, **how: Any) -> Iterator[anthropic.Anthropic]:
 @contextmanager
 def ollama_of(office: Office, key: str | None) -> Iterator[ollama.Client]:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    client = ollama.Client(host=office.gateway.root, headers=headers, timeout=10)
-    yield client
-    client._client.close()
+    with ollama.Client(host=office.gateway.root, headers=headers, timeout=10) as client:
+        yield client
 
 
 def test_every_sdk_gets_in_with_a_key(office: Office) -> None:
@@ -97,8 +96,9 @@ def test_every_sdk_gets_in_with_a_key(office: Office) -> None:
 def test_a_client_of_azures_shape_sends_its_key_as_api_key(office: Office) -> None:
     key = office.make()
     headers = {"api-key": key.text, "Authorization": openai.Omit()}
-    with openai.OpenAI(base_url=office.gateway.openai, api_key="-", default_headers=headers, max_retries=0) as client:
-        assert client.chat.completions.create(model="m", messages=ASK).choices[0].message.content
+    with openai_of(office, "-") as client:
+        done = client.chat.completions.create(model="m", messages=ASK, extra_headers=headers)
+    assert done.choices[0].message.content
 
 
 @UNKNOWN
@@ -152,12 +152,8 @@ def test_ollama_raises_that_it_is_not_allowed(office: Office, refused: tuple[str
 
 
 def test_no_key_at_all_is_each_sdks_401(office: Office) -> None:
-    without = {"Authorization": openai.Omit()}
-    with (
-        openai.OpenAI(base_url=office.gateway.openai, api_key="x", default_headers=without, max_retries=0) as client,
-        pytest.raises(openai.AuthenticationError) as caught,
-    ):
-        client.models.list()
+    with openai_of(office, "-") as client, pytest.raises(openai.AuthenticationError) as caught:
+        client.models.list(extra_headers={"Authorization": openai.Omit()})
     assert caught.value.response.headers["x-penstock-error"] == "missing_api_key"
     with ollama_of(office, None) as local, pytest.raises(ollama.ResponseError) as refused:
         local.list()

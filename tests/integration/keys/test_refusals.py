@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from penstock.keys.secret import new_key_text
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, DIALECTS, MESSAGES, VERSION, Kind
 from tests.support.office import Office, becomes, use, verdict
-from tests.support.raw import get, post
+from tests.support.raw import exchange, get, post
 from tests.support.scene import assert_refused, provider
 from tests.support.upstream import Upstream
 
@@ -54,7 +55,7 @@ def test_the_first_header_counts_and_a_wrong_one_is_not_made_good_by_another(gat
     key = office.make()
     wrong = new_key_text().text
     order = list(HEADERS)
-    for first, second in zip(order, order[1:], strict=False):
+    for first, second in pairwise(order):
         good_first = {first: HEADERS[first].format(key.text), second: HEADERS[second].format(wrong)}
         assert use(gateway, None, headers=good_first).status == 200
         wrong_first = {first: HEADERS[first].format(wrong), second: HEADERS[second].format(key.text)}
@@ -109,8 +110,6 @@ def test_a_scheme_that_is_not_bearer_is_refused(gateway: Gateway, office: Office
 
 
 def test_a_header_that_stands_twice_is_no_key(gateway: Gateway, office: Office) -> None:
-    from tests.support.raw import exchange
-
     key = office.make()
     line = f"authorization: Bearer {key.text}\r\n"
     head = f"POST {CHAT.path} HTTP/1.1\r\nhost: localhost\r\n{line}{line}content-length: 13\r\n\r\n"
