@@ -159,10 +159,10 @@ class Feed:
 
     async def _step(self) -> bool:
         """Takes what is next; whether there is more."""
-        version = self._table.place.version
+        version, seen = self._table.place.version, self._table.newest
         # This one first: it also brings the store's id up to date.
         delta = await self._store.changed_since(version, ROWS_AT_ONCE)
-        if reason := await self._why_another(delta.version):
+        if reason := await self._why_another(delta.version, seen):
             self._log.error(f"{reason}: every key is loaded anew, and secrets are checked again")
             await self._forget()
             return True
@@ -174,14 +174,16 @@ class Feed:
             await self._table.advance(delta.rows, place, settled=not delta.more)
         return delta.more
 
-    async def _why_another(self, newest: int) -> str | None:
-        """Why the rows we have are not earlier ones of this store; None when they are."""
+    async def _why_another(self, newest: int, seen: int) -> str | None:
+        """Why the rows we have are not earlier ones of this store, whose newest version was read after we had put one
+        with the version `seen`; None when they are.
+        """
         place = self._table.place
         if place.store is None:
             return None
         if place.store != self._store.id:
             return "this is another store than before"
-        if newest < place.version:
+        if newest < max(place.version, seen):
             return "the store has lost changes"
         if place.version and place.change:
             there = await self._change_at(place.version)

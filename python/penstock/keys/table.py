@@ -31,6 +31,8 @@ class Table:
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
         self.place = Place()
+        self.newest = 0
+        """The highest version of a row that was put: no store that has it is older."""
         self.life = 0
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
         self.changed: Callable[[str], None] = lambda _key: None
@@ -64,6 +66,7 @@ class Table:
                 count += len(rows)
         except CacheLostError:
             self.life += 1
+            self.newest = 0
             self._tokens.clear()
             self._send(Batch(FORMAT, reset=True))
             return 0
@@ -94,7 +97,7 @@ class Table:
         self._tokens.clear()
         self._empty = True
         self._send(Batch(FORMAT, reset=True))
-        self.place = Place(store)
+        self.place, self.newest = Place(store), 0
         await self._cache.reset(store)
 
     def learn(self, life: int, key: str, generation: int, digest: str) -> bool:
@@ -122,6 +125,7 @@ class Table:
         for some in in_batches(rows):
             self._put_some(some)
         for row in rows:
+            self.newest = max(self.newest, row.version)
             if isinstance(row, KeptKey):
                 self._empty = self._empty and row.state == "deleted"
                 self.changed(row.id)

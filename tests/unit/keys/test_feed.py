@@ -237,6 +237,25 @@ async def test_lost_changes_are_noticed_however_many_were_made_since(
     assert "lost changes" in scene.log.texts("error")
 
 
+@pytest.mark.parametrize("restart", [True, False])
+async def test_a_change_that_was_lost_before_it_was_ever_polled_is_noticed(node: Node, restart: bool) -> None:
+    scene = node()
+    await put(scene.store, foreign(ONE))
+    await scene.start()
+    backup = scene.store.copy()
+    issued = await scene.ledger.create_key(NewKey(name="late"), "test")
+    assert scene.check(issued.secret) == "unverified"
+    scene.store.restore(backup)
+    if restart:
+        await scene.stop()
+        scene = node()
+        await scene.start()
+    await scene.poll()
+    assert scene.table.keys.keys() == scene.store.rows(Key).keys()
+    assert scene.check(issued.secret) == "unknown"
+    assert "lost changes" in scene.log.texts("error")
+
+
 async def test_rows_that_have_not_been_compared_for_weeks_are_loaded_anew(node: Node) -> None:
     first = node()
     await put(first.store, foreign(ONE))
