@@ -46,7 +46,7 @@ def refused(request: pytest.FixtureRequest, office: Office) -> tuple[str, str]:
         key = office.make()
         office.disable(key)
         return key.text, code
-    lists = {
+    lists: dict[str, dict[str, Any]] = {
         "model_not_allowed": {"models": ["m-*"]},
         "path_closed": {"paths": ["/embeddings"]},
         "network_not_allowed": {"networks": ["192.0.2.0/24"]},
@@ -95,7 +95,7 @@ def test_every_sdk_gets_in_with_a_key(office: Office) -> None:
 
 def test_a_client_of_azures_shape_sends_its_key_as_api_key(office: Office) -> None:
     key = office.make()
-    headers = {"api-key": key.text, "Authorization": openai.Omit()}
+    headers: dict[str, str | openai.Omit] = {"api-key": key.text, "Authorization": openai.Omit()}
     with openai_of(office, "-") as client:
         done = client.chat.completions.create(model="m", messages=ASK, extra_headers=headers)
     assert done.choices[0].message.content

@@ -24,6 +24,8 @@ _KEYS = ("OPENAI_", "ANTHROPIC_", "OLLAMA_", "PENSTOCK_")
 _BROKEN = re.compile(r"Traceback \(most recent|panicked at|\"level\": ?\"error\"|ResourceWarning|never awaited")
 # Shapes of what no log may hold, whoever wrote it: whole keys of ours, hashes of secrets.
 _SECRET = re.compile(r"sk-pen-[0-9A-Za-z]{12}-[0-9A-Za-z]{20,}|\$argon2id\$|sha256:[0-9a-f]{64}")
+# To PostgreSQL: kept on purpose as well, and not all there at the start.
+_STORE_CONNECTIONS = 5
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
 
 
@@ -149,6 +151,8 @@ class Gateway:
         addresses = json.loads(line)
         self.data, self.admin = addresses["data"], addresses["admin"]
         self.baseline = self.counts()
+        if "postgresql" in str(self.config.get("store")):
+            self.baseline["sockets"] += _STORE_CONNECTIONS
 
     def write_config(self, **changes: Any) -> None:
         """Writes the configuration, with top-level changes."""

@@ -9,7 +9,11 @@ import pytest
 import yaml
 
 from tests.support.gateway import Gateway, run
+from tests.support.kinds import CHAT
 from tests.support.office import Made, Office, becomes, use, verdict
+from tests.support.raw import Client, request
+from tests.support.script import Hold
+from tests.support.upstream import Upstream
 
 
 def soon(**how: float) -> str:
@@ -179,3 +183,34 @@ def test_a_key_that_another_command_made_on_the_store_itself_is_good_within_a_se
     key = done.stdout.strip()
     office.note(key)
     becomes(gateway, key, "ok")
+
+
+def test_a_connection_that_is_kept_is_checked_with_every_request(gateway: Gateway, office: Office) -> None:
+    key = office.make()
+    ask = request("GET", "/v1/models", headers={"authorization": f"Bearer {key.text}"})
+    with Client(gateway.address) as client:
+        for change, status in ((None, 200), (office.disable, 401), (office.enable, 200), (office.delete, 401)):
+            if change is not None:
+                change(key)
+            client.send(ask)
+            assert client.read("GET").status == status
+
+
+def test_the_cut_command_ends_a_request_that_waits_for_its_provider(
+    gateway: Gateway, office: Office, upstream: Upstream
+) -> None:
+    key, other = office.make(), office.make()
+    upstream.queue([Hold()], [Hold()])
+    body = json.dumps(CHAT.request("m", False)).encode()
+    clients = [Client(gateway.address) for _ in range(2)]
+    for number, (client, each) in enumerate(zip(clients, (key, other), strict=True), 1):
+        client.send(request("POST", CHAT.path, body, {"authorization": f"Bearer {each.text}"}))
+        upstream.wait_request(number)
+    done = office.command("keys", "disable", key.id, "--cut")
+    assert done.returncode == 0, done.stderr
+    got = clients[0].read()
+    assert (got.status, got.error_code) == (401, "key_disabled")
+    assert upstream.requests[0].departed.wait(5)
+    assert not upstream.requests[1].departed.is_set()
+    for client in clients:
+        client.close()

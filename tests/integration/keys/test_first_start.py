@@ -12,7 +12,7 @@ import pytest
 from bench.machine import free_port
 from tests.support.gateway import Gateway, run
 from tests.support.office import Office, verdict
-from tests.support.raw import get
+from tests.support.raw import exchange, get, request
 from tests.support.upstream import Upstream
 
 from .conftest import config
@@ -67,8 +67,6 @@ def test_the_command_works_from_another_folder_while_nothing_runs(gateway: Gatew
 
 
 def test_hosts_and_origins_are_free_where_there_are_keys(gateway: Gateway) -> None:
-    from tests.support.raw import exchange, request
-
     key = Office(gateway).make()
     headers = {"authorization": f"Bearer {key.text}", "origin": "https://app.example"}
     got = exchange(gateway.address, request("GET", "/v1/models", headers=headers, host="llm.example"), "GET")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Work:
         key = self.office.make("killed", models=["m"])
         said = self.said[key.id] = Said(key, {"state": "active", "models": ["m"], "secrets": 1})
         self.acknowledged += 1
-        steps = [
+        steps: list[tuple[Callable[[], object], dict[str, Any]]] = [
             (lambda: self.office.change(key, models=["m", "m-*"]), {"models": ["m", "m-*"]}),
             (lambda: self.office.rotate(key, "1h"), {"secrets": 2}),
             (lambda: self.office.disable(key), {"state": "disabled"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from tests.support.raw import Client, request
 from tests.support.script import LAST, Hold, Send, WaitFor, chunk, stream_head
 from tests.support.upstream import Upstream, steps
 
-from .conftest import Pair
+from .conftest import BEHIND_SERVER, Pair
 
 
 def test_every_change_reaches_the_other_node_within_a_second(pair: Pair) -> None:
@@ -40,6 +41,20 @@ def test_every_change_reaches_the_other_node_within_a_second(pair: Pair) -> None
     becomes(pair.other, key, "ok")
     pair.office.delete(key)
     becomes(pair.other, key, "invalid_api_key")
+
+
+@pytest.mark.parametrize("pair", [BEHIND_SERVER[0]], indirect=True)
+def test_where_the_store_can_wake_nodes_changes_come_sooner_than_by_polling(pair: Pair) -> None:
+    key = pair.office.make()
+    becomes(pair.other, key, "ok")
+    took = []
+    for _ in range(4):
+        for change, wanted in ((pair.office.disable, "key_disabled"), (pair.office.enable, "ok")):
+            change(key)
+            began = time.monotonic()
+            becomes(pair.other, key, wanted)
+            took.append(time.monotonic() - began)
+    assert statistics.median(took) < 0.2, took
 
 
 def test_a_rotation_reaches_the_other_node(pair: Pair) -> None:

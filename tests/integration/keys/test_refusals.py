@@ -11,7 +11,7 @@ import pytest
 from penstock.keys.secret import new_key_text
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, DIALECTS, MESSAGES, VERSION, Kind
-from tests.support.office import Office, becomes, use, verdict
+from tests.support.office import Made, Office, becomes, use, verdict
 from tests.support.raw import exchange, get, post
 from tests.support.scene import assert_refused, provider
 from tests.support.upstream import Upstream
@@ -71,7 +71,7 @@ def test_401s_speak_the_callers_dialect(gateway: Gateway, office: Office, upstre
     known = office.make()
     made = new_key_text(known.id).text
     upstream.requests.clear()
-    cases = {
+    cases: dict[str, list[Made | str | None]] = {
         "missing_api_key": [None],
         "invalid_api_key": [new_key_text().text, made, known.text[:-1] + "_", known.text[:-1], "sk-pen-", "sk-other"],
         "key_disabled": [disabled],
@@ -90,7 +90,7 @@ def test_401s_speak_the_callers_dialect(gateway: Gateway, office: Office, upstre
 
 @EVERY_KIND
 def test_403s_speak_the_callers_dialect(gateway: Gateway, office: Office, upstream: Upstream, kind: Kind) -> None:
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "model_not_allowed": {"models": ["slow"]},
         "path_closed": {"paths": ["/embeddings"]},
         "network_not_allowed": {"networks": ["192.0.2.0/24"]},
