@@ -22,13 +22,13 @@ RUN apt-get update \
     && chmod 0700 /var/lib/penstock
 # Compiled now, because the user that runs it cannot write there. No package is built from source: there is no compiler.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --only-binary :all: /wheels/*.whl
+    pip install --no-cache-dir --only-binary :all: "$(echo /wheels/*.whl)[postgres]"
 # A number, by which Kubernetes can tell that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/penstock
 VOLUME /var/lib/penstock
 # The gateway listens on loopback unless its configuration says otherwise, in a container too: share the host's network,
-# mount a directory for a Unix socket, or name the addresses in PENSTOCK_LISTEN once requests need keys.
+# mount a directory for a Unix socket, or set PENSTOCK_LISTEN=0.0.0.0:4000, as every request needs a key.
 ENV PENSTOCK_DATA_DIR=/var/lib/penstock \
     PENSTOCK_HEALTH_URL=http://127.0.0.1:4000/health/live
 EXPOSE 4000 4001

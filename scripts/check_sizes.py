@@ -21,6 +21,7 @@ OPENINGS = {
     "Makefile": ("# ",),
     "Dockerfile": ("# ",),
     ".conf": ("# ",),
+    ".sql": ("-- ",),
 }
 # Long by nature: lists that people read from the top, and pages.
 UNBOUNDED = (".md", ".lock", ".json", ".snap", ".txt", "LICENSE", "catalogue.yaml")

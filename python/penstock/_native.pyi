@@ -55,6 +55,9 @@ class Engine:
         Raises ``ValueError`` with the reason when the batch is refused: whole, and no row has changed.
         """
 
+    def digest(self, credential: str) -> str:
+        """The digest of a whole credential as ``Batch`` takes it: keyed BLAKE3, 64 hex digits."""
+
     def keys_current(self, current: bool) -> None:
         """Whether the key table is known to hold every key. While it is not (before the first load, and while the store
         is away) an id that is not in it is answered 503 instead of 401. False until said otherwise.

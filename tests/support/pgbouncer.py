@@ -29,7 +29,7 @@ class PgBouncer:
     """`servers`: how many connections to the server all clients of one database share."""
 
     def __init__(self, postgres: Postgres, servers: int = 3) -> None:
-        self.folder = make_folder("bouncer")
+        self.folder = make_folder("bouncer", durable=False)
         self.port = 0
         self._postgres = postgres
         self._servers = servers

@@ -39,11 +39,12 @@ class Postgres:
     """Leaving the `with` block stops it and removes what it kept. `durable`: it syncs its files as in earnest."""
 
     def __init__(self, *, durable: bool = False) -> None:
-        self.folder = make_folder("pg")
+        self.folder = make_folder("pg", durable=durable)
         self.port = 0
         self._data = self.folder / "data"
         self._settings = _SETTINGS | ({} if durable else _CARELESS)
         self._process: Process | None = None
+        self._was_killed = False
         self._numbers = itertools.count(1)
 
     def __repr__(self) -> str:
@@ -65,7 +66,10 @@ class Postgres:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if self._was_killed:
+            self._starts()  # to find its predecessor's shared memory, which nobody else would free
+        if self._process is not None:
+            self._process.stop(signal.SIGQUIT)  # at once, without writing what is removed next
         remove(self.folder)
 
     def url(self, database: str, *, port: int | None = None, user: str = USER, password: str | None = None) -> str:
@@ -104,6 +108,7 @@ class Postgres:
         """SIGKILL to the server and everyone who works for it, at this moment."""
         assert self._process is not None
         self._process.kill()
+        self._was_killed = True
 
     def stall(self) -> None:
         """It is there and says nothing, until `resume`."""
@@ -122,19 +127,20 @@ class Postgres:
         settings = self._settings | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         arguments = [command("postgres", "postgresql"), "-D", str(self._data), *options]
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._process = process = Process(arguments, self.folder)
+        self._was_killed = False
         return until(lambda: self._settled(process), "PostgreSQL is ready or has ended", 30.0) == "ready"
 
     def _settled(self, process: Process) -> str:
-        """`ended`, `ready`, or nothing yet: the eighth line of its pid file says so."""
+        """`ended`, `ready`, or nothing yet: the eighth line of its pid file says so, unless a killed one wrote it."""
         if not process.alive():
             return "ended"
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return ""
-        return "ready" if len(lines) > 7 and lines[7].strip() == "ready" else ""
+        is_ready = len(lines) > 7 and lines[7].strip() == "ready" and lines[0] == str(process.pid)
+        return "ready" if is_ready else ""
 
     def _said(self) -> str:
         return self._process.said() if self._process is not None else ""

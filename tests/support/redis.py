@@ -16,7 +16,7 @@ class Redis:
     """Leaving the `with` block stops it. `durable`: every write is on disk before it is acknowledged."""
 
     def __init__(self, *, durable: bool = False) -> None:
-        self.folder = make_folder("redis")
+        self.folder = make_folder("redis", durable=durable)
         self.port = 0
         self._durable = durable
         self._process: Process | None = None

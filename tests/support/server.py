@@ -14,6 +14,8 @@ from bench.machine import find, tree
 
 from .wait import until
 
+_ROOM_BYTES = 2 << 30
+
 
 def account() -> pwd.struct_passwd | None:
     """As whom a server runs when the tests run as root, which most servers refuse to be; else None."""
@@ -25,9 +27,14 @@ def account() -> pwd.struct_passwd | None:
     raise AssertionError("neither a user `postgres` nor `nobody` is there to run a server as")
 
 
-def make_folder(name: str) -> Path:
-    """A new folder that the server owns. In /tmp: the path of a Unix socket has a bound of about 100 characters."""
-    folder = Path(tempfile.mkdtemp(prefix=f"penstock-{name}-", dir="/tmp"))
+def make_folder(name: str, *, durable: bool = True) -> Path:
+    """A new folder that the server owns; what need not last is kept in memory where there is plenty.
+
+    The path is short, as a Unix socket's has a bound of about 100 characters.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix=f"penstock-{name}-", dir=memory if roomy and not durable else "/tmp"))
     give(folder)
     return folder
 

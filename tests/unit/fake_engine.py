@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import msgspec
@@ -45,6 +46,9 @@ class FakeNative:
 
     def put_keys(self, batch: bytes) -> None:
         self.batches.append(batch)
+
+    def digest(self, credential: str) -> str:
+        return hashlib.sha256(credential.encode()).hexdigest()
 
     def keys_current(self, current: bool) -> None:
         self.current = current

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
@@ -16,19 +18,18 @@ RowT = TypeVar("RowT", Key, Team, AdminToken)
 
 
 class FakeStore:
-    """Set `away` for an outage, `refuses` for a store that cannot be used; `calls` lists what was asked.
-
-    Several nodes may open one: it is closed when each of them has closed it.
+    """Set `away` for an outage, `refuses` for a store that cannot be used, `tells` to false for one that cannot wake
+    anybody; `calls` lists what was asked. Nodes that share one take a `handle` each.
     """
 
     def __init__(self) -> None:
         self.away = False
+        self.tells = True
         self.refuses = ""
         self.calls: list[str] = []
         self.before_save: Callable[[], None] = lambda: None
         self._id = os.urandom(8).hex()
-        self._opened = 0
-        self._known = False
+        self._opened = self._known = False
         self._rows: dict[tuple[type, str], Row] = {}
         self._deleted_us: dict[tuple[type, str], int] = {}
         self._changes: list[Change] = []
@@ -54,6 +55,10 @@ class FakeStore:
         self.restore(FakeStore())
         self._id = os.urandom(8).hex()
 
+    def handle(self) -> FakeStore:
+        """The same store as another process has it: open or closed by itself."""
+        return _Handle(self)
+
     def rows(self, kind: type[RowT]) -> dict[str, RowT]:
         """All rows of a kind that are not deleted, whether it is away or not."""
         return {row.id: row for row in self._rows.values() if isinstance(row, kind) and row.state != "deleted"}
@@ -71,26 +76,28 @@ class FakeStore:
         return self._id
 
     async def open(self, *, migrate: bool) -> list[str]:
-        self._check("open")
-        self._opened, self._known = self._opened + 1, True
+        await self._enter("open")
+        self._opened = self._known = True
         return []
 
     async def close(self) -> None:
-        self._opened = max(0, self._opened - 1)
+        self._opened = False
 
     async def version(self) -> int:
-        self._check("version")
+        await self._enter("version")
         return self._version
 
     async def changed_since(self, version: int, limit: int) -> Delta:
-        self._check("changed_since")
+        await self._enter("changed_since")
         rows = sorted((row for row in self._rows.values() if row.version > version), key=lambda row: row.version)
         if len(rows) <= limit:
             return Delta(self._version, tuple(rows), False)
         return Delta(rows[limit - 1].version, tuple(rows[:limit]), True)
 
     async def save(self, row: Row, expected: int | None, change: Change) -> int:
-        self._check("save")
+        if faults := [*_faults(msgspec.to_builtins(row)), *_faults(msgspec.to_builtins(change))]:
+            raise StoreRefusedError(f"cannot be stored: {', '.join(faults)}")
+        await self._enter("save")
         self.before_save()
         for made in self._changes:
             if made.id == change.id:
@@ -102,17 +109,17 @@ class FakeStore:
             self._rows[place] = _tombstone(row, self._version)
             self._deleted_us[place] = change.at_us
         else:
-            self._rows[place] = replace(row, version=self._version)
+            self._rows[place] = replace(_merged(row, self._rows.get(place)), version=self._version)
             self._deleted_us.pop(place, None)
         self._changes.append(replace(change, version=self._version))
-        for woken in self._watchers:
+        for woken in self._watchers if self.tells else []:
             woken()
         return self._version
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
-        self._check("replace_hash")
+        await self._enter("replace_hash")
         row = self._rows.get((Key, key))
-        if not isinstance(row, Key):
+        if not isinstance(row, Key) or not _is_storable(new):
             return False
         exchanged = [
             Secret(generation=each.generation, hash=new, until_us=each.until_us)
@@ -126,28 +133,28 @@ class FakeStore:
         return True
 
     async def touch(self, used_us: Mapping[str, int]) -> None:
-        self._check("touch")
+        await self._enter("touch")
         for key, at_us in used_us.items():
             row = self._rows.get((Key, key))
             if isinstance(row, Key) and row.state != "deleted" and at_us > (row.last_used_us or -1):
                 self._rows[Key, key] = replace(row, last_used_us=at_us)
 
     async def get(self, kind: type[RowT], id: str) -> RowT | None:
-        self._check("get")
+        await self._enter("get")
         row = self._rows.get((kind, id))
         return row if isinstance(row, kind) and row.state != "deleted" else None
 
     async def find_team(self, name: str) -> Team | None:
-        self._check("find_team")
+        await self._enter("find_team")
         return next((team for team in self.rows(Team).values() if team.name == name), None)
 
     async def list(self, kind: type[RowT], filter: Filter, after: str | None, limit: int) -> Page:
-        self._check("list")
+        await self._enter("list")
         rows = [row for id, row in sorted(self.rows(kind).items()) if id > (after or "") and _fits(row, filter)]
         return Page(tuple(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None)
 
     async def changes(self, subject: str | None, before: int | None, limit: int) -> Sequence[Change]:
-        self._check("changes")
+        await self._enter("changes")
         found = [
             each
             for each in reversed(self._changes)
@@ -156,7 +163,7 @@ class FakeStore:
         return found[:limit]
 
     async def purge(self, before_us: int) -> int:
-        self._check("purge")
+        await self._enter("purge")
         old = [place for place, at_us in self._deleted_us.items() if at_us < before_us]
         for place in old:
             del self._rows[place], self._deleted_us[place]
@@ -166,11 +173,13 @@ class FakeStore:
         self._watchers.append(woken)
 
         async def stop() -> None:
-            self._watchers.remove(woken)
+            if woken in self._watchers:
+                self._watchers.remove(woken)
 
         return stop
 
-    def _check(self, call: str) -> None:
+    async def _enter(self, call: str) -> None:
+        await asyncio.sleep(0)  # others come in between, as with a real one
         self.calls.append(call)
         if self.refuses:
             raise StoreRefusedError(self.refuses)
@@ -182,7 +191,7 @@ class FakeStore:
     def _check_conflicts(self, row: Row, expected: int | None) -> None:
         known = self._rows.get((type(row), row.id))
         here = None if known is None or known.state == "deleted" else known
-        if expected is None:
+        if expected is None and row.state != "deleted":
             if here is not None:
                 raise ConflictError("exists", f"{row.id} exists already")
         elif here is None or here.version != expected:
@@ -199,6 +208,27 @@ class FakeStore:
             raise ConflictError("team_missing", f"there is no team {row.team}")
 
 
+class _Handle(FakeStore):
+    """Shares everything with the store that it is of, but whether it is open."""
+
+    _OWN = ("_of", "_opened", "_known")
+
+    def __init__(self, of: FakeStore) -> None:
+        self._of = of
+        self._opened = self._known = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _Handle._OWN or hasattr(type(self), name):
+            return super().__getattribute__(name)
+        return getattr(self._of, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _Handle._OWN or hasattr(type(self), name):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._of, name, value)
+
+
 def _tombstone(row: Row, version: int) -> Row:
     match row:
         case Key():
@@ -207,6 +237,40 @@ def _tombstone(row: Row, version: int) -> Row:
             return Team(id=row.id, name="", state="deleted", version=version)
         case _:
             return AdminToken(id=row.id, name="", role="viewer", digest="", state="deleted", version=version)
+
+
+def _merged(row: Row, known: Row | None) -> Row:
+    """What a save leaves as it is: hashes of generations that are there, and a later time of use."""
+    if not isinstance(row, Key):
+        return row
+    before = known if isinstance(known, Key) else row
+    hashes = {each.generation: each.hash for each in before.secrets}
+    secrets = sorted(row.secrets, key=lambda secret: secret.generation)
+    kept = tuple(replace(each, hash=hashes.get(each.generation, each.hash)) for each in secrets)
+    used_us = max(row.last_used_us or -1, before.last_used_us or -1)
+    return replace(row, secrets=kept, last_used_us=None if used_us < 0 else used_us)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _faults(value: Any, path: str = "") -> Iterator[str]:
+    """Fields that no database can hold."""
+    match value:
+        case str() if not _is_storable(value):
+            yield path
+        case str() if path.strip(".") in ("id", "subject") and not 1 <= len(value) <= 200:
+            yield path
+        case int() if abs(value) >= 2**63:
+            yield path
+        case dict():
+            for name, each in value.items():
+                yield from _faults(name, f"{path}.names")
+                yield from _faults(each, f"{path}.{name}")
+        case list() | tuple():
+            for each in value:
+                yield from _faults(each, path)
 
 
 def _fits(row: Row, filter: Filter) -> bool:

@@ -59,6 +59,10 @@ impl Engine {
         Ok(detached(py, || core.put_keys(batch))?)
     }
 
+    fn digest(&self, credential: &str) -> Result<String> {
+        Ok(self.core()?.digest(credential))
+    }
+
     fn keys_current(&self, current: bool) -> Result<()> {
         self.core()?.keys_current(current);
         Ok(())

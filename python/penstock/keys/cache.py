@@ -34,15 +34,16 @@ _SCHEMA = f"""
 CREATE TABLE place (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), life TEXT NOT NULL, fingerprint TEXT NOT NULL,
     store TEXT, version INTEGER NOT NULL, change TEXT NOT NULL, synced_us INTEGER NOT NULL);
 CREATE TABLE rows (kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL,
-    body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+    change TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE INDEX rows_deleted ON rows (version) WHERE deleted;
+CREATE INDEX rows_ahead ON rows (version) WHERE change IS NOT NULL;
 CREATE TABLE digests (key TEXT NOT NULL, generation INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (key, generation)) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 """
-_PUT = """INSERT INTO rows (kind, id, version, deleted, body) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, deleted = excluded.deleted, body = excluded.body
-    WHERE excluded.version > rows.version"""
+_PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, deleted = excluded.deleted, body = excluded.body,
+    change = excluded.change WHERE excluded.version > rows.version"""
 _KEYS = """SELECT r.id, r.body, group_concat(d.generation || ':' || hex(d.digest))
     FROM (SELECT id, body FROM rows WHERE kind = 'key' AND id > ? ORDER BY id LIMIT ?) r
     LEFT JOIN digests d ON d.key = r.id GROUP BY r.id ORDER BY r.id"""
@@ -98,9 +99,17 @@ class Cache:
             yield page
             after = page[-1].id
 
-    def write(self, rows: Sequence[Kept], since: int = 0, place: Place | None = None) -> asyncio.Future[None]:
-        """Takes rows over. With `place` they are all that changed after version `since`, up to there."""
-        return self._do(lambda: self._write(rows, since, place), None)
+    def ahead(self) -> asyncio.Future[dict[int, str]]:
+        """The changes, by version, behind rows that are newer than the place: made just before the end."""
+        return self._do(self._ahead, {})
+
+    def write(self, rows: Sequence[Kept], since: int, place: Place) -> asyncio.Future[None]:
+        """Takes over all rows that changed after version `since`, up to `place`."""
+        return self._do(lambda: self._write([(row, None) for row in rows], since, place), None)
+
+    def write_ahead(self, rows: Sequence[tuple[Kept, str | None]]) -> asyncio.Future[None]:
+        """Takes over rows with the ids of their changes; what else has changed up to there is not known."""
+        return self._do(lambda: self._write(rows, 0, None), None)
 
     def learn(self, key: str, generation: int, digest: str) -> asyncio.Future[None]:
         """Keeps the digest of a verified secret."""
@@ -243,16 +252,22 @@ class Cache:
         read = self._database.execute("SELECT generation, hex(digest) FROM digests WHERE key = ?", (key,))
         return {generation: digest.lower() for generation, digest in read}
 
-    def _write(self, rows: Sequence[Kept], since: int, place: Place | None) -> None:
+    def _ahead(self) -> dict[int, str]:
+        if self._database is None:
+            return {}
+        sql = "SELECT version, change FROM rows WHERE change IS NOT NULL AND version > (SELECT version FROM place)"
+        return dict(self._database.execute(sql))
+
+    def _write(self, rows: Sequence[tuple[Kept, str | None]], since: int, place: Place | None) -> None:
         if self._database is None:
             return
         with _transaction(self._database) as database:
             if not self._is_ours(database):
                 return
             (there,) = database.execute("SELECT version FROM place").fetchone()
-            newer = [row for row in rows if row.version > there]  # the others are in it, or were deleted since
-            database.executemany(_PUT, map(_line, newer))
-            for row in newer:
+            newer = [each for each in rows if each[0].version > there]  # the others are in it, or were deleted since
+            database.executemany(_PUT, (_line(row, change) for row, change in newer))
+            for row, _ in newer:
                 if isinstance(row, KeptKey):
                     live = [secret.generation for secret in row.secrets]
                     marks = ",".join("?" * len(live))
@@ -303,8 +318,8 @@ def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     database.execute("COMMIT")
 
 
-def _line(row: Kept) -> tuple[str, str, int, bool, str]:
-    return _KINDS[type(row)], row.id, row.version, row.state == "deleted", _encode(row).decode()
+def _line(row: Kept, change: str | None) -> tuple[str, str, int, bool, str, str | None]:
+    return _KINDS[type(row)], row.id, row.version, row.state == "deleted", _encode(row).decode(), change
 
 
 def _with_digests(key: KeptKey, known: str) -> KeptKey:

@@ -53,7 +53,7 @@ class Desk:
         self._table.changed = self._verifier.changed
         self._used: LastUsed | None = None
         self._stopped = False
-        self.ledger = Ledger(store, self._table.publish, names, self._hasher)
+        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remember)
 
     @property
     def tokens(self) -> Mapping[str, AdminToken]:
@@ -76,6 +76,7 @@ class Desk:
         Raises `StoreRefusedError` when the store cannot be used as it is and `data_dir` has no keys to serve from.
         """
         self._table.attach(engine)
+        self.ledger.saved = self._table.note
         await self._feed.start()
         self._used = LastUsed(engine.used_keys, self.store, self._log)
         self._used.start()

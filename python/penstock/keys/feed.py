@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from penstock.keys.cache import Place
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
-from penstock.store.interface import Store, StoreError, StoreRefusedError
+from penstock.store.interface import Delta, Store, StoreError, StoreRefusedError
 
 ROWS_AT_ONCE = 2_000
+CHANGES_AT_ONCE = 500
 CALL_S = 15.0
 """The longest that one piece may take before the store counts as away."""
 
@@ -159,10 +160,10 @@ class Feed:
 
     async def _step(self) -> bool:
         """Takes what is next; whether there is more."""
-        version, seen = self._table.place.version, self._table.newest
+        version, ahead = self._table.place.version, dict(self._table.ahead)
         # This one first: it also brings the store's id up to date.
         delta = await self._store.changed_since(version, ROWS_AT_ONCE)
-        if reason := await self._why_another(delta.version, seen):
+        if reason := await self._why_another(delta, ahead):
             self._log.error(f"{reason}: every key is loaded anew, and secrets are checked again")
             await self._forget()
             return True
@@ -174,21 +175,24 @@ class Feed:
             await self._table.advance(delta.rows, place, settled=not delta.more)
         return delta.more
 
-    async def _why_another(self, newest: int, seen: int) -> str | None:
-        """Why the rows we have are not earlier ones of this store, whose newest version was read after we had put one
-        with the version `seen`; None when they are.
+    async def _why_another(self, delta: Delta, ahead: Mapping[int, str]) -> str | None:
+        """Why the rows we have are not earlier ones of this store; None when they are.
+
+        A failover to a server that was behind loses the newest changes; others soon have their versions.
         """
         place = self._table.place
         if place.store is None:
             return None
         if place.store != self._store.id:
             return "this is another store than before"
-        if newest < max(place.version, seen):
+        ours = dict(ahead) | ({place.version: place.change} if place.change else {})
+        newest = max(ours, default=0)
+        if delta.version < place.version or (delta.version < newest and not delta.more):
             return "the store has lost changes"
-        if place.version and place.change:
-            there = await self._change_at(place.version)
-            if there not in (None, place.change):
-                return "the store has lost changes and made others since"
+        count = min(newest - min(ours, default=0) + 1, CHANGES_AT_ONCE)
+        there = await self._store.changes(None, newest + 1, count) if ours else ()
+        if any(ours.get(each.version, each.id) != each.id for each in there):
+            return "the store has lost changes and made others since"
         return None
 
     async def _change_at(self, version: int) -> str | None:

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, MutableMapping
 from typing import Generic, TypeVar
 
-KEYS = 4_096
+KEYS = 1_024
 WRONGS_OF_A_KEY = 16
-SENDERS = 16_384
+SENDERS = 8_192
 FIRST_S, LONGEST_S = 1.0, 60.0
 FORGIVEN_S = 600.0
 """After so long without a wrong secret, a sender starts anew."""

@@ -27,6 +27,9 @@ TRIES = 5
 """Of a change whose row was changed by somebody else meanwhile."""
 
 Publish = Callable[[Sequence[Row]], Awaitable[None]]
+Remember = Callable[[str, int, str], None]
+"""Told of a secret that was made here: the key's id, the generation, the whole text."""
+
 RowT = TypeVar("RowT", Key, Team, AdminToken)
 _KINDS: dict[type, str] = {Key: "key", Team: "team", AdminToken: "token"}
 
@@ -55,6 +58,10 @@ async def unpublished(_rows: Sequence[Row]) -> None:
     """For a process that serves nobody: those that do hear from the store."""
 
 
+def forgotten(_key: str, _generation: int, _text: str) -> None:
+    """For the same: the first node that meets the secret verifies it."""
+
+
 class Ledger:
     """Changes what the store holds. Reads go straight to `store`.
 
@@ -69,11 +76,14 @@ class Ledger:
         publish: Publish,
         names: Names,
         hasher: Hasher,
+        remember: Remember = forgotten,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.store = store
+        self.saved: Callable[[int, str], None] = lambda _version, _change: None
+        """Told of the version and the id of every change that was saved, before its row is published."""
         self.names = names
-        self._publish, self._hasher, self._now_us = publish, hasher, now_us
+        self._publish, self._remember, self._hasher, self._now_us = publish, remember, hasher, now_us
 
     # --- keys ---
 
@@ -88,9 +98,9 @@ class Ledger:
             return Issued(await self.take_over(key, wish.secret, actor), None)
         made = new_key_text()
         secret = Secret(generation=1, hash=await self._hasher.hash(made.text))
-        return Issued(
-            await self._save("key.create", actor, None, replace(key, id=made.id, secrets=(secret,))), made.text
-        )
+        created = await self._save("key.create", actor, None, replace(key, id=made.id, secrets=(secret,)))
+        self._remember(created.id, secret.generation, made.text)
+        return Issued(created, made.text)
 
     async def change_key(self, id: str, patch: KeyPatch, actor: str, found: Sequence[FieldProblem] = ()) -> Key:
         """Changes what the patch names."""
@@ -141,7 +151,9 @@ class Ledger:
             until = [replace(each, until_us=min(each.until_us or ends_us, ends_us)) for each in kept]
             return replace(key, secrets=(*until, Secret(generation=last + 1, hash=hash)))
 
-        return Issued(await self._change(Key, id, "key.rotate", actor, rotate, findings), text)
+        rotated = await self._change(Key, id, "key.rotate", actor, rotate, findings)
+        self._remember(id, rotated.secrets[-1].generation, text)
+        return Issued(rotated, text)
 
     async def delete_key(self, id: str, actor: str) -> None:
         """Deletes a key for good; what it has under way goes on."""
@@ -280,6 +292,7 @@ class Ledger:
             after=None if after.state == "deleted" else recorded(after),
         )
         version = await self.store.save(after, before.version if before else None, change)
+        self.saved(version, change.id)
         saved = replace(after, version=version)
         await self._publish([saved])
         return saved

@@ -17,6 +17,7 @@ class KeyEngine(Protocol):
     """What keys need of the engine; its docstrings stand in `_native.pyi`."""
 
     def put_keys(self, batch: bytes) -> None: ...
+    def digest(self, credential: str) -> str: ...
     def keys_current(self, current: bool) -> None: ...
     def used_keys(self) -> bytes: ...
 
@@ -31,12 +32,12 @@ class Table:
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
         self.place = Place()
-        self.newest = 0
-        """The highest version of a row that was put: no store that has it is older."""
         self.life = 0
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
         self.changed: Callable[[str], None] = lambda _key: None
         """Told of every key whose row was put."""
+        self.ahead: dict[int, str] = {}
+        """Changes by version that this node has put although the feed has not come to them yet."""
 
     def attach(self, engine: KeyEngine) -> None:
         """The engine whose key table this is; before anything else is called."""
@@ -66,12 +67,17 @@ class Table:
                 count += len(rows)
         except CacheLostError:
             self.life += 1
-            self.newest = 0
             self._tokens.clear()
             self._send(Batch(FORMAT, reset=True))
             return 0
         self.place = place
+        self.ahead = await self._cache.ahead()
         return count
+
+    def note(self, version: int, change: str) -> None:
+        """The row of this version, which is published next, is that of this change."""
+        if version > self.place.version:
+            self.ahead[version] = change
 
     async def publish(self, rows: Sequence[Row]) -> None:
         """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""
@@ -79,7 +85,7 @@ class Table:
         newer = [keep(row) for row in rows if row.version > self.place.version]
         if newer:
             self._put(newer)
-            await self._cache.write(newer)
+            await self._cache.write_ahead([(row, self.ahead.get(row.version)) for row in newer])
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""
@@ -89,6 +95,7 @@ class Table:
             self._send(Batch(FORMAT, settled=place.version))
             self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
         self.place = place
+        self.ahead = {version: change for version, change in self.ahead.items() if version > place.version}
         await self._cache.write(kept, since, place)
 
     async def reset(self, store: str) -> None:
@@ -97,7 +104,8 @@ class Table:
         self._tokens.clear()
         self._empty = True
         self._send(Batch(FORMAT, reset=True))
-        self.place, self.newest = Place(store), 0
+        self.ahead.clear()
+        self.place = Place(store)
         await self._cache.reset(store)
 
     def learn(self, life: int, key: str, generation: int, digest: str) -> bool:
@@ -110,6 +118,11 @@ class Table:
         self._learning.add(kept)
         kept.add_done_callback(self._learning.discard)
         return True
+
+    def remember(self, key: str, generation: int, text: str) -> None:
+        """A secret that this process has just made: nobody has to verify it."""
+        if self._engine is not None:
+            self.learn(self.life, key, generation, self._engine.digest(text))
 
     async def known(self, key: str) -> dict[int, str]:
         """The digests of a key's verified secrets by generation."""
@@ -125,7 +138,6 @@ class Table:
         for some in in_batches(rows):
             self._put_some(some)
         for row in rows:
-            self.newest = max(self.newest, row.version)
             if isinstance(row, KeptKey):
                 self._empty = self._empty and row.state == "deleted"
                 self.changed(row.id)

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from penstock.keys.argon2id import DamagedHashError
-from penstock.keys.hashing import Hasher, HasherBusyError, Rank
+from penstock.keys.hashing import Hasher, HasherBusyError
 from penstock.keys.model import Key, Secret
 from penstock.keys.patience import Delays, Wrongs, sender_of
+from penstock.keys.rehash import Rehasher
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
@@ -25,8 +26,6 @@ PENDING = 2_048
 BEHIND = 8
 """Of one sender and key, requests that wait for the verdict on another secret; beyond: 429."""
 
-REHASHING = 1_000
-REHASH_TRIES = 8
 AWAY_MS = 1_000
 BEHIND_MS = 1_000
 
@@ -83,16 +82,15 @@ class Verifier:
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         pending: int = PENDING,
-        rehash_pause_s: float = 1.0,
     ) -> None:
         self._store, self._table, self._hasher, self._log = store, table, hasher, log
         self._missed = missed
-        self._now_us, self._pending, self._rehash_pause_s = now_us, pending, rehash_pause_s
+        self._now_us, self._pending = now_us, pending
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._busy: dict[tuple[str, str], _Flight] = {}
         self._of_key: dict[str, set[_Flight]] = {}
         self._delays, self._wrongs = Delays(clock), Wrongs()
-        self._rehashing: set[asyncio.Task[None]] = set()
+        self._rehasher = Rehasher(store, hasher, log)
         self._life = table.life
 
     async def __call__(self, payload: bytes) -> bytes:
@@ -139,7 +137,8 @@ class Verifier:
 
     async def stop(self) -> None:
         """Ends what is being looked at."""
-        tasks = [flight.task for flight in self._flights.values()] + list(self._rehashing)
+        await self._rehasher.stop()
+        tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,21 +185,24 @@ class Verifier:
 
     async def _judge(self, asked: Question) -> _Found:
         life = self._table.life
-        key = await self._store.get(Key, asked.key)
+        key, change = await self._store.get(Key, asked.key), ""
         if key is None:
             self._missed()
             return "gone"
         secret = await self._find(key, asked)
         if secret is None:
             return "wrong"
+        if key.version > self._table.place.version:  # native may not have heard of this generation yet
+            found = await self._store.changes(None, key.version + 1, 1)
+            change = found[0].id if found and found[0].version == key.version else ""
         if life != self._table.life:
             return "away"
-        # Native may not have heard of this generation yet.
+        self._table.note(key.version, change)
         await self._table.publish([key])
         if not self._table.learn(life, key.id, secret.generation, asked.digest):
             return "away"
         if self._hasher.needs_rehash(secret.hash):
-            self._rehash(key.id, secret, asked.secret)
+            self._rehasher.add(key.id, secret, asked.secret)
         return "right"
 
     async def _find(self, key: Key, asked: Question) -> Secret | None:
@@ -223,27 +225,6 @@ class Verifier:
         if damaged is not None:
             raise damaged
         return None
-
-    def _rehash(self, key: str, secret: Secret, text: str) -> None:
-        if len(self._rehashing) >= REHASHING:
-            self._log.warning("too many hashes wait to be replaced: this one stays as it is", key=key)
-            return
-        task = asyncio.create_task(self._replace(key, secret, text))
-        self._rehashing.add(task)
-        task.add_done_callback(self._rehashing.discard)
-
-    async def _replace(self, key: str, secret: Secret, text: str) -> None:
-        """Has the store keep a hash as strong as new ones; the secret is not shown here again."""
-        pause_s = self._rehash_pause_s
-        for _ in range(REHASH_TRIES):
-            try:
-                hash = await self._hasher.hash(text, Rank.LATER)
-                await self._store.replace_hash(key, secret.generation, secret.hash, hash)
-                return
-            except (StoreError, HasherBusyError):
-                await asyncio.sleep(pause_s)
-                pause_s *= 2
-        self._log.warning("the hash of a key stays weaker than new ones: the store did not take another", key=key)
 
     def _notice_reset(self) -> None:
         if self._life != self._table.life:

@@ -138,6 +138,8 @@ class PostgresDatabase:
             raise explain(error, self._place) from None
         self._busy.add(connection)
         try:
+            if self._closed:  # while it was being made
+                raise StoreAwayError(f"{self._place} is closed")
             await connection.execute(begin)
             result = await work(_Session(connection))
             await connection.execute(end)
@@ -152,7 +154,9 @@ class PostgresDatabase:
             raise
         finally:
             self._busy.discard(connection)
-            if not connection.is_closed():
+            if self._closed:
+                connection.terminate()
+            elif not connection.is_closed():
                 self._idle.append((connection, time.monotonic()))
         return result
 

@@ -16,7 +16,7 @@ from tests.support.proxy import CuttingProxy
 from tests.support.store_rules.rows import HASH, TOKEN, change, drop, everything, key, put
 
 pytestmark = pytest.mark.postgres
-PLACES = 10
+PLACES = 8
 """At how many places of a call it is cut."""
 PIECE = 5
 """Bytes that pass at once, so that places are exact."""
@@ -299,4 +299,5 @@ async def _places(
     await one.call(through)
     await one.check(made=True)
     whole = proxy.passed
-    return [1 + n * (whole - 1) // PLACES for n in range(PLACES)]
+    answer = [whole - 4 * PIECE, whole - 2 * PIECE]  # to COMMIT: what was done is done, and nobody was told
+    return [1 + n * (whole - 1) // PLACES for n in range(PLACES)] + answer

@@ -19,7 +19,7 @@ from .conftest import BEHIND_SERVER
 
 SAVER = "tests.support.saver"
 PAGE = 100_000
-FEW, MANY = 1, 40
+FEW, MANY = 1, 25
 """Between how many acknowledged changes a kill comes."""
 
 Said = dict[str, tuple[int, str | None]]

@@ -33,6 +33,9 @@ class FakeTable:
     used: dict[str, int] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)
 
+    def digest(self, credential: str) -> str:
+        return digest_of(credential)
+
     def put_keys(self, batch: bytes) -> None:
         read = msgspec.json.decode(batch, type=Batch)
         if read.format != FORMAT:

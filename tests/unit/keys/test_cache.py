@@ -18,6 +18,7 @@ from tests.unit.keys.scene import Lines
 SECRET = Secret(1, None, None)
 DIGEST = "ab" * 32
 AT = Place("store", 7, "change7", 5)
+NOWHERE = Place("store")
 Open = Callable[..., Cache]
 
 
@@ -60,13 +61,13 @@ async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: P
 async def test_digests_come_back_with_their_generation_only(cache: Open) -> None:
     first = cache()
     await first.open()
-    await first.write([key(secrets=(SECRET, Secret(2, 99, None))), key("key000000002")])
+    await first.write([key(secrets=(SECRET, Secret(2, 99, None))), key("key000000002")], 0, NOWHERE)
     await first.learn("key000000001", 2, DIGEST)
     second = cache()
     await second.open()
     assert await rows(second) == [key(secrets=(SECRET, Secret(2, 99, DIGEST))), key("key000000002")]
     assert await second.known("key000000001") == {2: DIGEST}
-    await second.write([key(version=2)])  # rotated: the generation is gone
+    await second.write([key(version=2)], 0, NOWHERE)  # rotated: the generation is gone
     assert await second.known("key000000001") == {}
 
 
@@ -75,7 +76,7 @@ async def test_many_rows_come_in_pages_and_none_twice(cache: Open, monkeypatch: 
     first = cache()
     await first.open()
     kept = [key(f"key{n:09}", n + 1) for n in range(10)]
-    await first.write(kept)
+    await first.write(kept, 0, NOWHERE)
     pages = [page async for page in first.load()]
     assert [len(page) for page in pages] == [0, 3, 3, 3, 1]
     assert [row for page in pages for row in page] == kept
@@ -84,8 +85,8 @@ async def test_many_rows_come_in_pages_and_none_twice(cache: Open, monkeypatch: 
 async def test_of_two_rows_the_newer_stays_whatever_the_order(cache: Open) -> None:
     first = cache()
     await first.open()
-    await first.write([key(version=5)])
-    await first.write([key(version=4, secrets=())])
+    await first.write([key(version=5)], 0, NOWHERE)
+    await first.write([key(version=4, secrets=())], 0, NOWHERE)
     assert await rows(first) == [key(version=5)]
 
 
@@ -94,12 +95,13 @@ async def test_a_tombstone_stays_until_everything_older_is_in(cache: Open) -> No
     await first.open()
     await first.reset("store")
     gone = KeptKey("key000000001", 7, "deleted")
-    await first.write([gone])
+    await first.write_ahead([(gone, "change7")])
+    assert await first.ahead() == {7: "change7"}
     await first.write([key(version=6)], 0, AT._replace(version=6))
     assert await rows(first) == [gone]
     await first.write([gone], 6, AT)
     assert await rows(first) == []
-    await first.write([key(version=6)])  # of a slower process
+    await first.write([key(version=6)], 0, NOWHERE)  # of a slower process
     assert await rows(first) == []
 
 
@@ -153,7 +155,7 @@ async def test_a_damaged_file_is_set_aside_with_a_warning(cache: Open, tmp_path:
     log = Lines()
     first = cache(log=log)
     assert await first.open() == Place()
-    await first.write([key()])
+    await first.write([key()], 0, NOWHERE)
     assert await rows(first) == [key()]
     assert "is damaged" in log.texts("warning")
     assert any(name.startswith("keys.sqlite.damaged-") for name in os.listdir(tmp_path))
@@ -184,7 +186,7 @@ async def test_a_file_of_another_shape_is_begun_anew(cache: Open, tmp_path: Path
     database.close()
     first = cache()
     assert await first.open() == Place()
-    await first.write([key()])
+    await first.write([key()], 0, NOWHERE)
     assert await rows(first) == [key()]
 
 
@@ -192,7 +194,7 @@ async def test_a_directory_that_cannot_be_written_costs_a_warning_only(tmp_path:
     log = Lines()
     cache = Cache(str(tmp_path / "absent"), "this", log)
     assert await cache.open() == Place()
-    await cache.write([key()])
+    await cache.write([key()], 0, NOWHERE)
     await cache.learn("key000000001", 1, DIGEST)
     assert await rows(cache) == []
     assert log.texts("warning").count("cannot be used") == 1
@@ -212,6 +214,6 @@ async def test_after_closing_nothing_is_taken_and_nothing_fails(cache: Open) -> 
     first = cache()
     await first.open()
     await first.close()
-    await first.write([key()])
+    await first.write([key()], 0, NOWHERE)
     assert await first.known("key000000001") == {}
     await first.close()

@@ -32,9 +32,9 @@ async def test_a_start_loads_every_row_and_then_says_that_ids_it_does_not_have_d
     assert scene.reasons == []
 
 
-async def test_changes_of_other_nodes_are_heard_without_being_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_of_other_nodes_are_heard_without_being_told(node: Node) -> None:
     first, second = node("a", pace=FAST), node("b", pace=FAST)
-    first.store._watchers = []  # as where a store cannot wake anybody
+    first.store.tells = False
     await first.start()
     await second.start()
     issued = await first.ledger.create_key(NewKey(name="one"), "test")
@@ -237,23 +237,43 @@ async def test_lost_changes_are_noticed_however_many_were_made_since(
     assert "lost changes" in scene.log.texts("error")
 
 
+@pytest.mark.parametrize("made_since", [0, 1, 2])
 @pytest.mark.parametrize("restart", [True, False])
-async def test_a_change_that_was_lost_before_it_was_ever_polled_is_noticed(node: Node, restart: bool) -> None:
+async def test_a_change_of_this_node_that_a_failover_lost_is_noticed_although_the_feed_never_came_to_it(
+    node: Node, made_since: int, restart: bool
+) -> None:
     scene = node()
+    scene.store.tells = False
     await put(scene.store, foreign(ONE))
     await scene.start()
     backup = scene.store.copy()
-    issued = await scene.ledger.create_key(NewKey(name="late"), "test")
-    assert scene.check(issued.secret) == "unverified"
+    issued = await scene.ledger.create_key(NewKey(name="lost"), "test")
+    assert (await scene.ask(issued.secret)).verdict == "right"
     scene.store.restore(backup)
+    for n in range(made_since):
+        await put(scene.store, foreign(f"sk-{n}-later-0123456789abcdef"))
     if restart:
         await scene.stop()
         scene = node()
         await scene.start()
     await scene.poll()
-    assert scene.table.keys.keys() == scene.store.rows(Key).keys()
     assert scene.check(issued.secret) == "unknown"
+    assert scene.table.keys.keys() == scene.store.rows(Key).keys()
     assert "lost changes" in scene.log.texts("error")
+
+
+async def test_a_key_that_was_verified_before_the_feed_came_to_it_and_then_lost_is_noticed(node: Node) -> None:
+    scene = node()
+    scene.store.tells = False
+    await put(scene.store, foreign(ONE))
+    await scene.start()
+    backup = scene.store.copy()
+    await put(scene.store, foreign(TWO))  # by another node
+    assert (await scene.ask(TWO)).verdict == "right"
+    scene.store.restore(backup)
+    await put(scene.store, foreign("sk-later-0123456789abcdef"))
+    await scene.poll()
+    assert scene.check(TWO) == "unknown"
 
 
 async def test_rows_that_have_not_been_compared_for_weeks_are_loaded_anew(node: Node) -> None:
@@ -262,7 +282,6 @@ async def test_rows_that_have_not_been_compared_for_weeks_are_loaded_anew(node: 
     await first.start()
     await first.stop()
     await put(first.store, foreign(ONE, state="deleted", secrets=()))
-    await first.store.open(migrate=True)
     await first.store.purge(2**62)  # what says that it was deleted is gone
     second = node()
     feed = second.desk._feed
@@ -281,7 +300,7 @@ async def test_old_tombstones_are_purged_and_younger_ones_are_not(node: Node, mo
         asked.append(before_us)
         return 0
 
-    monkeypatch.setattr(scene.store, "purge", purge)
+    monkeypatch.setattr(scene.desk.store, "purge", purge)
     scene.desk._feed._now_us = lambda: 10 * TOMBSTONES_US
     await scene.start()
     await scene.poll()

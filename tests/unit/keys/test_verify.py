@@ -268,7 +268,7 @@ async def test_a_hash_is_made_anew_when_parameters_have_risen(scene: Scene) -> N
 
 
 async def test_replacing_a_hash_outlasts_an_outage(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene.desk._verifier._rehash_pause_s = 0.001
+    scene.desk._verifier._rehasher._pause_s = 0.001
     await put(scene.store, foreign(ONE))
     usual = Hasher.hash
 
@@ -279,6 +279,29 @@ async def test_replacing_a_hash_outlasts_an_outage(scene: Scene, monkeypatch: py
     monkeypatch.setattr(Hasher, "hash", outage_first)
     assert (await scene.ask(ONE)).verdict == "right"
     await until(lambda: hash_in(scene).startswith("$argon2id$"))
+
+
+async def test_hashes_that_wait_to_be_replaced_are_bounded_and_told_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.keys.rehash.MOST", 2)
+    gate = asyncio.Event()
+    usual = Hasher.hash
+
+    async def held(hasher: Hasher, *given: object) -> str:
+        await gate.wait()
+        return await usual(hasher, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Hasher, "hash", held)
+    texts = [f"sk-{n}-0123456789abcdef" for n in range(4)]
+    for text in texts:
+        await put(scene.store, foreign(text))
+        assert (await scene.ask(text)).verdict == "right"
+    gate.set()
+    await until(lambda: not len(scene.desk._verifier._rehasher))
+    hashes = [scene.store.rows(Key)[foreign(text).id].secrets[0].hash for text in texts]
+    assert [hash.partition(":")[0] == "sha256" for hash in hashes] == [False, False, True, True]
+    assert scene.log.texts("warning").count("wait to be replaced") == 1
 
 
 async def test_what_was_verified_by_another_process_on_data_dir_is_not_computed_again(
@@ -320,6 +343,14 @@ async def test_a_change_meanwhile_keeps_a_wrong_verdict_from_being_remembered(
     await scene.poll()
     gate.opened.set()
     assert (await asked).verdict == "wrong"
+    assert (await scene.ask(ONE, client="192.0.2.9")).verdict == "right"
+
+
+async def test_what_was_wrong_may_be_right_after_its_key_has_changed(scene: Scene) -> None:
+    await put(scene.store, foreign("sk-other-0123456789abcdef", id=foreign(ONE).id))
+    assert (await scene.ask(ONE)).verdict == "wrong"
+    await put(scene.store, foreign(ONE, secrets=(replace(foreign(ONE).secrets[0], generation=2),)))
+    await scene.poll()
     assert (await scene.ask(ONE, client="192.0.2.9")).verdict == "right"
 
 

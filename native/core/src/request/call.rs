@@ -10,6 +10,7 @@ use super::{
     facts::Facts,
     ids::Trace,
     key, models,
+    plan::Wanted,
     read::read_head,
     relayed,
     respond::{self, Way},
@@ -149,7 +150,9 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
     let content = body::read(call, &endpoint, facts).await?;
-    relayed::serve(call, &endpoint, &method, query, content, &principal, provider.as_deref()).await
+    let wanted =
+        Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
+    relayed::serve(call, &wanted, content).await
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.

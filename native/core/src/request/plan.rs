@@ -18,24 +18,35 @@ pub struct Plan<'a> {
     pub timeouts: Overrides,
 }
 
-/// Targets for `model`, or for the provider that the client named, or for the default one.
+/// What the head of a request asks for, and who sent it.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub endpoint: &'a Endpoint<'a>,
+    pub method: &'a str,
+    pub query: &'a str,
+    /// The provider that `x-penstock-provider` names.
+    pub provider: Option<&'a str>,
+    pub principal: &'a Principal,
+}
+
+/// Targets for `model`, or for the provider that the client named, or for the default one. `has_own`: the client sent a
+/// credential of its own.
 pub fn plan<'a>(
     worker: &Worker,
     snapshot: &'a Snapshot,
-    endpoint: &Endpoint<'_>,
+    wanted: &Wanted<'_>,
     model: Option<&'a str>,
-    named_provider: Option<&str>,
-    principal: &Principal,
-    has_own_credential: bool,
+    has_own: bool,
 ) -> Result<Plan<'a>, Error> {
-    let Some(model) = model else { return without_model(snapshot, endpoint, named_provider, has_own_credential) };
+    let Some(model) = model else { return without_model(snapshot, wanted, has_own) };
     let Some(route) = snapshot.routes.find(&snapshot.providers, model) else {
-        return Err(unknown_model(snapshot, model, principal));
+        return Err(unknown_model(snapshot, model, wanted.principal));
     };
+    let endpoint = wanted.endpoint;
     let speaks = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some();
     let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
-    let can = |p: usize| speaks(p) && (has_own_credential || !snapshot.providers[p].client_credentials);
+    let can = |p: usize| speaks(p) && (has_own || !snapshot.providers[p].client_credentials);
     let attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, can, is_down);
     if attempts.is_empty() {
         if !route::order(&route, model, 1, &mut rng, speaks, is_down).is_empty() {
@@ -54,13 +65,9 @@ pub fn plan<'a>(
     Ok(Plan { attempts, timeouts })
 }
 
-fn without_model<'a>(
-    snapshot: &'a Snapshot,
-    endpoint: &Endpoint<'_>,
-    named_provider: Option<&str>,
-    has_own_credential: bool,
-) -> Result<Plan<'a>, Error> {
-    let provider = if let Some(name) = named_provider {
+fn without_model<'a>(snapshot: &'a Snapshot, wanted: &Wanted<'_>, has_own: bool) -> Result<Plan<'a>, Error> {
+    let endpoint = wanted.endpoint;
+    let provider = if let Some(name) = wanted.provider {
         let unknown = || {
             let message = format!("x-penstock-provider names {name}, which is not configured.");
             Error::new(Code::InvalidRequest, message).at("x-penstock-provider")
@@ -72,7 +79,7 @@ fn without_model<'a>(
     let rest = endpoint.rest();
     let is_open = |p: &usize| endpoint.form == Form::Model || snapshot.providers[*p].opens(rest);
     match provider.filter(is_open) {
-        Some(p) if snapshot.providers[p].client_credentials && !has_own_credential => Err(no_own()),
+        Some(p) if snapshot.providers[p].client_credentials && !has_own => Err(no_own()),
         Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
             Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: Overrides::default() })
         }

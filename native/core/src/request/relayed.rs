@@ -19,7 +19,7 @@ use super::{
     credential::has_own,
     endpoint::{Endpoint, Form},
     outbound::Outbound,
-    plan::plan,
+    plan::{Wanted, plan},
     respond::{self, Way},
     scan::scan_after,
     upload,
@@ -40,19 +40,11 @@ const MAX_DEPTH: usize = 128;
 const MAX_MODEL_BYTES: usize = 512;
 
 /// Serves a request whose body, or the beginning of it, is `content`.
-pub async fn serve(
-    call: &mut Call<'_>,
-    endpoint: &Endpoint<'_>,
-    method: &str,
-    query: &str,
-    content: Content,
-    principal: &Principal,
-    provider: Option<&str>,
-) -> Result<(), Stop> {
+pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
-    let asked = ask(call, endpoint, method, query, content, principal, provider).await?;
+    let asked = ask(call, wanted, content).await?;
     let result = match asked.answered {
-        Ok(answer) => relay(call, endpoint, answer, asked.timeouts, asked.total_at).await,
+        Ok(answer) => relay(call, wanted.endpoint, answer, asked.timeouts, asked.total_at).await,
         Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
         Err(Exhausted { failure, .. }) => {
             let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
@@ -74,16 +66,9 @@ struct Asked {
 }
 
 /// Scans, routes, and waits for an upstream's answer.
-async fn ask(
-    call: &mut Call<'_>,
-    endpoint: &Endpoint<'_>,
-    method: &str,
-    query: &str,
-    content: Content,
-    principal: &Principal,
-    provider: Option<&str>,
-) -> Result<Asked, Stop> {
+async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
+    let Wanted { endpoint, method, query, principal, .. } = *wanted;
     let Content { message, flows, form, json, held: _held, read_us } = content;
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
@@ -102,9 +87,8 @@ async fn ask(
     call.record.model.push_str(model.unwrap_or_default());
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
-    let wanted = snapshot.providers.iter().any(|p| p.client_credentials);
-    let has_own_credential = wanted && has_own(call.head, head_bytes, call.key);
-    let plan = plan(call.worker, &snapshot, endpoint, model, provider, principal, has_own_credential)?;
+    let has_own = snapshot.providers.iter().any(|p| p.client_credentials) && has_own(call.head, head_bytes, call.key);
+    let plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;

@@ -147,6 +147,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The digest of a credential, as the key table compares it.
+    pub fn digest(&self, credential: &str) -> String {
+        self.shared.digests.digest(credential.as_bytes()).hex()
+    }
+
     /// Whether the key table is known to hold every key.
     pub fn keys_current(&self, current: bool) {
         self.shared.keys.set_current(current);

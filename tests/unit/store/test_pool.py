@@ -1,0 +1,175 @@
+"""The pool of connections, with connections that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from penstock.store.database import Session
+from penstock.store.interface import ConflictError, StoreAwayError
+from penstock.store.postgres import IDLE_S, PostgresDatabase
+
+
+class Played:
+    """A connection. `dead`: it looks open until it is used."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.dead = False
+        self.closed = False
+        self.said: list[str] = []
+
+    async def execute(self, query: str) -> str:
+        await asyncio.sleep(0)
+        if self.dead:
+            raise ConnectionResetError
+        self.said.append(query.partition(" ")[0].rstrip(";"))
+        return ""
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Sequence[Any]]:
+        await self.execute(query)
+        return [(self.pid,)]
+
+    async def fetchval(self, query: str) -> Any:
+        return await self.execute(query)
+
+    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        self.closed = True
+
+    def terminate(self) -> None:
+        self.closed = True
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def get_server_pid(self) -> int:
+        return self.pid
+
+    def add_termination_listener(self, callback: Callable[[object], None]) -> None: ...
+
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None: ...
+
+
+class Scene:
+    """A database whose connections are played, and all that were made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, pool: int) -> None:
+        self.made: list[Played] = []
+        self.database = PostgresDatabase("postgresql://u@h/d", pool=pool, call_s=5.0)
+        self.born_dead = False
+        monkeypatch.setattr("penstock.store.postgres.connect", self._connect)
+
+    async def _connect(self, *_: object) -> Played:
+        await asyncio.sleep(0)
+        self.made.append(Played(len(self.made)))
+        self.made[-1].dead = self.born_dead
+        return self.made[-1]
+
+    async def pid(self) -> int:
+        """Whose connection answers."""
+        return await self.database.read(whose)
+
+
+async def whose(session: Session) -> int:
+    ((pid,),) = await session.fetch("SELECT pid")
+    return int(pid)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch, pool=3)
+
+
+async def test_one_caller_needs_one_connection(scene: Scene) -> None:
+    assert [await scene.pid() for _ in range(5)] == [0] * 5
+    assert scene.made[0].said == ["BEGIN", "SELECT", "COMMIT"] * 5
+
+
+async def test_many_callers_share_what_the_pool_allows(scene: Scene) -> None:
+    assert set(await asyncio.gather(*(scene.pid() for _ in range(20)))) == {0, 1, 2}
+    assert len(scene.made) == 3
+
+
+async def test_the_second_try_is_on_a_fresh_connection_though_others_look_open(scene: Scene) -> None:
+    await asyncio.gather(*(scene.pid() for _ in range(3)))
+    for each in scene.made:
+        each.dead = True
+    assert await scene.pid() == 3
+    assert [each.closed for each in scene.made] == [True, True, True, False]
+
+
+async def test_there_is_no_third_try(scene: Scene) -> None:
+    await scene.pid()
+    scene.made[0].dead = scene.born_dead = True
+    with pytest.raises(StoreAwayError, match="PostgreSQL at h does not answer"):
+        await scene.pid()
+    assert len(scene.made) == 2
+    assert all(each.closed for each in scene.made)
+
+
+async def test_a_refused_change_is_undone_and_its_connection_kept(scene: Scene) -> None:
+    async def refuse(session: Session) -> None:
+        raise ConflictError("exists", "it is there")
+
+    with pytest.raises(ConflictError):
+        await scene.database.write(refuse)
+    assert await scene.pid() == 0
+    assert scene.made[0].said == ["BEGIN", "ROLLBACK", "BEGIN", "SELECT", "COMMIT"]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyError])
+async def test_whatever_else_ends_a_transaction_ends_its_connection(scene: Scene, error: type[BaseException]) -> None:
+    async def end(session: Session) -> None:
+        raise error
+
+    with pytest.raises(error):
+        await scene.database.write(end)
+    assert scene.made[0].closed
+    assert await scene.pid() == 1
+
+
+async def test_a_connection_that_rested_for_long_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await asyncio.gather(*(scene.pid() for _ in range(2)))
+    now = time.monotonic()
+    monkeypatch.setattr("penstock.store.postgres.time.monotonic", lambda: now + IDLE_S + 1)
+    assert await scene.pid() == 2
+    assert [each.closed for each in scene.made] == [True, True, False]
+
+
+async def test_a_waiting_caller_is_told_when_the_pool_stays_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(monkeypatch, pool=1)
+    scene.database._call_s = 0.05
+    holds = asyncio.Event()
+
+    async def hold(session: Session) -> None:
+        holds.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(scene.database.write(hold, patient=True))
+    await holds.wait()
+    with pytest.raises(StoreAwayError, match=r"did not answer within 0\.05 s"):
+        await scene.pid()
+    task.cancel()
+    await asyncio.wait([task])
+    assert await scene.pid() == 1
+
+
+async def test_a_connection_that_is_made_while_the_store_closes_is_not_kept(scene: Scene) -> None:
+    call = asyncio.ensure_future(scene.pid())
+    await asyncio.sleep(0)
+    await scene.database.close()
+    with pytest.raises(StoreAwayError, match="closed"):
+        await call
+    assert [(each.said, each.closed) for each in scene.made] == [(["ROLLBACK"], True)]
+
+
+async def test_closing_parts_with_every_connection(scene: Scene) -> None:
+    await asyncio.gather(*(scene.pid() for _ in range(3)))
+    await scene.database.close()
+    assert all(each.closed for each in scene.made)
+    with pytest.raises(StoreAwayError, match="closed"):
+        await scene.pid()
