@@ -13,11 +13,10 @@ import pytest
 
 from penstock.keys.secret import new_key_text
 from tests.support.gateway import Gateway
-from tests.support.kinds import CHAT, MESSAGES, OLLAMA_CHAT
-from tests.support.loop import LoopThread
+from tests.support.kinds import CHAT, MESSAGES, OLLAMA_CHAT, Kind
 from tests.support.office import Made, Office
 from tests.support.scene import config_of
-from tests.support.script import answer
+from tests.support.script import Hold, Send, answer, chunk, stream_head
 from tests.support.upstream import Seen, Upstream, steps
 
 ASK: list[Any] = [{"role": "user", "content": "hello"}]
@@ -29,11 +28,17 @@ def answer_whole(seen: Seen) -> Any:
 
 
 @pytest.fixture(scope="module")
-def office(loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with Upstream(loop, answer_whole) as upstream:
-        config = config_of(upstream, auth="keys")
-        with Gateway(tmp_path_factory.mktemp("gateway"), config) as gateway:
-            yield Office(gateway)
+def office(module_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with Gateway(tmp_path_factory.mktemp("gateway"), config_of(module_upstream, auth="keys")) as gateway:
+        yield Office(gateway)
+
+
+@pytest.fixture(autouse=True)
+def upstream(module_upstream: Upstream) -> Iterator[Upstream]:
+    module_upstream.reset()
+    module_upstream.answer = answer_whole
+    yield module_upstream
+    module_upstream.reset()
 
 
 @pytest.fixture
@@ -167,3 +172,32 @@ def test_a_disabled_key_fails_a_client_that_was_let_in_before(office: Office) ->
         office.disable(key)
         with pytest.raises(openai.AuthenticationError):
             client.chat.completions.create(model="m", messages=ASK)
+
+
+def parts_of(office: Office, kind: Kind, key: Made) -> Iterator[Any]:
+    """What the SDK of a kind makes of a stream."""
+    match kind.dialect:
+        case "openai":
+            with openai_of(office, key.text) as client:
+                yield from client.chat.completions.create(model="m", messages=ASK, stream=True)
+        case "anthropic":
+            with anthropic_of(office, api_key=key.text) as claude:
+                yield from claude.messages.create(model="m", messages=ASK, max_tokens=5, stream=True)
+        case "ollama":
+            with ollama_of(office, key.text) as local:
+                yield from local.chat(model="m", messages=ASK, stream=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [(CHAT, openai.APIError), (MESSAGES, anthropic.APIError), (OLLAMA_CHAT, ollama.ResponseError)],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_stream_that_is_cut_raises(office: Office, upstream: Upstream, kind: Kind, error: type[Exception]) -> None:
+    key = office.make()
+    upstream.queue(steps(stream_head(kind.media), *(Send(chunk(frame)) for frame in kind.frames[:2]), Hold()))
+    parts = parts_of(office, kind, key)
+    next(parts)
+    office.disable(key, cut=True)
+    with pytest.raises(error, match="key"):
+        list(parts)

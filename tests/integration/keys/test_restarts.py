@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.gateway import Gateway, run
 from tests.support.office import Made, Office, use, verdict
+from tests.support.raw import get
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
@@ -168,6 +169,30 @@ def test_a_store_that_was_set_back_is_noticed_and_keys_it_does_not_have_are_not_
     assert verdict(gateway, late) == "invalid_api_key"
     assert {verdict(gateway, key) for key in keys} == {"ok"}
     assert "the store has lost changes" in gateway.log()
+
+
+def test_a_damaged_store_is_an_outage_for_who_has_rows_and_a_refusal_for_who_has_none(
+    gateway: Gateway, keys: list[Made]
+) -> None:
+    gateway.stop()
+    gateway.checked = False  # it says an error, as it should
+    store = gateway.data_dir / "penstock.sqlite"
+    whole = store.read_bytes()
+    store.write_bytes(os.urandom(20_000))
+    gateway.start()
+    assert get(gateway.address, "/health/ready").json() == {"status": "degraded", "reasons": ["store"]}
+    assert {verdict(gateway, key) for key in keys} == {"ok"}
+    assert gateway.ask("GET", "/admin/v1/keys").status == 503
+    assert "restore it from a backup" in gateway.log()
+    store.write_bytes(whole)
+    until(lambda: get(gateway.address, "/health/ready").json() == {"status": "ready"}, "it is back", 10.0, 0.05)
+    gateway.stop()
+    store.write_bytes(os.urandom(20_000))
+    cached(gateway).unlink()
+    done = run("serve", "-c", str(gateway.config_file))
+    assert done.returncode == 1
+    assert "restore it from a backup" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def learnt(gateway: Gateway) -> int:
