@@ -19,7 +19,7 @@ from tests.support.wait import until
 
 from .conftest import config
 
-COUNT = 8
+COUNT = 4
 
 
 def verified(gateway: Gateway) -> float:
