@@ -61,6 +61,30 @@ class Instance:
             os.close(lock)
 
 
+def is_alive(data_dir: str) -> bool:
+    """Whether a process serves from there; also where this user may not see it. Disturbs none that does."""
+    journal = os.path.join(data_dir, "journal")
+    try:
+        names = os.listdir(journal)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return any(_is_held(os.path.join(journal, name, LOCK)) for name in names if not name.startswith("."))
+
+
+def _is_held(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(fd)
+    return False
+
+
 def _was_left(path: str) -> bool:
     """Whether a start broke off before its directory was seen under its name."""
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.instance import Instance, InstanceError
+from penstock.instance import Instance, InstanceError, is_alive
 
 
 def test_an_instance_holds_its_lock_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -28,6 +28,41 @@ def test_several_live_on_one_data_dir(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "journal")) == sorted([first.id, second.id])
     first.close()
     second.close()
+
+
+def test_others_see_whether_one_lives_and_disturb_nobody(tmp_path: Path) -> None:
+    assert not is_alive(str(tmp_path))
+    first, second = Instance(str(tmp_path)), Instance(str(tmp_path))
+    first.close()
+    assert is_alive(str(tmp_path))
+    assert sorted(os.listdir(tmp_path / "journal")) == [second.id]
+    second.close()
+    assert not is_alive(str(tmp_path))
+
+
+def test_what_a_dead_instance_left_is_not_alive(tmp_path: Path) -> None:
+    (tmp_path / "journal" / "dead").mkdir(parents=True)
+    (tmp_path / "journal" / "dead" / "lock").touch()
+    (tmp_path / "journal" / "empty").mkdir()
+    (tmp_path / "journal" / "file").touch()
+    assert not is_alive(str(tmp_path))
+    with (tmp_path / "journal" / "dead" / "lock").open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert not is_alive(str(tmp_path)), "who looks is not alive either"
+
+
+@pytest.mark.parametrize("call", ["listdir", "open"])
+def test_an_instance_of_another_user_may_be_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    (tmp_path / "journal" / "other").mkdir(parents=True)
+    (tmp_path / "journal" / "other" / "lock").touch()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        alive = is_alive(str(tmp_path))
+    assert alive
 
 
 def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path) -> None:

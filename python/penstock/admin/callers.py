@@ -46,8 +46,11 @@ class Callers:
         digest = _digest(text)
         if _find(digest, (self._first,)):
             return Caller("admin.token", "admin")
-        found = _find(digest, self._configured) or _find(digest, self._stored().values())
-        return Caller(f"token:{found.name}", found.role) if found else None
+        if configured := _find(digest, self._configured):
+            return Caller(f"config:{configured.name}", configured.role)
+        if stored := _find(digest, self._stored().values()):
+            return Caller(f"token:{stored.name}:{stored.id}", stored.role)  # names of the store's are not unique
+        return None
 
 
 def _digest(token: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
+
+from penstock.admin.shapes import Fault
 
 PROBLEM = "application/problem+json"
 
@@ -52,9 +56,16 @@ def json_answer(value: object, status: int = 200, headers: tuple[tuple[str, str]
 
 
 def problem(
-    status: int, code: str, detail: str, *, headers: tuple[tuple[str, str], ...] = (), **more: object
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[Fault] = (),
+    headers: tuple[tuple[str, str], ...] = (),
+    **more: object,
 ) -> Answer:
-    """An error as problem details (RFC 9457) with our stable code."""
+    """An error as problem details (RFC 9457) with our stable code; `errors` is everything to mend."""
     body = {"type": "about:blank", "title": code.replace("_", " "), "status": status, "code": code, "detail": detail}
+    body |= {"errors": errors} if errors else {}
     usual = (("content-type", PROBLEM), ("cache-control", "no-store"), ("x-penstock-error", code))
     return Answer(status, (*usual, *headers), msgspec.json.encode(body | more))

@@ -27,7 +27,7 @@ class Call(Generic[BodyT, QueryT]):
     body: BodyT
     query: QueryT
     found: Sequence[FieldProblem] = ()
-    """What was wrong with the fields of the body, for a route that `judges`."""
+    """What was wrong with the fields of the body, or of a listing's query, for a route that `judges`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,11 @@ class Table:
 
     def find(self, path: str) -> Found | None:
         """What is served at a path as it came in a request line, without its query."""
-        steps = tuple(path.rstrip("/").split("/"))
+        steps = tuple(path.split("/"))
         if methods := self._paths.get(steps):
             return Found(methods, "") if PARAMETER not in steps else None
         for at in range(len(steps) - 1, 1, -1):
             methods = self._paths.get((*steps[:at], PARAMETER, *steps[at + 1 :]))
-            if methods:
+            if methods and steps[at]:
                 return Found(methods, unquote(steps[at]))
         return None

@@ -9,6 +9,7 @@ from penstock.admin.callers import Caller
 from penstock.admin.inputs import JSON, NotJson, read_body, read_query, reader
 from penstock.admin.message import Answer, Request, problem
 from penstock.admin.route import Call, Route, Table
+from penstock.admin.shapes import Fault
 from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.observe.logs import Log
@@ -33,9 +34,9 @@ class Router:
             return _invalid(error)
         except NotFound as error:
             detail = f"There is no {error.kind} {error.id}."
-            return problem(404, "not_found", detail, errors=[{"field": "id", "message": f"is no {error.kind}'s"}])
+            return problem(404, "not_found", detail, errors=[Fault("id", f"is no {error.kind}'s")])
         except ConflictError as error:
-            faults = [{"field": _CONFLICTS.get(error.reason, ""), "message": str(error)}]
+            faults = [Fault(_CONFLICTS.get(error.reason, ""), str(error))]
             return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
@@ -66,9 +67,11 @@ class Router:
             body, found = _read_body(request, route)
         except NotJson as error:
             return problem(400, "invalid_json", f"The body is not JSON: {error}.")
-        if wrong or (found and (body is None or not route.judges)):
-            raise Invalid([*wrong, *found])
-        return await route.handler(Call(caller.actor, found_path.id, body, query, found))
+        every = [*wrong, *found]
+        understood = body is not None and not wrong if route.query is None else query is not None
+        if every and not (route.judges and understood):
+            raise Invalid(every)
+        return await route.handler(Call(caller.actor, found_path.id, body, query, every))
 
 
 def _read_body(request: Request, route: Route) -> tuple[Any, Sequence[FieldProblem]]:
@@ -88,9 +91,9 @@ def _media_type(request: Request, route: Route) -> Answer | None:
 
 
 def _invalid(error: Invalid) -> Answer:
-    faults = [{"field": each.field, "message": each.message} for each in error.problems]
+    faults = [Fault(each.field, each.message) for each in error.problems]
     detail = "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in error.problems[:10])
-    more = f"; and {len(error.problems) - 10} more" if len(error.problems) > 10 else ""
+    more = f"; and {error.count - 10} more" if error.count > 10 else ""
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.keys.model import Role
 
@@ -131,10 +131,14 @@ class Reloaded(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """One thing to mend."""
+    """One thing to mend; in a configuration with its place and a hint, which may be empty."""
 
     field: str
     message: str
+    hint: str | UnsetType = UNSET
+    file: str | UnsetType = UNSET
+    line: int | UnsetType = UNSET
+    column: int | UnsetType = UNSET
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -145,4 +149,4 @@ class Problem(Struct, frozen=True, kw_only=True):
     status: int
     code: str
     detail: str
-    errors: tuple[dict[str, Any], ...] = ()
+    errors: tuple[Fault, ...] = ()

@@ -17,7 +17,7 @@ FAILED = 1
 PAGE = 1000
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_ADMIN_HELP = "A process elsewhere: http://HOST:PORT, https://HOST or unix:/PATH; else the configured one."
+_ADMIN_HELP = "A process elsewhere: http://HOST:PORT, https://HOST or unix:/PATH; else the one of data_dir."
 _TOKEN_HELP = "The file with the admin token; else admin.token in data_dir."  # noqa: S105
 
 
@@ -44,7 +44,9 @@ class Client:
     def try_call(
         self, method: str, *path: str, body: Any = None, query: dict[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Status and body, whatever they say."""
+        """Status and body, whatever they say. Raises `click.UsageError` for an empty step: it would mean a listing."""
+        if not all(path):
+            raise click.UsageError("an id or name is empty")
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = "/admin/v1/" + "/".join(quote(step, safe="") for step in path)
         target += f"?{urlencode(given)}" if given else ""
@@ -65,15 +67,7 @@ class Client:
 
     def find_team(self, given: str) -> dict[str, Any]:
         """A team by its id, else by its name; ends the command when there is none."""
-        status, answer = self.try_call("GET", "teams", given)
-        if status == 404:
-            found = [team for team in self.items("teams", query={"name": given}) if team["name"] == given]
-            if found:
-                return found[0]
-            fail([f"there is no team {given}"])
-        if status >= 400:
-            fail(problem_lines(answer))
-        return dict(answer)
+        return dict(self.call("GET", "teams", given))
 
 
 @contextmanager
@@ -109,6 +103,7 @@ def fail(lines: list[str], code: int = FAILED) -> NoReturn:
 def _transport(file: str | None, admin: str | None, token_file: str | None) -> Transport:
     from penstock.config.load import load_places
     from penstock.config.problem import ConfigError
+    from penstock.instance import is_alive
 
     if admin is not None and token_file is not None:
         return _remote(admin, _token(token_file))  # needs no configuration
@@ -119,6 +114,8 @@ def _transport(file: str | None, admin: str | None, token_file: str | None) -> T
     path = token_file or os.path.join(places.data_dir, "admin.token")
     if admin is not None:
         return _remote(admin, _token(path))
+    if token_file is None and not is_alive(places.data_dir):
+        return _local(file)  # whoever listens at the address is somebody else, and none to show the token to
     for address in places.admin.listen:
         try:
             return to_listener(address, _token_of(path, address))

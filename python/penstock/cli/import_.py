@@ -80,7 +80,7 @@ def _convert(
     from penstock.importers.litellm.teams import Teams
 
     notes = Notes()
-    models = allowed.Allowed(converted.config, converted.access_groups, notes)
+    models = allowed.Allowed(converted.names, converted.access_groups, notes)
     known = Teams(rows(teams, "team_id") if teams else (), models, notes)
     return converted, keys.convert(rows(dump, "token"), known, models, datetime.now(UTC), notes)
 

@@ -216,7 +216,7 @@ def enable(id: str, config: str | None, admin: str | None, token_file: str | Non
 @admin_options
 @json_option
 def delete(id: str, config: str | None, admin: str | None, token_file: str | None, as_json: bool) -> None:
-    """Delete a key for good."""
+    """Delete a key for good; what runs finishes: to end it, `disable --cut` the key first."""
     with connected(config, admin, token_file) as client:
         client.call("DELETE", "keys", id)
     click.echo(msgspec.json.encode({"id": id, "deleted": True}) if as_json else f"deleted {id}")

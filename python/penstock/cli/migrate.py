@@ -30,10 +30,7 @@ def command(config: str | None, as_json: bool) -> None:
     try:
         place, made = asyncio.run(_migrate(loaded.config))
     except StoreError as error:
-        if as_json:
-            click.echo(msgspec.json.encode({"ok": False, "error": str(error)}))
-        else:
-            click.echo(str(error), err=True)
+        click.echo(str(error), err=True)
         raise SystemExit(FAILED) from None
     if as_json:
         click.echo(msgspec.json.encode({"ok": True, "store": place, "applied": made}))

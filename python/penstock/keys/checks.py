@@ -25,8 +25,8 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 class Names(Protocol):
     """What the configuration knows of models."""
 
-    def problem(self, pattern: str) -> str | None:
-        """Why a name or pattern in a key's list can match nothing; None when it can."""
+    def problem(self, pattern: str, hint: bool = True) -> str | None:
+        """Why a name or pattern in a key's list can match nothing, with `hint` what may be meant; None when it can."""
 
 
 def name(found: Findings, value: str, field: str = "name") -> str:
@@ -59,7 +59,11 @@ def models(found: Findings, value: tuple[str, ...] | None, names: Names) -> tupl
     """Names of models as they are asked for, with `*` for any characters."""
 
     def check(pattern: str) -> str | None:
-        return _pattern_problem(pattern) or names.problem(pattern)
+        if why := _pattern_problem(pattern):
+            return why
+        if why := names.problem(pattern, found.hints > 0):
+            found.hints -= 1
+        return why
 
     return _each(found, "models", value, MODELS, check)
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+LISTED = 200
+"""Problems that are told at once; of those behind them the number."""
+HINTS = 20
+"""Of one request: to find what may be meant takes milliseconds each, and the loop waits."""
+
 
 class FieldProblem(NamedTuple):
     """One thing to mend; `field` is as people write it, such as `networks[0]`, or empty for the whole."""
@@ -17,10 +22,13 @@ class FieldProblem(NamedTuple):
 
 
 class Invalid(Exception):
-    """What was asked for is refused whole."""
+    """What was asked for is refused whole; `problems` are the first `LISTED`, and how many more there are."""
 
     def __init__(self, problems: Iterable[FieldProblem]) -> None:
-        self.problems = list(problems)
+        every = list(problems)
+        self.problems, self.count = every[:LISTED], len(every)
+        if self.count > LISTED:
+            self.problems.append(FieldProblem("", f"{self.count - LISTED} more problems; mend these first"))
         super().__init__("; ".join(map(str, self.problems)))
 
 
@@ -33,10 +41,14 @@ class NotFound(Exception):
 
 
 class Findings:
-    """Problems as they are found, those of reading first; a field that could not be read is not judged further."""
+    """Problems as they are found, those of reading first; a field that could not be read is not judged further.
 
-    def __init__(self, found: Iterable[FieldProblem] = ()) -> None:
+    `hints` is how many of them may still say what may be meant.
+    """
+
+    def __init__(self, found: Iterable[FieldProblem] = (), hints: int = HINTS) -> None:
         self.problems = list(found)
+        self.hints = hints
         self._unread = {problem.field.partition("[")[0].partition(".")[0] for problem in self.problems}
 
     def add(self, field: str, message: str) -> None:

@@ -20,6 +20,7 @@ from penstock.keys.problem import FieldProblem, Findings, NotFound
 from penstock.keys.public import recorded
 from penstock.keys.secret import id_of, new_id, new_key_text, new_token_text, why_not_foreign
 from penstock.keys.takeover import Imported, import_keys
+from penstock.keys.teams import find_team
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.store.interface import ConflictError, Store
 
@@ -133,9 +134,9 @@ class Ledger:
         action = "key.enable" if state == "active" else "key.disable"
         return await self._change(Key, id, action, actor, set_state, findings)
 
-    async def rotate_key(self, id: str, overlap_ms: int, actor: str) -> Issued:
+    async def rotate_key(self, id: str, overlap_ms: int, actor: str, found: Sequence[FieldProblem] = ()) -> Issued:
         """Gives a key a new secret; the one before stays valid for `overlap_ms`, older ones end at once."""
-        findings = Findings()
+        findings = Findings(found)
         if not 0 <= overlap_ms <= checks.OVERLAP_MS:
             findings.add("overlap", "has to lie between 0 and 366 days")
         findings.raise_any()
@@ -304,7 +305,7 @@ class Ledger:
         before = len(findings.problems)
         checks.name(findings, wanted, "team")
         if len(findings.problems) == before:
-            team = await self.store.find_team(wanted) or await self.store.get(Team, wanted)
+            team = await find_team(self.store, wanted)
             if team is not None:
                 return team.id
             findings.add("team", f"there is no team {wanted!r}; make it first, or name another")

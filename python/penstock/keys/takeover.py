@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.keys import checks
 from penstock.keys.hashing import IMPORTED, THREADS, Rank
 from penstock.keys.model import Key
-from penstock.keys.problem import FieldProblem, Findings, Invalid
+from penstock.keys.problem import HINTS, FieldProblem, Findings, Invalid
 from penstock.keys.secret import foreign_id, id_of, why_not_foreign
 from penstock.keys.wishes import ForeignKey
 from penstock.store.interface import ConflictError
@@ -38,16 +38,17 @@ async def import_keys(
     """Checks all, then writes one after the other: a store that goes away in between leaves whole keys, and a second
     try goes on behind them. Raises `Invalid` when there are too many at once.
     """
-    in_clear = sum(each.secret is not None for each in foreign)
-    for count, most, what in ((len(foreign), MOST, "keys"), (in_clear, MOST_SECRETS, "secrets in clear")):
-        if count > most:
-            raise Invalid([FieldProblem("", f"{count} {what} at once; import at most {most}, then the others")])
+    bound(len(foreign), MOST, "keys")
+    bound(sum(each.secret is not None for each in foreign), MOST_SECRETS, "secrets in clear")
+    hints = HINTS
     drafts: list[Key] = []
     refused: list[tuple[int, list[FieldProblem]]] = []
     places: dict[str, int] = {}
     for index, entry in enumerate(foreign):
-        findings = Findings(found.get(index, ()))
+        await asyncio.sleep(0)  # others have their turn
+        findings = Findings(found.get(index, ()), hints)
         key = await ledger.draft(entry, findings)
+        hints = findings.hints
         if (id := _id(entry, findings)) is not None:
             if (first := places.setdefault(id, index)) != index:
                 findings.add("secret" if entry.secret else "sha256", f"is the same key as entry {first}")
@@ -66,6 +67,12 @@ async def import_keys(
                 raise result
             (done.created if result else done.unchanged).append(key.id)
     return done
+
+
+def bound(count: int, most: int, what: str) -> None:
+    """Raises `Invalid` when there are more than that at once."""
+    if count > most:
+        raise Invalid([FieldProblem("", f"{count} {what} at once; import at most {most}, then the others")])
 
 
 async def _take_over(ledger: Ledger, entry: ForeignKey, key: Key, actor: str) -> bool:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from penstock.config.problem import did_you_mean
 from penstock.keys.model import Role
-from penstock.keys.problem import FieldProblem, Invalid
+from penstock.keys.problem import HINTS, FieldProblem, Invalid
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,10 +128,11 @@ def read(kind: type[WishT], body: bytes | object) -> tuple[WishT, list[FieldProb
     if not isinstance(body, dict):
         raise Invalid([FieldProblem("", 'an object with fields is expected: {"name": …}')])
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    problems, values = [], {}
+    problems: list[FieldProblem] = []
+    values = {}
     for name in body:
         if name not in fields:
-            hint = did_you_mean(str(name), fields)
+            hint = did_you_mean(str(name), fields) if len(problems) < HINTS else ""
             problems.append(FieldProblem(str(name)[:100], "there is no such field" + (f" ({hint})" if hint else "")))
     for name, field in fields.items():
         if name in body:

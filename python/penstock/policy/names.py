@@ -28,17 +28,27 @@ class Names:
         self._providers = tuple(config.providers)
         self._exact = frozenset(name for name in offered if "*" not in name)
         self._wide = tuple(name for name in offered if "*" in name)
-        self._answers: dict[str, str | None] = {}
+        self._answers: dict[str, bool] = {}
 
-    def problem(self, pattern: str) -> str | None:
-        """Why a name or `*` pattern can match nothing that is routed, with what may be meant; None if it can."""
+    def problem(self, pattern: str, hint: bool = True) -> str | None:
+        """Why a name or `*` pattern can match nothing that is routed; None if it can.
+
+        With `hint` what may be meant is added: milliseconds where many models are configured.
+        """
+        if self.leads(pattern):
+            return None
+        meant = self._meant(pattern) if hint else ""
+        return f"{pattern!r} leads to no model" + (f" ({meant})" if meant else "")
+
+    def leads(self, pattern: str) -> bool:
+        """Whether a name or `*` pattern can match something that is routed."""
         if pattern not in self._answers:
             if len(self._answers) >= REMEMBERED:
                 self._answers.clear()
-            self._answers[pattern] = None if self._leads(pattern) else self._reason(pattern)
+            self._answers[pattern] = self._can_match(pattern)
         return self._answers[pattern]
 
-    def _leads(self, pattern: str) -> bool:
+    def _can_match(self, pattern: str) -> bool:
         if pattern in self._exact or meet_any(pattern, self._wide):
             return True
         if meet_any(pattern, (f"{name}/*" for name in self._providers)):
@@ -48,14 +58,12 @@ class Names:
         fits = _regex(pattern).fullmatch
         return any(fits(name) for name in self._exact)
 
-    def _reason(self, pattern: str) -> str:
+    def _meant(self, pattern: str) -> str:
         provider, slash, rest = pattern.partition("/")
         if slash and rest:
             hint = did_you_mean(provider, self._providers)
-            hint = hint if not hint.startswith("did you mean") else f"{hint[:-2]}/{rest}'?"
-        else:
-            hint = did_you_mean(pattern, (*self._exact, *self._wide, *(f"{name}/*" for name in self._providers)))
-        return f"{pattern!r} leads to no model" + (f" ({hint})" if hint else "")
+            return hint if not hint.startswith("did you mean") else f"{hint[:-2]}/{rest}'?"
+        return did_you_mean(pattern, (*self._exact, *self._wide, *(f"{name}/*" for name in self._providers)))
 
 
 def meet_any(pattern: str, wide: Iterable[str]) -> bool:

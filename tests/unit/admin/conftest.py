@@ -69,7 +69,7 @@ class Answered:
 class FakeNames:
     """Every model is known but `nothing`."""
 
-    def problem(self, pattern: str) -> str | None:
+    def problem(self, pattern: str, hint: bool = True) -> str | None:
         return "leads to no model" if pattern == "nothing" else None
 
 

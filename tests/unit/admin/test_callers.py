@@ -31,8 +31,8 @@ def callers(stored: dict[str, AdminToken]) -> Callers:
 
 def test_each_kind_of_token_says_who_it_is(callers: Callers) -> None:
     assert callers.who(f"Bearer {TOKEN}") == ("admin.token", "admin")
-    assert callers.who(f"Bearer {VIEWER}") == ("token:ops", "admin")
-    assert callers.who(f"bearer {STORED}1") == ("token:n1", "viewer")
+    assert callers.who(f"Bearer {VIEWER}") == ("config:ops", "admin")
+    assert callers.who(f"bearer {STORED}1") == ("token:n1:a1", "viewer")
     for nobody in (
         None,
         "",
@@ -43,6 +43,13 @@ def test_each_kind_of_token_says_who_it_is(callers: Callers) -> None:
         f"Bearer {STORED}",
     ):
         assert callers.who(nobody) is None
+
+
+def test_tokens_of_one_name_are_told_apart(callers: Callers, stored: dict[str, AdminToken]) -> None:
+    twins = [AdminToken(id=id, name="ops", role="admin", digest=digest(f"{STORED}{id}")) for id in ("b1", "b2")]
+    stored |= {each.digest: each for each in twins}
+    who = [callers.who(f"Bearer {text}") for text in (f"{STORED}b1", f"{STORED}b2", VIEWER)]
+    assert [each.actor for each in who if each] == ["token:ops:b1", "token:ops:b2", "config:ops"]
 
 
 def test_a_digest_is_no_token(callers: Callers) -> None:
@@ -58,7 +65,7 @@ def test_a_token_that_is_gone_opens_nothing(callers: Callers, stored: dict[str, 
 
 def test_a_reload_exchanges_the_tokens_of_the_configuration(callers: Callers) -> None:
     callers.configure([Known("new", "viewer", digest("new-token"))])
-    assert callers.who("Bearer new-token") == ("token:new", "viewer")
+    assert callers.who("Bearer new-token") == ("config:new", "viewer")
     assert callers.who(f"Bearer {VIEWER}") is None
     assert VIEWER not in repr(callers) + repr(vars(callers))
 

@@ -49,9 +49,25 @@ async def test_what_is_answered_fits_what_is_described(api: Api, document: dict[
     team = await api.ask("POST", "/admin/v1/teams", {"name": "a"})
     fits("/admin/v1/teams", "post", 201, team.json)
     fits("/admin/v1/changes", "get", 200, (await api.ask("GET", "/admin/v1/changes")).json)
-    wrong = await api.ask("POST", "/admin/v1/keys", {})
-    schema = document["components"]["schemas"]["Problem"]
-    jsonschema_rs.validate(schema | {"components": document["components"]}, wrong.json)
+
+
+async def test_every_problem_lists_what_to_mend_as_it_is_described(api: Api, document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["Problem"]["properties"]["errors"]["items"] == {"$ref": "#/components/schemas/Fault"}
+    assert schemas["Fault"]["required"] == ["field", "message"]
+    # Only what is described, though others may add to it.
+    strict = {name: schema | {"additionalProperties": name != "Fault"} for name, schema in schemas.items()}
+    await api.ask("POST", "/admin/v1/teams", {"name": "a"})
+    api.process.wrong = True
+    for method, path, body, status in (
+        ("POST", "/admin/v1/keys", {}, 400),
+        ("GET", "/admin/v1/keys/none", None, 404),
+        ("POST", "/admin/v1/teams", {"name": "a"}, 409),
+        ("POST", "/admin/v1/reload", None, 422),
+    ):
+        got = await api.ask(method, path, body)
+        assert (got.status, bool(got.json["errors"])) == (status, True)
+        jsonschema_rs.validate(strict["Problem"] | {"components": {"schemas": strict}}, got.json)
 
 
 async def test_every_code_of_a_route_stands_in_the_table(api: Api) -> None:

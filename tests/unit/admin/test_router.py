@@ -67,7 +67,11 @@ async def test_a_head_is_answered_as_a_get(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin/v1/nothing", "/admin/v1", f"{KEYS}/k1/nothing", f"{KEYS}/k1/rotate/x", f"{KEYS}/{{id}}/x"]
+    "path",
+    [
+        *("/admin/v1/nothing", "/admin/v1", f"{KEYS}/k1/nothing", f"{KEYS}/k1/rotate/x", f"{KEYS}/{{id}}/x"),
+        *(f"{KEYS}/", f"{KEYS}//rotate", "/admin/v1/teams/", f"{KEYS}/k1/"),
+    ],
 )
 async def test_another_path_is_told_which_ones_there_are(api: Api, path: str) -> None:
     got = await api.ask("GET", path)
@@ -119,6 +123,30 @@ async def test_every_wrong_parameter_is_told(api: Api) -> None:
     for limit in ("1001", "-1", "1e3", "9" * 30, "", "%30x"):
         assert (await api.ask("GET", f"{KEYS}?limit={limit}")).status == 400, limit
     assert (await api.ask("GET", f"/admin/v1/status?{'a=1&' * 40}")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("target", "fields"),
+    [
+        (f"{KEYS}?tag=foo&team=nope&cursor=zzz", ["tag", "team", "cursor"]),
+        (f"{KEYS}?limit=0&x=1&tag=foo&team=nope", ["x", "limit", "tag", "team"]),
+        (f"{KEYS}?tag=&team=nope", ["tag", "team"]),
+        ("/admin/v1/teams?limit=0&tag=foo&cursor=zzz", ["limit", "tag", "cursor"]),
+        ("/admin/v1/tokens?limit=0&cursor=zzz", ["limit", "cursor"]),
+        ("/admin/v1/changes?limit=0&cursor=zzz", ["limit", "cursor"]),
+    ],
+)
+async def test_what_a_listing_refuses_is_told_at_once(api: Api, target: str, fields: list[str]) -> None:
+    got = await api.ask("GET", target)
+    assert (got.status, [field for field, _ in got.faults]) == (400, fields)
+
+
+async def test_what_a_rotation_refuses_is_told_at_once(api: Api) -> None:
+    id = (await api.ask("POST", KEYS, {"name": "a"})).json["id"]
+    for overlap in ("500d", "soon"):
+        got = await api.ask("POST", f"{KEYS}/{id}/rotate", {"overlap": overlap, "x": 1})
+        assert [field for field, _ in got.faults] == ["x", "overlap"]
+    assert [field for field, _ in (await api.ask("POST", f"{KEYS}/{id}/rotate", {"overlap": 7})).faults] == ["overlap"]
 
 
 @pytest.mark.parametrize("raw", [b"{", b"nul", b'{"name": "\\ud800"}', b"\xff", b"[" * 5000])

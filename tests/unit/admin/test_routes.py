@@ -58,6 +58,14 @@ async def test_what_the_ledger_refuses_is_told_field_by_field(api: Api) -> None:
     assert got.json["detail"] == "; ".join(": ".join(fault) for fault in got.faults) + "."
 
 
+async def test_of_very_many_problems_the_answer_lists_the_first(api: Api) -> None:
+    got = await api.ask("POST", KEYS, {"name": "a", "paths": ["x"] * 2 + [f"x{number}" for number in range(1000)]})
+    assert got.faults == [("paths", "has 1001 entries; at most 200 are kept: use patterns with *")]
+    got = await api.ask("POST", KEYS, {"name": "a", "models": [number for number in range(1000)]})
+    assert [len(got.faults), got.faults[-1]] == [201, ("", "800 more problems; mend these first")]
+    assert got.json["detail"].endswith("; and 990 more.")
+
+
 async def test_a_patch_says_what_changes_what_is_cleared_and_leaves_the_rest(api: Api) -> None:
     id = await made(api, models=["fast"], owner="ann")
     got = await api.ask("PATCH", f"{KEYS}/{id}", {"models": None, "name": "new"}, kind="application/merge-patch+json")
@@ -157,6 +165,13 @@ async def test_an_import_takes_all_or_says_which_ones_are_wrong(api: Api) -> Non
     assert "import at most 1000" in many.json["detail"]
 
 
+async def test_an_import_of_too_many_is_refused_before_they_are_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.keys.wishes.read", None)
+    got = await api.ask("POST", f"{KEYS}/import", {"keys": [{"nam": 1}] * 100_000})
+    assert got.status == 400
+    assert "100000 keys at once; import at most" in got.json["detail"]
+
+
 async def test_teams_are_made_changed_and_deleted_when_they_own_nothing(api: Api) -> None:
     got = await api.ask("POST", TEAMS, {"name": "research", "models": ["gpt-*"]})
     team = strict(got.json, TeamShape)
@@ -175,6 +190,16 @@ async def test_teams_are_made_changed_and_deleted_when_they_own_nothing(api: Api
     assert (await api.ask("GET", TEAMS)).json == {"items": [], "next": None}
 
 
+async def test_a_team_goes_by_name_or_id_and_an_id_means_one_team_everywhere(api: Api) -> None:
+    first = (await api.ask("POST", TEAMS, {"name": "a b/c"})).json["id"]
+    second = (await api.ask("POST", TEAMS, {"name": first})).json["id"]
+    key = await made(api, team=first)
+    assert (await api.ask("GET", f"{KEYS}/{key}")).json["team"]["id"] == first
+    assert [each["id"] for each in (await api.ask("GET", f"{KEYS}?team={first}")).json["items"]] == [key]
+    for given, id in (("a%20b%2Fc", first), (first, first), (second, second)):
+        assert (await api.ask("GET", f"{TEAMS}/{given}")).json["id"] == id, given
+
+
 async def test_a_token_is_shown_once_and_listed_without_itself(api: Api) -> None:
     issued = strict((await api.ask("POST", TOKENS, {"name": "ops", "role": "admin"})).json, IssuedTokenShape)
     listed = await api.ask("GET", TOKENS)
@@ -182,7 +207,7 @@ async def test_a_token_is_shown_once_and_listed_without_itself(api: Api) -> None
     assert issued.token not in listed.text
     assert "digest" not in listed.text
     await api.ask("POST", TEAMS, {"name": "t"}, token=issued.token)
-    assert (await last_changes(api, 1))[0].actor == "token:ops"
+    assert (await last_changes(api, 1))[0].actor == f"token:ops:{issued.id}"
 
 
 async def test_changes_are_listed_newest_first_and_by_subject(api: Api) -> None:

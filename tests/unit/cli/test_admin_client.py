@@ -17,6 +17,7 @@ import pytest
 
 from penstock.cli.admin_client import problem_lines
 from penstock.cli.admin_http import CallError, NobodyListensError, to_listener, to_url
+from penstock.instance import Instance
 from tests.unit.cli.conftest import Run
 
 TOKEN = "pen-admin-0123456789"
@@ -91,6 +92,14 @@ def served() -> Iterator[Served]:
     made.close()
 
 
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[None]:
+    """A process that serves from the data_dir of `write_config`."""
+    instance = Instance(str(tmp_path / "data"))
+    yield
+    instance.close()
+
+
 def free_address() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,6 +114,7 @@ def write_config(tmp_path: Path, listen: str, more: str = "") -> None:
     )
 
 
+@pytest.mark.usefixtures("running")
 def test_a_running_process_is_asked_with_the_token_of_its_data_dir(run: Run, served: Served, tmp_path: Path) -> None:
     """What its providers need is not needed here."""
     write_config(tmp_path, served.address)
@@ -114,6 +124,7 @@ def test_a_running_process_is_asked_with_the_token_of_its_data_dir(run: Run, ser
     assert served.asked == [("GET", "/admin/v1/keys?limit=1000", f"Bearer {TOKEN}", b"")]
 
 
+@pytest.mark.usefixtures("running")
 def test_a_running_process_is_found_on_a_unix_socket(run: Run, tmp_path: Path) -> None:
     unix = Served(str(tmp_path / "admin.sock"))
     try:
@@ -124,6 +135,27 @@ def test_a_running_process_is_found_on_a_unix_socket(run: Run, tmp_path: Path) -
         assert unix.asked[0][3] == b'{"name":"a"}'
     finally:
         unix.close()
+
+
+def test_whoever_listens_where_no_process_serves_from_data_dir_gets_no_token(
+    run: Run, served: Served, tmp_path: Path
+) -> None:
+    """Such as the gateway of another data_dir on the usual port."""
+    write_config(tmp_path, served.address)
+    (tmp_path / "data/admin.token").write_text(TOKEN)
+    made = run("keys", "create", "--name", "app", NOT_HERE="x" * 20)
+    assert made.exit_code == 0, made.stderr
+    assert not served.asked
+    assert (tmp_path / "data/penstock.sqlite").exists()
+
+
+def test_a_token_that_is_named_goes_to_the_configured_address(run: Run, served: Served, tmp_path: Path) -> None:
+    """Its process may serve from a data_dir that is not here."""
+    write_config(tmp_path, served.address)
+    (tmp_path / "token").write_text(TOKEN)
+    served.answers(200, LISTED)
+    assert run("keys", "list", "--token-file", "token").exit_code == 0
+    assert served.asked[0][2] == f"Bearer {TOKEN}"
 
 
 def test_a_process_elsewhere_needs_no_configuration(run: Run, served: Served, tmp_path: Path) -> None:
@@ -141,6 +173,7 @@ def test_an_address_that_is_none_is_wrong_use(run: Run, tmp_path: Path, url: str
     assert "--admin" in done.stderr
 
 
+@pytest.mark.usefixtures("running")
 def test_a_token_that_cannot_be_read_is_told_when_somebody_listens(run: Run, served: Served, tmp_path: Path) -> None:
     write_config(tmp_path, served.address)
     done = run("keys", "list")

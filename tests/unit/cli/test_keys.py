@@ -89,11 +89,38 @@ def test_what_is_not_there_is_1_and_said(run: Run, transport: ApiTransport, comm
     assert (done.exit_code, done.stderr) == (1, f"There is no {kind} none.\n")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keys", "show", ""],
+        ["keys", "update", "", "--name", "x"],
+        ["keys", "rotate", ""],
+        ["keys", "disable", ""],
+        ["keys", "enable", ""],
+        ["keys", "delete", ""],
+        ["teams", "show", ""],
+        ["teams", "update", "", "--name", "x"],
+        ["teams", "delete", ""],
+        ["tokens", "delete", ""],
+    ],
+)
+def test_an_empty_name_or_id_is_wrong_use_and_asks_nobody(
+    run: Run, transport: ApiTransport, command: list[str]
+) -> None:
+    done = run(*command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "an id or name is empty" in done.stderr
+    assert not transport.sent
+
+
 def test_a_store_that_is_away_is_1(run: Run, transport: ApiTransport) -> None:
     transport.api.store.away = True
     done = run("keys", "list")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "away" in done.stderr
+    for command in (["keys", "list"], ["keys", "create", "--name", "a"], ["teams", "show", "a"], ["tokens", "list"]):
+        told = run(*command, "--json")
+        assert (told.exit_code, told.stdout, told.stderr) == (1, "", done.stderr), command
 
 
 def test_keys_are_listed_as_a_table_whole_when_piped(run: Run, transport: ApiTransport) -> None:
@@ -167,7 +194,11 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert run("teams", "update", "a b/c", "--all-models", "--name", "d").stdout == f"changed {id} (d)\n"
     assert run("teams", "update", "d", "--state", "disabled").exit_code == 0
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
-    assert run("teams", "show", "none").stderr == "there is no team none\n"
+    assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
+    assert run("teams", "show", "d").exit_code == 0
+    assert sent(transport)[1] == "/admin/v1/teams/d"
+    none = run("teams", "show", "none")
+    assert (none.exit_code, none.stderr) == (1, "There is no team none.\n")
     again = run("teams", "create", "--name", "d")
     assert (again.exit_code, len(again.stderr.splitlines())) == (1, 1)
     key = create(run, "k", "--team", "d")

@@ -30,7 +30,7 @@ STILL = Pace(poll=3_600.0, first=1.0, first_with_rows=1.0, longest=3_600.0)
 class AnyModel:
     """Knows every model but `nothing`."""
 
-    def problem(self, pattern: str) -> str | None:
+    def problem(self, pattern: str, hint: bool = True) -> str | None:
         return "no model is named so" if pattern == "nothing" else None
 
 

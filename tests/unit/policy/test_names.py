@@ -54,6 +54,13 @@ def test_what_leads_nowhere_is_told_with_what_may_be_meant(
     assert names(WITH_MODELS).problem(pattern) == reason
 
 
+def test_what_may_be_meant_is_sought_only_for_whoever_wants_it(names: Callable[[str], Names]) -> None:
+    found = names(WITH_MODELS)
+    assert found.problem("fsat", hint=False) == "'fsat' leads to no model"
+    assert found.problem("fsat") == "'fsat' leads to no model (did you mean 'fast'?)"
+    assert found.problem("fast", hint=False) is None
+
+
 def test_without_models_the_catalogues_patterns_count(names: Callable[[str], Names]) -> None:
     found = names("providers: {openai: {}, claude: {kind: anthropic}}")
     assert found.problem("gpt-5") is None

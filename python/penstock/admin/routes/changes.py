@@ -11,7 +11,8 @@ from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
 from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word
 from penstock.admin.shapes import ChangeShape, Listing
-from penstock.keys.public import change_json
+from penstock.admin.shown import shown_change
+from penstock.keys.problem import Findings
 
 if TYPE_CHECKING:
     from penstock.keys.service import Ledger
@@ -29,12 +30,13 @@ def routes(ledger: Ledger) -> list[Route]:
     """The log of changes."""
 
     async def changes(call: Call[None, ChangesQuery]) -> Answer:
-        asked = call.query
-        before = cursor.read_number("change", asked.cursor)
+        asked, findings = call.query, Findings(call.found)
+        before = cursor.read_number(findings, "change", asked.cursor)
+        findings.raise_any()
         found = await ledger.store.changes(asked.subject, before, asked.limit)
         goes_on = len(found) == asked.limit and found[-1].version > 1
         after = cursor.write("change", found[-1].version) if goes_on else None
-        return json_answer(Listing(tuple(change_json(each) for each in found), after))
+        return json_answer(Listing(tuple(shown_change(each) for each in found), after))
 
     return [
         Route(
@@ -42,6 +44,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path="/admin/v1/changes",
             handler=changes,
             query=ChangesQuery,
+            judges=True,
             answers=Listing[ChangeShape],
             summary="Administrative changes, newest first, without secrets",
         )

@@ -11,13 +11,15 @@ from penstock.admin import cursor
 from penstock.admin.inputs import shown
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, find_team, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_cursor, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
+from penstock.admin.shown import issued_key, shown_key
 from penstock.config.units import parse_duration
 from penstock.keys import wishes
 from penstock.keys.model import Key, Team
-from penstock.keys.problem import FieldProblem, Invalid, NotFound
-from penstock.keys.public import key_json
+from penstock.keys.problem import FieldProblem, Findings, Invalid, NotFound
+from penstock.keys.takeover import MOST, bound
+from penstock.keys.teams import find_team
 from penstock.keys.wishes import Disable, ForeignKey, KeyPatch, NewKey, Rotation
 from penstock.store.interface import Filter
 
@@ -59,6 +61,7 @@ def read_import(value: Any) -> tuple[Foreign, Sequence[FieldProblem]]:
     if not isinstance(given, list) or unknown:
         problems = [FieldProblem(shown(name), "there is no such field") for name in unknown]
         raise Invalid(problems or [FieldProblem("keys", "a list of keys is expected")])
+    bound(len(given), MOST, "keys")
     keys: list[ForeignKey] = []
     found: dict[int, Sequence[FieldProblem]] = {}
     for index, each in enumerate(given):
@@ -80,20 +83,19 @@ class KeyHandlers:
 
     async def list(self, call: Call[None, KeysQuery]) -> Answer:
         """A piece of the keys in the order of their ids."""
-        asked = call.query
-        team = None
-        tag = read_tag(asked.tag)
-        if asked.team is not None:
-            team = await find_team(self._store, asked.team)
-            if team is None:
-                raise Invalid([FieldProblem("team", "no team has this id or name")])
+        asked, findings = call.query, Findings(call.found)
+        team, tag = None, read_tag(findings, asked.tag)
+        if asked.team is not None and (team := await find_team(self._store, asked.team)) is None:
+            findings.add("team", "no team has this id or name")
+        after = read_cursor(findings, Key, asked.cursor)
+        findings.raise_any()
         narrowed = Filter(
             team=team.id if team else None, state=asked.state, owner=asked.owner, name=asked.name, tag=tag
         )
-        found = await self._store.list(Key, narrowed, cursor.read_text("key", asked.cursor), asked.limit)
+        found = await self._store.list(Key, narrowed, after, asked.limit)
         keys = [row for row in found.rows if isinstance(row, Key)]
         teams = await self._teams(keys)
-        items = tuple(key_json(key, teams.get(key.team or "")) for key in keys)
+        items = tuple(shown_key(key, teams.get(key.team or "")) for key in keys)
         return json_answer(Listing(items, None if found.next is None else cursor.write("key", found.next)))
 
     async def show(self, call: Call[None, None]) -> Answer:
@@ -118,11 +120,14 @@ class KeyHandlers:
 
     async def rotate(self, call: Call[Rotation, None]) -> Answer:
         """The key with a new secret; the old ones end with the overlap."""
+        findings, overlap_ms = Findings(call.found), 0
         try:
             overlap_ms = parse_duration(call.body.overlap)
         except ValueError as error:
-            raise Invalid([FieldProblem("overlap", str(error))]) from None
-        return await self._issued(await self._ledger.rotate_key(call.id, overlap_ms, call.actor), 200)
+            findings.add("overlap", str(error))
+        return await self._issued(
+            await self._ledger.rotate_key(call.id, overlap_ms, call.actor, findings.problems), 200
+        )
 
     async def disable(self, call: Call[Disable, None]) -> Answer:
         """No new requests; with `cut` those that run end as well."""
@@ -147,12 +152,15 @@ class KeyHandlers:
         return json_answer(ImportedKeys(tuple(done.created), tuple(done.unchanged)))
 
     async def _issued(self, issued: Issued, status: int) -> Answer:
-        made = await self._shown(issued.key) | {"key": issued.secret}
+        made = issued_key(issued.key, await self._team(issued.key), issued.secret)
         where = (("location", f"{KEYS}/{issued.key.id}"),) if status == 201 else ()
         return json_answer(made, status, where)
 
-    async def _shown(self, key: Key) -> dict[str, Any]:
-        return key_json(key, (await self._teams([key])).get(key.team or ""))
+    async def _shown(self, key: Key) -> KeyShape:
+        return shown_key(key, await self._team(key))
+
+    async def _team(self, key: Key) -> Team | None:
+        return (await self._teams([key])).get(key.team or "")
 
     async def _teams(self, keys: Iterable[Key]) -> dict[str, Team]:
         """The teams of these keys; one that was deleted meanwhile is missing."""
@@ -170,6 +178,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=KEYS,
             handler=do.list,
             query=KeysQuery,
+            judges=True,
             answers=Listing[KeyShape],
             summary="Keys in the order of their ids",
         ),
@@ -212,7 +221,7 @@ def routes(ledger: Ledger) -> list[Route]:
             answers=None,
             status=204,
             codes=("not_found", "conflict"),
-            summary="Delete a key",
+            summary="Delete a key; its running requests finish: to end them, disable it with `cut` first",
         ),
         Route(
             method="POST",
@@ -220,6 +229,7 @@ def routes(ledger: Ledger) -> list[Route]:
             handler=do.rotate,
             body=Rotation,
             body_required=False,
+            judges=True,
             answers=IssuedKey,
             codes=("not_found", "conflict"),
             summary="Give a key a new secret; the old one is valid for the overlap",

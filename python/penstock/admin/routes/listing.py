@@ -1,4 +1,4 @@
-"""What listings share: bounds, cursor, and a team by name or id."""
+"""What listings share: bounds, cursor and tags."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from msgspec import Meta
 
 from penstock.admin import cursor
 from penstock.admin.shapes import Listing
-from penstock.keys.model import Team
-from penstock.keys.problem import FieldProblem, Invalid
+from penstock.keys.problem import Findings
 from penstock.store.interface import Filter, RowT, Store
 
 ShapeT = TypeVar("ShapeT")
@@ -20,26 +19,26 @@ Word = Annotated[str, Meta(min_length=1, max_length=256)]
 USUAL = 100
 
 
+def read_cursor(found: Findings, kind: type[RowT], text: str | None) -> str | None:
+    """The id after which a listing of this kind goes on; what it did not write is noted."""
+    return cursor.read_text(found, kind.__name__.lower(), text)
+
+
 async def page(
-    store: Store, kind: type[RowT], narrowed: Filter, given: str | None, limit: int, shape: Callable[[RowT], ShapeT]
+    store: Store, kind: type[RowT], narrowed: Filter, after: str | None, limit: int, shape: Callable[[RowT], ShapeT]
 ) -> Listing[ShapeT]:
-    """A piece of the listing of one kind. Raises `Invalid` for a cursor that it did not write."""
-    name = kind.__name__.lower()
-    found = await store.list(kind, narrowed, cursor.read_text(name, given), limit)
+    """A piece of the listing of one kind; `after` is what its cursor said."""
+    found = await store.list(kind, narrowed, after, limit)
     items = tuple(shape(row) for row in found.rows if isinstance(row, kind))
-    return Listing(items, None if found.next is None else cursor.write(name, found.next))
+    return Listing(items, None if found.next is None else cursor.write(kind.__name__.lower(), found.next))
 
 
-def read_tag(text: str | None) -> tuple[str, str] | None:
-    """`name=value`. Raises `Invalid`."""
+def read_tag(found: Findings, text: str | None) -> tuple[str, str] | None:
+    """`name=value`; anything else is noted."""
     if text is None:
         return None
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise Invalid([FieldProblem("tag", "expected name=value")])
+        found.add("tag", "expected name=value")
+        return None
     return name, value
-
-
-async def find_team(store: Store, given: str) -> Team | None:
-    """A team by its id, else by its name."""
-    return await store.get(Team, given) or await store.find_team(given)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import msgspec
+
 from penstock.admin.message import Answer, json_answer, problem
 from penstock.admin.route import Call, Route
-from penstock.admin.shapes import Reloaded
+from penstock.admin.shapes import Fault, Reloaded
 from penstock.config.problem import ConfigError
 
 
@@ -31,7 +33,8 @@ def routes(running: Process) -> list[Route]:
             warnings = running.reload()
         except ConfigError as error:
             detail = "The configuration was refused; the one before it keeps serving."
-            return problem(422, "invalid_configuration", detail, errors=[each.plain() for each in error.problems])
+            faults = [msgspec.convert(each.plain(), Fault) for each in error.problems]
+            return problem(422, "invalid_configuration", detail, errors=faults)
         return json_answer(Reloaded(True, tuple(warnings)))
 
     return [

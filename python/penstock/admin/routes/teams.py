@@ -8,11 +8,12 @@ from msgspec import Meta, Struct
 
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_cursor, read_tag
 from penstock.admin.shapes import Listing, TeamShape
+from penstock.admin.shown import shown_team
 from penstock.keys.model import Team
-from penstock.keys.problem import NotFound
-from penstock.keys.public import team_json
+from penstock.keys.problem import Findings, NotFound
+from penstock.keys.teams import find_team
 from penstock.keys.wishes import NewTeam, TeamPatch
 from penstock.store.interface import Filter
 
@@ -40,25 +41,27 @@ class TeamHandlers:
 
     async def list(self, call: Call[None, TeamsQuery]) -> Answer:
         """A piece of the teams in the order of their ids."""
-        asked = call.query
-        narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(asked.tag))
-        return json_answer(await page(self._store, Team, narrowed, asked.cursor, asked.limit, team_json))
+        asked, findings = call.query, Findings(call.found)
+        narrowed = Filter(name=asked.name, state=asked.state, tag=read_tag(findings, asked.tag))
+        after = read_cursor(findings, Team, asked.cursor)
+        findings.raise_any()
+        return json_answer(await page(self._store, Team, narrowed, after, asked.limit, shown_team))
 
     async def show(self, call: Call[None, None]) -> Answer:
-        """One team."""
-        team = await self._store.get(Team, call.id)
+        """One team, by its id or its name."""
+        team = await find_team(self._store, call.id)
         if team is None:
             raise NotFound("team", call.id)
-        return json_answer(team_json(team))
+        return json_answer(shown_team(team))
 
     async def create(self, call: Call[NewTeam, None]) -> Answer:
         """A new team."""
         team = await self._ledger.create_team(call.body, call.actor, call.found)
-        return json_answer(team_json(team), 201, (("location", f"{TEAMS}/{team.id}"),))
+        return json_answer(shown_team(team), 201, (("location", f"{TEAMS}/{team.id}"),))
 
     async def change(self, call: Call[TeamPatch, None]) -> Answer:
         """The team as it is after the change."""
-        return json_answer(team_json(await self._ledger.change_team(call.id, call.body, call.actor, call.found)))
+        return json_answer(shown_team(await self._ledger.change_team(call.id, call.body, call.actor, call.found)))
 
     async def delete(self, call: Call[None, None]) -> Answer:
         """Only a team without keys can go."""
@@ -76,6 +79,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=TEAMS,
             handler=do.list,
             query=TeamsQuery,
+            judges=True,
             answers=Listing[TeamShape],
             summary="Teams in the order of their ids",
         ),
@@ -90,7 +94,14 @@ def routes(ledger: Ledger) -> list[Route]:
             codes=("conflict",),
             summary="Make a team",
         ),
-        Route(method="GET", path=one, handler=do.show, answers=TeamShape, codes=("not_found",), summary="Show a team"),
+        Route(
+            method="GET",
+            path=one,
+            handler=do.show,
+            answers=TeamShape,
+            codes=("not_found",),
+            summary="Show a team, by its id or its name",
+        ),
         Route(
             method="PATCH",
             path=one,

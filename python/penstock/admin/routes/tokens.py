@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, page
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, page, read_cursor
 from penstock.admin.shapes import IssuedTokenShape, Listing, TokenShape
+from penstock.admin.shown import issued_token, shown_token
 from penstock.keys.model import AdminToken
-from penstock.keys.public import token_json
+from penstock.keys.problem import Findings
 from penstock.keys.wishes import NewToken
 from penstock.store.interface import Filter
 
@@ -36,14 +37,15 @@ class TokenHandlers:
 
     async def list(self, call: Call[None, TokensQuery]) -> Answer:
         """A piece of the store's tokens; those of the configuration stand in the configuration."""
-        asked = call.query
-        found = await page(self._ledger.store, AdminToken, Filter(), asked.cursor, asked.limit, token_json)
-        return json_answer(found)
+        asked, findings = call.query, Findings(call.found)
+        after = read_cursor(findings, AdminToken, asked.cursor)
+        findings.raise_any()
+        return json_answer(await page(self._ledger.store, AdminToken, Filter(), after, asked.limit, shown_token))
 
     async def create(self, call: Call[NewToken, None]) -> Answer:
         """A new token, shown this once."""
         issued = await self._ledger.create_token(call.body, call.actor, call.found)
-        shown = token_json(issued.token) | {"token": issued.text}
+        shown = issued_token(issued.token, issued.text)
         return json_answer(shown, 201, (("location", f"{TOKENS}/{issued.token.id}"),))
 
     async def delete(self, call: Call[None, None]) -> Answer:
@@ -61,6 +63,7 @@ def routes(ledger: Ledger) -> list[Route]:
             path=TOKENS,
             handler=do.list,
             query=TokensQuery,
+            judges=True,
             answers=Listing[TokenShape],
             summary="Admin tokens of the store",
         ),

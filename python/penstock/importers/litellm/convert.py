@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.config.model import Config
 from penstock.config.problem import ConfigError
 from penstock.config.units import show_duration, show_size
 from penstock.importers.litellm import deployments, fallbacks, settings, source, trial, values, yaml_text
@@ -15,6 +14,7 @@ from penstock.importers.litellm.notes import Note, Notes
 from penstock.importers.litellm.providers import Providers
 from penstock.importers.litellm.settings import Settings
 from penstock.importers.litellm.specs import Spec
+from penstock.policy.names import Names
 from penstock.providers.catalogue import load_catalogue
 
 DEFAULT_ATTEMPTS = 4
@@ -27,16 +27,17 @@ _CLAUDE = (
 
 
 class Converted(NamedTuple):
-    """`text`: the file; `variables`: what its environment must have; `access_groups`: models of LiteLLM's groups.
+    """`text`: the file; `variables`: what its environment must have; `names`: the models that it routes.
 
-    `config` is None, and `problems` says why, when the text does not pass `penstock check` yet.
+    `access_groups`: models of LiteLLM's groups. `names` is None, and `problems` says why, when the text does not pass
+    `penstock check` yet.
     """
 
     text: str
     notes: list[Note]
     variables: list[str]
     problems: list[Note]
-    config: Config | None
+    names: Names | None
     access_groups: dict[str, list[str]]
 
 
@@ -70,7 +71,7 @@ def convert(file: str, name: str = "penstock.yaml") -> Converted:
     body = yaml_text.dump(plain)
     tried = trial.run(body, plain, catalogue, name)
     text = yaml_text.with_notes(body, file, [*tried.problems, *notes], tried.variables)
-    return Converted(text, list(notes), tried.variables, tried.problems, tried.config, _access_groups(found, models))
+    return Converted(text, list(notes), tried.variables, tried.problems, tried.names, _access_groups(found, models))
 
 
 def _plain(asked: Settings, models: Models, providers: Providers, found: list[Deployment]) -> dict[str, object]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from penstock.config.load import load
-from penstock.config.model import Config, EnvPart
+from penstock.config.model import EnvPart
 from penstock.config.problem import ConfigError, dotted
 from penstock.config.references import split
 from penstock.importers.litellm.notes import Note, printable
+from penstock.policy.names import Names
 from penstock.providers.catalogue import Catalogue
 
 _ADDRESS = "http://placeholder.invalid"
@@ -19,9 +20,12 @@ _WORD = "placeholder"
 
 
 class Tried(NamedTuple):
-    """`variables`: what the environment must have, in order; `problems`: what `penstock check` would still say."""
+    """`names`: the models that it routes; `variables`: what the environment must have, in order.
 
-    config: Config | None
+    `names` is None, and `problems` is what `penstock check` would still say, when it does not pass.
+    """
+
+    names: Names | None
     variables: list[str]
     problems: list[Note]
 
@@ -34,9 +38,9 @@ def run(text: str, plain: dict[str, object], catalogue: Catalogue, name: str) ->
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(text)
         try:
-            config, problems = load(file, assumed).config, []
+            names, problems = Names(load(file, assumed).config, catalogue, assumed), []
         except ConfigError as error:
-            config, problems = (
+            names, problems = (
                 None,
                 [
                     Note(
@@ -46,7 +50,7 @@ def run(text: str, plain: dict[str, object], catalogue: Catalogue, name: str) ->
                     for problem in error.problems
                 ],
             )
-    return Tried(config, list(assumed), problems)
+    return Tried(names, list(assumed), problems)
 
 
 def _assumed(plain: dict[str, object], catalogue: Catalogue) -> dict[str, str]:

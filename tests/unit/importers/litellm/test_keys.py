@@ -16,6 +16,9 @@ from penstock.importers.litellm.allowed import Allowed
 from penstock.importers.litellm.dump import Row
 from penstock.importers.litellm.notes import Notes
 from penstock.importers.litellm.teams import Teams
+from penstock.policy.names import Names
+from penstock.providers.catalogue import load_catalogue
+from tests.unit.conftest import KEYS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -37,7 +40,8 @@ def move(read: Callable[..., Config]) -> Move:
         *cells: Mapping[str, object], teams: tuple[Mapping[str, object], ...] = (), config: str = CONFIG
     ) -> keys.Converted:
         notes = Notes()
-        allowed = Allowed(read(config), {"beta": ["gpt-4o", "claude"]}, notes)
+        names = Names(read(config), load_catalogue(), KEYS)
+        allowed = Allowed(names, {"beta": ["gpt-4o", "claude"]}, notes)
         known = Teams((Row(n, dict(team)) for n, team in enumerate(teams, 2)), allowed, notes)
         return keys.convert((Row(n, dict(row)) for n, row in enumerate(cells, 2)), known, allowed, NOW, notes)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.config.model import Config
 from penstock.config.problem import Problem
 from penstock.importers.litellm.values import Value
 from tests.unit.importers.litellm.conftest import Import
@@ -98,7 +99,7 @@ def test_a_secret_has_no_repr() -> None:
 
 
 @pytest.mark.parametrize("text", ["a${env:HOME}b", "${file:/etc/passwd}", "$${x}"])
-def test_text_that_looks_like_a_reference_stays_text(bring: Import, text: str) -> None:
+def test_text_that_looks_like_a_reference_stays_text(bring: Import, read: Callable[..., Config], text: str) -> None:
     imported = bring(
         f"""
         model_list:
@@ -106,7 +107,6 @@ def test_text_that_looks_like_a_reference_stays_text(bring: Import, text: str) -
             litellm_params: {{model: openai/x, api_key: os.environ/K, extra_headers: {{x-title: "{text}"}}}}
         """
     )
-    assert imported.whole.config is not None
-    parts = imported.whole.config.providers["openai"].headers["x-title"].parts
+    parts = read(imported.whole.text, K="sk-of-openai").providers["openai"].headers["x-title"].parts
     assert "".join(getattr(part, "text", "?") for part in parts) == text
     assert imported.whole.variables == ["K"]
