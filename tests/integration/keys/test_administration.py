@@ -87,7 +87,7 @@ def test_an_admin_of_the_configuration_is_named_in_the_log_of_changes(operations
     assert made.status == 201
     office.note(made.json()["key"])
     (change,) = changes_of(office, made.json()["id"])
-    assert (change["actor"], change["action"]) == ("token:ops", "key.create")
+    assert (change["actor"], change["action"]) == ("config:ops", "key.create")
 
 
 @pytest.mark.parametrize("token", ["", "x", OPS[:-1], OPS + "1", "Bearer", WATCHER.upper(), "sk-pen-"])
