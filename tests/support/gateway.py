@@ -22,6 +22,10 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _KEYS = ("OPENAI_", "ANTHROPIC_", "OLLAMA_", "PENSTOCK_")
 # What may never stand in the log of a healthy run.
 _BROKEN = re.compile(r"Traceback \(most recent|panicked at|\"level\": ?\"error\"|ResourceWarning|never awaited")
+# Shapes of what no log may hold, whoever wrote it: whole keys of ours, hashes of secrets.
+_SECRET = re.compile(r"sk-pen-[0-9A-Za-z]{12}-[0-9A-Za-z]{20,}|\$argon2id\$|sha256:[0-9a-f]{64}")
+# To PostgreSQL: kept on purpose as well, and not all there at the start.
+_STORE_CONNECTIONS = 5
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
 
 
@@ -93,6 +97,8 @@ class Gateway:
         self._expected_exit = exit_code
         self._process: subprocess.Popen[bytes] | None = None
         self.checked = True
+        self.secrets: set[str] = set()
+        """Texts that the log must not hold; whoever makes or sends one adds it."""
         self.data: list[str] = []
         self.admin: list[str] = []
         self.baseline: dict[str, float] = {}
@@ -110,9 +116,12 @@ class Gateway:
         if error is not None:
             self.kill()
             return
-        if self.alive():
-            self.assert_idle()
-        self.stop()
+        try:
+            if self.alive():
+                self.assert_idle()
+            self.stop()
+        finally:
+            self.kill()
 
     # -- the process
 
@@ -142,6 +151,8 @@ class Gateway:
         addresses = json.loads(line)
         self.data, self.admin = addresses["data"], addresses["admin"]
         self.baseline = self.counts()
+        if "postgresql" in str(self.config.get("store")):
+            self.baseline["sockets"] += _STORE_CONNECTIONS
 
     def write_config(self, **changes: Any) -> None:
         """Writes the configuration, with top-level changes."""
@@ -175,6 +186,7 @@ class Gateway:
             self.kill()
             raise AssertionError(f"no exit after SIGTERM:\n{self.log()[-4000:]}") from None
         assert code == self._expected_exit, f"exit {code}:\n{self.log()[-4000:]}"
+        self.assert_no_secret()
         if self.checked:
             self.assert_healthy_log()
 
@@ -200,6 +212,14 @@ class Gateway:
         found = [line for line in self.log().splitlines() if _BROKEN.search(line)]
         assert not found, "\n".join(found[:20])
 
+    def assert_no_secret(self) -> None:
+        """No key, hash or token stands in the log, in any line of the process's life."""
+        text = self.log()
+        token = self.data_dir / "admin.token"
+        told = self.secrets | ({self.token()} if token.exists() else set())
+        assert not [secret for secret in told if secret in text], "a secret stands in the log"
+        assert not (found := _SECRET.search(text)), f"a secret stands in the log: {found[0][:24]}…"
+
     # -- addresses
 
     @property
@@ -223,13 +243,18 @@ class Gateway:
         assert (answer.header("content-type") or "").startswith("text/plain")
         return parse_metrics(answer.body.decode())
 
-    def token(self) -> str:
-        return (self.directory / "data" / "admin.token").read_text().strip()
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.config["data_dir"])
 
-    def ask(self, method: str, path: str, token: str | None = None) -> raw.Answer:
-        """A request to the admin port with its token."""
+    def token(self) -> str:
+        return (self.data_dir / "admin.token").read_text().strip()
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> raw.Answer:
+        """A request to the admin port with its token, and a JSON body if there is one."""
         headers = {"authorization": f"Bearer {token or self.token()}", "connection": "close"}
-        return raw.exchange(self.admin[0], raw.request(method, path, headers=headers), method)
+        content = b"" if body is None else json.dumps(body).encode()
+        return raw.exchange(self.admin[0], raw.request(method, path, content, headers), method, 20.0)
 
     def status(self) -> dict[str, Any]:
         answer = self.ask("GET", "/admin/v1/status")
@@ -277,9 +302,12 @@ def command() -> list[str]:
 
 
 def run(
-    *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    given: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a `penstock` command to its end."""
+    """Runs a `penstock` command to its end, with `given` on its standard input."""
     return subprocess.run(
         [*command(), *arguments],
         capture_output=True,
@@ -287,5 +315,6 @@ def run(
         timeout=30,
         env=clean_environment(environment),
         cwd=cwd,
+        input=given,
         check=False,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import ssl
 import struct
@@ -68,6 +69,10 @@ class Connection:
 
 Answer = Callable[[Seen], Script]
 
+# What no provider may ever get: keys of ours, in whatever header or body, and the header that carries them.
+_OURS = re.compile(rb"sk-pen-[0-9A-Za-z]{12}-|\r\nx-penstock-key:", re.IGNORECASE)
+_OURS_BYTES = 32
+
 
 class _Protocol(asyncio.Protocol):
     """One connection on the upstream's side."""
@@ -92,6 +97,8 @@ class _Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self.connection.raw += data
+        if found := _OURS.search(self.connection.raw, max(0, len(self.connection.raw) - len(data) - _OURS_BYTES)):
+            self._upstream.leaks.append(bytes(found[0]))
         self._changed.set()
 
     def eof_received(self) -> bool:
@@ -232,6 +239,8 @@ class Upstream:
         self.heads: list[Seen] = []
         self.requests: list[Seen] = []
         self.connections: list[Connection] = []
+        self.leaks: list[bytes] = []
+        """Parts of keys of ours that came here, ever; leaving the `with` block fails when there are any."""
         self.port = 0
         loop.run(self._listen())
 
@@ -245,6 +254,7 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        assert not self.leaks, f"keys of ours went upstream: {self.leaks[:5]}"
 
     @property
     def scheme(self) -> str:

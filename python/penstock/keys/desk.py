@@ -62,8 +62,8 @@ class Desk:
 
     @property
     def is_empty(self) -> bool:
-        """Whether this node has heard of no key at all: time to say how one is made."""
-        return self._table.is_empty
+        """Whether the store has no key at all: time to say how one is made."""
+        return self._table.is_empty and not self._feed.is_away
 
     @property
     def verify(self) -> Verifier:

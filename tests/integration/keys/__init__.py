@@ -1,0 +1,1 @@
+"""Keys, end to end: real gateways, real stores, one scripted upstream."""
