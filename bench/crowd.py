@@ -1,4 +1,4 @@
-"""What keys in great numbers do: 100,000 in the store, wrong ones by the thousand, a thousand that nobody has shown yet."""
+"""What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet."""
 
 import time
 from collections.abc import Iterable

@@ -5,7 +5,6 @@ statements; the key that the driver uses is made by `penstock keys create`, as e
 """
 
 import asyncio
-import base64
 import json
 import random
 import shutil
@@ -17,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from bench.machine import ROOT, BenchError
@@ -27,7 +26,7 @@ from penstock.keys.model import Key, Secret, Team
 from penstock.keys.secret import new_id, new_key_text, own_id
 from penstock.store import statements
 from penstock.store.open import FILE, SQLITE, make_store
-from penstock.store.rows import KEYS, SHAPES
+from penstock.store.rows import SHAPES
 
 MANY = 100_000
 TEAMS = 100
@@ -59,11 +58,11 @@ def fill(data_dir: Path, keys: Iterable[Key]) -> None:
 
     asyncio.run(make())
     with closing(sqlite3.connect(data_dir / FILE)) as database, database:
+        rows: Iterator[Key | Team] = chain(_teams(), keys)
         version = 0
-        for row in (*_teams(), *keys):
-            version += 1
+        for version, row in enumerate(rows, 1):
             shape = SHAPES[type(row)]
-            database.execute(_put[shape.table], _named(shape.write(row, None)[:-2] + (version, None)))
+            database.execute(_put[shape.table], _named((*shape.write(row, None)[:-2], version, None)))
             for secret in row.secrets if isinstance(row, Key) else ():
                 values = (row.id, secret.generation, secret.hash, secret.until_us)
                 database.execute(statements.ADD_HASH, _named(values))
@@ -91,7 +90,7 @@ def _team(number: int) -> str:
 
 def strangers(count: int) -> Iterator[Key]:
     """Keys whose secrets nobody has: their hashes are of the right form and of nothing."""
-    chance = random.Random(_SEED + 1)  # noqa: S311 (nothing is kept secret by it)
+    chance = random.Random(_SEED + 1)
     for number, id in enumerate(islice(ids(), count)):
         salt, digest = chance.randbytes(SALT_BYTES), chance.randbytes(HASH_BYTES)
         yield _key(id, number, str(Encoded(OWASP, salt, digest)))
@@ -99,7 +98,7 @@ def strangers(count: int) -> Iterator[Key]:
 
 def ids() -> Iterator[str]:
     """The ids of `strangers`, in order and without end."""
-    chance = random.Random(_SEED)  # noqa: S311
+    chance = random.Random(_SEED)
     while True:
         yield new_id(chance.choice)
 
@@ -139,13 +138,14 @@ def hashed(count: int, kept: Path = KEPT) -> list[Hashed]:
     with ThreadPoolExecutor(THREADS) as pool:
         made = list(pool.map(make, range(count)))
     kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.touch(mode=0o600)
     kept.write_text(json.dumps([(each.text, each.hash) for each in made]))
     return made
 
 
 def wrong(known: list[str], count: int, seed: int) -> Iterator[str]:
     """Whole keys with right checksums, each another: in turn of an id that no store has, and of one of `known`."""
-    chance = random.Random(base64.b64encode(f"wrong {seed}".encode()))  # noqa: S311
+    chance = random.Random(f"wrong {seed}")
     for number in range(count):
         id = known[number // 2 % len(known)] if number % 2 else None
         yield new_key_text(id, chance.choice).text
