@@ -28,6 +28,7 @@ use crate::{
         closed::note,
         keys::{self, PATIENCE, Refusals},
         plan::Plan,
+        window,
     },
     stats::Samples,
 };
@@ -45,7 +46,7 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     let watcher = thread::spawn(move || -> Outcome<()> {
         while !watching.over.load(Ordering::Relaxed) {
             watching.peak_kib.fetch_max(processes.pss_kib()?, Ordering::Relaxed);
-            thread::sleep(SAMPLE_EVERY);
+            window::wait(SAMPLE_EVERY);
         }
         Ok(())
     });

@@ -68,7 +68,7 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     storm.over.store(true, Ordering::Relaxed);
     let told = raging.join().map_err(|_| "the storm's thread panicked")??;
     let stormy = stormy?;
-    thread::sleep(REST);
+    window::wait(REST);
     let again = window::measure(plan, open::work)?;
     Ok(json!({
         "calm": calm,
