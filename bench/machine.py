@@ -62,6 +62,12 @@ def tree(root: int) -> list[int]:
     return found
 
 
+def pss_kib(pids: list[int]) -> int:
+    """Memory of processes as the kernel shares it out."""
+    found = [re.search(r"^Pss:\s+(\d+) kB$", read(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE) for pid in pids]
+    return sum(int(each[1]) for each in found if each)
+
+
 def check_listener(port: int, pids: list[int]) -> None:
     """Refuses to go on if anybody but these processes listens on the port: half the load would be theirs."""
     inodes: set[str] = set()

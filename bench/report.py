@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ class Budget:
 
     about: str
     unit: str
+    side: str = ""
     against: str = ""
     budget: float | None = None
     stretch: float | None = None
@@ -47,6 +49,8 @@ class Verdict:
     gate: str
     word: str
     why: str = ""
+    side: str = ""
+    mark: str = ""
 
 
 def budgets() -> dict[str, Budget]:
@@ -56,39 +60,46 @@ def budgets() -> dict[str, Budget]:
 
 
 def judge(values: Values, budget: Budget, subject: str) -> Verdict:
-    """One row: the subject against nginx of the same rounds, or against an absolute figure."""
+    """One row: the subject, or the side that the budget names, against another of the same rounds or a figure."""
     sides = {name: median(rounds) for name, rounds in values.by_side.items()}
-    ratio = spread = None
-    nginx, again, ours = (values.by_side.get(name, []) for name in ("nginx", "nginx_again", subject))
-    if nginx and again:
-        spread = abs(median(b / a for a, b in zip(nginx, again, strict=False)) - 1)
-    if nginx and ours:
-        others = again or nginx
-        ratio = median(2 * o / (a + b) for o, a, b in zip(ours, nginx, others, strict=False))
+    judged, mark = budget.side or subject, budget.against if budget.against not in ("", "absolute") else "nginx"
+    ours, base, again = (values.by_side.get(name, []) for name in (judged, mark, f"{mark}_again"))
+    spread = spread_of(base, again)
+    if spread is None:
+        spread = spread_of(values.by_side.get("nginx", []), values.by_side.get("nginx_again", []))
+    ratio = None
+    if base and ours:
+        ratio = median(2 * o / (a + b) for o, a, b in zip(ours, base, again or base, strict=False))
 
     word, why, gate = "info", "", ""
     if values.void:
         word, why = "VOID", values.void
     elif budget.budget is not None:
-        gate = f"{'≥' if budget.at_least else '≤'} {budget.budget:g}{' of nginx' if budget.against == 'nginx' else ''}"
+        relative = budget.against != "absolute"
+        gate = f"{'≥' if budget.at_least else '≤'} {budget.budget:g}{f' of {mark}' if relative else ''}"
         if not ours:
-            word, why = "VOID", f"{subject} was not measured"
-        elif budget.against == "nginx" and ratio is None:
-            word, why = "VOID", "nginx was not measured"
+            word, why = "VOID", f"{judged} was not measured"
+        elif relative and ratio is None:
+            word, why = "VOID", f"{mark} was not measured"
         else:
-            value = ratio if budget.against == "nginx" and ratio is not None else sides[subject]
+            value = ratio if relative and ratio is not None else sides[judged]
             allowed = spread or 0.0
-            if budget.against == "absolute":
-                allowed = abs(median(nginx) - median(again)) if nginx and again else 0.0
+            if not relative:
+                allowed = abs(median(base) - median(again)) if base and again else 0.0
             missed = value < budget.budget - allowed if budget.at_least else value > budget.budget + allowed
             word = "MISS" if missed else "pass"
             if not missed and budget.stretch is not None:
                 stretched = value >= budget.stretch if budget.at_least else value <= budget.stretch
                 word = "pass, stretch" if stretched else "pass"
-            if not missed and budget.against == "nginx" and allowed > NOISY:
+            if not missed and relative and allowed > NOISY:
                 word = "pass, noisy"
     label = budget.about + (f", {values.variant}" if values.variant else "")
-    return Verdict(values.name, label, budget.unit, sides, ratio, spread, gate, word, why)
+    return Verdict(values.name, label, budget.unit, sides, ratio, spread, gate, word, why, side=budget.side, mark=mark)
+
+
+def spread_of(one: list[float], again: list[float]) -> float | None:
+    """How far a side is from itself."""
+    return abs(median(b / a for a, b in zip(one, again, strict=False)) - 1) if one and again else None
 
 
 def verdicts(table: Table, subject: str, known: dict[str, Budget]) -> list[Verdict]:
@@ -99,21 +110,30 @@ def verdicts(table: Table, subject: str, known: dict[str, Budget]) -> list[Verdi
 
 
 def markdown(found: list[Verdict], facts: dict[str, str], subject: str) -> str:
-    """The run as a page: facts, then one table."""
-    extra = sorted({name for v in found for name in v.medians} - {*COLUMNS, subject})
-    columns = [*COLUMNS, *extra, subject]
-    head = ["row", "unit", *(c.replace("_", " ") for c in columns), "ratio", "spread", "budget", ""]
+    """The run as a page: facts, a table of all sides, and one of what keys change."""
     lines = ["; ".join(f"{name} {value}" for name, value in facts.items() if value), ""]
-    cells = [head, ["-" * 3] * len(head)]
-    for v in found:
-        values = [figure(v.medians.get(c)) for c in columns]
-        cells.append([v.about, v.unit, *values, figure(v.ratio, 2), figure(v.spread, 2), v.gate, v.word])
-    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
-    for row in cells:
-        lines.append("| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |")
+    bare, keyed = [v for v in found if not v.side], [v for v in found if v.side]
+    extra = sorted({name for v in bare for name in v.medians} - {*COLUMNS, subject})
+    columns = [*COLUMNS, *extra, subject]
+    if bare:
+        lines += aligned([c.replace("_", " ") for c in columns], bare, lambda v: [v.medians.get(c) for c in columns])
+    if keyed:
+        lines += [*([""] if bare else []), "With keys: beside the bare gateway, or beside calm.", ""]
+        lines += aligned(["without", "with"], keyed, lambda v: [v.medians.get(v.mark), v.medians.get(v.side)])
     for why in dict.fromkeys(v.why for v in found if v.why):
         lines.append(f"\nVOID: {', '.join(v.name for v in found if v.why == why)}: {why}")
     return "\n".join(lines) + "\n"
+
+
+def aligned(columns: list[str], found: list[Verdict], values: Callable[[Verdict], list[float | None]]) -> list[str]:
+    """Lines of one table, a verdict each."""
+    head = ["row", "unit", *columns, "ratio", "spread", "budget", ""]
+    cells = [head, ["-" * 3] * len(head)]
+    for v in found:
+        measured = [figure(value) for value in values(v)]
+        cells.append([v.about, v.unit, *measured, figure(v.ratio, 2), figure(v.spread, 2), v.gate, v.word])
+    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
+    return ["| " + " | ".join(t.ljust(width) for t, width in zip(row, widths, strict=True)) + " |" for row in cells]
 
 
 def figure(value: float | None, digits: int | None = None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.machine import BenchError
-from bench.sides import Side
+from bench.sides import Many, Side
 
 Result = dict[str, Any]
 Options = dict[str, str]
@@ -25,6 +25,7 @@ class Cell:
     rows: dict[str, Callable[[Result], float]]
     tls: bool = False
     floor: bool = True  # worth running without a proxy too
+    keyed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about keys
 
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
@@ -87,6 +88,9 @@ STREAMS = {
     "relay_p50": at("relay_us", "p50"),
     "relay_p99": at("relay_us", "p99"),
 }
+KEYED_ADDED = {"keys_p50": ADDED["added_p50"], "keys_p99": ADDED["added_p99"]}
+KEYED_FLOW = {"keys_cpu": FLOW["cpu_request"]}
+KEYED_STREAMS = {"keys_chunk": STREAMS["cpu_chunk"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
     "idle": at("pss_kib_before", scale=1 / 1024),
@@ -103,7 +107,8 @@ def latency(seconds: float) -> list[Cell]:
         upstream = "TLS" if tls else "plain"
         for label, size in SIZES.items():
             options = {"seconds": str(seconds), "answer-bytes": str(size)}
-            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls))
+            keyed = KEYED_ADDED if size == KIB and not tls else {}
+            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls, keyed=keyed))
         for label, size in list(SIZES.items())[1:]:
             options = {"seconds": str(seconds), "request-bytes": str(size)}
             cells.append(Cell(f"{label} request, {upstream}", "duel", options, ADDED, tls))
@@ -114,7 +119,7 @@ def flow(seconds: float, threads: int) -> list[Cell]:
     """32 connections, as fast as they can."""
     options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
     return [
-        Cell("1 KB, plain", "closed", options, FLOW, floor=False),
+        Cell("1 KB, plain", "closed", options, FLOW, floor=False, keyed=KEYED_FLOW),
         Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
     ]
 
@@ -123,7 +128,7 @@ def streams(seconds: float, chunks: int) -> list[Cell]:
     """200 streams, a frame every 20 ms each."""
     options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
     return [
-        Cell("plain", "streams", options, STREAMS),
+        Cell("plain", "streams", options, STREAMS, keyed=KEYED_STREAMS),
         Cell("TLS", "streams", options, STREAMS, tls=True),
     ]
 
@@ -147,26 +152,40 @@ def held(connections: int) -> Cell:
 def run(cell: Cell, sides: list[Side], drive: Driver, table: Table) -> None:
     """Runs the cell against the sides in this order; an error voids its rows for the whole run."""
     able = [side for side in sides if cell.address(side) and (cell.floor or side.process is not None)]
+    able = [side for side in able if rows_of(cell, side)]
     try:
         if cell.mode == "duel":
-            targets = ",".join(f"{side.name}={cell.address(side)}={cell.model(side)}" for side in able)
+            targets = ",".join("=".join(target(cell, side)) for side in able)
             results = drive(cell.mode, {"targets": targets, **cell.options})
             for side in able:
                 take(cell, side, results[side.name], table)
             return
         for side in able:
             options = {"target": cell.address(side), "model": cell.model(side), "pids": ",".join(map(str, side.pids()))}
+            options |= {"key": side.key} if side.key else {}
             take(cell, side, drive(cell.mode, options | cell.options), table)
     except BenchError as error:
-        for family in cell.rows:
+        for family in (*cell.rows, *cell.keyed):
             table.row(family, cell.variant).void = str(error)
+
+
+def target(cell: Cell, side: Side) -> list[str]:
+    """A side as a duel takes it."""
+    return [side.name, cell.address(side), cell.model(side), *([side.key] if side.key else [])]
 
 
 def take(cell: Cell, side: Side, result: Result, table: Table) -> None:
     """Adds one result to the rows; where there is no process, there is no CPU to speak of."""
-    for family, read in cell.rows.items():
+    for family, read in rows_of(cell, side).items():
         if side.process is not None or not family.startswith("cpu_"):
             try:
                 table.add(family, cell.variant, side.name, read(result))
             except BenchError as error:
                 raise BenchError(f"{side.name}: {error}") from None
+
+
+def rows_of(cell: Cell, side: Side) -> dict[str, Callable[[Result], float]]:
+    """Rows to which a side has something to say: the one with many keys only to those about keys, the floor to none."""
+    if isinstance(side, Many):
+        return cell.keyed
+    return cell.rows | (cell.keyed if side.process is not None else {})

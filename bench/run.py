@@ -13,7 +13,7 @@ from typing import TypeVar
 if __package__ in (None, ""):  # run as a file: the package is this file's directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import load, machine, report, rows, sides
+from bench import crowd, load, machine, report, rows, sides
 from bench.machine import BenchError
 from bench.rows import Cell, Driver, Table
 from bench.sides import Side
@@ -48,14 +48,15 @@ def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock
 
 
 def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock: load.Mock, at: Path) -> Table:
-    """Memory and start-up: a new instance for each value, one at a time."""
+    """Memory and start-up: a new instance for each value, one at a time; ours with keys, as it is by default."""
     table = Table()
     for number in range(rounds):
         for cell in cells:
             for name in turned(names, number):
-                side = sides.make(name, mock, at / f"{cell.mode}-{number}")
+                side = sides.make(name, mock, at / f"{cell.mode}-{number}", sides.FRESH)
                 try:
                     table.add("start", "", name, side.start())
+                    time.sleep(side.rest_s)
                     rows.run(cell, [side], drive, table)
                 finally:
                     side.stop()
@@ -103,23 +104,36 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
     cells = [*rows.latency(0.5 * scale), *rows.flow(1.0 * scale, threads), *rows.streams(2.0 * scale, 50)]
     cells += rows.paced(2.0 * scale)
     memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
+    wanted = set(told.only) or set(report.budgets())
     if told.only:
-        wanted = set(told.only)
-        cells = [cell for cell in cells if wanted & set(cell.rows)]
+        cells = [cell for cell in cells if wanted & {*cell.rows, *cell.keyed}]
         # Any fresh instance tells how long it took to start.
         memory = [cell for cell in memory if wanted & {*cell.rows, "start"}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
     with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
-        table = steady(
-            ["direct", "nginx", "nginx_again", *others, told.subject],
-            cells,
-            told.rounds if cells else 0,
-            drive,
-            mock,
-            at,
-        )
+        names = ["direct", "nginx", "nginx_again", *others, told.subject]
+        if told.subject == "penstock" and any(cell.keyed for cell in cells):
+            names.append(crowd.SIDE)
+        table = steady(names, cells, told.rounds if cells else 0, drive, mock, at)
         table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
+        if told.subject == "penstock":
+            with_keys(wanted, told.rounds, scale, drive, mock, at, table)
     return table
+
+
+def with_keys(
+    wanted: set[str], rounds: int, scale: float, drive: Driver, mock: load.Mock, at: Path, table: Table
+) -> None:
+    """What keys in great numbers do, as far as it was asked for."""
+    if wanted & crowd.STARTS:
+        crowd.starts(rounds, mock, at, table)
+        say("starts with 100,000 keys")
+    if wanted & crowd.STORM:
+        crowd.storm(rounds, 1.5 * scale, drive, mock, at, table)
+        say("storm of wrong keys")
+    if wanted & crowd.COLD:
+        crowd.cold(rounds, 2.0 * scale, drive, mock, at, table)
+        say("cold keys")
 
 
 def main(words: list[str]) -> int:

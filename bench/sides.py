@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bench import machine
+from bench import keys, machine
 from bench.load import Mock
 from bench.machine import BenchError
 
@@ -23,6 +23,9 @@ PORTS_TRIED = 3
 STOP_LIMIT_S = 10.0
 # Fine enough for a start that is a matter of milliseconds.
 ASK_EVERY_S = 0.001
+# An ordinary store, and how long after a verification its memory has surely been given back.
+FEW = 100
+REST_S = 1.5
 
 
 @dataclass
@@ -35,9 +38,12 @@ class Side:
     plain: str = ""
     tls: str = ""
     model_tls: str = "bench"
+    key: str = field(default="", repr=False)
     process: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = field(default=None, repr=False)
     start_limit_s = START_LIMIT_S
+    # Between the start and what is measured on a fresh instance.
+    rest_s = 0.0
 
     def start(self) -> float:
         """Starts the server; returns the seconds until it had answered its first request."""
@@ -80,6 +86,7 @@ class Side:
         """Asks until answered."""
         body = b'{"model":"bench","user":"size=1024;chunks=0;pace_ms=0","messages":[]}'
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {self.plain}\r\nContent-Type: application/json\r\n"
+        head += f"Authorization: Bearer {self.key}\r\n" if self.key else ""
         request = head.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         host, _, port = self.plain.rpartition(":")
         last = b""
@@ -157,11 +164,13 @@ class Nginx(Side):
 
 
 class Penstock(Side):
-    """The product, as `penstock serve` starts it."""
+    """The product, as `penstock serve` starts it; bare: whoever reaches it may ask."""
+
+    auth = "open"
 
     def launch(self) -> None:
         """Starts the gateway and reads its addresses from the ready descriptor."""
-        config = self.fill("penstock.yaml.in")
+        config = self.fill("penstock.yaml.in", AUTH=self.auth)
         ready, theirs = os.pipe()
         try:
             command = [sys.executable, "-m", "penstock", "serve", "-c", config, "--ready-fd", str(theirs)]
@@ -178,6 +187,30 @@ class Penstock(Side):
             self.check_alive()
         self.plain = self.tls = json.loads(line)["data"][0]
         self.model_tls = "bench-tls"
+
+
+class Keyed(Penstock):
+    """The product as it is by default: who asks shows a key, of which the store has an ordinary number."""
+
+    auth = "keys"
+    strangers = FEW
+    rest_s = REST_S
+
+    def start(self) -> float:
+        """As any side; before that, and not timed, its store is made unless it is there."""
+        if not self.key:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            data_dir = self.directory / "data"
+            if not data_dir.exists():
+                keys.Stock(self.mock.directory).copy(self.strangers, data_dir)
+            self.key = keys.create(self.fill("penstock.yaml.in", AUTH=self.auth), self.directory)
+        return super().start()
+
+
+class Many(Keyed):
+    """The same with a great many keys."""
+
+    strangers = keys.MANY
 
 
 class Trial(Side):
@@ -203,13 +236,16 @@ KINDS: dict[str, type[Side]] = {
     "nginx": Nginx,
     "nginx_again": Nginx,
     "penstock": Penstock,
+    "penstock_keys": Many,
     "trial": Trial,
 }
+# For memory and start-up: the product as it is by default.
+FRESH = KINDS | {"penstock": Keyed}
 
 
-def make(name: str, mock: Mock, directory: Path) -> Side:
+def make(name: str, mock: Mock, directory: Path, kinds: dict[str, type[Side]] = KINDS) -> Side:
     """A side by name, not yet started."""
-    return KINDS[name](name, mock, directory / name)
+    return kinds[name](name, mock, directory / name)
 
 
 def available(name: str) -> bool:

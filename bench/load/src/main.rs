@@ -22,14 +22,18 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const USAGE: &str = "\
 penstock-load mock  --tls-ca FILE [--threads N]
     prints {\"plain\": ADDRESS, \"tls\": ADDRESS} when ready; ends when its standard input does
-penstock-load drive MODE --target ADDRESS [--model NAME] [--path PATH] [--pids PID,PID] ...
+penstock-load drive MODE --target ADDRESS [--model NAME] [--key KEY] [--path PATH] [--pids PID,PID] ...
     closed   --connections N --seconds S [--warmup S] [--threads N] [--answer-bytes N] [--request-bytes N]
              [--rewritten true]   the answer may be other bytes with the same text
-    duel     --targets NAME=ADDRESS=MODEL,... --seconds S [--answer-bytes N] [--request-bytes N]
+    duel     --targets NAME=ADDRESS=MODEL[=KEY],... --seconds S [--answer-bytes N] [--request-bytes N]
     open     --rate PER_SECOND --seconds S [--warmup S] [--answer-bytes N] [--request-bytes N]
     streams  --connections N --seconds S [--warmup S] [--chunks N] [--pace-ms N]
     idle     --connections N
     held     --connections N [--chunks N] [--pace-ms N]
+    storm    --keys FILE --rate PER_SECOND --seconds S [--wrong-rate PER_SECOND]
+             the file's keys are wrong; each is shown once, and good requests are measured without and with them
+    cold     --keys FILE --rate PER_SECOND --seconds S
+             the file's keys are right and were never shown; the seconds are those of the calm afterwards
 ";
 
 fn main() -> ExitCode {

@@ -43,8 +43,11 @@ impl Wish {
     }
 }
 
+/// What stands before the key in a request.
+pub(crate) const BEFORE_KEY: &[u8] = b"Authorization: Bearer ";
+
 /// The request as the official Python SDK sends it: its headers too, as they are work for whoever reads them.
-pub(crate) fn request(host: &str, path: &str, model: &str, wish: &Wish, body_bytes: usize) -> Vec<u8> {
+pub(crate) fn request(host: &str, path: &str, model: &str, key: &str, wish: &Wish, body_bytes: usize) -> Vec<u8> {
     let stream = if wish.chunks > 0 { r#","stream":true"# } else { "" };
     let open =
         format!(r#"{{"model":"{model}","user":"{}"{stream},"messages":[{{"role":"user","content":""#, wish.text());
@@ -56,7 +59,7 @@ pub(crate) fn request(host: &str, path: &str, model: &str, wish: &Wish, body_byt
          Content-Type: application/json\r\nUser-Agent: OpenAI/Python 2.8.1\r\nX-Stainless-Lang: python\r\n\
          X-Stainless-Package-Version: 2.8.1\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\n\
          X-Stainless-Runtime: CPython\r\nX-Stainless-Runtime-Version: 3.11.7\r\nX-Stainless-Async: false\r\n\
-         x-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\nAuthorization: Bearer sk-of-the-client\r\n\
+         x-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\nAuthorization: Bearer {key}\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     )
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn a_wish_survives_the_request_that_carries_it() {
         let wish = Wish { bytes: 32_768, chunks: 7, pace_ms: 20 };
-        let request = request("h", "/v1/chat/completions", "bench", &wish, 600);
+        let request = request("h", "/v1/chat/completions", "bench", "sk-1", &wish, 600);
         assert_eq!(Wish::find(&request), Some(wish));
         let body = &request[memmem::find(&request, b"\r\n\r\n").unwrap() + 4..];
         assert_eq!(body.len(), 600);

@@ -12,9 +12,9 @@ from bench import report, smoke
 from bench.machine import BenchError
 from bench.report import Budget
 from bench.rows import Cell, Table, Values, at, run
-from bench.sides import Side
+from bench.sides import Many, Side
 
-RATIO = Budget("row", "µs", "nginx", 1.05, 0.8)
+RATIO = Budget("row", "µs", "", "nginx", 1.05, 0.8)
 
 
 def values(**sides: list[float]) -> Values:
@@ -50,15 +50,44 @@ def test_a_ratio_within_the_stretch_is_named() -> None:
 
 
 def test_where_more_is_better_less_is_a_miss() -> None:
-    budget = Budget("row", "1/s", "nginx", 0.8, 1.0, at_least=True)
+    budget = Budget("row", "1/s", "", "nginx", 0.8, 1.0, at_least=True)
     assert word(values(nginx=[100], nginx_again=[100], penstock=[79]), budget) == "MISS"
     assert word(values(nginx=[100], nginx_again=[100], penstock=[81]), budget) == "pass"
 
 
 def test_an_absolute_budget_needs_no_nginx() -> None:
-    budget = Budget("row", "MiB", "absolute", 32)
+    budget = Budget("row", "MiB", "", "absolute", 32)
     assert word(values(penstock=[31, 33, 31]), budget) == "pass"
     assert word(values(penstock=[31, 33, 33]), budget) == "MISS"
+
+
+def test_a_side_with_keys_is_judged_by_the_one_without_and_by_the_spread_of_nginx() -> None:
+    budget = Budget("row", "µs", "penstock_keys", "penstock", 1.05)
+    calm = {"nginx": [100.0] * 3, "nginx_again": [100.0] * 3, "penstock": [90.0] * 3}
+    assert word(values(**calm, penstock_keys=[94] * 3), budget) == "pass"
+    assert word(values(**calm, penstock_keys=[96] * 3), budget) == "MISS"
+    assert word(values(**calm | {"nginx_again": [102.0] * 3}, penstock_keys=[96] * 3), budget) == "pass"
+    assert word(values(nginx=[100], nginx_again=[100], penstock_keys=[94]), budget) == "VOID"
+
+
+def test_what_happens_in_a_storm_is_judged_by_the_calm_around_it() -> None:
+    budget = Budget("row", "µs", "penstock_keys", "calm", 1.5)
+    assert word(values(calm=[200], calm_again=[200], penstock_keys=[299]), budget) == "pass"
+    assert word(values(calm=[200], calm_again=[200], penstock_keys=[301]), budget) == "MISS"
+    assert word(values(calm=[180], calm_again=[220], penstock_keys=[301]), budget) == "pass"
+
+
+def test_rows_about_keys_have_a_table_of_their_own() -> None:
+    table = Table()
+    for side, value in {"nginx": 100.0, "nginx_again": 101.0, "penstock": 90.0, "penstock_keys": 93.0}.items():
+        table.add("keys_p50", "1 KB", side, value)
+        if side != "penstock_keys":
+            table.add("added_p50", "1 KB", side, value)
+    known = {"added_p50": RATIO, "keys_p50": Budget("with a key", "µs", "penstock_keys", "penstock", 1.05)}
+    bare, keyed = report.markdown(report.verdicts(table, "penstock", known), {}, "penstock").split("With keys")
+    assert "without" not in bare
+    assert "penstock_keys" not in bare
+    assert [cell.strip() for cell in keyed.splitlines()[-1].split("|")[3:6]] == ["90.0", "93.0", "1.03"]
 
 
 def test_an_error_voids_the_row_and_fails_the_run() -> None:
@@ -78,10 +107,11 @@ def test_a_row_without_a_budget_is_only_shown() -> None:
 
 
 def test_every_row_that_can_be_measured_has_an_entry_in_the_budgets() -> None:
-    from bench import rows
+    from bench import crowd, rows
 
     cells = [*rows.latency(1), *rows.flow(1, 1), *rows.streams(1, 1), *rows.paced(1), rows.idle(1), rows.held(1)]
-    assert {name for cell in cells for name in cell.rows} | {"start"} == set(report.budgets())
+    measured = {name for cell in cells for name in (*cell.rows, *cell.keyed)} | {"start"}
+    assert measured | crowd.STARTS | crowd.STORM | crowd.COLD == set(report.budgets())
 
 
 def test_the_smoke_test_is_wider_than_the_benchmark_and_judges_no_tails() -> None:
@@ -106,6 +136,30 @@ def test_an_error_of_the_driver_voids_only_its_own_rows(tmp_path: os.PathLike[st
         run(Cell(mode, mode, {}, {"requests": at("requests_per_s")}), [side], drive, table)
     assert table.row("requests", "bad").void
     assert table.row("requests", "good").by_side == {"penstock": [5.0]}
+
+
+def test_the_side_with_many_keys_speaks_to_rows_about_keys_and_shows_its_key(tmp_path: Path) -> None:
+    driven: list[dict[str, str]] = []
+
+    def drive(_: str, options: dict[str, str]) -> dict[str, dict[str, float]]:
+        driven.append(options)
+        return {"penstock": {"value": 5.0}, "penstock_keys": {"value": 6.0}}
+
+    bare = Side("penstock", mock=None, directory=tmp_path, plain="127.0.0.1:1")  # type: ignore[arg-type]
+    many = Many("penstock_keys", None, tmp_path, plain="127.0.0.1:2", key="sk-1")  # type: ignore[arg-type]
+    for side in (bare, many):
+        side.process = subprocess.Popen([sys.executable, "-c", ""])
+        side.process.wait()
+    table = Table()
+    read = {"added_p50": at("value")}
+    run(Cell("bare", "duel", {}, read), [bare, many], drive, table)
+    run(Cell("keyed", "duel", {}, read, keyed={"keys_p50": at("value")}), [bare, many], drive, table)
+    assert [options["targets"] for options in driven] == [
+        "penstock=127.0.0.1:1=bench",
+        "penstock=127.0.0.1:1=bench,penstock_keys=127.0.0.1:2=bench=sk-1",
+    ]
+    assert table.row("added_p50", "keyed").by_side == {"penstock": [5.0]}
+    assert table.row("keys_p50", "keyed").by_side == {"penstock": [5.0], "penstock_keys": [6.0]}
 
 
 def test_a_kept_run_prints_as_the_page_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,14 @@ const PER_ADDRESS: usize = 5000;
 pub(crate) struct Client {
     io: TcpStream,
     buffer: Vec<u8>,
+    /// Whether the server said that it closes this connection.
+    closes: bool,
+}
+
+/// What may come where refusals are no error.
+pub(crate) enum Reply {
+    Answered(Answered),
+    Refused { status: u16, text: String },
 }
 
 /// A checked unstreamed answer.
@@ -52,29 +60,51 @@ impl Client {
         io.set_nodelay(true)?;
         // Ten thousand connections left in TIME_WAIT by each run would use up the ports.
         SockRef::from(&io).set_linger(Some(Duration::ZERO))?;
-        Ok(Self { io, buffer: Vec::new() })
+        Ok(Self { io, buffer: Vec::new(), closes: false })
     }
 
-    /// One request and its whole answer.
+    /// One request and its whole answer; a refusal is an error.
     pub(crate) async fn ask(&mut self, plan: &Plan) -> Outcome<Answered> {
-        self.io.write_all(&plan.request).await?;
-        let mut body = self.head().await?;
+        match self.try_ask(&plan.request, plan).await? {
+            Reply::Answered(answered) => Ok(answered),
+            Reply::Refused { status, text } => Err(format!("not a 200 but {status}: {text}").into()),
+        }
+    }
+
+    /// One request, prepared by the plan, and its whole answer, whether that is the one that was wished or a refusal.
+    pub(crate) async fn try_ask(&mut self, request: &[u8], plan: &Plan) -> Outcome<Reply> {
+        self.io.write_all(request).await?;
+        let Head { status, mut body } = self.head().await?;
         self.buffer.reserve(plan.expected.len());
         while !body.advance(&mut self.buffer)? {
             self.more().await?;
         }
         let done_ns = now_ns();
-        let check = if plan.rewritten { answer::check_rewritten } else { answer::check_whole };
-        let stamps = check(&self.buffer[..body.payload()], &plan.expected);
-        let stamps = stamps.ok_or_else(|| format!("not the answer that was wished: {}", excerpt(&self.buffer)))?;
+        let payload = &self.buffer[..body.payload()];
+        let reply = if status == 200 {
+            let check = if plan.rewritten { answer::check_rewritten } else { answer::check_whole };
+            let stamps = check(payload, &plan.expected);
+            let stamps = stamps.ok_or_else(|| format!("not the answer that was wished: {}", excerpt(payload)))?;
+            Reply::Answered(Answered { stamps, done_ns })
+        } else {
+            Reply::Refused { status, text: excerpt(payload) }
+        };
         body.finish(&mut self.buffer)?;
-        Ok(Answered { stamps, done_ns })
+        Ok(reply)
+    }
+
+    /// Whether more may be asked on this connection.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closes
     }
 
     /// One streamed request; `seen` is called for each content frame as it comes. The end is checked.
     pub(crate) async fn stream(&mut self, plan: &Plan, mut seen: impl FnMut(Frame)) -> Outcome<()> {
         self.io.write_all(&plan.request).await?;
-        let mut body = self.head().await?;
+        let Head { status, mut body } = self.head().await?;
+        if status != 200 {
+            return Err(format!("not a 200 but {status}: {}", excerpt(&self.buffer)).into());
+        }
         let mut read_ns = now_ns();
         let (mut at, mut number) = (0, 0);
         loop {
@@ -106,12 +136,13 @@ impl Client {
         body.finish(&mut self.buffer)
     }
 
-    /// Reads a head and takes it off the buffer: 200 or an error.
-    async fn head(&mut self) -> Outcome<Body> {
+    /// Reads a head and takes it off the buffer. Only with a refusal may the connection end.
+    async fn head(&mut self) -> Outcome<Head> {
         loop {
-            if let Some((body, length)) = parse(&self.buffer)? {
+            if let Some((head, length, closes)) = parse(&self.buffer)? {
                 self.buffer.drain(..length);
-                return Ok(body);
+                self.closes = closes;
+                return Ok(head);
             }
             self.more().await?;
         }
@@ -131,14 +162,18 @@ impl Client {
     }
 }
 
-fn parse(bytes: &[u8]) -> Outcome<Option<(Body, usize)>> {
+struct Head {
+    status: u16,
+    body: Body,
+}
+
+/// A head, its length, and whether it announces the connection's end.
+fn parse(bytes: &[u8]) -> Outcome<Option<(Head, usize, bool)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
-    if response.code != Some(200) {
-        return Err(format!("not a 200: {}", excerpt(bytes)).into());
-    }
-    let mut body = None;
+    let status = response.code.ok_or("an answer without a status")?;
+    let (mut body, mut closes) = (None, false);
     for field in response.headers.iter() {
         let value = std::str::from_utf8(field.value)?;
         if field.name.eq_ignore_ascii_case("content-length") {
@@ -146,10 +181,14 @@ fn parse(bytes: &[u8]) -> Outcome<Option<(Body, usize)>> {
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
             body = Some(Body::chunked());
         } else if field.name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
-            return Err("the answer closes the connection, which nobody asked for".into());
+            closes = true;
         }
     }
-    Ok(Some((body.ok_or("the answer's body has no length")?, length)))
+    if closes && status == 200 {
+        return Err("the answer closes the connection, which nobody asked for".into());
+    }
+    let body = body.ok_or("the answer's body has no length")?;
+    Ok(Some((Head { status, body }, length, closes)))
 }
 
 fn excerpt(bytes: &[u8]) -> String {

@@ -31,8 +31,12 @@ async fn take_turns(args: &Args) -> Outcome<Value> {
     let mut sides = Vec::new();
     for target in args.need::<String>("targets")?.split(',') {
         let parts: Vec<&str> = target.split('=').collect();
-        let [name, address, model] = parts[..] else { return Err(format!("{target}: not NAME=ADDRESS=MODEL").into()) };
-        let plan = Plan::toward(address.parse()?, model, "duel", args)?;
+        let (name, address, model, key) = match parts[..] {
+            [name, address, model] => (name, address, model, None),
+            [name, address, model, key] => (name, address, model, Some(key)),
+            _ => return Err(format!("{target}: not NAME=ADDRESS=MODEL or NAME=ADDRESS=MODEL=KEY").into()),
+        };
+        let plan = Plan::toward(address.parse()?, model, key, "duel", args)?;
         let client = Client::connect(plan.target, 0).await?;
         sides.push(Side { name: name.to_owned(), plan, client, samples: Samples::default() });
     }

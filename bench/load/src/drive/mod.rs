@@ -1,12 +1,16 @@
 //! The load driver: one mode a file, one JSON object on standard output.
 
+mod alarm;
 mod body;
 mod client;
 mod closed;
+mod cold;
 mod duel;
 mod held;
+mod keys;
 mod open;
 mod plan;
+mod storm;
 mod streams;
 mod window;
 
@@ -36,6 +40,8 @@ fn single(mode: &str, args: &Args) -> Outcome<Value> {
         "streams" => window::measure(plan, streams::work),
         "idle" => held::idle(plan),
         "held" => held::streams(plan),
+        "storm" => storm::run(plan, args),
+        "cold" => cold::run(plan, args),
         _ => Err(USAGE.into()),
     }
 }

@@ -1,14 +1,13 @@
 //! Open loop: requests are due at fixed times, whether or not earlier ones were answered; time counts from when due.
 
-use std::{cell::RefCell, os::fd::OwnedFd, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
-use tokio::{io::unix::AsyncFd, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     Outcome,
-    clock::{SECOND, now_ns, timespec},
-    drive::{PATIENCE, client::Client, closed::note, window::Share},
+    clock::{SECOND, now_ns},
+    drive::{PATIENCE, alarm::Alarm, client::Client, closed::note, window::Share},
     stats::Samples,
 };
 
@@ -23,16 +22,14 @@ pub(crate) async fn work(share: Share) -> Outcome<Samples> {
         client.ask(&share.plan).await?;
         idle.borrow_mut().push(client);
     }
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-    // SAFETY: an `OwnedFd` stays open and the same until dropped, which the `AsyncFd` that owns it does last.
-    let alarm = unsafe { AsyncFd::register(timer)? };
+    let alarm = Alarm::new()?;
     share.ready.send(())?;
 
     let mut tasks: JoinSet<Outcome<()>> = JoinSet::new();
     let mut due_ns = now_ns();
     loop {
         due_ns += SECOND / share.plan.rate;
-        ring_at(&alarm, due_ns).await?;
+        alarm.ring_at(due_ns).await?;
         if share.window.is_over(due_ns) {
             break;
         }
@@ -61,15 +58,4 @@ pub(crate) async fn work(share: Share) -> Outcome<Samples> {
         ended??;
     }
     Ok(samples.take())
-}
-
-/// Waits to the microsecond: the runtime's own timers round up to a millisecond, which would be blamed on the server.
-async fn ring_at(alarm: &AsyncFd<OwnedFd>, ns: u64) -> Outcome<()> {
-    let once = Itimerspec { it_interval: timespec(0), it_value: timespec(ns) };
-    timerfd_settime(alarm.get_ref(), TimerfdTimerFlags::ABSTIME, &once)?;
-    while now_ns() < ns {
-        let mut readable = alarm.readable().await?;
-        readable.clear_ready();
-    }
-    Ok(())
 }

@@ -102,6 +102,10 @@ fn report(plan: &Plan, samples: Samples, cpu_ns: u64, took_ns: u64) -> Value {
 }
 
 /// Blocks this thread, which serves nobody.
+pub(crate) fn wait(time: Duration) {
+    wait_until(now_ns() + time.as_nanos() as u64);
+}
+
 fn wait_until(ns: u64) {
     while let Some(left) = ns.checked_sub(now_ns()).filter(|left| *left > 0) {
         thread::park_timeout(Duration::from_nanos(left));

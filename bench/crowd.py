@@ -1,0 +1,117 @@
+"""What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet."""
+
+import time
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from bench import keys, machine, rows, sides
+from bench.load import Mock
+from bench.machine import BenchError
+from bench.rows import Driver, Result, Table
+from bench.sides import Keyed, Many
+
+# By the name of the side whom budgets.toml judges.
+SIDE = "penstock_keys"
+STARTS = {"keys_start", "keys_memory"}
+STORM = {"storm_p99", "storm_refused"}
+COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after"}
+# A start takes seconds here: fewer rounds of it than of the rest are enough.
+START_ROUNDS, COLD_ROUNDS = 3, 2
+
+GOOD_RATE, WRONG_RATE = 500, 5000
+# Less than this part of the rate was no storm: the driver did not keep up.
+ENOUGH = 0.9
+# Ids whose secrets are guessed in one storm: more than two threads can look at while it lasts, and few enough for a
+# round to come to its end.
+GUESSED = 200
+COLD_KEYS = 1000
+
+
+def starts(rounds: int, mock: Mock, at: Path, table: Table) -> None:
+    """Start-up and memory with many keys beside those with few, which is what a gateway has anyway."""
+    for number in range(min(rounds, START_ROUNDS)):
+        few = Keyed(SIDE, mock, at / f"few-{number}")
+        many = Many(SIDE, mock, at / f"many-{number}")
+        try:
+            few_s, few_kib = few.start(), _rested(few)
+            few.stop()
+            first_s, many_kib = many.start(), _rested(many)
+            many.stop()
+            again_s = many.start()
+        finally:
+            few.stop()
+            many.stop()
+        table.add("keys_start", "first start", SIDE, first_s - few_s)
+        table.add("keys_start", "start again", SIDE, again_s - few_s)
+        table.add("keys_memory", "", SIDE, (many_kib - few_kib) * 1024 / keys.MANY)
+
+
+def _rested(side: Keyed) -> int:
+    """Memory once that of the first verification has been given back, in KiB."""
+    time.sleep(sides.REST_S)
+    return machine.pss_kib(side.pids())
+
+
+def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table: Table) -> None:
+    """Good requests while 5,000 wrong keys a second come, half of them of ids that the gateway knows."""
+    side = Many(SIDE, mock, at / "storm")
+    ids = keys.ids()
+    try:
+        side.start()
+        for number in range(rounds):
+            # Others each time: whoever guessed an id's secret before has to wait, which spares the gateway work.
+            guessed = list(islice(ids, GUESSED))
+            path = _write(side.directory / "wrong", keys.wrong(guessed, round(WRONG_RATE * (seconds + 2)), number))
+            options = {"keys": path, "rate": str(GOOD_RATE), "wrong-rate": str(WRONG_RATE), "seconds": str(seconds)}
+            result = drive("storm", _toward(side) | options)
+            if result["refused_per_s"] < ENOUGH * WRONG_RATE:
+                raise BenchError(f"storm: the driver showed only {result['refused_per_s']:.0f} wrong keys a second")
+            _compare("storm_p99", "storm", result, table)
+            table.add("storm_refused", "", SIDE, result["refused_per_s"])
+    except BenchError as error:
+        _void(STORM, error, table)
+    finally:
+        side.stop()
+
+
+def cold(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table: Table) -> None:
+    """A thousand right keys that the gateway has to verify while they ask."""
+    made = keys.hashed(COLD_KEYS)
+    for number in range(min(rounds, COLD_ROUNDS)):
+        side = Keyed(SIDE, mock, at / f"cold-{number}")
+        try:
+            keys.fill(side.directory / "data", keys.holders(made))
+            side.start()
+            path = _write(side.directory / "right", (each.text for each in made))
+            options = {"keys": path, "rate": str(GOOD_RATE), "seconds": str(seconds)}
+            result = drive("cold", _toward(side) | options)
+            table.add("cold_seconds", "", SIDE, result["seconds"])
+            _compare("cold_p99", "cold", result, table)
+            table.add("cold_memory", "", SIDE, result["pss_kib_peak"] / 1024)
+            table.add("cold_after", "", SIDE, result["pss_kib_after"] / 1024)
+        except BenchError as error:
+            _void(COLD, error, table)
+        finally:
+            side.stop()
+
+
+def _toward(side: Keyed) -> rows.Options:
+    return {"target": side.plain, "key": side.key, "pids": ",".join(map(str, side.pids()))}
+
+
+def _compare(family: str, phase: str, result: Result, table: Table) -> None:
+    """The added p99 of one phase, and of the calm before and after."""
+    for side, name in {"calm": "calm", "calm_again": "calm_again", SIDE: phase}.items():
+        table.add(family, "", side, rows.at(name, "added_us", "p99")(result))
+
+
+def _write(path: Path, lines: Iterable[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    path.chmod(0o600)
+    return str(path)
+
+
+def _void(families: set[str], error: BenchError, table: Table) -> None:
+    for family in families:
+        table.row(family, "").void = str(error)
