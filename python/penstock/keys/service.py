@@ -128,7 +128,9 @@ class Ledger:
             findings.add("cut", "goes with disabling a key only")
 
         def set_state(key: Key) -> Key:
-            return replace(key, state=state, cut_us=self._now_us() if cut else key.cut_us)
+            # Nodes' clocks differ: a cut that does not lie behind the one before would end nothing.
+            cut_us = max(self._now_us(), (key.cut_us or 0) + 1) if cut else key.cut_us
+            return replace(key, state=state, cut_us=cut_us)
 
         action = "key.enable" if state == "active" else "key.disable"
         return await self._change(Key, id, action, actor, set_state, findings)

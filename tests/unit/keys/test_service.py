@@ -160,6 +160,16 @@ async def test_disabling_cuts_only_when_asked_and_is_no_change_when_done(scene: 
         await ledger.set_key_state(key.id, "deleted", "ops")  # type: ignore[arg-type]
 
 
+async def test_a_cut_lies_behind_the_one_before_whatever_the_clock_says(scene: Scene, ledger: Ledger) -> None:
+    key = (await ledger.create_key(NewKey(name="one"), "ops")).key
+    first = await ledger.set_key_state(key.id, "disabled", "ops", cut=True)
+    ledger._now_us = lambda: NOW_US - 60_000_000  # a node whose clock is behind
+    await ledger.set_key_state(key.id, "active", "ops")
+    second = await ledger.set_key_state(key.id, "disabled", "ops", cut=True)
+    assert second.cut_us == (first.cut_us or 0) + 1
+    assert scene.table.keys[key.id].cut_us == second.cut_us
+
+
 async def test_rotation_leaves_two_secrets_for_the_overlap_and_then_one(scene: Scene, ledger: Ledger) -> None:
     first = await ledger.create_key(NewKey(name="one"), "ops")
     second = await ledger.rotate_key(first.key.id, HOUR_MS, "ops")
