@@ -262,7 +262,7 @@ class Ledger:
         self, kind: type[RowT], id: str, action: str, actor: str, make: Callable[[RowT], RowT], findings: Findings
     ) -> RowT:
         """Changes a row as it is now, again when somebody else was faster; nothing when nothing would differ."""
-        for attempt in range(TRIES):
+        for turn in range(TRIES):
             row = await self._get(kind, id)
             new = _pruned(make(row), self._now_us())
             if isinstance(new, Key | Team):
@@ -273,7 +273,7 @@ class Ledger:
             try:
                 return await self._save(action, actor, row, new)
             except ConflictError as error:
-                if error.reason != "changed" or attempt == TRIES - 1:
+                if error.reason != "changed" or turn == TRIES - 1:
                     raise
         return row
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.store.database import Dialect, Undo, Value, Work
+from penstock.store.database import Flavour, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
@@ -32,7 +32,7 @@ _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}; {_DURABLE}"
 _MIGRATE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_PATIENT}; {_DURABLE}"
 _TELL = f"NOTIFY {CHANNEL}; COMMIT"
 
-DIALECT = Dialect(
+FLAVOUR = Flavour(
     migrations="postgres",
     secrets=(
         "(SELECT coalesce(json_agg(json_build_array(s.generation, s.hash, s.until_us) ORDER BY s.generation), '[]')"
@@ -76,8 +76,8 @@ class PostgresDatabase:
         self._closed = False
 
     @property
-    def dialect(self) -> Dialect:
-        return DIALECT
+    def flavour(self) -> Flavour:
+        return FLAVOUR
 
     @property
     def place(self) -> str:

@@ -89,7 +89,7 @@ class SqlStore:
                 return id, Delta(newest, (), False)
             rows: list[Row] = []
             for shape in SHAPES.values():
-                sql = statements.written_after(shape, self._database.dialect)
+                sql = statements.written_after(shape, self._database.flavour)
                 rows += [read_row(shape, each) for each in await session.fetch(sql, version, limit + 1)]
             rows.sort(key=lambda row: row.version)
             if len(rows) <= limit:
@@ -140,7 +140,7 @@ class SqlStore:
             times = msgspec.json.encode(dict(known[start : start + AT_ONCE])).decode()
 
             async def raise_them(session: Session, times: str = times) -> None:
-                await session.fetch(self._database.dialect.touch, times)
+                await session.fetch(self._database.flavour.touch, times)
 
             await self._write(raise_them)
 
@@ -155,7 +155,7 @@ class SqlStore:
         if not all(text is None or is_storable(text) for text in asked):
             return Page((), None)
         limit = max(1, limit)
-        sql, values = statements.listing(kind, filter, after, limit + 1, self._database.dialect)
+        sql, values = statements.listing(kind, filter, after, limit + 1, self._database.flavour)
 
         async def look(session: Session) -> Page:
             rows = tuple(read_row(SHAPES[kind], each) for each in await session.fetch(sql, *values))
@@ -209,7 +209,7 @@ class SqlStore:
 
     async def _one(self, kind: type[RowT], condition: str, value: str) -> RowT | None:
         shape = SHAPES[kind]
-        sql = f"{statements.select(shape, self._database.dialect)} WHERE {condition} AND r.state <> 'deleted'"
+        sql = f"{statements.select(shape, self._database.flavour)} WHERE {condition} AND r.state <> 'deleted'"
 
         async def look(session: Session) -> Row | None:
             rows = await session.fetch(sql, value)
@@ -247,7 +247,7 @@ class SqlStore:
         if key.state == "deleted":
             await session.fetch(statements.DROP_HASHES, key.id)
             return
-        sql = f"SELECT {self._database.dialect.secrets} FROM {KEYS.table} AS r WHERE r.id = $1"  # noqa: S608
+        sql = f"SELECT {self._database.flavour.secrets} FROM {KEYS.table} AS r WHERE r.id = $1"  # noqa: S608
         ((text,),) = await session.fetch(sql, key.id)
         there = secret_rows(text)
         wanted: dict[int, Secret] = {secret.generation: secret for secret in key.secrets}

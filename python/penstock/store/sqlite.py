@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from penstock.store.database import Dialect, Undo, Value, Work
+from penstock.store.database import Flavour, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ BUSY_S = 5.0
 OLDEST = (3, 35, 0)
 """The first version with RETURNING."""
 
-DIALECT = Dialect(
+FLAVOUR = Flavour(
     migrations="sqlite",
     secrets=(
         "(SELECT json_group_array(json_array(s.generation, s.hash, s.until_us)) FROM"
@@ -53,8 +53,8 @@ class SqliteDatabase:
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
-    def dialect(self) -> Dialect:
-        return DIALECT
+    def flavour(self) -> Flavour:
+        return FLAVOUR
 
     @property
     def place(self) -> str:
