@@ -23,7 +23,7 @@ from penstock.store.interface import Store, StoreError
 class Desk:
     """Made before the engine, which needs `digest_key_file`; started with it, before it serves.
 
-    Raises `DigestKeyError` when that file cannot be used, ValueError when `cost` is below the floor.
+    Raises `PrivateFileError` when that file cannot be used, ValueError when `cost` is below the floor.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from penstock.private_file import tighten
 from penstock.store.database import Flavour, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
@@ -220,20 +222,30 @@ def _make_file(path: str) -> None:
     """Makes sure that the file is there and that only its owner can read it and what SQLite puts beside it."""
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    is_new = not os.path.exists(path)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise StoreRefusedError(f"{path} is not a file: remove it, or choose another data_dir")
-    finally:
-        os.close(fd)
-    for each in (path, f"{path}-wal", f"{path}-shm"):
+    is_new = not os.path.lexists(path)
+    _tighten(path, os.O_RDWR | os.O_CREAT)
+    for each in (f"{path}-wal", f"{path}-shm"):
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(each).st_mode & 0o077:
-                os.chmod(each, 0o600)
+            _tighten(each, os.O_RDONLY | os.O_NONBLOCK)
     if is_new:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _tighten(path: str, flags: int) -> None:
+    """Never through a link: what it points to may be anybody's."""
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StoreRefusedError(f"{path} is a symbolic link: put the file itself there, or move data_dir") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise StoreRefusedError(f"{path} is not a file: remove it, or choose another data_dir")
+        tighten(fd, path)
+    finally:
+        os.close(fd)

@@ -56,6 +56,17 @@ async def test_lax_permissions_are_mended(store: SqlStore, tmp_path: Path) -> No
     await other.close()
 
 
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+async def test_a_link_is_neither_followed_nor_what_it_points_to_touched(tmp_path: Path, end: str) -> None:
+    (tmp_path / "theirs").write_text("")
+    (tmp_path / "theirs").chmod(0o644)
+    (tmp_path / f"{FILE}{end}").symlink_to(tmp_path / "theirs")
+    with pytest.raises(StoreRefusedError, match=f"{FILE}{end} is a symbolic link"):
+        await make(tmp_path).open(migrate=True)
+    assert modes(tmp_path)["theirs"] == 0o644
+    assert (tmp_path / "theirs").read_text() == ""
+
+
 async def test_a_data_dir_that_is_not_there_is_made(tmp_path: Path) -> None:
     store = make(tmp_path / "new" / "data")
     await store.open(migrate=True)
