@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -83,10 +83,6 @@ class FakeStore:
     async def close(self) -> None:
         self._opened = False
 
-    async def version(self) -> int:
-        await self._enter("version")
-        return self._version
-
     async def changed_since(self, version: int, limit: int) -> Delta:
         await self._enter("changed_since")
         rows = sorted((row for row in self._rows.values() if row.version > version), key=lambda row: row.version)
@@ -143,6 +139,10 @@ class FakeStore:
         await self._enter("get")
         row = self._rows.get((kind, id))
         return row if isinstance(row, kind) and row.state != "deleted" else None
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        await self._enter("get_many")
+        return {id: row for id, row in self.rows(kind).items() if id in ids}
 
     async def find_team(self, name: str) -> Team | None:
         await self._enter("find_team")

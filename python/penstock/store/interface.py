@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -84,11 +84,11 @@ class Store(Protocol):
     async def close(self) -> None:
         """Lets go of every connection; allowed at any time and more than once."""
 
-    async def version(self) -> int:
-        """The newest version; falls only when data was lost."""
-
     async def changed_since(self, version: int, limit: int) -> Delta:
-        """At most `limit` rows in the order of their versions; from 0 that is every row."""
+        """At most `limit` rows in the order of their versions; from 0 that is every row.
+
+        The newest version falls only when data was lost; then it may be below `version`.
+        """
 
     async def save(self, row: Row, expected: int | None, change: Change) -> int:
         """Writes a row and its change in one transaction; the version given to both.
@@ -106,6 +106,9 @@ class Store(Protocol):
 
     async def get(self, kind: type[RowT], id: str) -> RowT | None:
         """One row; None for an unknown id and for a tombstone."""
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        """The rows that `get` would give, by their ids, in one call."""
 
     async def find_team(self, name: str) -> Team | None:
         """The team of that name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar, cast
 
 import msgspec
@@ -30,6 +30,8 @@ T = TypeVar("T")
 MOST = 2**63 - 1
 AT_ONCE = 5_000
 """Rows that one transaction touches or purges, so that it never holds others up for long."""
+IDS_AT_ONCE = 1_000
+"""Ids that one statement asks for: databases bound its values."""
 
 
 class _Made(Undo):
@@ -74,13 +76,6 @@ class SqlStore:
     async def close(self) -> None:
         self._closed = True
         await self._database.close()
-
-    async def version(self) -> int:
-        async def newest(session: Session) -> tuple[str, int]:
-            return await self._state(session)
-
-        self._id, version = await self._read(newest)
-        return version
 
     async def changed_since(self, version: int, limit: int) -> Delta:
         async def look(session: Session) -> tuple[str, Delta]:
@@ -146,6 +141,19 @@ class SqlStore:
 
     async def get(self, kind: type[RowT], id: str) -> RowT | None:
         return await self._one(kind, "r.id = $1", id) if is_storable(id) else None
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        shape, wanted = SHAPES[kind], sorted({id for id in ids if is_storable(id)})
+
+        async def look(session: Session) -> dict[str, RowT]:
+            found: list[Row] = []
+            for start in range(0, len(wanted), IDS_AT_ONCE):
+                some = wanted[start : start + IDS_AT_ONCE]
+                sql = statements.of_ids(shape, self._database.flavour, len(some))
+                found += [read_row(shape, each) for each in await session.fetch(sql, *some)]
+            return {row.id: cast(RowT, row) for row in found}
+
+        return await self._read(look) if wanted else {}
 
     async def find_team(self, name: str) -> Team | None:
         return await self._one(Team, "r.name_hash = $1", name_hash(name)) if is_storable(name) else None

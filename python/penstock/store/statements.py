@@ -54,6 +54,11 @@ def select(shape: Shape, flavour: Flavour) -> str:
     return f"SELECT {', '.join(columns)} FROM {shape.table} AS r"  # noqa: S608
 
 
+def of_ids(shape: Shape, flavour: Flavour, count: int) -> str:
+    """Live rows of as many ids."""
+    return f"{select(shape, flavour)} WHERE r.id IN ({_places(count)}) AND r.state <> 'deleted'"
+
+
 def written_after(shape: Shape, flavour: Flavour) -> str:
     """Rows of versions above `$1`, at most `$2`, oldest first."""
     return f"{select(shape, flavour)} WHERE r.version > $1 ORDER BY r.version LIMIT $2"

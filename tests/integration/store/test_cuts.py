@@ -13,7 +13,7 @@ from penstock.store.open import make_store
 from tests.support.loop import LoopThread
 from tests.support.postgres import Postgres
 from tests.support.proxy import CuttingProxy
-from tests.support.store_rules.rows import HASH, TOKEN, change, drop, everything, key, put
+from tests.support.store_rules.rows import HASH, TOKEN, change, drop, everything, key, newest, put
 
 pytestmark = pytest.mark.postgres
 PLACES = 8
@@ -91,11 +91,11 @@ class Saving(Operation):
             else:
                 assert row == replace(self.after, version=kept.version)
             assert kept == replace(self.change, version=kept.version)
-            assert kept.version <= await self.direct.version()
+            assert kept.version <= await newest(self.direct)
         else:
             assert row == self.before
         versions = [each.version for each in await self.direct.changes(None, None, 10_000)]
-        assert versions == list(range(await self.direct.version(), 0, -1))
+        assert versions == list(range(await newest(self.direct), 0, -1))
 
 
 class Creating(Saving):
@@ -157,9 +157,9 @@ class Purging(Operation):
 
 
 READS: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "version": lambda store: store.version(),
     "changed_since": lambda store: store.changed_since(1, 2),
     "get": lambda store: store.get(Key, "k1"),
+    "get_many": lambda store: store.get_many(Key, ("k1", "k2")),
     "find_team": lambda store: store.find_team("team"),
     "list": lambda store: store.list(Key, Filter(team="t"), "k0", 1),
     "changes": lambda store: store.changes("k1", None, 9),
@@ -212,7 +212,7 @@ async def test_a_call_that_is_cut_is_made_once_more(
     for n, place in enumerate([None, *await _places(operation, direct, through, proxy)], 1):
         one = operation(direct, n)
         await one.prepare()
-        await through.version()
+        await newest(through)
         connections = proxy.connections
         proxy.passed, proxy.cut_after = 0, place
         await one.call(through)
@@ -226,7 +226,7 @@ async def test_a_call_that_is_cut_again_and_again_says_that_the_store_is_away_an
     for n, place in enumerate(await _places(operation, direct, through, proxy), 1):
         one = operation(direct, n)
         await one.prepare()
-        await through.version()
+        await newest(through)
         connections = proxy.connections
         proxy.passed, proxy.cut_after = 0, place
         with pytest.raises(StoreAwayError, match=r"PostgreSQL at 127\.0\.0\.1"):
@@ -246,7 +246,7 @@ async def test_a_connection_that_is_cut_while_it_is_made_is_made_once_more(
         store = make_store(postgres.url(database, port=proxy.port), "")
         try:
             await store.open(migrate=False)
-            return await store.version()
+            return await newest(store)
         finally:
             await store.close()
 
@@ -294,7 +294,7 @@ async def _places(
     """After how many bytes to cut: from the first to the last of a call."""
     one = operation(direct, 0)
     await one.prepare()
-    await through.version()
+    await newest(through)
     proxy.passed = 0
     await one.call(through)
     await one.check(made=True)

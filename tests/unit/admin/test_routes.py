@@ -130,6 +130,16 @@ async def test_a_listing_is_narrowed_by_team_state_owner_name_and_tag(api: Api) 
     assert (await api.ask("GET", f"{KEYS}?tag=env")).faults == [("tag", "expected name=value")]
 
 
+async def test_the_teams_of_a_listing_take_one_call(api: Api) -> None:
+    teams = [(await api.ask("POST", "/admin/v1/teams", {"name": f"team {n}"})).json["id"] for n in range(5)]
+    for n, team in enumerate([*teams, None]):
+        assert (await api.ask("POST", "/admin/v1/keys", {"name": f"key {n}", "team": team})).status == 201
+    api.store.calls.clear()
+    items = (await api.ask("GET", "/admin/v1/keys")).json["items"]
+    assert {item["team"] and item["team"]["id"] for item in items} == {*teams, None}
+    assert api.store.calls == ["list", "get_many"]
+
+
 @pytest.mark.parametrize("cursor", ["x", "", "é", "WyJ0ZWFtIiwiYSJd", "WyJrZXkiLDFd", "WyJrZXkiLCJhXHUwMDAwIl0"])
 async def test_a_cursor_that_this_listing_did_not_write_is_refused(api: Api, cursor: str) -> None:
     got = await api.ask("GET", f"{KEYS}?cursor={cursor}")

@@ -154,10 +154,10 @@ class KeyHandlers:
     async def _shown(self, key: Key) -> dict[str, Any]:
         return key_json(key, (await self._teams([key])).get(key.team or ""))
 
-    async def _teams(self, keys: Iterable[Key]) -> dict[str, Team]:
+    async def _teams(self, keys: Iterable[Key]) -> Mapping[str, Team]:
         """The teams of these keys; one that was deleted meanwhile is missing."""
-        found = [await self._store.get(Team, id) for id in {key.team for key in keys} if id is not None]
-        return {team.id: team for team in found if team is not None}
+        ids = {key.team for key in keys if key.team is not None}
+        return await self._store.get_many(Team, ids) if ids else {}
 
 
 def routes(ledger: Ledger) -> list[Route]:
