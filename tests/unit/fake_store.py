@@ -18,12 +18,13 @@ RowT = TypeVar("RowT", Key, Team, AdminToken)
 
 
 class FakeStore:
-    """Set `away` for an outage, `refuses` for a store that cannot be used, `tells` to false for one that cannot wake
-    anybody; `calls` lists what was asked. Nodes that share one take a `handle` each.
+    """Set `away` for an outage, `doubtful` for one that keeps the answers to changes back, `refuses` for a store that
+    cannot be used, `tells` to false for one that cannot wake anybody; `calls` lists what was asked. Nodes that share
+    one take a `handle` each.
     """
 
     def __init__(self) -> None:
-        self.away = False
+        self.away = self.doubtful = False
         self.tells = True
         self.refuses = ""
         self.calls: list[str] = []
@@ -110,6 +111,8 @@ class FakeStore:
         self._changes.append(replace(change, version=self._version))
         for woken in self._watchers if self.tells else []:
             woken()
+        if self.doubtful:
+            raise StoreAwayError("the fake store has fallen silent", in_doubt=True)
         return self._version
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:

@@ -39,7 +39,7 @@ class Router:
             return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
-            return _store_trouble(error)
+            return _store_trouble(error, request.method)
         except HasherBusyError as error:
             return _later("overloaded", f"{error}.")
         except Exception as error:
@@ -94,8 +94,13 @@ def _invalid(error: Invalid) -> Answer:
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 
-def _store_trouble(error: StoreError) -> Answer:
-    return _later("store_unavailable", f"{error or 'The store does not answer'}.")
+def _store_trouble(error: StoreError, method: str) -> Answer:
+    detail = f"{error or 'The store does not answer'}."
+    if method in ("GET", "HEAD") or not getattr(error, "in_doubt", False):
+        return _later("store_unavailable", detail)
+    # Whoever repeats a rotation that was made ends the secret that clients have: no word of when to try again.
+    unknown = "It cannot be told whether this was done: look first, then ask again if it was not."
+    return problem(503, "store_unavailable", f"{detail} {unknown}", in_doubt=True)
 
 
 def _later(code: str, detail: str) -> Answer:

@@ -67,7 +67,7 @@ class Ledger:
 
     `found` are problems that `wishes.read` has found: they are raised together with the others. Beside `Invalid` and
     `NotFound`, every method may raise `StoreError`, `ConflictError` among them, and where it makes a key
-    `HasherBusyError`; in each case nothing was changed.
+    `HasherBusyError`; in each case nothing was changed, unless it is a `StoreAwayError` that is `in_doubt`.
     """
 
     def __init__(

@@ -67,6 +67,9 @@ class Database(Protocol):
         """Runs `work` on one unchanging view of the rows."""
 
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
-        """Runs `work` and commits, or changes nothing. `tell` wakes the other nodes; `patient` waits minutes."""
+        """Runs `work` and commits, or changes nothing; an error while committing is `in_doubt`.
+
+        `tell` wakes the other nodes; `patient` waits minutes.
+        """
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]: ...

@@ -17,7 +17,13 @@ class StoreError(Exception):
 
 
 class StoreAwayError(StoreError):
-    """The store does not answer. Nothing was changed, or the change is known to be whole."""
+    """The store does not answer. Nothing was changed, unless it is `in_doubt`."""
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+        """The change was made whole or not at all, and nobody can tell which: the store fell silent when it was told to
+        commit. A retry with the same `change.id` tells."""
 
 
 class StoreRefusedError(StoreError):
@@ -64,7 +70,8 @@ class Page(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind.
+    """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind,
+    and but for a `StoreAwayError` that is `in_doubt` none a whole one; `touch` and `purge` go piece by piece.
 
     A call whose connection is cut is made once more on a fresh one; that is safe for reads, for `save` (by the id of
     its change) and for `touch` (times only rise).

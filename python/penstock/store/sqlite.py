@@ -121,12 +121,22 @@ class SqliteDatabase:
                 await side.connection.execute_fetchall(begin)
                 try:
                     result = await work(side)
-                    await side.connection.execute_fetchall("COMMIT")
+                    await self._commit(side)
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error, ValueError):
                         await side.connection.execute_fetchall("ROLLBACK")
                     raise
                 return result
+
+    async def _commit(self, side: _Side) -> None:
+        try:
+            await side.connection.execute_fetchall("COMMIT")
+        except sqlite3.Error as error:
+            told = self._explain(error)
+            if _code(error) == sqlite3.SQLITE_IOERR and side is self._writer:
+                # Not in force, but a process that finds the file after a crash may take it from what was written ahead.
+                raise StoreAwayError(str(told), in_doubt=True) from None
+            raise told from None
 
     async def _connect(self) -> _Side:
         connection = aiosqlite.connect(_uri(self._path), uri=True, isolation_level=None, timeout=self._busy_s)
@@ -169,10 +179,9 @@ class SqliteDatabase:
             raise StoreRefusedError(f"{self._path}: {error.strerror}; {advice}") from None
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if _is_busy(error):
             return StoreAwayError(f"{self._path} is held by another process")
-        match code:
+        match _code(error):
             case sqlite3.SQLITE_IOERR:
                 return StoreAwayError(f"{self._path}: {error}: look at the disk below data_dir")
             case sqlite3.SQLITE_FULL:
@@ -209,7 +218,13 @@ class _Side:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 where the driver gave none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def _uri(path: str) -> str:

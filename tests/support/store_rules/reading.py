@@ -190,6 +190,9 @@ async def a_closed_store_says_so_and_may_be_opened_again(make: Make) -> None:
     await store.close()
     with pytest.raises(StoreAwayError, match="closed"):
         await newest(store)
+    with pytest.raises(StoreAwayError, match="closed") as caught:
+        await put(store, key("k2"))
+    assert not caught.value.in_doubt
     assert await store.open(migrate=True) == []
     assert await store.get(Key, row.id) == row
 

@@ -11,6 +11,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from penstock.keys.model import Key
@@ -118,6 +119,30 @@ async def test_a_file_that_another_process_holds_is_away_and_comes_back(store: S
             await put(store, key())
         assert await newest(store) == 0  # reading waits for nobody
         other.execute("ROLLBACK")
+    assert (await put(store, key())).version == 1
+
+
+@pytest.mark.parametrize(("code", "in_doubt"), [(sqlite3.SQLITE_IOERR | 4 << 8, True), (sqlite3.SQLITE_BUSY, False)])
+async def test_a_change_is_in_doubt_when_the_disk_fails_while_it_is_committed(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, code: int, in_doubt: bool
+) -> None:
+    usual = aiosqlite.Connection.execute_fetchall
+
+    async def fail(connection: aiosqlite.Connection, sql: str, *values: object) -> object:
+        if sql != "COMMIT":
+            return await usual(connection, sql, *values)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aiosqlite.Connection, "execute_fetchall", fail)
+        with pytest.raises(StoreAwayError) as caught:
+            await put(store, key())
+        assert caught.value.in_doubt == in_doubt
+        with pytest.raises(StoreAwayError) as caught:
+            await newest(store)
+        assert not caught.value.in_doubt
     assert (await put(store, key())).version == 1
 
 
