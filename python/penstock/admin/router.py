@@ -11,6 +11,7 @@ from penstock.admin.message import Answer, Request, problem
 from penstock.admin.route import Call, Route, Table
 from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
+from penstock.keys.takeover import CutShortError
 from penstock.observe.logs import Log
 from penstock.store.interface import ConflictError, StoreError
 
@@ -40,6 +41,9 @@ class Router:
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
             return _store_trouble(error, request.method)
+        except CutShortError as error:
+            self._log.warning("an import ended early", error=str(error), created=len(error.done.created))
+            return _cut_short(error)
         except HasherBusyError as error:
             return _later("overloaded", f"{error}.")
         except Exception as error:
@@ -103,5 +107,11 @@ def _store_trouble(error: StoreError, method: str) -> Answer:
     return problem(503, "store_unavailable", f"{detail} {unknown}", in_doubt=True)
 
 
-def _later(code: str, detail: str) -> Answer:
-    return problem(503, code, detail, headers=(("retry-after", str(RETRY_AFTER_S)),))
+def _cut_short(error: CutShortError) -> Answer:
+    """Names what was made: nobody has to look, and repeating does no harm."""
+    code = "store_unavailable" if isinstance(error.cause, StoreError) else "overloaded"
+    return _later(code, f"{error}.", created=error.done.created, unchanged=error.done.unchanged)
+
+
+def _later(code: str, detail: str, **more: object) -> Answer:
+    return problem(503, code, detail, headers=(("retry-after", str(RETRY_AFTER_S)),), **more)

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from penstock.keys import checks
+from penstock.keys.argon2id import Cost
 from penstock.keys.checks import Names
 from penstock.keys.hashing import Hasher, Rank
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
@@ -167,10 +168,18 @@ class Ledger:
         actor: str,
         found: Mapping[int, Sequence[FieldProblem]] = MappingProxyType({}),
     ) -> Imported:
-        """Takes over keys that were made elsewhere, by their secrets or the SHA-256 of them; see takeover.py."""
+        """Takes over keys that were made elsewhere, by their secrets or the SHA-256 of them; see takeover.py.
+
+        Raises `CutShortError` when some were made and some were not.
+        """
         return await import_keys(self, foreign, actor, found)
 
     # --- what importing needs ---
+
+    @property
+    def cost(self) -> Cost:
+        """What one hash takes."""
+        return self._hasher.cost
 
     async def draft(self, wish: NewKey | ForeignKey, findings: Findings) -> Key:
         """The key that a wish describes, still without id and secret; problems go to `findings`."""

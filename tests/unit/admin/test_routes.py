@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from penstock.admin.shapes import ChangeShape, IssuedKey, IssuedTokenShape, KeyShape, Listing, TeamShape
 from penstock.keys.model import Change, Key
+from penstock.store.interface import StoreAwayError
 from tests.unit.admin.conftest import Api
 
 KEYS, TEAMS, TOKENS = "/admin/v1/keys", "/admin/v1/teams", "/admin/v1/tokens"
@@ -165,6 +167,27 @@ async def test_an_import_takes_all_or_says_which_ones_are_wrong(api: Api) -> Non
     assert (await api.ask("POST", f"{KEYS}/import", {"keys": [good]})).json == {"created": [], "unchanged": [id]}
     many = await api.ask("POST", f"{KEYS}/import", {"keys": [good] * 1001})
     assert "import at most 1000" in many.json["detail"]
+
+
+async def test_an_import_that_ends_early_names_what_it_made_and_may_be_repeated(api: Api) -> None:
+    keys = [{"name": "a", "sha256": hashlib.sha256(b"%d" % n).hexdigest()} for n in range(8)]
+    saves = iter(range(100))
+
+    def outage() -> None:
+        if next(saves) == 4:
+            raise StoreAwayError("The line to Oslo is dead", in_doubt=True)
+
+    api.store.before_save = outage
+    got = await api.ask("POST", f"{KEYS}/import", {"keys": keys})
+    assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, "store_unavailable", "2")
+    assert sorted(got.json["created"]) == sorted(api.store.rows(Key))
+    assert (len(got.json["created"]), got.json["unchanged"]) == (5, [])
+    assert "5 of 8 keys there (The line to Oslo is dead); import them again" in got.json["detail"]
+    again = await api.ask("POST", f"{KEYS}/import", {"keys": keys})
+    assert (len(again.json["created"]), len(again.json["unchanged"])) == (3, 5)
+    api.hasher.close()
+    busy = await api.ask("POST", f"{KEYS}/import", {"keys": [*keys[:3], {"name": "b", "secret": "sk-" + "0" * 20}]})
+    assert (busy.status, busy.json["code"], len(busy.json["unchanged"])) == (503, "overloaded", 3)
 
 
 async def test_teams_are_made_changed_and_deleted_when_they_own_nothing(api: Api) -> None:

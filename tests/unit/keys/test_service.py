@@ -9,12 +9,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.hashing import HasherBusyError, hash_imported
 from penstock.keys.model import AdminToken, Key, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import allowed, change_json, key_json, rfc3339, team_json, token_json
 from penstock.keys.secret import id_of, new_key_text, own_id
 from penstock.keys.service import Ledger, unpublished
+from penstock.keys.takeover import CutShortError, most_secrets
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.store.interface import ConflictError, StoreAwayError
 from tests.unit.keys.scene import NOW_US, Scene
@@ -361,24 +363,47 @@ async def test_an_import_with_one_bad_entry_writes_nothing_and_names_every_fault
     assert "same key as entry 0" in str(done.refused)
 
 
-async def test_an_import_has_bounds(ledger: Ledger) -> None:
-    with pytest.raises(Invalid, match="10001 keys at once; import at most 10000"):
-        await ledger.import_keys([ForeignKey(name="x", sha256="ab" * 32)] * 10_001, "ops")
-    with pytest.raises(Invalid, match="secrets in clear"):
-        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 1_001, "ops")
+async def test_an_import_has_bounds(scene: Scene, ledger: Ledger) -> None:
+    with pytest.raises(Invalid, match="1001 keys at once; import at most 1000"):
+        await ledger.import_keys([ForeignKey(name="x", sha256="ab" * 32)] * 1_001, "ops")
+    with pytest.raises(Invalid, match="101 secrets in clear at once; import at most 100"):
+        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 101, "ops")
+    scene.desk._hasher.cost = OWASP._replace(memory_kib=4 * OWASP.memory_kib)
+    with pytest.raises(Invalid, match="import at most 25,"):
+        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 26, "ops")
+    assert most_secrets(Cost(1 << 20, 99, 1)) == 5
 
 
-async def test_an_import_that_an_outage_cut_short_goes_on_where_it_was(scene: Scene, ledger: Ledger) -> None:
-    entries = [ForeignKey(name=str(n), sha256=hashlib.sha256(str(n).encode()).hexdigest()) for n in range(6)]
+def hashes(count: int) -> list[ForeignKey]:
+    return [ForeignKey(name=str(n), sha256=hashlib.sha256(str(n).encode()).hexdigest()) for n in range(count)]
+
+
+async def test_an_import_that_an_outage_cut_short_says_what_it_made_and_goes_on_there(
+    scene: Scene, ledger: Ledger
+) -> None:
     saves = iter(range(100))
 
     def outage() -> None:
-        if next(saves) == 3:
+        if next(saves) == 2:  # the other one of its pair is made
             raise StoreAwayError("away")
 
     scene.store.before_save = outage
-    with pytest.raises(StoreAwayError):
-        await ledger.import_keys(entries, "ops")
-    done = await ledger.import_keys(entries, "ops")
-    assert len(done.unchanged) == 3
-    assert len(scene.store.rows(Key)) == 6
+    with pytest.raises(CutShortError, match=r"with 3 of 8 keys there \(away\); import them again") as error:
+        await ledger.import_keys(hashes(8), "ops")
+    assert sorted(error.value.done.created) == sorted(scene.store.rows(Key))
+    assert isinstance(error.value.cause, StoreAwayError)
+    done = await ledger.import_keys(hashes(8), "ops")
+    assert sorted(done.unchanged) == sorted(error.value.done.created)
+    assert len(done.created) == 5
+    assert len(scene.store.rows(Key)) == 8
+
+
+async def test_an_import_ends_before_whoever_asks_gives_up_and_always_gets_on(
+    scene: Scene, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.keys.takeover.LONGEST_S", -1.0)
+    for there in (2, 4):
+        with pytest.raises(CutShortError, match=rf"with {there} of 5 keys there \(it took longer"):
+            await ledger.import_keys(hashes(5), "ops")
+        assert len(scene.store.rows(Key)) == there
+    assert len((await ledger.import_keys(hashes(5), "ops")).created) == 1
