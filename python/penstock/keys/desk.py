@@ -53,7 +53,7 @@ class Desk:
         self._table.changed = self._verifier.changed
         self._used: LastUsed | None = None
         self._stopped = False
-        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remember)
+        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remembering)
 
     @property
     def tokens(self) -> Mapping[str, AdminToken]:

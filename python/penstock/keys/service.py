@@ -29,7 +29,7 @@ TRIES = 5
 
 Publish = Callable[[Sequence[Row]], Awaitable[None]]
 Remember = Callable[[str, int, str], None]
-"""Told of a secret that was made here: the key's id, the generation, the whole text."""
+"""Told of a secret that was saved: the key's id, the generation, the whole text."""
 
 RowT = TypeVar("RowT", Key, Team, AdminToken)
 _KINDS: dict[type, str] = {Key: "key", Team: "team", AdminToken: "token"}
@@ -59,8 +59,9 @@ async def unpublished(_rows: Sequence[Row]) -> None:
     """For a process that serves nobody: those that do hear from the store."""
 
 
-def forgotten(_key: str, _generation: int, _text: str) -> None:
-    """For the same: the first node that meets the secret verifies it."""
+def forgetting() -> Remember:
+    """For the same: the first node that meets a secret verifies it."""
+    return lambda _key, _generation, _text: None
 
 
 class Ledger:
@@ -77,14 +78,14 @@ class Ledger:
         publish: Publish,
         names: Names,
         hasher: Hasher,
-        remember: Remember = forgotten,
+        remembering: Callable[[], Remember] = forgetting,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.store = store
         self.saved: Callable[[int, str], None] = lambda _version, _change: None
         """Told of the version and the id of every change that was saved, before its row is published."""
         self.names = names
-        self._publish, self._remember, self._hasher, self._now_us = publish, remember, hasher, now_us
+        self._publish, self._remembering, self._hasher, self._now_us = publish, remembering, hasher, now_us
 
     # --- keys ---
 
@@ -99,8 +100,9 @@ class Ledger:
             return Issued(await self.take_over(key, wish.secret, actor), None)
         made = new_key_text()
         secret = Secret(generation=1, hash=await self._hasher.hash(made.text))
+        remember = self._remembering()
         created = await self._save("key.create", actor, None, replace(key, id=made.id, secrets=(secret,)))
-        self._remember(created.id, secret.generation, made.text)
+        remember(created.id, secret.generation, made.text)
         return Issued(created, made.text)
 
     async def change_key(self, id: str, patch: KeyPatch, actor: str, found: Sequence[FieldProblem] = ()) -> Key:
@@ -154,8 +156,9 @@ class Ledger:
             until = [replace(each, until_us=min(each.until_us or ends_us, ends_us)) for each in kept]
             return replace(key, secrets=(*until, Secret(generation=last + 1, hash=hash)))
 
+        remember = self._remembering()
         rotated = await self._change(Key, id, "key.rotate", actor, rotate, findings)
-        self._remember(id, rotated.secrets[-1].generation, text)
+        remember(id, rotated.secrets[-1].generation, text)
         return Issued(rotated, text)
 
     async def delete_key(self, id: str, actor: str) -> None:
@@ -199,7 +202,11 @@ class Ledger:
 
     async def take_over(self, key: Key, text: str, actor: str, rank: Rank = Rank.ADMIN) -> Key:
         """Makes a drafted key with a secret that was made elsewhere."""
-        return await self.keep_hash(replace(key, id=id_of(text)), await self._hasher.hash(text, rank), actor)
+        hash = await self._hasher.hash(text, rank)
+        remember = self._remembering()
+        taken = await self.keep_hash(replace(key, id=id_of(text)), hash, actor)
+        remember(taken.id, taken.secrets[-1].generation, text)
+        return taken
 
     async def keep_hash(self, key: Key, hash: str, actor: str) -> Key:
         """Makes a drafted key with the hash of its secret. Its id is not chance: there may have been one before."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
 from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.hashing import HasherBusyError, hash_imported
-from penstock.keys.model import AdminToken, Key, Team
+from penstock.keys.model import AdminToken, Key, Row, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.public import allowed, change_json, key_json, rfc3339, team_json, token_json
 from penstock.keys.secret import id_of, new_key_text, own_id
@@ -62,12 +62,41 @@ async def test_a_new_key_is_known_to_native_when_the_call_returns(scene: Scene, 
 
 
 async def test_a_secret_that_was_made_here_needs_no_verification(scene: Scene, ledger: Ledger) -> None:
-    ledger._remember = scene.remember
+    ledger._remembering = scene.remembering
     issued = await ledger.create_key(NewKey(name="one"), "ops")
     assert scene.check(issued.secret or "") == "right"
     rotated = await ledger.rotate_key(issued.key.id, 60_000, "ops")
     assert scene.check(rotated.secret or "") == scene.check(issued.secret or "") == "right"
     assert scene.check(new_key_text(issued.key.id).text) == "wrong"
+
+
+async def test_a_secret_that_was_taken_over_in_clear_needs_no_verification_either(scene: Scene, ledger: Ledger) -> None:
+    ledger._remembering = scene.remembering
+    await ledger.create_key(NewKey(name="moved", secret=FOREIGN), "ops")
+    other = new_key_text().text
+    await ledger.import_keys([ForeignKey(name="imported", secret=other)], "ops")
+    assert scene.check(FOREIGN) == scene.check(other) == "right"
+
+
+@pytest.mark.parametrize("way", ["create", "take over", "rotate"])
+async def test_a_secret_that_was_saved_while_the_rows_were_reset_is_not_remembered(
+    scene: Scene, ledger: Ledger, way: str
+) -> None:
+    ledger._remembering = scene.remembering
+    key = (await ledger.create_key(NewKey(name="one"), "ops")).key
+
+    async def publish(rows: Sequence[Row]) -> None:
+        await scene.desk._table.reset("another")
+        await scene.desk._table.publish(rows)
+
+    ledger._publish = publish
+    if way == "rotate":
+        text = (await ledger.rotate_key(key.id, 0, "ops")).secret or ""
+    else:
+        wish = NewKey(name="two", secret=FOREIGN if way == "take over" else None)
+        text = (await ledger.create_key(wish, "ops")).secret or FOREIGN
+    assert scene.check(text) == "unverified"
+    assert not scene.table.digests
 
 
 async def test_what_is_shown_of_a_key_names_where_each_list_comes_from(ledger: Ledger) -> None:
