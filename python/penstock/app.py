@@ -19,7 +19,7 @@ from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
-from penstock.admin.token import TokenError, load_token
+from penstock.admin.token import load_token
 from penstock.config.diff import keep_settled, settled_changes
 from penstock.config.load import Loaded, load
 from penstock.config.model import Config
@@ -29,11 +29,11 @@ from penstock.engine import ADMIN, VERIFY, Engine, MakeNative
 from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
-from penstock.keys.digest_key import DigestKeyError
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
 from penstock.policy.names import Names
+from penstock.private_file import PrivateFileError
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
@@ -139,7 +139,7 @@ class App:
             self._names = Names(self._config, self._catalogue, self._environ)
             self._desk = self._make_desk()
             tokens = known_tokens(self._config.admin.tokens, self._environ)
-        except (TokenError, BindError, DigestKeyError, StoreError, ValueError) as error:
+        except (PrivateFileError, BindError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
         for warning in warnings:
             self.log.warning(warning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import positive_data_acceptance
 from schemathesis.core.result import Ok
 
+from penstock.keys.takeover import MOST, MOST_SECRETS
 from tests.support import raw
 from tests.support.gateway import Gateway, run
 
@@ -68,6 +70,23 @@ def test_text_that_means_something_elsewhere_means_nothing_here(gateway: Gateway
 
 def test_a_body_over_the_bound_is_refused(gateway: Gateway) -> None:
     assert send(gateway, "POST", "/admin/v1/keys", {"name": "a" * (2 << 20)}).status == 413
+
+
+def test_the_largest_import_is_answered_before_native_gives_up(gateway: Gateway) -> None:
+    hashed = [{"name": "h", "sha256": hashlib.sha256(b"%d" % n).hexdigest()} for n in range(MOST)]
+    clear = [{"name": "c", "secret": f"sk-elsewhere-{n:020}"} for n in range(MOST_SECRETS)]
+    for keys in (hashed, clear):
+        took, created = 503, 0
+        while took == 503:  # a machine that is too busy to make them all says how far it came
+            got = send(gateway, "POST", "/admin/v1/keys/import", {"keys": keys})
+            took, before = got.status, created
+            created += len(got.json()["created"])
+            assert created > before
+        assert (took, created) == (200, len(keys))
+    assert models(gateway, clear[-1]["secret"]) == 200
+    document = gateway.ask("GET", "/admin/v1/openapi.json").json()
+    told = " ".join(document["components"]["schemas"]["Import"]["description"].split())
+    assert f"At most {MOST:,} at once, and {MOST_SECRETS} of them by their secret" in told
 
 
 def test_commands_administer_a_running_process_and_take_effect_at_once(gateway: Gateway, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ class Keys(RuleBasedStateMachine):
         self.at[name] = scene
 
         if name == "c":
-            scene.ledger._remember = scene.remember
+            scene.ledger._remembering = scene.remembering
         self.run(scene.start())
         self.polled[name] = not self.store.away
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,12 +18,13 @@ RowT = TypeVar("RowT", Key, Team, AdminToken)
 
 
 class FakeStore:
-    """Set `away` for an outage, `refuses` for a store that cannot be used, `tells` to false for one that cannot wake
-    anybody; `calls` lists what was asked. Nodes that share one take a `handle` each.
+    """Set `away` for an outage, `doubtful` for one that keeps the answers to changes back, `refuses` for a store that
+    cannot be used, `tells` to false for one that cannot wake anybody; `calls` lists what was asked. Nodes that share
+    one take a `handle` each.
     """
 
     def __init__(self) -> None:
-        self.away = False
+        self.away = self.doubtful = False
         self.tells = True
         self.refuses = ""
         self.calls: list[str] = []
@@ -83,10 +84,6 @@ class FakeStore:
     async def close(self) -> None:
         self._opened = False
 
-    async def version(self) -> int:
-        await self._enter("version")
-        return self._version
-
     async def changed_since(self, version: int, limit: int) -> Delta:
         await self._enter("changed_since")
         rows = sorted((row for row in self._rows.values() if row.version > version), key=lambda row: row.version)
@@ -114,6 +111,8 @@ class FakeStore:
         self._changes.append(replace(change, version=self._version))
         for woken in self._watchers if self.tells else []:
             woken()
+        if self.doubtful:
+            raise StoreAwayError("the fake store has fallen silent", in_doubt=True)
         return self._version
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
@@ -143,6 +142,10 @@ class FakeStore:
         await self._enter("get")
         row = self._rows.get((kind, id))
         return row if isinstance(row, kind) and row.state != "deleted" else None
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        await self._enter("get_many")
+        return {id: row for id, row in self.rows(kind).items() if id in ids}
 
     async def find_team(self, name: str) -> Team | None:
         await self._enter("find_team")

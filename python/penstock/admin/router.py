@@ -12,10 +12,11 @@ from penstock.admin.route import Call, Route, Table
 from penstock.admin.shapes import Fault
 from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
+from penstock.keys.takeover import CutShortError
 from penstock.observe.logs import Log
 from penstock.store.interface import ConflictError, StoreError
 
-RETRY_AFTER_S = 2
+RETRY_AFTER = (("retry-after", "2"),)
 _CONFLICTS = {"name_taken": "name", "team_missing": "team"}
 """The field at fault, where a conflict has one."""
 
@@ -40,7 +41,10 @@ class Router:
             return problem(409, "conflict", str(error), reason=error.reason, errors=faults)
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
-            return _store_trouble(error)
+            return _store_trouble(error, request.method)
+        except CutShortError as error:
+            self._log.warning("an import ended early", error=str(error), created=len(error.done.created))
+            return _cut_short(error)
         except HasherBusyError as error:
             return _later("overloaded", f"{error}.")
         except Exception as error:
@@ -97,9 +101,21 @@ def _invalid(error: Invalid) -> Answer:
     return problem(400, "invalid_request", f"{detail}{more}.", errors=faults)
 
 
-def _store_trouble(error: StoreError) -> Answer:
-    return _later("store_unavailable", f"{error or 'The store does not answer'}.")
+def _store_trouble(error: StoreError, method: str) -> Answer:
+    detail = f"{error or 'The store does not answer'}."
+    if method in ("GET", "HEAD") or not getattr(error, "in_doubt", False):
+        return _later("store_unavailable", detail)
+    # Whoever repeats a rotation that was made ends the secret that clients have: no word of when to try again.
+    unknown = "It cannot be told whether this was done: look first, then ask again if it was not."
+    return problem(503, "store_unavailable", f"{detail} {unknown}", in_doubt=True)
+
+
+def _cut_short(error: CutShortError) -> Answer:
+    """Names what was made: nobody has to look, and repeating does no harm."""
+    code = "store_unavailable" if isinstance(error.cause, StoreError) else "overloaded"
+    done = error.done
+    return problem(503, code, f"{error}.", headers=RETRY_AFTER, created=done.created, unchanged=done.unchanged)
 
 
 def _later(code: str, detail: str) -> Answer:
-    return problem(503, code, detail, headers=(("retry-after", str(RETRY_AFTER_S)),))
+    return problem(503, code, detail, headers=RETRY_AFTER)

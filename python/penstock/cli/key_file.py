@@ -6,7 +6,8 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,9 +20,12 @@ LISTS = ("models", "paths", "networks")
 COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "expires", "tags")
 _FIELD = re.compile(r"keys\[(\d+)\](?:\.(.*))?\Z")
 
-WEIGHT = 500
-"""What one call carries: a SHA-256 weighs 1, a secret 20, as hashing it takes that long."""
-BATCH_BYTES = 512 << 10
+SECRET = 20
+"""What a secret weighs where a SHA-256 weighs 1: hashing it takes that long."""
+FIRST, HEAVIEST, LIGHTEST = 100, 500, SECRET
+"""What one call carries; by how long it takes the next one carries more or less."""
+SHORT_S, LONG_S = 1.0, 3.0
+PIECE_BYTES = 512 << 10
 
 
 class FileError(Exception):
@@ -39,7 +43,7 @@ class Row(NamedTuple):
     key: Any
 
 
-class Batch(list[Row]):
+class Piece(list[Row]):
     """The rows of one call."""
 
     def problem_lines(self, file: str, answer: Any) -> list[str]:
@@ -77,19 +81,26 @@ def read_file(file: str, form: str) -> list[Row]:
     return rows
 
 
-def batches(rows: Sequence[Row]) -> Iterator[Batch]:
-    """The rows in the pieces in which they are sent."""
-    batch, weight, size = Batch(), 0, 0
+def pieces(rows: Sequence[Row], clock: Callable[[], float] = time.monotonic) -> Iterator[Piece]:
+    """The rows in the pieces in which they are sent; whoever asks for the next one has sent the one before."""
+    most = FIRST
+    piece, weight, size = Piece(), 0, 0
     for row in rows:
-        heavy = 20 if isinstance(row.key, dict) and "secret" in row.key else 1
+        heavy = SECRET if isinstance(row.key, dict) and "secret" in row.key else 1
         long = len(msgspec.json.encode(row.key)) + 1
-        if batch and (weight + heavy > WEIGHT or size + long > BATCH_BYTES):
-            yield batch
-            batch, weight, size = Batch(), 0, 0
-        batch.append(row)
+        if piece and (weight + heavy > most or size + long > PIECE_BYTES):
+            began = clock()
+            yield piece
+            took_s = clock() - began
+            if took_s > LONG_S:
+                most = max(LIGHTEST, most // 2)
+            elif took_s < SHORT_S:
+                most = min(HEAVIEST, most * 2)
+            piece, weight, size = Piece(), 0, 0
+        piece.append(row)
         weight, size = weight + heavy, size + long
-    if batch:
-        yield batch
+    if piece:
+        yield piece
 
 
 Wrong = tuple[int, str]

@@ -231,7 +231,7 @@ def delete(id: str, config: str | None, admin: str | None, token_file: str | Non
 @json_option
 def import_(file: str, form: str, config: str | None, admin: str | None, token_file: str | None, as_json: bool) -> None:
     """Take over keys of another gateway from FILE (- is standard input)."""
-    from penstock.cli.key_file import FileError, batches, read_file
+    from penstock.cli.key_file import FileError, pieces, read_file
 
     try:
         rows = read_file(file, form)
@@ -240,12 +240,14 @@ def import_(file: str, form: str, config: str | None, admin: str | None, token_f
     created: list[str] = []
     unchanged: list[str] = []
     with connected(config, admin, token_file) as client:
-        for batch in batches(rows):
-            status, answer = client.try_call("POST", "keys", "import", body={"keys": [row.key for row in batch]})
+        for piece in pieces(rows):
+            status, answer = client.try_call("POST", "keys", "import", body={"keys": [row.key for row in piece]})
             if status >= 400:
-                lines = batch.problem_lines(file, answer)
+                lines = piece.problem_lines(file, answer)
+                created += answer.get("created", ()) if isinstance(answer, dict) else ()
                 if created:
-                    lines.append(f"{len(created)} keys were imported before; mend the file and import it again")
+                    then = "mend the file and import it again" if status == 400 else "import the file again"
+                    lines.append(f"{len(created)} keys were imported before; {then}")
                 fail(lines, WRONG if status == 400 else 1)
             created += answer["created"]
             unchanged += answer["unchanged"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 from penstock.config.model import Provider, Secret, TextPart
-from penstock.config.problem import Path
+from penstock.config.problem import Notes, Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")  # RFC 9110, section 5.6.2
@@ -32,12 +31,6 @@ NEVER_FORWARDED = OURS | frozenset(
     )
 )
 """Headers that no client may choose: credentials, and whose account pays."""
-
-
-class Notes(Protocol):
-    """Where problems go."""
-
-    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
 
 
 def check(name: str, provider: Provider, carrier: str | None, found: Notes) -> None:

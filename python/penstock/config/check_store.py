@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from penstock.config.model import Store, as_written
-from penstock.config.problem import Path, did_you_mean
+from penstock.config.problem import Notes, Path, did_you_mean
+from penstock.store.password import read_password
 
 SCHEMES = ("postgresql", "postgres")
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -15,15 +15,8 @@ PARAMETERS = (
     *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "host", "port"),
     *("application_name", "target_session_attrs"),
 )
-MAX_PASSWORD_BYTES = 4096
 _SHAPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]*\Z")
 _EXPECTED = "expected sqlite or postgresql://user@host/database"
-
-
-class Notes(Protocol):
-    """Where problems go."""
-
-    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
 
 
 def check(store: Store, found: Notes) -> None:
@@ -86,21 +79,3 @@ def _password(store: Store, in_url: bool, found: Notes) -> None:
         read_password(store.password_file)
     except ValueError as error:
         found.add(("store", "password_file"), f"{as_written(store.password_file)} {error}")
-
-
-def read_password(path: str) -> str:
-    """The password in a file, its last line break cut off. Raises ValueError saying what is wrong with the file."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_PASSWORD_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_PASSWORD_BYTES:
-        raise ValueError(f"is larger than {MAX_PASSWORD_BYTES} bytes")
-    try:
-        password = content.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
-    if not password or not password.isprintable():
-        raise ValueError("holds no password: expected one line of text")
-    return password

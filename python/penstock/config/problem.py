@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 Path = tuple[str | int, ...]
 
@@ -49,6 +49,12 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Notes(Protocol):
+    """Where problems go."""
+
+    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
 
 
 def dotted(path: Path) -> str:

@@ -6,10 +6,10 @@ import hashlib
 import re
 from collections.abc import Mapping as Environ
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from penstock.config.model import Secret, Token
-from penstock.config.problem import Path
+from penstock.config.problem import Notes, Path
 from penstock.config.references import resolve
 
 SHORTEST = 20
@@ -23,12 +23,6 @@ class Known(NamedTuple):
     name: str
     role: str
     digest: str
-
-
-class Notes(Protocol):
-    """Where problems go."""
-
-    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None: ...
 
 
 def known_tokens(tokens: Sequence[Token], environ: Environ[str, str]) -> tuple[Known, ...]:

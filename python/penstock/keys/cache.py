@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.observe.logs import Log
 from penstock.policy.key_table import Secret
+from penstock.private_file import tighten
 
 NAME = "keys.sqlite"
 FORMAT = 1
@@ -187,9 +187,8 @@ class Cache:
     def _connect(self) -> Place:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            if (mode := stat.S_IMODE(os.fstat(fd).st_mode)) & 0o077:
-                os.fchmod(fd, 0o600)
-                self._log.warning(f"{self._path} could be read by others (mode {mode:04o}); it is 0600 now")
+            for warning in tighten(fd, self._path):
+                self._log.warning(warning)
         finally:
             os.close(fd)
         database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)

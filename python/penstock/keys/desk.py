@@ -23,7 +23,7 @@ from penstock.store.interface import Store, StoreError
 class Desk:
     """Made before the engine, which needs `digest_key_file`; started with it, before it serves.
 
-    Raises `DigestKeyError` when that file cannot be used, ValueError when `cost` is below the floor.
+    Raises `PrivateFileError` when that file cannot be used, ValueError when `cost` is below the floor.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Desk:
         self._table.changed = self._verifier.changed
         self._used: LastUsed | None = None
         self._stopped = False
-        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remember)
+        self.ledger = Ledger(store, self._table.publish, names, self._hasher, self._table.remembering)
 
     @property
     def tokens(self) -> Mapping[str, AdminToken]:

@@ -132,8 +132,8 @@ class Feed:
             await asyncio.sleep(self._pace.hurry)
 
     def _pause_s(self) -> float:
-        """Twice as long after each failure, up to a bound."""
-        return min(self._pace.longest, self._pace.poll * 2.0 ** min(self._failures, 16))
+        """As long as a poll after the first failure, twice as long after each further one, up to a bound."""
+        return min(self._pace.longest, self._pace.poll * 2.0 ** min(self._failures - 1, 16))
 
     async def _connect(self) -> None:
         if not self._opened:

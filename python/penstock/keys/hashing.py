@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import heapq
 import hmac
 import os
 import threading
@@ -15,6 +14,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
+from penstock.keys.turns import Turns
 
 IMPORTED = "sha256:"
 """How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
@@ -43,13 +43,8 @@ class Rank(IntEnum):
 
 
 class _Job(NamedTuple):
-    rank: int
-    number: int
     work: Callable[[], Any]
     done: asyncio.Future[Any]
-
-    def __lt__(self, other: tuple[Any, ...]) -> bool:
-        return (self.rank, self.number) < other[:2]
 
 
 class Hasher:
@@ -66,8 +61,7 @@ class Hasher:
         self._waiting, self._idle_s = waiting, idle_s
         self._blocks = Blocks()
         self._pool = ThreadPoolExecutor(THREADS, "penstock-hash", initializer=_lower_priority)
-        self._jobs: list[_Job] = []
-        self._numbers = 0
+        self._lines: dict[Rank, Turns[_Job]] = {rank: Turns() for rank in Rank}
         self._running = 0
         self._rest: asyncio.TimerHandle | None = None
         self._closed = False
@@ -77,13 +71,16 @@ class Hasher:
         secret = text.encode()
         return await self._do(rank, lambda: self._blocks.hash(secret, self.cost))
 
-    async def verify(self, text: str, stored: str) -> bool:
-        """Whether a stored hash is this secret's. Raises `HasherBusyError`, `DamagedHashError`."""
+    async def verify(self, text: str, stored: str, who: str = "") -> bool:
+        """Whether a stored hash is this secret's; everybody who asks has a turn.
+
+        Raises `HasherBusyError`, `DamagedHashError`.
+        """
         secret = text.encode()
         if stored.startswith(IMPORTED):
             return hmac.compare_digest(hash_imported(secret).encode(), stored.encode())
         encoded = decode(stored)
-        return await self._do(Rank.REQUEST, lambda: self._blocks.is_right(secret, encoded))
+        return await self._do(Rank.REQUEST, lambda: self._blocks.is_right(secret, encoded), who)
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash is imported, or cheaper to break than those that are made now."""
@@ -95,28 +92,32 @@ class Hasher:
     def close(self) -> None:
         """Takes no more work, and ends what waits; what is being computed ends by itself, unheard."""
         self._closed = True
-        for job in self._jobs:
+        while (job := self._next()) is not None:
             if not job.done.done():
                 job.done.set_exception(HasherBusyError("the process is ending"))
-        self._jobs.clear()
         if self._rest is not None:
             self._rest.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _do(self, rank: Rank, work: Callable[[], ResultT]) -> ResultT:
+    async def _do(self, rank: Rank, work: Callable[[], ResultT], who: str = "") -> ResultT:
         if self._closed:
             raise HasherBusyError("the process is ending")
-        if len(self._jobs) >= self._waiting:
+        if sum(map(len, self._lines.values())) >= self._waiting:
             raise HasherBusyError("too many secrets wait to be checked")
         done: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._numbers += 1
-        heapq.heappush(self._jobs, _Job(rank, self._numbers, work, done))
+        ticket = self._lines[rank].put(who, _Job(work, done))
         self._start()
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            self._lines[rank].drop(who, ticket)
+            raise
+
+    def _next(self) -> _Job | None:
+        return next((line.take() for line in self._lines.values() if line), None)
 
     def _start(self) -> None:
-        while self._jobs and self._running < THREADS:
-            job = heapq.heappop(self._jobs)
+        while self._running < THREADS and (job := self._next()) is not None:
             if job.done.done():
                 continue  # whoever waited has gone
             self._running += 1

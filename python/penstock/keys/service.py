@@ -13,6 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from penstock.keys import checks
+from penstock.keys.argon2id import Cost
 from penstock.keys.checks import Names
 from penstock.keys.hashing import Hasher, Rank
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
@@ -29,7 +30,7 @@ TRIES = 5
 
 Publish = Callable[[Sequence[Row]], Awaitable[None]]
 Remember = Callable[[str, int, str], None]
-"""Told of a secret that was made here: the key's id, the generation, the whole text."""
+"""Told of a secret that was saved: the key's id, the generation, the whole text."""
 
 RowT = TypeVar("RowT", Key, Team, AdminToken)
 _KINDS: dict[type, str] = {Key: "key", Team: "team", AdminToken: "token"}
@@ -59,8 +60,9 @@ async def unpublished(_rows: Sequence[Row]) -> None:
     """For a process that serves nobody: those that do hear from the store."""
 
 
-def forgotten(_key: str, _generation: int, _text: str) -> None:
-    """For the same: the first node that meets the secret verifies it."""
+def forgetting() -> Remember:
+    """For the same: the first node that meets a secret verifies it."""
+    return lambda _key, _generation, _text: None
 
 
 class Ledger:
@@ -68,7 +70,7 @@ class Ledger:
 
     `found` are problems that `wishes.read` has found: they are raised together with the others. Beside `Invalid` and
     `NotFound`, every method may raise `StoreError`, `ConflictError` among them, and where it makes a key
-    `HasherBusyError`; in each case nothing was changed.
+    `HasherBusyError`; in each case nothing was changed, unless it is a `StoreAwayError` that is `in_doubt`.
     """
 
     def __init__(
@@ -77,14 +79,14 @@ class Ledger:
         publish: Publish,
         names: Names,
         hasher: Hasher,
-        remember: Remember = forgotten,
+        remembering: Callable[[], Remember] = forgetting,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.store = store
         self.saved: Callable[[int, str], None] = lambda _version, _change: None
         """Told of the version and the id of every change that was saved, before its row is published."""
         self.names = names
-        self._publish, self._remember, self._hasher, self._now_us = publish, remember, hasher, now_us
+        self._publish, self._remembering, self._hasher, self._now_us = publish, remembering, hasher, now_us
 
     # --- keys ---
 
@@ -99,8 +101,9 @@ class Ledger:
             return Issued(await self.take_over(key, wish.secret, actor), None)
         made = new_key_text()
         secret = Secret(generation=1, hash=await self._hasher.hash(made.text))
+        remember = self._remembering()
         created = await self._save("key.create", actor, None, replace(key, id=made.id, secrets=(secret,)))
-        self._remember(created.id, secret.generation, made.text)
+        remember(created.id, secret.generation, made.text)
         return Issued(created, made.text)
 
     async def change_key(self, id: str, patch: KeyPatch, actor: str, found: Sequence[FieldProblem] = ()) -> Key:
@@ -129,7 +132,9 @@ class Ledger:
             findings.add("cut", "goes with disabling a key only")
 
         def set_state(key: Key) -> Key:
-            return replace(key, state=state, cut_us=self._now_us() if cut else key.cut_us)
+            # Nodes' clocks differ: a cut that does not lie behind the one before would end nothing.
+            cut_us = max(self._now_us(), (key.cut_us or 0) + 1) if cut else key.cut_us
+            return replace(key, state=state, cut_us=cut_us)
 
         action = "key.enable" if state == "active" else "key.disable"
         return await self._change(Key, id, action, actor, set_state, findings)
@@ -152,8 +157,9 @@ class Ledger:
             until = [replace(each, until_us=min(each.until_us or ends_us, ends_us)) for each in kept]
             return replace(key, secrets=(*until, Secret(generation=last + 1, hash=hash)))
 
+        remember = self._remembering()
         rotated = await self._change(Key, id, "key.rotate", actor, rotate, findings)
-        self._remember(id, rotated.secrets[-1].generation, text)
+        remember(id, rotated.secrets[-1].generation, text)
         return Issued(rotated, text)
 
     async def delete_key(self, id: str, actor: str) -> None:
@@ -166,10 +172,18 @@ class Ledger:
         actor: str,
         found: Mapping[int, Sequence[FieldProblem]] = MappingProxyType({}),
     ) -> Imported:
-        """Takes over keys that were made elsewhere, by their secrets or the SHA-256 of them; see takeover.py."""
+        """Takes over keys that were made elsewhere, by their secrets or the SHA-256 of them; see takeover.py.
+
+        Raises `CutShortError` when some were made and some were not.
+        """
         return await import_keys(self, foreign, actor, found)
 
     # --- what importing needs ---
+
+    @property
+    def cost(self) -> Cost:
+        """What one hash takes."""
+        return self._hasher.cost
 
     async def draft(self, wish: NewKey | ForeignKey, findings: Findings) -> Key:
         """The key that a wish describes, still without id and secret; problems go to `findings`."""
@@ -189,7 +203,11 @@ class Ledger:
 
     async def take_over(self, key: Key, text: str, actor: str, rank: Rank = Rank.ADMIN) -> Key:
         """Makes a drafted key with a secret that was made elsewhere."""
-        return await self.keep_hash(replace(key, id=id_of(text)), await self._hasher.hash(text, rank), actor)
+        hash = await self._hasher.hash(text, rank)
+        remember = self._remembering()
+        taken = await self.keep_hash(replace(key, id=id_of(text)), hash, actor)
+        remember(taken.id, taken.secrets[-1].generation, text)
+        return taken
 
     async def keep_hash(self, key: Key, hash: str, actor: str) -> Key:
         """Makes a drafted key with the hash of its secret. Its id is not chance: there may have been one before."""
@@ -261,7 +279,7 @@ class Ledger:
         self, kind: type[RowT], id: str, action: str, actor: str, make: Callable[[RowT], RowT], findings: Findings
     ) -> RowT:
         """Changes a row as it is now, again when somebody else was faster; nothing when nothing would differ."""
-        for attempt in range(TRIES):
+        for turn in range(TRIES):
             row = await self._get(kind, id)
             new = _pruned(make(row), self._now_us())
             if isinstance(new, Key | Team):
@@ -272,7 +290,7 @@ class Ledger:
             try:
                 return await self._save(action, actor, row, new)
             except ConflictError as error:
-                if error.reason != "changed" or attempt == TRIES - 1:
+                if error.reason != "changed" or turn == TRIES - 1:
                     raise
         return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from penstock.keys.cache import Cache, CacheLostError, Place
@@ -119,16 +120,22 @@ class Table:
         kept.add_done_callback(self._learning.discard)
         return True
 
-    def remember(self, key: str, generation: int, text: str) -> None:
-        """A secret that this process has just made: nobody has to verify it."""
-        if self._engine is not None:
-            self.learn(self.life, key, generation, self._engine.digest(text))
+    def remembering(self) -> Callable[[str, int, str], None]:
+        """For a secret that this process is about to save: told of the saved one, nobody has to verify it.
+
+        It is about the rows of now: after a reset it does nothing.
+        """
+        return partial(self._remember, self.life)
 
     async def known(self, key: str) -> dict[int, str]:
         """The digests of a key's verified secrets by generation."""
         life = self.life
         found = await self._cache.known(key)
         return found if life == self.life else {}
+
+    def _remember(self, life: int, key: str, generation: int, text: str) -> None:
+        if self._engine is not None:
+            self.learn(life, key, generation, self._engine.digest(text))
 
     def _send(self, batch: Batch) -> None:
         if self._engine is not None:

@@ -1,27 +1,32 @@
-"""Taking over many keys that were made elsewhere: all are checked first, and nothing is written when one is refused."""
+"""Taking over many keys that were made elsewhere: checked together, then written one by one, safe to repeat."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from penstock.keys import checks
-from penstock.keys.hashing import IMPORTED, THREADS, Rank
+from penstock.keys.argon2id import OWASP, Cost
+from penstock.keys.hashing import IMPORTED, THREADS, HasherBusyError, Rank
 from penstock.keys.model import Key
 from penstock.keys.problem import HINTS, FieldProblem, Findings, Invalid
 from penstock.keys.secret import foreign_id, id_of, why_not_foreign
 from penstock.keys.wishes import ForeignKey
-from penstock.store.interface import ConflictError
+from penstock.store.interface import ConflictError, StoreError
 
 if TYPE_CHECKING:
     from penstock.keys.service import Ledger
 
-MOST = 10_000
-MOST_SECRETS = 1_000
-"""In clear: each takes a hash, and whoever asks waits for all of them."""
+MOST = 1_000
+MOST_SECRETS, FEWEST_SECRETS = 100, 5
+"""In clear: each takes a hash. The second, where hashes cost much more than the usual."""
+
+LONGEST_S = 6.0
+"""After so long an import ends where it is: after 10 s native tells whoever asks that nobody answers."""
 
 
 class Imported(NamedTuple):
@@ -32,15 +37,32 @@ class Imported(NamedTuple):
     refused: list[tuple[int, list[FieldProblem]]]
 
 
+class CutShortError(Exception):
+    """An import that has ended before its end. What was done stays, and the same import goes on behind it.
+
+    `cause` is a `StoreError` or a `HasherBusyError`; None: it took too long.
+    """
+
+    def __init__(self, done: Imported, total: int, cause: Exception | None) -> None:
+        self.done, self.cause = done, cause
+        why = str(cause) if cause is not None else f"it took longer than {LONGEST_S:g} s"
+        count = len(done.created) + len(done.unchanged)
+        super().__init__(
+            f"The import ended early, with {count} of {total} keys there ({why}); "
+            "import them again: those that are there stay as they are"
+        )
+
+
 async def import_keys(
     ledger: Ledger, foreign: Sequence[ForeignKey], actor: str, found: Mapping[int, Sequence[FieldProblem]]
 ) -> Imported:
-    """Checks all, then writes one after the other: a store that goes away in between leaves whole keys, and a second
-    try goes on behind them. Raises `Invalid` when there are too many at once.
+    """Checks all, and writes nothing when one is refused; then writes one after the other.
+
+    Raises `Invalid` when there are too many at once, `CutShortError` when the writing ends early.
     """
+    began, hints = time.monotonic(), HINTS
     bound(len(foreign), MOST, "keys")
-    bound(sum(each.secret is not None for each in foreign), MOST_SECRETS, "secrets in clear")
-    hints = HINTS
+    bound(sum(each.secret is not None for each in foreign), most_secrets(ledger.cost), "secrets in clear")
     drafts: list[Key] = []
     refused: list[tuple[int, list[FieldProblem]]] = []
     places: dict[str, int] = {}
@@ -60,12 +82,18 @@ async def import_keys(
         return Imported([], [], refused)
     done = Imported([], [], [])
     for start in range(0, len(foreign), THREADS):
+        if done.created and time.monotonic() - began > LONGEST_S:  # each time it gets on
+            raise CutShortError(done, len(foreign), None)
         some = list(zip(foreign[start : start + THREADS], drafts[start : start + THREADS], strict=True))
         results = await asyncio.gather(*(_take_over(ledger, *each, actor) for each in some), return_exceptions=True)
         for result, (_, key) in zip(results, some, strict=True):
+            if not isinstance(result, BaseException):
+                (done.created if result else done.unchanged).append(key.id)
+        for result in results:
+            if isinstance(result, StoreError | HasherBusyError):
+                raise CutShortError(done, len(foreign), result) from None
             if isinstance(result, BaseException):
                 raise result
-            (done.created if result else done.unchanged).append(key.id)
     return done
 
 
@@ -73,6 +101,12 @@ def bound(count: int, most: int, what: str) -> None:
     """Raises `Invalid` when there are more than that at once."""
     if count > most:
         raise Invalid([FieldProblem("", f"{count} {what} at once; import at most {most}, then the others")])
+
+
+def most_secrets(cost: Cost) -> int:
+    """How many secrets in clear one import may hold: fewer where a hash costs more than usual."""
+    usual, now = (each.memory_kib * each.iterations for each in (OWASP, cost))
+    return max(FEWEST_SECRETS, min(MOST_SECRETS, MOST_SECRETS * usual // now))
 
 
 async def _take_over(ledger: Ledger, entry: ForeignKey, key: Key, actor: str) -> bool:

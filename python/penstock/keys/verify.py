@@ -21,7 +21,7 @@ from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
 
 PENDING = 2_048
-"""Secrets that are being looked at, or wait for it; beyond: 503."""
+"""Secrets that are being looked at, or wait for it; beyond, the key that has the most of them gets 503."""
 
 BEHIND = 8
 """Of one sender and key, requests that wait for the verdict on another secret; beyond: 429."""
@@ -57,8 +57,10 @@ class Answer(Struct, frozen=True):
 class _Flight:
     """One secret of one key being looked at; who shows the same one meanwhile gets the same verdict, nobody else."""
 
-    def __init__(self, task: asyncio.Task[_Found], life: int) -> None:
+    def __init__(self, asked: Question, task: asyncio.Task[_Found], life: int) -> None:
+        self.key, self.digest = asked.key, asked.digest
         self.task, self.life = task, life
+        self.found: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
         self.senders: set[str] = set()
         self.behind = 0
         self.outdated = False
@@ -88,7 +90,7 @@ class Verifier:
         self._now_us, self._pending = now_us, pending
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._busy: dict[tuple[str, str], _Flight] = {}
-        self._of_key: dict[str, set[_Flight]] = {}
+        self._of_key: dict[str, dict[_Flight, None]] = {}  # the newest last
         self._delays, self._wrongs = Delays(clock), Wrongs()
         self._rehasher = Rehasher(store, hasher, log)
         self._life = table.life
@@ -111,7 +113,7 @@ class Verifier:
                 return Answer("slow", BEHIND_MS)
             other.behind += 1
             try:
-                await asyncio.wait([other.task])
+                await asyncio.wait([other.found])
             finally:
                 other.behind -= 1
         else:
@@ -120,13 +122,13 @@ class Verifier:
             return Answer("slow", int(left_s * 1000) + 1)
         flight = self._flights.get(this)
         if flight is None:
-            if len(self._flights) >= self._pending:
+            if not self._has_room(asked.key):
                 return Answer("away", AWAY_MS)
             flight = self._begin(asked)
         flight.senders.add(sender)
         self._busy[here] = flight
         # The question may be given up; the work is not, others may wait for it.
-        found = await asyncio.shield(flight.task)
+        found = await asyncio.shield(flight.found)
         return Answer("wrong" if found == "gone" else found, AWAY_MS if found == "away" else 0)
 
     def changed(self, key: str) -> None:
@@ -143,33 +145,44 @@ class Verifier:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _has_room(self, key: str) -> bool:
+        """Whether one more secret of this key may be looked at: all keys have a share, whoever is guessed at."""
+        if len(self._flights) < self._pending:
+            return True
+        most = max(self._of_key.values(), key=len, default={})
+        if len(most) <= len(self._of_key.get(key, ())) + 1:
+            return False
+        newest = next(reversed(most))
+        newest.task.cancel()
+        self._end(newest, "away")
+        return True
+
     def _begin(self, asked: Question) -> _Flight:
         task = asyncio.create_task(self._look(asked))
-        flight = _Flight(task, self._table.life)
+        flight = _Flight(asked, task, self._table.life)
         self._flights[asked.key, asked.digest] = flight
-        self._of_key.setdefault(asked.key, set()).add(flight)
-        task.add_done_callback(lambda _: self._end(asked, flight))
+        self._of_key.setdefault(asked.key, {})[flight] = None
+        task.add_done_callback(lambda task: self._end(flight, "away" if task.cancelled() else task.result()))
         return flight
 
-    def _end(self, asked: Question, flight: _Flight) -> None:
+    def _end(self, flight: _Flight, found: _Found) -> None:
         """Runs before anybody who waited does: they find what this verdict has changed."""
-        del self._flights[asked.key, asked.digest]
-        for sender in flight.senders:
-            self._busy.pop((asked.key, sender), None)
-        of_key = self._of_key[asked.key]
-        of_key.discard(flight)
+        if flight.found.done():
+            return  # it had to make room
+        del self._flights[flight.key, flight.digest]
+        of_key = self._of_key[flight.key]
+        del of_key[flight]
         if not of_key:
-            del self._of_key[asked.key]
-        if flight.task.cancelled():
-            return
-        found = flight.task.result()
+            del self._of_key[flight.key]
         for sender in flight.senders:
+            self._busy.pop((flight.key, sender), None)
             if found == "wrong":
-                self._delays.rise(asked.key, sender)
+                self._delays.rise(flight.key, sender)
             elif found == "right":
-                self._delays.end(asked.key, sender)
+                self._delays.end(flight.key, sender)
         if found == "wrong" and not flight.outdated and flight.life == self._table.life:
-            self._wrongs.add(asked.key, asked.digest)
+            self._wrongs.add(flight.key, flight.digest)
+        flight.found.set_result(found)
 
     async def _look(self, asked: Question) -> _Found:
         try:
@@ -185,7 +198,8 @@ class Verifier:
 
     async def _judge(self, asked: Question) -> _Found:
         life = self._table.life
-        key, change = await self._store.get(Key, asked.key), ""
+        # A call of the store goes on when this has to make room: one that is given up costs a connection.
+        key, change = await asyncio.shield(self._store.get(Key, asked.key)), ""
         if key is None:
             self._missed()
             return "gone"
@@ -218,7 +232,7 @@ class Verifier:
                     return secret
                 continue
             try:
-                if await self._hasher.verify(asked.secret, secret.hash):
+                if await self._hasher.verify(asked.secret, secret.hash, key.id):
                     return secret
             except DamagedHashError as error:
                 damaged = error

@@ -15,7 +15,7 @@ class Undo(Exception):
     """Raised by the work of a transaction: it is rolled back, and the caller gets this."""
 
 
-class Dialect(Struct, frozen=True, kw_only=True):
+class Flavour(Struct, frozen=True, kw_only=True):
     """SQL that differs. Values stand as `$1`, `$2` … in all SQL."""
 
     migrations: str
@@ -52,7 +52,7 @@ class Database(Protocol):
     """Connections and transactions. All its errors are `StoreAwayError` or `StoreRefusedError`."""
 
     @property
-    def dialect(self) -> Dialect: ...
+    def flavour(self) -> Flavour: ...
 
     @property
     def place(self) -> str:
@@ -67,6 +67,9 @@ class Database(Protocol):
         """Runs `work` on one unchanging view of the rows."""
 
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
-        """Runs `work` and commits, or changes nothing. `tell` wakes the other nodes; `patient` waits minutes."""
+        """Runs `work` and commits, or changes nothing; an error while committing is `in_doubt`.
+
+        `tell` wakes the other nodes; `patient` waits minutes.
+        """
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -17,7 +17,13 @@ class StoreError(Exception):
 
 
 class StoreAwayError(StoreError):
-    """The store does not answer. Nothing was changed, or the change is known to be whole."""
+    """The store does not answer. Nothing was changed, unless it is `in_doubt`."""
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+        """The change was made whole or not at all, and nobody can tell which: the store fell silent when it was told to
+        commit. A retry with the same `change.id` tells."""
 
 
 class StoreRefusedError(StoreError):
@@ -64,7 +70,8 @@ class Page(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind.
+    """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind,
+    and but for a `StoreAwayError` that is `in_doubt` none a whole one; `touch` and `purge` go piece by piece.
 
     A call whose connection is cut is made once more on a fresh one; that is safe for reads, for `save` (by the id of
     its change) and for `touch` (times only rise).
@@ -84,11 +91,11 @@ class Store(Protocol):
     async def close(self) -> None:
         """Lets go of every connection; allowed at any time and more than once."""
 
-    async def version(self) -> int:
-        """The newest version; falls only when data was lost."""
-
     async def changed_since(self, version: int, limit: int) -> Delta:
-        """At most `limit` rows in the order of their versions; from 0 that is every row."""
+        """At most `limit` rows in the order of their versions; from 0 that is every row.
+
+        The newest version falls only when data was lost; then it may be below `version`.
+        """
 
     async def save(self, row: Row, expected: int | None, change: Change) -> int:
         """Writes a row and its change in one transaction; the version given to both.
@@ -106,6 +113,9 @@ class Store(Protocol):
 
     async def get(self, kind: type[RowT], id: str) -> RowT | None:
         """One row; None for an unknown id and for a tombstone."""
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        """The rows that `get` would give, by their ids, in one call."""
 
     async def find_team(self, name: str) -> Team | None:
         """The team of that name."""

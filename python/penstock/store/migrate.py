@@ -83,8 +83,8 @@ async def bring_up(
     for migration in pending:
 
         async def apply(session: Session, migration: Migration = migration) -> bool:
-            if database.dialect.lock is not None:
-                await session.fetch(database.dialect.lock)
+            if database.flavour.lock is not None:
+                await session.fetch(database.flavour.lock)
             await session.script(_TABLE)
             if migration not in missing(ours, await _applied(database, session), database.place):
                 return False  # another node was faster
@@ -120,6 +120,6 @@ def missing(ours: Sequence[Migration], applied: Sequence[Applied], place: str) -
 
 
 async def _applied(database: Database, session: Session) -> list[Applied]:
-    if not await session.fetch(database.dialect.migrations_known):
+    if not await session.fetch(database.flavour.migrations_known):
         return []
     return [Applied(*row) for row in await session.fetch(_APPLIED)]

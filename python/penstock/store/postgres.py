@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.store.database import Dialect, Undo, Value, Work
-from penstock.store.interface import StoreAwayError, StoreError
+from penstock.store.database import Flavour, Undo, Value, Work
+from penstock.store.interface import ConflictError, StoreAwayError, StoreError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
 
@@ -32,7 +32,7 @@ _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}; {_DURABLE}"
 _MIGRATE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_PATIENT}; {_DURABLE}"
 _TELL = f"NOTIFY {CHANNEL}; COMMIT"
 
-DIALECT = Dialect(
+FLAVOUR = Flavour(
     migrations="postgres",
     secrets=(
         "(SELECT coalesce(json_agg(json_build_array(s.generation, s.hash, s.until_us) ORDER BY s.generation), '[]')"
@@ -76,8 +76,8 @@ class PostgresDatabase:
         self._closed = False
 
     @property
-    def dialect(self) -> Dialect:
-        return DIALECT
+    def flavour(self) -> Flavour:
+        return FLAVOUR
 
     @property
     def place(self) -> str:
@@ -117,19 +117,31 @@ class PostgresDatabase:
 
     async def _call(self, begin: str, work: Work[T], end: str, seconds: float) -> T:
         """One transaction; once more on a fresh connection if the first was cut."""
+        in_doubt = False
+
+        def commits() -> None:
+            nonlocal in_doubt
+            in_doubt = begin != _READ
+
         try:
             async with asyncio.timeout(seconds), self._slots:
                 try:
-                    return await self._transact(begin, work, end)
+                    return await self._transact(begin, work, end, commits)
                 except StoreAwayError:
                     if self._closed:
                         raise
                     self._drop_idle()  # they go the same way
-                    return await self._transact(begin, work, end)
+                    return await self._transact(begin, work, end, commits)
         except TimeoutError:
-            raise StoreAwayError(f"{self._place} did not answer within {seconds:g} s") from None
+            raise StoreAwayError(f"{self._place} did not answer within {seconds:g} s", in_doubt=in_doubt) from None
+        except ConflictError:
+            raise  # found by a second try that waited for the end of the first, and so has seen what became of it
+        except StoreError as error:
+            if in_doubt:
+                raise StoreAwayError(str(error), in_doubt=True) from None
+            raise
 
-    async def _transact(self, begin: str, work: Work[T], end: str) -> T:
+    async def _transact(self, begin: str, work: Work[T], end: str, commits: Callable[[], None]) -> T:
         if self._closed:
             raise StoreAwayError(f"{self._place} is closed")
         try:
@@ -142,6 +154,7 @@ class PostgresDatabase:
                 raise StoreAwayError(f"{self._place} is closed")
             await connection.execute(begin)
             result = await work(_Session(connection))
+            commits()
             await connection.execute(end)
         except (StoreError, Undo):
             await self._undo(connection)
@@ -153,12 +166,15 @@ class PostgresDatabase:
             connection.terminate()
             raise
         finally:
-            self._busy.discard(connection)
-            if self._closed:
-                connection.terminate()
-            elif not connection.is_closed():
-                self._idle.append((connection, time.monotonic()))
+            self._let_go(connection)
         return result
+
+    def _let_go(self, connection: Connection) -> None:
+        self._busy.discard(connection)
+        if self._closed:
+            connection.terminate()
+        elif not connection.is_closed():
+            self._idle.append((connection, time.monotonic()))
 
     async def _undo(self, connection: Connection) -> None:
         try:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg  # type: ignore[import-untyped]
 
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
+from penstock.store.password import read_password
 
 OLDEST = 13
 DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -106,8 +107,6 @@ def _password(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise StoreRefusedError(f"store.password_file {path}: {reason}") from None
+        return read_password(path)
+    except ValueError as error:
+        raise StoreRefusedError(f"store.password_file {path} {error}") from None

@@ -54,7 +54,7 @@ def name_hash(name: str) -> str:
 
 
 def secret_rows(text: str) -> dict[int, tuple[str, int | None]]:
-    """Generation → hash and end, from the JSON that `Dialect.secrets` gives."""
+    """Generation → hash and end, from the JSON that `Flavour.secrets` gives."""
     return {generation: (hash, until_us) for generation, hash, until_us in _secrets.decode(text)}
 
 

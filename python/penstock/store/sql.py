@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar, cast
 
 import msgspec
@@ -30,6 +30,8 @@ T = TypeVar("T")
 MOST = 2**63 - 1
 AT_ONCE = 5_000
 """Rows that one transaction touches or purges, so that it never holds others up for long."""
+IDS_AT_ONCE = 1_000
+"""Ids that one statement asks for: databases bound its values."""
 
 
 class _Made(Undo):
@@ -75,13 +77,6 @@ class SqlStore:
         self._closed = True
         await self._database.close()
 
-    async def version(self) -> int:
-        async def newest(session: Session) -> tuple[str, int]:
-            return await self._state(session)
-
-        self._id, version = await self._read(newest)
-        return version
-
     async def changed_since(self, version: int, limit: int) -> Delta:
         async def look(session: Session) -> tuple[str, Delta]:
             id, newest = await self._state(session)
@@ -89,7 +84,7 @@ class SqlStore:
                 return id, Delta(newest, (), False)
             rows: list[Row] = []
             for shape in SHAPES.values():
-                sql = statements.written_after(shape, self._database.dialect)
+                sql = statements.written_after(shape, self._database.flavour)
                 rows += [read_row(shape, each) for each in await session.fetch(sql, version, limit + 1)]
             rows.sort(key=lambda row: row.version)
             if len(rows) <= limit:
@@ -140,12 +135,25 @@ class SqlStore:
             times = msgspec.json.encode(dict(known[start : start + AT_ONCE])).decode()
 
             async def raise_them(session: Session, times: str = times) -> None:
-                await session.fetch(self._database.dialect.touch, times)
+                await session.fetch(self._database.flavour.touch, times)
 
             await self._write(raise_them)
 
     async def get(self, kind: type[RowT], id: str) -> RowT | None:
         return await self._one(kind, "r.id = $1", id) if is_storable(id) else None
+
+    async def get_many(self, kind: type[RowT], ids: Collection[str]) -> Mapping[str, RowT]:
+        shape, wanted = SHAPES[kind], sorted({id for id in ids if is_storable(id)})
+
+        async def look(session: Session) -> dict[str, RowT]:
+            found: list[Row] = []
+            for start in range(0, len(wanted), IDS_AT_ONCE):
+                some = wanted[start : start + IDS_AT_ONCE]
+                sql = statements.of_ids(shape, self._database.flavour, len(some))
+                found += [read_row(shape, each) for each in await session.fetch(sql, *some)]
+            return {row.id: cast(RowT, row) for row in found}
+
+        return await self._read(look) if wanted else {}
 
     async def find_team(self, name: str) -> Team | None:
         return await self._one(Team, "r.name_hash = $1", name_hash(name)) if is_storable(name) else None
@@ -155,7 +163,7 @@ class SqlStore:
         if not all(text is None or is_storable(text) for text in asked):
             return Page((), None)
         limit = max(1, limit)
-        sql, values = statements.listing(kind, filter, after, limit + 1, self._database.dialect)
+        sql, values = statements.listing(kind, filter, after, limit + 1, self._database.flavour)
 
         async def look(session: Session) -> Page:
             rows = tuple(read_row(SHAPES[kind], each) for each in await session.fetch(sql, *values))
@@ -209,7 +217,7 @@ class SqlStore:
 
     async def _one(self, kind: type[RowT], condition: str, value: str) -> RowT | None:
         shape = SHAPES[kind]
-        sql = f"{statements.select(shape, self._database.dialect)} WHERE {condition} AND r.state <> 'deleted'"
+        sql = f"{statements.select(shape, self._database.flavour)} WHERE {condition} AND r.state <> 'deleted'"
 
         async def look(session: Session) -> Row | None:
             rows = await session.fetch(sql, value)
@@ -247,7 +255,7 @@ class SqlStore:
         if key.state == "deleted":
             await session.fetch(statements.DROP_HASHES, key.id)
             return
-        sql = f"SELECT {self._database.dialect.secrets} FROM {KEYS.table} AS r WHERE r.id = $1"  # noqa: S608
+        sql = f"SELECT {self._database.flavour.secrets} FROM {KEYS.table} AS r WHERE r.id = $1"  # noqa: S608
         ((text,),) = await session.fetch(sql, key.id)
         there = secret_rows(text)
         wanted: dict[int, Secret] = {secret.generation: secret for secret in key.secrets}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from penstock.store.database import Dialect, Undo, Value, Work
+from penstock.private_file import tighten
+from penstock.store.database import Flavour, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
 T = TypeVar("T")
@@ -23,7 +25,7 @@ BUSY_S = 5.0
 OLDEST = (3, 35, 0)
 """The first version with RETURNING."""
 
-DIALECT = Dialect(
+FLAVOUR = Flavour(
     migrations="sqlite",
     secrets=(
         "(SELECT json_group_array(json_array(s.generation, s.hash, s.until_us)) FROM"
@@ -53,8 +55,8 @@ class SqliteDatabase:
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
-    def dialect(self) -> Dialect:
-        return DIALECT
+    def flavour(self) -> Flavour:
+        return FLAVOUR
 
     @property
     def place(self) -> str:
@@ -119,12 +121,22 @@ class SqliteDatabase:
                 await side.connection.execute_fetchall(begin)
                 try:
                     result = await work(side)
-                    await side.connection.execute_fetchall("COMMIT")
+                    await self._commit(side)
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error, ValueError):
                         await side.connection.execute_fetchall("ROLLBACK")
                     raise
                 return result
+
+    async def _commit(self, side: _Side) -> None:
+        try:
+            await side.connection.execute_fetchall("COMMIT")
+        except sqlite3.Error as error:
+            told = self._explain(error)
+            if _code(error) == sqlite3.SQLITE_IOERR and side is self._writer:
+                # Not in force, but a process that finds the file after a crash may take it from what was written ahead.
+                raise StoreAwayError(str(told), in_doubt=True) from None
+            raise told from None
 
     async def _connect(self) -> _Side:
         connection = aiosqlite.connect(_uri(self._path), uri=True, isolation_level=None, timeout=self._busy_s)
@@ -167,10 +179,9 @@ class SqliteDatabase:
             raise StoreRefusedError(f"{self._path}: {error.strerror}; {advice}") from None
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if _is_busy(error):
             return StoreAwayError(f"{self._path} is held by another process")
-        match code:
+        match _code(error):
             case sqlite3.SQLITE_IOERR:
                 return StoreAwayError(f"{self._path}: {error}: look at the disk below data_dir")
             case sqlite3.SQLITE_FULL:
@@ -207,7 +218,13 @@ class _Side:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 where the driver gave none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def _uri(path: str) -> str:
@@ -220,20 +237,30 @@ def _make_file(path: str) -> None:
     """Makes sure that the file is there and that only its owner can read it and what SQLite puts beside it."""
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    is_new = not os.path.exists(path)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise StoreRefusedError(f"{path} is not a file: remove it, or choose another data_dir")
-    finally:
-        os.close(fd)
-    for each in (path, f"{path}-wal", f"{path}-shm"):
+    is_new = not os.path.lexists(path)
+    _tighten(path, os.O_RDWR | os.O_CREAT)
+    for each in (f"{path}-wal", f"{path}-shm"):
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(each).st_mode & 0o077:
-                os.chmod(each, 0o600)
+            _tighten(each, os.O_RDONLY | os.O_NONBLOCK)
     if is_new:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _tighten(path: str, flags: int) -> None:
+    """Never through a link: what it points to may be anybody's."""
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StoreRefusedError(f"{path} is a symbolic link: put the file itself there, or move data_dir") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise StoreRefusedError(f"{path} is not a file: remove it, or choose another data_dir")
+        tighten(fd, path)
+    finally:
+        os.close(fd)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.keys.model import Key, Row, Team
-from penstock.store.database import Dialect, Value
+from penstock.store.database import Flavour, Value
 from penstock.store.interface import Filter
 from penstock.store.rows import CHANGE_COLUMNS, KEYS, SHAPES, Shape, fold
 
@@ -48,19 +48,24 @@ def put(shape: Shape) -> str:
     return f"INSERT INTO {shape.table} ({columns}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {values}"  # noqa: S608
 
 
-def select(shape: Shape, dialect: Dialect) -> str:
+def select(shape: Shape, flavour: Flavour) -> str:
     """Whole rows as `r`, without a condition yet."""
-    columns = [f"r.{column}" for column in shape.columns] + ([dialect.secrets] if shape is KEYS else [])
+    columns = [f"r.{column}" for column in shape.columns] + ([flavour.secrets] if shape is KEYS else [])
     return f"SELECT {', '.join(columns)} FROM {shape.table} AS r"  # noqa: S608
 
 
-def written_after(shape: Shape, dialect: Dialect) -> str:
+def of_ids(shape: Shape, flavour: Flavour, count: int) -> str:
+    """Live rows of as many ids."""
+    return f"{select(shape, flavour)} WHERE r.id IN ({_places(count)}) AND r.state <> 'deleted'"
+
+
+def written_after(shape: Shape, flavour: Flavour) -> str:
     """Rows of versions above `$1`, at most `$2`, oldest first."""
-    return f"{select(shape, dialect)} WHERE r.version > $1 ORDER BY r.version LIMIT $2"
+    return f"{select(shape, flavour)} WHERE r.version > $1 ORDER BY r.version LIMIT $2"
 
 
 def listing(
-    kind: type[Row], filter: Filter, after: str | None, limit: int, dialect: Dialect
+    kind: type[Row], filter: Filter, after: str | None, limit: int, flavour: Flavour
 ) -> tuple[str, list[Value]]:
     """A page of live rows in the order of ids. A filter on what the kind does not have matches nothing."""
     values: list[Value] = []
@@ -78,13 +83,13 @@ def listing(
     if filter.state is not None:
         conditions.append(f"r.state = {place(filter.state)}")
     if filter.name is not None:
-        conditions.append(f"{dialect.part.format(text='r.folded', part=place(fold(filter.name)))} > 0")
+        conditions.append(f"{flavour.part.format(text='r.folded', part=place(fold(filter.name)))} > 0")
     if filter.tag is not None:
         name, value = filter.tag
         has_tags = kind in (Key, Team)
-        conditions.append(dialect.tagged.format(name=place(name), value=place(value)) if has_tags else "1 = 0")
+        conditions.append(flavour.tagged.format(name=place(name), value=place(value)) if has_tags else "1 = 0")
     where = " AND ".join(conditions)
-    return f"{select(SHAPES[kind], dialect)} WHERE {where} ORDER BY r.id LIMIT {place(limit)}", values
+    return f"{select(SHAPES[kind], flavour)} WHERE {where} ORDER BY r.id LIMIT {place(limit)}", values
 
 
 def purge(shape: Shape) -> str:

@@ -20,7 +20,7 @@ from penstock.store.postgres import PostgresDatabase
 from penstock.store.sql import SqlStore
 from penstock.store.statements import NEXT_VERSION
 from tests.support.postgres import CHECKED, PASSWORD, Postgres
-from tests.support.store_rules.rows import change, key, put
+from tests.support.store_rules.rows import change, key, newest, put
 from tests.unit.conftest import until
 
 pytestmark = pytest.mark.postgres
@@ -58,7 +58,7 @@ async def test_nobody_listens() -> None:
         store = store_at(f"postgresql://u:topsecret@127.0.0.1:{port}/db")
         said = await fails(store.open(migrate=True), StoreAwayError)
         assert said.startswith(f"PostgreSQL at 127.0.0.1:{port} does not answer")
-        assert "not been opened" in await fails(store.version(), StoreAwayError)
+        assert "not been opened" in await fails(newest(store), StoreAwayError)
         with pytest.raises(StoreAwayError, match="not been opened"):
             _ = store.id
         await store.close()
@@ -93,11 +93,11 @@ async def test_a_restart_of_the_server_between_two_calls_is_not_noticed() -> Non
     with Postgres() as own:
         store = store_at(own.url(own.create()))
         await store.open(migrate=True)
-        await asyncio.gather(*(store.version() for _ in range(2 * POOL)))  # every connection of the pool
+        await asyncio.gather(*(newest(store) for _ in range(2 * POOL)))  # every connection of the pool
         for turn in range(3):
             own.kill()
             own.start()
-            assert await store.version() == turn
+            assert await newest(store) == turn
             await put(store, key(f"k{turn}"))
         await store.close()
 
@@ -168,7 +168,7 @@ async def test_a_server_that_only_reads_is_away_for_changes(postgres: Postgres, 
     postgres.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     standby = store_at(postgres.url(database))
     await standby.open(migrate=False)
-    assert await standby.version() == 0
+    assert await newest(standby) == 0
     said = await fails(standby.save(key(), None, change(key())), StoreAwayError)
     assert "read-only transaction" in said
     await standby.close()
@@ -190,7 +190,7 @@ async def test_a_node_that_stops_inside_a_change_does_not_stop_the_others_for_go
     held = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state = 'idle in transaction'"  # noqa: S608
     await holds.wait()
     await fails(store.save(key(), None, change(key())), StoreAwayError)
-    assert await store.version() == 0  # reading waits for nobody
+    assert await newest(store) == 0  # reading waits for nobody
     await until(lambda: postgres.sql(held) == "0", 10.0)
     assert (await put(store, key("k2"))).version == 1
     task.cancel()
@@ -215,7 +215,7 @@ async def test_a_call_that_is_given_up_leaves_nothing_half_done(postgres: Postgr
 
 
 async def test_the_pool_is_bounded_and_keeps_no_state(postgres: Postgres, database: str, store: SqlStore) -> None:
-    await asyncio.gather(*(put(store, key(f"k{n}")) for n in range(20)), *(store.version() for _ in range(20)))
+    await asyncio.gather(*(put(store, key(f"k{n}")) for n in range(20)), *(newest(store) for _ in range(20)))
     where = f"datname = '{database}' AND pid <> pg_backend_pid()"
     states = postgres.sql(f"SELECT state FROM pg_stat_activity WHERE {where}").splitlines()  # noqa: S608
     assert 1 <= len(states) <= POOL

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.keys.model import AdminToken, Key, Row, Team
 from penstock.store.interface import Filter, StoreAwayError
 
-from .rows import TOKEN, Make, change, drop, everything, key, put, rule
+from .rows import TOKEN, Make, change, drop, everything, key, newest, put, rule
 
 
 @rule
@@ -34,6 +34,31 @@ async def changes_come_in_the_order_of_their_versions_whatever_the_bound(make: M
     assert (last.version, last.rows, last.more) == (13, (changed,), False)
     ahead = await store.changed_since(99, 10)
     assert (ahead.version, ahead.rows, ahead.more) == (13, (), False)
+
+
+@rule
+async def a_version_that_is_ahead_of_the_store_gets_its_own(make: Make) -> None:
+    store = await make()
+    await put(store, key())
+    for since in (1, 2, 2**62, 2**70):
+        delta = await store.changed_since(since, 10)
+        assert (delta.version, delta.rows, delta.more) == (1, (), False)
+
+
+@rule
+async def many_rows_come_at_once_by_their_ids(make: Make) -> None:
+    store = await make()
+    teams = [await put(store, Team(id=f"t{n}", name=f"team {n}", tags={"n": str(n)})) for n in range(5)]
+    await drop(store, teams[4])
+    keys = [await put(store, key(f"k{n}", team="t0")) for n in range(3)]
+    assert await store.get_many(Team, ["t3", "t0", "t3", "t4", "k1", "none", "", "T1"]) == {
+        "t0": teams[0],
+        "t3": teams[3],
+    }
+    assert await store.get_many(Key, {row.id for row in keys}) == {row.id: row for row in keys}
+    assert await store.get_many(AdminToken, ("t0", "k0")) == {}
+    assert await store.get_many(Key, ()) == {}
+    assert await store.get_many(Key, [f"unknown {n}" for n in range(2_500)] + ["k2"]) == {"k2": keys[2]}
 
 
 @rule
@@ -133,16 +158,16 @@ async def tombstones_are_purged_by_age(make: Make) -> None:
     rows = [await put(store, row) for row in rows]
     for row, at_us in zip(rows[:4], (10, 30, 20, 20), strict=True):
         await drop(store, row, at_us)
-    version = await store.version()
+    version = await newest(store)
     assert await store.purge(10) == 0
     assert await store.purge(21) == 3
     assert [row.id for row in await everything(store)] == ["kept", "k2"]
     assert await store.purge(2**62) == 1
     assert await store.purge(2**62) == 0
     assert [row.id for row in await everything(store)] == ["kept"]
-    assert await store.version() == version
+    assert await newest(store) == version
     await put(store, key("k1"))
-    assert await store.version() == version + 1
+    assert await newest(store) == version + 1
 
 
 @rule
@@ -154,7 +179,7 @@ async def a_watch_may_be_stopped_at_any_time_and_more_than_once(make: Make) -> N
     await stop()
     await put(store, key())
     await other()
-    assert await store.version() == 1
+    assert await newest(store) == 1
 
 
 @rule
@@ -164,7 +189,10 @@ async def a_closed_store_says_so_and_may_be_opened_again(make: Make) -> None:
     await store.close()
     await store.close()
     with pytest.raises(StoreAwayError, match="closed"):
-        await store.version()
+        await newest(store)
+    with pytest.raises(StoreAwayError, match="closed") as caught:
+        await put(store, key("k2"))
+    assert not caught.value.in_doubt
     assert await store.open(migrate=True) == []
     assert await store.get(Key, row.id) == row
 

@@ -59,6 +59,11 @@ async def drop(store: Store, row: Row, at_us: int = 1) -> int:
     return await store.save(gone, row.version, change(gone, at_us=at_us))
 
 
+async def newest(store: Store) -> int:
+    """The newest version."""
+    return (await store.changed_since(2**62, 1)).version
+
+
 async def everything(store: Store, limit: int = 1000) -> list[Row]:
     """All rows, tombstones included, in the order of versions."""
     rows: list[Row] = []

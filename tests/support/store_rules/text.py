@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.keys.model import AdminToken, Key, Row, Secret, Team
 from penstock.store.interface import Filter, StoreRefusedError
 
-from .rows import AWKWARD, HASH, TOKEN, Make, change, everything, full_key, key, put, rule
+from .rows import AWKWARD, HASH, TOKEN, Make, change, everything, full_key, key, newest, put, rule
 
 
 @rule
@@ -49,6 +49,7 @@ async def awkward_ids_are_ids_like_any_other(make: Make) -> None:
     for id in ids:
         row = await put(store, key(id))
         assert await store.get(Key, id) == row
+        assert await store.get_many(Key, [id]) == {id: row}
         await store.touch({id: 5})
         assert (await store.get(Key, id) or row).last_used_us == 5
         assert [each.subject for each in await store.changes(id, None, 9)] == [id]
@@ -79,7 +80,7 @@ async def what_no_store_can_hold_is_refused_by_name(make: Make) -> None:
     for field, row, facts in bad:
         with pytest.raises(StoreRefusedError, match=field):
             await store.save(row, None, change(row, **facts))
-    assert await store.version() == 0
+    assert await newest(store) == 0
 
 
 @rule
@@ -88,6 +89,7 @@ async def what_no_store_can_hold_is_found_nowhere(make: Make) -> None:
     await put(store, key())
     for text in ("\0", "k1\0", "\ud800"):
         assert await store.get(Key, text) is None
+        assert [*await store.get_many(Key, (text, "k1"))] == ["k1"]
         assert await store.find_team(text) is None
         assert list(await store.changes(text, None, 10)) == []
         assert not await store.replace_hash("k1", 1, HASH, text)

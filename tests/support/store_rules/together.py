@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from penstock.keys.model import Key, Team
 from penstock.store.interface import ConflictError, Filter
 
-from .rows import HASH, Make, change, drop, key, put, rule
+from .rows import HASH, Make, change, drop, key, newest, put, rule
 
 
 @rule
@@ -19,7 +19,7 @@ async def a_change_asked_for_twice_at_once_is_made_once(make: Make) -> None:
     row = key()
     create = change(row)
     assert await asyncio.gather(*(store.save(row, None, create) for store in stores * 2)) == [1] * 6
-    assert await stores[0].version() == 1
+    assert await newest(stores[0]) == 1
 
 
 @rule

@@ -186,6 +186,23 @@ async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(api: Api) 
     assert (await api.ask("GET", "/admin/v1/status")).status == 200
 
 
+async def test_a_change_that_is_in_doubt_is_to_be_looked_for_and_not_to_be_repeated(api: Api) -> None:
+    made = await api.ask("POST", KEYS, {"name": "one"})
+    path = f"{KEYS}/{made.json['id']}"
+    api.store.doubtful = True
+    for method, target, body in (
+        ("POST", KEYS, {"name": "two"}),
+        ("PATCH", path, {"name": "three"}),
+        ("POST", f"{path}/rotate", {}),
+        ("DELETE", path, None),
+    ):
+        got = await api.ask(method, target, body)
+        assert (got.status, got.json["code"], got.json["in_doubt"]) == (503, "store_unavailable", True), target
+        assert "look first" in got.json["detail"]
+        assert "retry-after" not in got.headers
+    assert [item["name"] for item in (await api.ask("GET", KEYS)).json["items"]] == ["two"]  # all of it was done
+
+
 async def test_too_much_hashing_at_once_is_503_too(api: Api) -> None:
     api.hasher.close()
     got = await api.ask("POST", KEYS, {"name": "a"})

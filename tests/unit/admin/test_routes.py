@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from penstock.admin.shapes import ChangeShape, IssuedKey, IssuedTokenShape, KeyShape, Listing, TeamShape
 from penstock.keys.model import Change, Key
+from penstock.store.interface import StoreAwayError
 from tests.unit.admin.conftest import Api
 
 KEYS, TEAMS, TOKENS = "/admin/v1/keys", "/admin/v1/teams", "/admin/v1/tokens"
@@ -138,6 +140,16 @@ async def test_a_listing_is_narrowed_by_team_state_owner_name_and_tag(api: Api) 
     assert (await api.ask("GET", f"{KEYS}?tag=env")).faults == [("tag", "expected name=value")]
 
 
+async def test_the_teams_of_a_listing_take_one_call(api: Api) -> None:
+    teams = [(await api.ask("POST", "/admin/v1/teams", {"name": f"team {n}"})).json["id"] for n in range(5)]
+    for n, team in enumerate([*teams, None]):
+        assert (await api.ask("POST", "/admin/v1/keys", {"name": f"key {n}", "team": team})).status == 201
+    api.store.calls.clear()
+    items = (await api.ask("GET", "/admin/v1/keys")).json["items"]
+    assert {item["team"] and item["team"]["id"] for item in items} == {*teams, None}
+    assert api.store.calls == ["list", "get_many"]
+
+
 @pytest.mark.parametrize("cursor", ["x", "", "é", "WyJ0ZWFtIiwiYSJd", "WyJrZXkiLDFd", "WyJrZXkiLCJhXHUwMDAwIl0"])
 async def test_a_cursor_that_this_listing_did_not_write_is_refused(api: Api, cursor: str) -> None:
     got = await api.ask("GET", f"{KEYS}?cursor={cursor}")
@@ -170,6 +182,27 @@ async def test_an_import_of_too_many_is_refused_before_they_are_read(api: Api, m
     got = await api.ask("POST", f"{KEYS}/import", {"keys": [{"nam": 1}] * 100_000})
     assert got.status == 400
     assert "100000 keys at once; import at most" in got.json["detail"]
+
+
+async def test_an_import_that_ends_early_names_what_it_made_and_may_be_repeated(api: Api) -> None:
+    keys = [{"name": "a", "sha256": hashlib.sha256(b"%d" % n).hexdigest()} for n in range(8)]
+    saves = iter(range(100))
+
+    def outage() -> None:
+        if next(saves) == 4:
+            raise StoreAwayError("The line to Oslo is dead", in_doubt=True)
+
+    api.store.before_save = outage
+    got = await api.ask("POST", f"{KEYS}/import", {"keys": keys})
+    assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, "store_unavailable", "2")
+    assert sorted(got.json["created"]) == sorted(api.store.rows(Key))
+    assert (len(got.json["created"]), got.json["unchanged"]) == (5, [])
+    assert "5 of 8 keys there (The line to Oslo is dead); import them again" in got.json["detail"]
+    again = await api.ask("POST", f"{KEYS}/import", {"keys": keys})
+    assert (len(again.json["created"]), len(again.json["unchanged"])) == (3, 5)
+    api.hasher.close()
+    busy = await api.ask("POST", f"{KEYS}/import", {"keys": [*keys[:3], {"name": "b", "secret": "sk-" + "0" * 20}]})
+    assert (busy.status, busy.json["code"], len(busy.json["unchanged"])) == (503, "overloaded", 3)
 
 
 async def test_teams_are_made_changed_and_deleted_when_they_own_nothing(api: Api) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from penstock.cli.key_file import FileError, Row, batches, read_file
+from penstock.cli.key_file import FIRST, HEAVIEST, FileError, Row, pieces, read_file
+from penstock.cli.key_file import SECRET as SECRET_WEIGHT
 from penstock.keys.model import Key
+from penstock.keys.takeover import FEWEST_SECRETS, MOST, MOST_SECRETS
+from penstock.store.interface import StoreAwayError
 from tests.unit.cli.conftest import ApiTransport, Run
 
 SECRET = "sk-0123456789abcdefghij"
@@ -78,13 +82,35 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_file(str(tmp_path / "bad"), "auto")
 
 
-def test_what_is_slow_to_take_goes_in_small_pieces() -> None:
-    fast = [Row(line, {"name": "a", "sha256": DIGEST}) for line in range(1200)]
+class Clock:
+    """Goes on by `took_s` whenever a piece is sent."""
+
+    def __init__(self, took_s: float) -> None:
+        self.now, self.took_s = 0.0, took_s
+
+    def sizes(self, rows: list[Row]) -> list[int]:
+        found = []
+        for piece in pieces(rows, lambda: self.now):
+            found.append(len(piece))
+            self.now += self.took_s
+        return found
+
+
+def test_pieces_are_as_large_as_the_time_they_take_allows() -> None:
+    fast = [Row(line, {"name": "a", "sha256": DIGEST}) for line in range(1600)]
     slow = [Row(line, {"name": "a", "secret": SECRET}) for line in range(60)]
     long = [Row(line, {"name": "a" * 200_000, "sha256": DIGEST}) for line in range(5)]
-    assert [len(batch) for batch in batches(fast)] == [500, 500, 200]
-    assert [len(batch) for batch in batches(slow)] == [25, 25, 10]
-    assert [len(batch) for batch in batches(long)] == [2, 2, 1]
+    assert Clock(0.1).sizes(fast) == [100, 200, 400, 500, 400]
+    assert Clock(0.1).sizes(slow) == [5, 10, 20, 25]
+    assert Clock(2.0).sizes(slow) == [5] * 12
+    assert Clock(4.0).sizes(slow) == [5, 2] + [1] * 53
+    assert Clock(0.1).sizes(long) == [2, 2, 1]
+
+
+def test_a_piece_is_never_more_than_one_call_may_carry() -> None:
+    assert HEAVIEST <= MOST
+    assert HEAVIEST // SECRET_WEIGHT <= MOST_SECRETS
+    assert FIRST // SECRET_WEIGHT <= FEWEST_SECRETS
 
 
 def test_an_import_says_how_many_and_repeats_without_harm(run: Run, transport: ApiTransport, tmp_path: Path) -> None:
@@ -95,6 +121,24 @@ def test_an_import_says_how_many_and_repeats_without_harm(run: Run, transport: A
     ids = [key["id"] for key in json.loads(run("keys", "list", "--json").stdout)]
     again = json.loads(run("keys", "import", "-", "--json", stdin=(tmp_path / "keys.jsonl").read_text()).stdout)
     assert (again["created"], sorted(again["unchanged"])) == ([], ids)
+
+
+def test_an_import_that_ends_early_counts_what_it_made(run: Run, transport: ApiTransport, tmp_path: Path) -> None:
+    digests = [hashlib.sha256(b"%d" % n).hexdigest() for n in range(103)]
+    lines = [f'{{"name": "a", "sha256": "{digest}"}}' for digest in digests]
+    (tmp_path / "keys.jsonl").write_text("\n".join(lines))
+    saves = iter(range(200))
+
+    def outage() -> None:
+        if next(saves) == 102:
+            raise StoreAwayError("away")
+
+    transport.api.store.before_save = outage
+    done = run("keys", "import", "keys.jsonl")
+    assert done.exit_code == 1
+    assert "with 2 of 3 keys there" in done.stderr
+    assert done.stderr.splitlines()[-1] == "102 keys were imported before; import the file again"
+    assert run("keys", "import", "keys.jsonl").stdout == "imported 1 keys; 102 were there already\n"
 
 
 def test_what_is_wrong_with_a_key_is_told_at_its_line(run: Run, transport: ApiTransport, tmp_path: Path) -> None:
@@ -118,7 +162,7 @@ def test_what_is_wrong_with_a_key_is_told_at_its_line(run: Run, transport: ApiTr
 def test_what_was_taken_before_a_wrong_piece_is_said(
     run: Run, transport: ApiTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.cli.key_file.WEIGHT", 20)
+    monkeypatch.setattr("penstock.cli.key_file.FIRST", 20)
     (tmp_path / "k").write_text(f'{{"name": "a", "secret": "{SECRET}"}}\n{{"name": "c", "secret": "short"}}\n')
     done = run("keys", "import", "k")
     assert done.stderr.splitlines() == [

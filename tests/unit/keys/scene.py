@@ -14,7 +14,7 @@ from penstock.keys.hashing import hash_imported
 from penstock.keys.model import Change, Key, Row, Secret, Team
 from penstock.keys.public import recorded
 from penstock.keys.secret import id_of
-from penstock.keys.service import forgotten
+from penstock.keys.service import forgetting
 from penstock.keys.verify import Answer, Question
 from penstock.observe.logs import Log
 from tests.unit.fake_store import FakeStore
@@ -61,7 +61,7 @@ class Scene:
             cost=TINY, floor=TINY, degraded=self.reasons.append, pace=pace,
         )  # fmt: skip
         # As if another node made every key: what is made here needs no verification, which most tests are about.
-        self.remember, self.desk.ledger._remember = self.desk.ledger._remember, forgotten
+        self.remembering, self.desk.ledger._remembering = self.desk.ledger._remembering, forgetting
 
     @property
     def ledger(self) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from penstock.keys.digest_key import DigestKeyError, load_digest_key
+from penstock.keys.digest_key import load_digest_key
+from penstock.private_file import PrivateFileError
 
 
 def test_the_first_start_makes_32_bytes_that_only_the_owner_can_read(tmp_path: Path) -> None:
@@ -39,33 +39,11 @@ def test_lax_permissions_are_mended_and_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
 def test_a_file_that_is_no_key_is_refused_with_what_to_do(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "digest.key").write_bytes(content)
-    with pytest.raises(DigestKeyError, match=r"does not hold 32 bytes; remove it"):
+    with pytest.raises(PrivateFileError, match=r"does not hold 32 bytes; remove it"):
         load_digest_key(str(tmp_path))
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "digest.key").symlink_to("/etc/hostname")
-    with pytest.raises(DigestKeyError, match=r"digest\.key"):
+    with pytest.raises(PrivateFileError, match=r"digest\.key"):
         load_digest_key(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("call", "code", "message"),
-    [
-        ("fsync", errno.EIO, "Input/output error"),
-        ("link", errno.EPERM, "no hard link can be made there .*; put data_dir on a local file system"),
-        ("open", errno.EACCES, "Permission denied; let this user own and write data_dir"),
-        ("open", errno.ENOSPC, "No space left on device; make room"),
-    ],
-)
-def test_what_fails_is_told_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, message: str
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(f"penstock.keys.digest_key.os.{call}", fail)
-        with pytest.raises(DigestKeyError, match=message):
-            load_digest_key(str(tmp_path))
-    assert os.listdir(tmp_path) == []

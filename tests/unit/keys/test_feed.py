@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from penstock.keys.feed import STALE_US, TOMBSTONES_US, Feed
 from penstock.keys.model import AdminToken, Key
 from penstock.keys.wishes import NewKey
-from penstock.store.interface import StoreRefusedError
+from penstock.store.interface import StoreAwayError, StoreRefusedError
 from tests.unit.conftest import until
 from tests.unit.fake_store import FakeStore
 from tests.unit.keys.scene import FAST, Scene, foreign, put, team
@@ -159,8 +159,8 @@ async def test_while_the_store_is_away_it_is_asked_ever_more_seldom(node: Node) 
     feed: Feed = node().desk._feed
     feed._pace = feed._pace._replace(poll=0.5, longest=5.0)
     pauses = []
-    for failures in range(6):
-        feed._failures = failures
+    for _ in range(6):
+        feed._went_away(StoreAwayError("away"))
         pauses.append(feed._pause_s())
     assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
 

@@ -156,6 +156,25 @@ async def test_a_full_queue_refuses_and_administrators_go_first(
     assert order == ["a", "admin", "request", "b"]  # the first had begun
 
 
+async def test_whoever_gives_up_leaves_room_in_the_queue(
+    make: Callable[..., Hasher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(Blocks, "is_right", lambda *_: gate.wait(10))
+    hasher = make(waiting=3)
+    tasks = [asyncio.ensure_future(hasher.verify(SECRET, theirs(SECRET), "one")) for _ in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(HasherBusyError, match="too many"):
+        await hasher.verify(SECRET, theirs(SECRET), "other")
+    for task in tasks[2:]:
+        task.cancel()
+    await asyncio.wait(tasks[2:])
+    more = [asyncio.ensure_future(hasher.verify(SECRET, theirs(SECRET), "other")) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    assert all(await asyncio.gather(*tasks[:2], *more))
+
+
 async def test_closing_ends_those_who_wait(make: Callable[..., Hasher], monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(Blocks, "hash", lambda *_: gate.wait(10) and "")

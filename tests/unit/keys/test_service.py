@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
+from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.hashing import HasherBusyError, hash_imported
-from penstock.keys.model import AdminToken, Change, Key, Team
+from penstock.keys.model import AdminToken, Change, Key, Row, Team
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.secret import id_of, new_key_text, own_id
 from penstock.keys.service import Ledger, unpublished
+from penstock.keys.takeover import CutShortError, most_secrets
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.store.interface import ConflictError, StoreAwayError
 from tests.unit.keys.scene import NOW_US, Scene
@@ -60,12 +62,41 @@ async def test_a_new_key_is_known_to_native_when_the_call_returns(scene: Scene, 
 
 
 async def test_a_secret_that_was_made_here_needs_no_verification(scene: Scene, ledger: Ledger) -> None:
-    ledger._remember = scene.remember
+    ledger._remembering = scene.remembering
     issued = await ledger.create_key(NewKey(name="one"), "ops")
     assert scene.check(issued.secret or "") == "right"
     rotated = await ledger.rotate_key(issued.key.id, 60_000, "ops")
     assert scene.check(rotated.secret or "") == scene.check(issued.secret or "") == "right"
     assert scene.check(new_key_text(issued.key.id).text) == "wrong"
+
+
+async def test_a_secret_that_was_taken_over_in_clear_needs_no_verification_either(scene: Scene, ledger: Ledger) -> None:
+    ledger._remembering = scene.remembering
+    await ledger.create_key(NewKey(name="moved", secret=FOREIGN), "ops")
+    other = new_key_text().text
+    await ledger.import_keys([ForeignKey(name="imported", secret=other)], "ops")
+    assert scene.check(FOREIGN) == scene.check(other) == "right"
+
+
+@pytest.mark.parametrize("way", ["create", "take over", "rotate"])
+async def test_a_secret_that_was_saved_while_the_rows_were_reset_is_not_remembered(
+    scene: Scene, ledger: Ledger, way: str
+) -> None:
+    ledger._remembering = scene.remembering
+    key = (await ledger.create_key(NewKey(name="one"), "ops")).key
+
+    async def publish(rows: Sequence[Row]) -> None:
+        await scene.desk._table.reset("another")
+        await scene.desk._table.publish(rows)
+
+    ledger._publish = publish
+    if way == "rotate":
+        text = (await ledger.rotate_key(key.id, 0, "ops")).secret or ""
+    else:
+        wish = NewKey(name="two", secret=FOREIGN if way == "take over" else None)
+        text = (await ledger.create_key(wish, "ops")).secret or FOREIGN
+    assert scene.check(text) == "unverified"
+    assert not scene.table.digests
 
 
 async def test_every_problem_of_a_wish_is_told_at_once_and_nothing_is_made(scene: Scene, ledger: Ledger) -> None:
@@ -141,6 +172,16 @@ async def test_disabling_cuts_only_when_asked_and_is_no_change_when_done(scene: 
         await ledger.set_key_state(key.id, "active", "ops", cut=True)
     with pytest.raises(Invalid, match="state: "):
         await ledger.set_key_state(key.id, "deleted", "ops")  # type: ignore[arg-type]
+
+
+async def test_a_cut_lies_behind_the_one_before_whatever_the_clock_says(scene: Scene, ledger: Ledger) -> None:
+    key = (await ledger.create_key(NewKey(name="one"), "ops")).key
+    first = await ledger.set_key_state(key.id, "disabled", "ops", cut=True)
+    ledger._now_us = lambda: NOW_US - 60_000_000  # a node whose clock is behind
+    await ledger.set_key_state(key.id, "active", "ops")
+    second = await ledger.set_key_state(key.id, "disabled", "ops", cut=True)
+    assert second.cut_us == (first.cut_us or 0) + 1
+    assert scene.table.keys[key.id].cut_us == second.cut_us
 
 
 async def test_rotation_leaves_two_secrets_for_the_overlap_and_then_one(scene: Scene, ledger: Ledger) -> None:
@@ -332,24 +373,47 @@ async def test_an_import_with_one_bad_entry_writes_nothing_and_names_every_fault
     assert "same key as entry 0" in str(done.refused)
 
 
-async def test_an_import_has_bounds(ledger: Ledger) -> None:
-    with pytest.raises(Invalid, match="10001 keys at once; import at most 10000"):
-        await ledger.import_keys([ForeignKey(name="x", sha256="ab" * 32)] * 10_001, "ops")
-    with pytest.raises(Invalid, match="secrets in clear"):
-        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 1_001, "ops")
+async def test_an_import_has_bounds(scene: Scene, ledger: Ledger) -> None:
+    with pytest.raises(Invalid, match="1001 keys at once; import at most 1000"):
+        await ledger.import_keys([ForeignKey(name="x", sha256="ab" * 32)] * 1_001, "ops")
+    with pytest.raises(Invalid, match="101 secrets in clear at once; import at most 100"):
+        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 101, "ops")
+    scene.desk._hasher.cost = OWASP._replace(memory_kib=4 * OWASP.memory_kib)
+    with pytest.raises(Invalid, match="import at most 25,"):
+        await ledger.import_keys([ForeignKey(name="x", secret=FOREIGN)] * 26, "ops")
+    assert most_secrets(Cost(1 << 20, 99, 1)) == 5
 
 
-async def test_an_import_that_an_outage_cut_short_goes_on_where_it_was(scene: Scene, ledger: Ledger) -> None:
-    entries = [ForeignKey(name=str(n), sha256=hashlib.sha256(str(n).encode()).hexdigest()) for n in range(6)]
+def hashes(count: int) -> list[ForeignKey]:
+    return [ForeignKey(name=str(n), sha256=hashlib.sha256(str(n).encode()).hexdigest()) for n in range(count)]
+
+
+async def test_an_import_that_an_outage_cut_short_says_what_it_made_and_goes_on_there(
+    scene: Scene, ledger: Ledger
+) -> None:
     saves = iter(range(100))
 
     def outage() -> None:
-        if next(saves) == 3:
+        if next(saves) == 2:  # the other one of its pair is made
             raise StoreAwayError("away")
 
     scene.store.before_save = outage
-    with pytest.raises(StoreAwayError):
-        await ledger.import_keys(entries, "ops")
-    done = await ledger.import_keys(entries, "ops")
-    assert len(done.unchanged) == 3
-    assert len(scene.store.rows(Key)) == 6
+    with pytest.raises(CutShortError, match=r"with 3 of 8 keys there \(away\); import them again") as error:
+        await ledger.import_keys(hashes(8), "ops")
+    assert sorted(error.value.done.created) == sorted(scene.store.rows(Key))
+    assert isinstance(error.value.cause, StoreAwayError)
+    done = await ledger.import_keys(hashes(8), "ops")
+    assert sorted(done.unchanged) == sorted(error.value.done.created)
+    assert len(done.created) == 5
+    assert len(scene.store.rows(Key)) == 8
+
+
+async def test_an_import_ends_before_whoever_asks_gives_up_and_always_gets_on(
+    scene: Scene, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.keys.takeover.LONGEST_S", -1.0)
+    for there in (2, 4):
+        with pytest.raises(CutShortError, match=rf"with {there} of 5 keys there \(it took longer"):
+            await ledger.import_keys(hashes(5), "ops")
+        assert len(scene.store.rows(Key)) == there
+    assert len((await ledger.import_keys(hashes(5), "ops")).created) == 1

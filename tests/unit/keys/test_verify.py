@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 
-from penstock.keys.argon2id import Blocks, Cost
-from penstock.keys.hashing import Hasher, HasherBusyError
+from penstock.keys.argon2id import Blocks, Cost, Encoded
+from penstock.keys.hashing import Hasher, HasherBusyError, Rank
 from penstock.keys.model import Key, Secret
 from penstock.keys.secret import new_key_text
 from penstock.keys.verify import BEHIND, Verifier
@@ -29,10 +30,10 @@ class Gate:
         self.seen: list[str] = []
         usual = Hasher.verify
 
-        async def held(hasher: Hasher, text: str, stored: str) -> bool:
+        async def held(hasher: Hasher, text: str, stored: str, who: str) -> bool:
             self.seen.append(text)
             await self.opened.wait()
-            return await usual(hasher, text, stored)
+            return await usual(hasher, text, stored, who)
 
         monkeypatch.setattr(Hasher, "verify", held)
 
@@ -226,12 +227,59 @@ async def test_a_full_pool_is_away_and_so_is_a_full_house(scene: Scene, monkeypa
     assert (await scene.ask(issued.secret)).verdict == "away"
 
 
+async def test_a_key_that_many_guess_at_takes_nobody_elses_place(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed, *others = [await scene.ledger.create_key(NewKey(name=f"{n}"), "test") for n in range(5)]
+    scene.desk._verifier._pending = 4
+    gate = Gate(monkeypatch)
+    guesses = [new_key_text(guessed.key.id).text for _ in range(5)]
+    asked = [asyncio.ensure_future(scene.ask(text, f"192.0.2.{n}")) for n, text in enumerate(guesses[:4])]
+    await until(lambda: len(gate.seen) == 4)
+    assert (await scene.ask(guesses[4], "192.0.2.9")).verdict == "away"  # the key that has the most waits
+    rights = [asyncio.ensure_future(scene.ask(other.secret)) for other in others]
+    await until(lambda: len(gate.seen) == 7)
+    assert [task.done() for task in asked] == [False, True, True, True]  # the newest go first
+    assert [(await task).verdict for task in asked[1:]] == ["away"] * 3
+    assert (await rights[3]).verdict == "away"  # each has one place by now
+    gate.opened.set()
+    assert [answer.verdict for answer in await asyncio.gather(*rights[:3])] == ["right"] * 3
+    assert (await asked[0]).verdict == "wrong"
+    verifier: Verifier = scene.desk._verifier
+    assert not verifier._flights
+    assert not verifier._busy
+    assert not verifier._of_key
+    assert (await scene.ask(guesses[1], "192.0.2.1")).verdict == "wrong"  # who made room is not slowed
+
+
+async def test_a_right_secret_is_computed_soon_though_another_key_is_guessed_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guessed, other = [await scene.ledger.create_key(NewKey(name=name), "test") for name in ("guessed", "other")]
+    computed: list[bytes] = []
+    usual, gate = Blocks.is_right, threading.Event()
+
+    def counted(blocks: Blocks, secret: bytes, encoded: Encoded) -> bool:
+        gate.wait(10)
+        computed.append(secret)
+        return usual(blocks, secret, encoded)
+
+    monkeypatch.setattr(Blocks, "is_right", counted)
+    texts = [new_key_text(guessed.key.id).text for _ in range(200)]
+    asked = [asyncio.ensure_future(scene.ask(text, f"192.0.2.{n}")) for n, text in enumerate(texts)]
+    await until(lambda: len(scene.desk._hasher._lines[Rank.REQUEST]) == 198)
+    right = asyncio.ensure_future(scene.ask(other.secret))
+    await until(lambda: len(scene.desk._hasher._lines[Rank.REQUEST]) == 199)
+    gate.set()
+    assert (await right).verdict == "right"
+    assert computed.index(other.secret.encode()) < 6  # behind those that had begun and one turn
+    await asyncio.gather(*asked)
+
+
 async def test_a_fault_is_away_at_once_and_its_line_does_not_hold_the_secret(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued = await scene.ledger.create_key(NewKey(name="one"), "test")
 
-    async def fail(_: Hasher, text: str, __: str) -> bool:
+    async def fail(_: Hasher, text: str, *__: str) -> bool:
         raise RuntimeError(text)
 
     monkeypatch.setattr(Hasher, "verify", fail)

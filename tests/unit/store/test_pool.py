@@ -10,24 +10,28 @@ from typing import Any
 import pytest
 
 from penstock.store.database import Session
-from penstock.store.interface import ConflictError, StoreAwayError
+from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreRefusedError
 from penstock.store.postgres import IDLE_S, PostgresDatabase
 
 
 class Played:
-    """A connection. `dead`: it looks open until it is used."""
+    """A connection. `dead`: it looks open until it is used; `dies_at`, `hangs_at`: until it is told this word."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.dead = False
+        self.dies_at = self.hangs_at = ""
         self.closed = False
         self.said: list[str] = []
 
     async def execute(self, query: str) -> str:
         await asyncio.sleep(0)
-        if self.dead:
+        word = query.removeprefix("NOTIFY penstock; ").partition(" ")[0].rstrip(";")
+        if self.dead or word == self.dies_at:
             raise ConnectionResetError
-        self.said.append(query.partition(" ")[0].rstrip(";"))
+        if word == self.hangs_at:
+            await asyncio.Event().wait()
+        self.said.append(word)
         return ""
 
     async def fetch(self, query: str, *values: object) -> Sequence[Sequence[Any]]:
@@ -61,12 +65,14 @@ class Scene:
         self.made: list[Played] = []
         self.database = PostgresDatabase("postgresql://u@h/d", pool=pool, call_s=5.0)
         self.born_dead = False
+        self.dies_at = self.hangs_at = ""
         monkeypatch.setattr("penstock.store.postgres.connect", self._connect)
 
     async def _connect(self, *_: object) -> Played:
         await asyncio.sleep(0)
         self.made.append(Played(len(self.made)))
-        self.made[-1].dead = self.born_dead
+        made = self.made[-1]
+        made.dead, made.dies_at, made.hangs_at = self.born_dead, self.dies_at, self.hangs_at
         return self.made[-1]
 
     async def pid(self) -> int:
@@ -119,6 +125,47 @@ async def test_a_refused_change_is_undone_and_its_connection_kept(scene: Scene) 
         await scene.database.write(refuse)
     assert await scene.pid() == 0
     assert scene.made[0].said == ["BEGIN", "ROLLBACK", "BEGIN", "SELECT", "COMMIT"]
+
+
+@pytest.mark.parametrize(("word", "in_doubt"), [("BEGIN", False), ("SELECT", False), ("COMMIT", True)])
+@pytest.mark.parametrize("way", ["dies_at", "hangs_at"])
+async def test_a_change_is_in_doubt_once_it_was_to_be_committed(
+    scene: Scene, way: str, word: str, in_doubt: bool
+) -> None:
+    scene.database._call_s = 0.05
+    setattr(scene, way, word)
+    for tell in (False, True):
+        with pytest.raises(StoreAwayError) as caught:
+            await scene.database.write(whose, tell=tell)
+        assert caught.value.in_doubt == in_doubt
+    with pytest.raises(StoreAwayError) as caught:
+        await scene.database.read(whose)
+    assert not caught.value.in_doubt
+
+
+async def test_a_doubt_outlasts_a_second_try_that_comes_to_nothing(scene: Scene) -> None:
+    await scene.pid()
+    scene.made[0].dies_at = "COMMIT"
+    scene.born_dead = True
+    with pytest.raises(StoreAwayError, match="does not answer") as caught:
+        await scene.database.write(whose)
+    assert caught.value.in_doubt
+
+
+@pytest.mark.parametrize("error", [StoreRefusedError("no room"), ConflictError("changed", "by somebody")])
+async def test_a_second_try_that_is_refused_leaves_the_doubt_and_one_that_sees_the_rows_ends_it(
+    scene: Scene, error: StoreError
+) -> None:
+    await scene.pid()
+    scene.made[0].dies_at = "COMMIT"
+
+    async def refuse_later(session: Session) -> None:
+        if await whose(session) == 1:
+            raise error
+
+    with pytest.raises(type(error) if isinstance(error, ConflictError) else StoreAwayError, match=str(error)) as caught:
+        await scene.database.write(refuse_later)
+    assert getattr(caught.value, "in_doubt", False) != isinstance(error, ConflictError)
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, KeyError])

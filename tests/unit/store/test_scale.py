@@ -12,19 +12,19 @@ from penstock.keys.model import Key, Team
 from penstock.store import statements
 from penstock.store.interface import Filter
 from penstock.store.rows import SHAPES
-from penstock.store.sqlite import DIALECT, SqliteDatabase
+from penstock.store.sqlite import FLAVOUR, SqliteDatabase
 from tests.unit.store.test_sqlite import make
 
 ASKED = {
-    **{f"changed_since {shape.table}": statements.written_after(shape, DIALECT) for shape in SHAPES.values()},
-    **{f"get {shape.table}": f"{statements.select(shape, DIALECT)} WHERE r.id = $1" for shape in SHAPES.values()},
-    "find_team": f"{statements.select(SHAPES[Team], DIALECT)} WHERE r.name_hash = $1 AND r.state <> 'deleted'",
+    **{f"changed_since {shape.table}": statements.written_after(shape, FLAVOUR) for shape in SHAPES.values()},
+    **{f"get {shape.table}": f"{statements.select(shape, FLAVOUR)} WHERE r.id = $1" for shape in SHAPES.values()},
+    "find_team": f"{statements.select(SHAPES[Team], FLAVOUR)} WHERE r.name_hash = $1 AND r.state <> 'deleted'",
     "change made": statements.CHANGE_MADE,
     "team by name": statements.TEAM_BY_NAME,
     "team has keys": statements.TEAM_HAS_KEYS,
-    "touch": DIALECT.touch,
-    "list": statements.listing(Key, Filter(), "a", 10, DIALECT)[0],
-    "list of a team": statements.listing(Key, Filter(team="t"), "a", 10, DIALECT)[0],
+    "touch": FLAVOUR.touch,
+    "list": statements.listing(Key, Filter(), "a", 10, FLAVOUR)[0],
+    "list of a team": statements.listing(Key, Filter(team="t"), "a", 10, FLAVOUR)[0],
     "purge": statements.purge(SHAPES[Key]),
     "changes": statements.changes(None, 5, 10)[0],
     "changes of one": statements.changes("k", 5, 10)[0],

@@ -11,6 +11,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from penstock.keys.model import Key
@@ -20,7 +21,7 @@ from penstock.store.open import FILE
 from penstock.store.sql import SqlStore
 from penstock.store.sqlite import SqliteDatabase
 from tests.support.child import Child
-from tests.support.store_rules.rows import HASH, change, everything, key, put
+from tests.support.store_rules.rows import HASH, change, everything, key, newest, put
 
 BUSY_S = 0.1
 
@@ -54,6 +55,17 @@ async def test_lax_permissions_are_mended(store: SqlStore, tmp_path: Path) -> No
     await other.open(migrate=False)
     assert set(modes(tmp_path).values()) == {0o600}
     await other.close()
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+async def test_a_link_is_neither_followed_nor_what_it_points_to_touched(tmp_path: Path, end: str) -> None:
+    (tmp_path / "theirs").write_text("")
+    (tmp_path / "theirs").chmod(0o644)
+    (tmp_path / f"{FILE}{end}").symlink_to(tmp_path / "theirs")
+    with pytest.raises(StoreRefusedError, match=f"{FILE}{end} is a symbolic link"):
+        await make(tmp_path).open(migrate=True)
+    assert modes(tmp_path)["theirs"] == 0o644
+    assert (tmp_path / "theirs").read_text() == ""
 
 
 async def test_a_data_dir_that_is_not_there_is_made(tmp_path: Path) -> None:
@@ -105,8 +117,32 @@ async def test_a_file_that_another_process_holds_is_away_and_comes_back(store: S
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreAwayError, match="held by another process"):
             await put(store, key())
-        assert await store.version() == 0  # reading waits for nobody
+        assert await newest(store) == 0  # reading waits for nobody
         other.execute("ROLLBACK")
+    assert (await put(store, key())).version == 1
+
+
+@pytest.mark.parametrize(("code", "in_doubt"), [(sqlite3.SQLITE_IOERR | 4 << 8, True), (sqlite3.SQLITE_BUSY, False)])
+async def test_a_change_is_in_doubt_when_the_disk_fails_while_it_is_committed(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, code: int, in_doubt: bool
+) -> None:
+    usual = aiosqlite.Connection.execute_fetchall
+
+    async def fail(connection: aiosqlite.Connection, sql: str, *values: object) -> object:
+        if sql != "COMMIT":
+            return await usual(connection, sql, *values)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aiosqlite.Connection, "execute_fetchall", fail)
+        with pytest.raises(StoreAwayError) as caught:
+            await put(store, key())
+        assert caught.value.in_doubt == in_doubt
+        with pytest.raises(StoreAwayError) as caught:
+            await newest(store)
+        assert not caught.value.in_doubt
     assert (await put(store, key())).version == 1
 
 
@@ -122,7 +158,7 @@ async def test_a_store_without_its_counter_is_refused(store: SqlStore, tmp_path:
     with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
         other.execute("DELETE FROM penstock_state")
     with pytest.raises(StoreRefusedError, match="penstock_state has 0 rows"):
-        await store.version()
+        await newest(store)
 
 
 async def test_a_call_that_is_given_up_is_whole_and_the_next_one_works(store: SqlStore) -> None:
