@@ -91,7 +91,9 @@ impl Table {
         match (is_right, is_open) {
             (true, _) => {}
             (false, true) => return Checked::Unverified(digest),
-            (false, false) => return Checked::Refused(Refusal::Wrong),
+            (false, false) if self.is_current() => return Checked::Refused(Refusal::Wrong),
+            // Another node may have given the key a new secret since the store was last heard of.
+            (false, false) => return Checked::Refused(Refusal::Away),
         }
         if row.disabled {
             return Checked::Refused(Refusal::Disabled);

@@ -48,6 +48,14 @@ fn a_verified_secret_is_known_and_another_is_wrong_at_once() {
 }
 
 #[test]
+fn while_changes_may_be_missing_another_secret_may_be_a_new_one() {
+    let (right, other) = (own(ID, 'a'), own(ID, 'b'));
+    let table = table(&json!({"secrets": [secret(1, None, Some(&right))]}));
+    table.set_current(false);
+    assert_eq!((check(&table, &right), check(&table, &other)), (Ok(true), Err(Refusal::Away)));
+}
+
+#[test]
 fn a_foreign_secret_is_known_under_the_id_of_its_hash() {
     let secret_text = format!("sk-litellm-{}", "q".repeat(40));
     let table = Table::default();
