@@ -19,7 +19,7 @@ from penstock.keys.turns import Turns
 IMPORTED = "sha256:"
 """How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
 
-THREADS = 2
+THREADS = 1
 WAITING = 4096
 NICE = 19
 IDLE_S = 1.0
@@ -157,3 +157,4 @@ def _lower_priority() -> None:
     """On Linux a thread has a nice value of its own; hashing takes only what requests leave over."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -15,6 +15,7 @@ mod key;
 pub mod models;
 pub mod multipart;
 pub mod outbound;
+mod patience;
 mod plan;
 mod read;
 mod relayed;

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::patience::{Patience, Place};
 use crate::{
     keys::{Credential, Digest, KeyId, check::AWAY_MS},
     questions::{AskError, Kind},
@@ -47,7 +48,10 @@ enum Askers {
 
 /// The verifications that are under way in the process.
 #[derive(Default)]
-pub struct Flights(Mutex<HashMap<Secret, Arc<Answer>>>);
+pub struct Flights {
+    by_secret: Mutex<HashMap<Secret, Arc<Answer>>>,
+    patience: Patience,
+}
 
 #[derive(Serialize)]
 struct Asked<'a> {
@@ -101,9 +105,13 @@ fn join(
     askers: Askers,
 ) -> (watch::Receiver<Option<Verdict>>, bool) {
     let secret = (credential.id, *digest.bytes(), askers);
-    let mut flights = worker.shared.flights.0.lock();
+    let mut flights = worker.shared.flights.by_secret.lock();
     if let Some(answer) = flights.get(&secret) {
         return (answer.subscribe(), false);
+    }
+    let place = (credential.id, client);
+    if let Err(retry_after_ms) = worker.shared.flights.patience.begin(place, worker.clock().boot_us()) {
+        return (watch::channel(Some(Verdict::Slow { retry_after_ms })).1, true);
     }
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
@@ -112,7 +120,7 @@ fn join(
     let text = std::str::from_utf8(credential.text()).unwrap_or_default();
     let asked = Asked { key: credential.id.as_str(), secret: text, digest: digest.hex(), client };
     let payload = serde_json::to_vec(&asked).unwrap_or_default();
-    let flight = Flight { worker: worker.clone(), secret, sender };
+    let flight = Flight { worker: worker.clone(), secret, place, slow_ms: None, sender };
     // A task of its own: whoever asked first may leave first.
     worker.spawn(async move { flight.fly(payload).await });
     (receiver, true)
@@ -122,20 +130,28 @@ fn join(
 struct Flight {
     worker: Rc<Worker>,
     secret: Secret,
+    place: Place,
+    /// What Python said of the place.
+    slow_ms: Option<u64>,
     sender: Arc<Answer>,
 }
 
 impl Flight {
-    async fn fly(self, payload: Vec<u8>) {
-        let mut asking = pin!(self.worker.shared.questions.ask(Kind::Verify, payload, DEADLINE));
+    async fn fly(mut self, payload: Vec<u8>) {
+        let shared = self.worker.shared.clone();
+        let mut asking = pin!(shared.questions.ask(Kind::Verify, payload, DEADLINE));
         loop {
             tokio::select! {
                 answer = asking.as_mut() => {
-                    self.sender.send_replace(Some(verdict(answer)));
+                    let verdict = verdict(answer);
+                    if let Verdict::Slow { retry_after_ms } = verdict {
+                        self.slow_ms = Some(retry_after_ms);
+                    }
+                    self.sender.send_replace(Some(verdict));
                     return;
                 }
                 () = self.sender.closed() => {
-                    let mut flights = self.worker.shared.flights.0.lock();
+                    let mut flights = shared.flights.by_secret.lock();
                     // Under the lock: nobody joins in between.
                     if self.sender.receiver_count() == 0 {
                         flights.remove(&self.secret);
@@ -149,7 +165,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut flights = self.worker.shared.flights.0.lock();
+        let shared = &self.worker.shared;
+        shared.flights.patience.end(self.place, self.slow_ms, shared.clock.boot_us());
+        let mut flights = shared.flights.by_secret.lock();
         if flights.get(&self.secret).is_some_and(|other| Arc::ptr_eq(other, &self.sender)) {
             flights.remove(&self.secret);
         }

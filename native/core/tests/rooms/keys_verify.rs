@@ -57,13 +57,13 @@ fn every_other_answer_has_its_code() {
     let house = house(&upstream, 1);
     for (answer, status, code, retry_after) in [
         (json!({"verdict": "wrong", "retry_after_ms": null}), 401, "invalid_api_key", None),
-        (json!({"verdict": "slow", "retry_after_ms": 2_500}), 429, "rate_limit_requests", Some("3")),
         (json!({"verdict": "away", "retry_after_ms": 4_000}), 503, "store_unavailable", Some("4")),
         (json!({"verdict": "away", "retry_after_ms": null}), 503, "store_unavailable", Some("1")),
         // Said to be right, and its digest is not there: the digest is what counts.
         (json!({"verdict": "right", "retry_after_ms": null}), 503, "store_unavailable", Some("1")),
         (json!({"verdict": "perhaps"}), 503, "store_unavailable", Some("1")),
         (json!(7), 503, "store_unavailable", Some("1")),
+        (json!({"verdict": "slow", "retry_after_ms": 2_500}), 429, "rate_limit_requests", Some("3")),
     ] {
         let mut client = asking(&house, &own(ID, 'a'));
         assert!(reply(&house, question(&house).0, &answer));
@@ -78,8 +78,10 @@ fn every_other_answer_has_its_code() {
             );
         }
     }
+    // From then on whoever has to wait is told so without a question.
+    assert_refused(&asking(&house, &own(ID, 'b')).answer().unwrap(), 429, "rate_limit_requests");
     assert_eq!(upstream.asked.load(SeqCst), 0);
-    assert_eq!(house.metric("penstock_auth_total{result=\"slow\"}"), 1);
+    assert_eq!(house.metric("penstock_auth_total{result=\"slow\"}"), 2);
     house.stop();
 }
 
