@@ -46,7 +46,7 @@ class Desk:
         self.store = store
         self._log, self._migrate, self._pace, self._degraded = log, migrate, pace, degraded
         self._hasher = Hasher(cost, floor=floor)
-        self._cache = Cache(data_dir, key.fingerprint, log)
+        self._cache = Cache(data_dir, key.fingerprint, log, cost)
         self._table = Table(self._cache, log)
         self._feed = Feed(store, self._table, self._tell, log, migrate=migrate, pace=pace)
         self._verifier = Verifier(store, self._table, self._hasher, log, missed=self._feed.wake)

@@ -84,10 +84,7 @@ class Hasher:
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash is imported, or cheaper to break than those that are made now."""
-        try:
-            return any(was < now for was, now in zip(decode(stored).cost, self.cost, strict=True))
-        except DamagedHashError:
-            return True
+        return is_below(cost_of(stored), self.cost)
 
     def close(self) -> None:
         """Takes no more work, and ends what waits; what is being computed ends by itself, unheard."""
@@ -146,6 +143,19 @@ class Hasher:
     def _give_back(self) -> None:
         if not self._running and not self._closed:
             self._pool.submit(self._blocks.drop)  # unmapping takes a millisecond, which the loop need not spend
+
+
+def cost_of(stored: str) -> Cost:
+    """What a stored hash takes; nothing for one that is imported or damaged."""
+    try:
+        return decode(stored).cost
+    except DamagedHashError:
+        return Cost(0, 0, 0)
+
+
+def is_below(cost: Cost, wanted: Cost) -> bool:
+    """Whether one of the parameters is lower."""
+    return any(has < wants for has, wants in zip(cost, wanted, strict=True))
 
 
 def hash_imported(secret: bytes) -> str:
