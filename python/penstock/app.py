@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +31,7 @@ from penstock.engine import ADMIN, VERIFY, Engine, MakeNative
 from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
+from penstock.keys.hashing import threads_on
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
@@ -55,10 +56,18 @@ class StartError(Exception):
 class App:
     """One gateway process from start to exit."""
 
-    def __init__(self, loaded: Loaded, file: str | None, environ: Mapping[str, str], make_native: MakeNative) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        file: str | None,
+        environ: Mapping[str, str],
+        make_native: MakeNative,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`started` is called once native's threads run."""
         self._config, self._catalogue = loaded.config, loaded.catalogue
         self._file, self._source, self._environ = file, loaded.source, environ
-        self._make_native = make_native
+        self._make_native, self._started_native = make_native, started
         self._memory = machine.memory_bytes()
         self._revision = 1
         self._started = time.time()
@@ -185,6 +194,7 @@ class App:
             self._names,
             self.log,
             cost=Cost(cost.memory >> 10, cost.iterations, cost.parallelism),
+            threads=threads_on(machine.cores()),
             migrate=given.auto_migrate,
             degraded=lambda reasons: self._engine.degraded(reasons),
         )
@@ -212,7 +222,7 @@ class App:
         try:
             await self._desk.start(self._engine)
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
-            yield_to_native()
+            self._started_native()
         except (ValueError, OSError, StoreError) as error:
             raise StartError(str(error)) from None
 
@@ -318,7 +328,7 @@ def serve(file: str | None, environ: Mapping[str, str], fds: Descriptors, make_n
     loaded = load(file, environ)
 
     async def run() -> int:
-        app = App(loaded, file, environ, make_native)
+        app = App(loaded, file, environ, make_native, yield_to_native)
         logging.getLogger().addHandler(Forward(app.log))
         try:
             return await app.run(fds.ready, fds.parent, early)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.app import NICE
+
 ROOT = Path(__file__).parents[2]
 ALLOWED = {"aiosqlite", "click", "msgspec", "penstock", "tests", "uvloop", "yaml", "_yaml"}
 """Third-party packages that the serving process may load."""
@@ -134,3 +136,14 @@ def test_what_cannot_start_exits_with_1(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "cannot start: data_dir" in errors
+
+
+def test_what_decides_gives_way_to_what_moves(tmp_path: Path) -> None:
+    process, reader = start(tmp_path)
+    assert ready(reader)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    tasks = [int(name) for name in os.listdir(f"/proc/{process.pid}/task")]
+    assert {os.getpriority(os.PRIO_PROCESS, task) for task in tasks} == {max(usual, NICE)}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.observe.logs import Log
@@ -25,7 +26,7 @@ from penstock.policy.key_table import Secret
 from penstock.private_file import tighten
 
 NAME = "keys.sqlite"
-FORMAT = 1
+FORMAT = 3
 BUSY_S = 5.0
 PAGE = 2_000
 """Rows that are read in one step, other threads running in between."""
@@ -34,10 +35,11 @@ _SCHEMA = f"""
 CREATE TABLE place (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), life TEXT NOT NULL, fingerprint TEXT NOT NULL,
     store TEXT, version INTEGER NOT NULL, change TEXT NOT NULL, synced_us INTEGER NOT NULL);
 CREATE TABLE rows (kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL,
-    change TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+    change TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, id));
 CREATE INDEX rows_deleted ON rows (version) WHERE deleted;
 CREATE INDEX rows_ahead ON rows (version) WHERE change IS NOT NULL;
 CREATE TABLE digests (key TEXT NOT NULL, generation INTEGER NOT NULL, digest BLOB NOT NULL,
+    memory_kib INTEGER NOT NULL, iterations INTEGER NOT NULL, parallelism INTEGER NOT NULL,
     PRIMARY KEY (key, generation)) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 """
@@ -46,7 +48,10 @@ _PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES (?,
     change = excluded.change WHERE excluded.version > rows.version"""
 _KEYS = """SELECT r.id, r.body, group_concat(d.generation || ':' || hex(d.digest))
     FROM (SELECT id, body FROM rows WHERE kind = 'key' AND id > ? ORDER BY id LIMIT ?) r
-    LEFT JOIN digests d ON d.key = r.id GROUP BY r.id ORDER BY r.id"""
+    LEFT JOIN digests d ON d.key = r.id AND d.memory_kib >= ? AND d.iterations >= ? AND d.parallelism >= ?
+    GROUP BY r.id ORDER BY r.id"""
+_LEARN = """INSERT OR REPLACE INTO digests (key, generation, digest, memory_kib, iterations, parallelism)
+    VALUES (?, ?, ?, ?, ?, ?)"""
 
 _encode = msgspec.json.Encoder().encode
 _keys = msgspec.json.Decoder(list[KeptKey]).decode
@@ -78,7 +83,9 @@ class Cache:
     Every method hands its step to the thread before it returns: they are done in the order in which they were asked.
     """
 
-    def __init__(self, data_dir: str, fingerprint: str, log: Log) -> None:
+    def __init__(self, data_dir: str, fingerprint: str, log: Log, cost: Cost = OWASP) -> None:
+        self.cost = cost
+        """What a new hash takes."""
         self._path = os.path.join(os.path.abspath(data_dir), NAME)
         self._fingerprint, self._log = fingerprint, log
         self._thread = ThreadPoolExecutor(1, "penstock-keys")
@@ -92,7 +99,11 @@ class Cache:
         return self._do(self._open, Place())
 
     async def load(self) -> AsyncIterator[Sequence[Kept]]:
-        """Every row, `PAGE` at a time, teams before keys; keys with their digests. Raises `CacheLostError`."""
+        """Every row, `PAGE` at a time, teams before keys; keys with their digests. Raises `CacheLostError`.
+
+        Without those of secrets whose hash takes less than a new one: they have to be shown once more, so that it can
+        be exchanged.
+        """
         yield await self._page(self._read_others)
         after = ""
         while page := await self._page(partial(self._read_keys, after)):
@@ -111,9 +122,9 @@ class Cache:
         """Takes over rows with the ids of their changes; what else has changed up to there is not known."""
         return self._do(lambda: self._write(rows, 0, None), None)
 
-    def learn(self, key: str, generation: int, digest: str) -> asyncio.Future[None]:
-        """Keeps the digest of a verified secret."""
-        return self._do(lambda: self._learn(key, generation, digest), None)
+    def learn(self, key: str, generation: int, digest: str, cost: Cost) -> asyncio.Future[None]:
+        """Keeps the digest of a verified secret, and what its hash takes."""
+        return self._do(lambda: self._learn(key, generation, digest, cost), None)
 
     def known(self, key: str) -> asyncio.Future[dict[int, str]]:
         """The digests of a key by generation: those that this process and others on `data_dir` have verified."""
@@ -241,7 +252,7 @@ class Cache:
     def _read_keys(self, after: str) -> list[KeptKey]:
         if self._database is None:
             return []
-        read = self._database.execute(_KEYS, (after, PAGE)).fetchall()
+        read = self._database.execute(_KEYS, (after, PAGE, *self.cost)).fetchall()
         keys = _keys(f"[{','.join(body for _, body, _ in read)}]")
         return [_with_digests(key, known) if known else key for key, (_, _, known) in zip(keys, read, strict=True)]
 
@@ -265,8 +276,9 @@ class Cache:
                 return
             (there,) = database.execute("SELECT version FROM place").fetchone()
             newer = [each for each in rows if each[0].version > there]  # the others are in it, or were deleted since
-            database.executemany(_PUT, (_line(row, change) for row, change in newer))
-            for row, _ in newer:
+            database.executemany(_PUT, sorted(_line(row, change) for row, change in newer))
+            (learnt,) = database.execute("SELECT EXISTS (SELECT 1 FROM digests)").fetchone()
+            for row, _ in newer if learnt else ():  # a first load has nothing to forget
                 if isinstance(row, KeptKey):
                     live = [secret.generation for secret in row.secrets]
                     marks = ",".join("?" * len(live))
@@ -279,13 +291,12 @@ class Cache:
                     database.execute(sql, place)
                 database.execute("DELETE FROM rows WHERE deleted AND version <= (SELECT version FROM place)")
 
-    def _learn(self, key: str, generation: int, digest: str) -> None:
+    def _learn(self, key: str, generation: int, digest: str, cost: Cost) -> None:
         if self._database is None:
             return
         with _transaction(self._database) as database:
             if self._is_ours(database):
-                values = (key, generation, bytes.fromhex(digest))
-                database.execute("INSERT OR REPLACE INTO digests (key, generation, digest) VALUES (?, ?, ?)", values)
+                database.execute(_LEARN, (key, generation, bytes.fromhex(digest), *cost))
 
     def _reset(self, store: str) -> None:
         if self._database is None:

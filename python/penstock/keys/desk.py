@@ -10,7 +10,7 @@ from penstock.keys.cache import Cache
 from penstock.keys.checks import Names
 from penstock.keys.digest_key import load_digest_key
 from penstock.keys.feed import Feed, Pace
-from penstock.keys.hashing import Hasher
+from penstock.keys.hashing import THREADS, Hasher
 from penstock.keys.model import AdminToken
 from penstock.keys.service import Ledger
 from penstock.keys.table import KeyEngine, Table
@@ -35,6 +35,7 @@ class Desk:
         *,
         cost: Cost = OWASP,
         floor: Cost = OWASP,
+        threads: int = THREADS,
         migrate: bool = True,
         degraded: Callable[[list[str]], None] = lambda _reasons: None,
         pace: Pace = Pace(),  # noqa: B008 (immutable)
@@ -45,8 +46,8 @@ class Desk:
         self.digest_key_file = key.path
         self.store = store
         self._log, self._migrate, self._pace, self._degraded = log, migrate, pace, degraded
-        self._hasher = Hasher(cost, floor=floor)
-        self._cache = Cache(data_dir, key.fingerprint, log)
+        self._hasher = Hasher(cost, floor=floor, threads=threads)
+        self._cache = Cache(data_dir, key.fingerprint, log, cost)
         self._table = Table(self._cache, log)
         self._feed = Feed(store, self._table, self._tell, log, migrate=migrate, pace=pace)
         self._verifier = Verifier(store, self._table, self._hasher, log, missed=self._feed.wake)

@@ -19,7 +19,9 @@ from penstock.keys.turns import Turns
 IMPORTED = "sha256:"
 """How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
 
-THREADS = 1
+THREADS = 2
+"""At most; see `threads_on`."""
+
 WAITING = 4096
 NICE = 19
 IDLE_S = 1.0
@@ -51,16 +53,22 @@ class Hasher:
     """Computes Argon2id; belongs to one event loop from its first use on."""
 
     def __init__(
-        self, cost: Cost = OWASP, *, floor: Cost = OWASP, waiting: int = WAITING, idle_s: float = IDLE_S
+        self,
+        cost: Cost = OWASP,
+        *,
+        floor: Cost = OWASP,
+        threads: int = THREADS,
+        waiting: int = WAITING,
+        idle_s: float = IDLE_S,
     ) -> None:
         """Raises ValueError when a parameter is below `floor`."""
         for name, value, least in zip(Cost._fields, cost, floor, strict=True):
             if value < least:
                 raise ValueError(f"{name} is {value}; at least {least} is needed")
         self.cost = cost
-        self._waiting, self._idle_s = waiting, idle_s
+        self._threads, self._waiting, self._idle_s = threads, waiting, idle_s
         self._blocks = Blocks()
-        self._pool = ThreadPoolExecutor(THREADS, "penstock-hash", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(threads, "penstock-hash", initializer=_lower_priority)
         self._lines: dict[Rank, Turns[_Job]] = {rank: Turns() for rank in Rank}
         self._running = 0
         self._rest: asyncio.TimerHandle | None = None
@@ -84,10 +92,7 @@ class Hasher:
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash is imported, or cheaper to break than those that are made now."""
-        try:
-            return any(was < now for was, now in zip(decode(stored).cost, self.cost, strict=True))
-        except DamagedHashError:
-            return True
+        return is_below(cost_of(stored), self.cost)
 
     def close(self) -> None:
         """Takes no more work, and ends what waits; what is being computed ends by itself, unheard."""
@@ -117,7 +122,7 @@ class Hasher:
         return next((line.take() for line in self._lines.values() if line), None)
 
     def _start(self) -> None:
-        while self._running < THREADS and (job := self._next()) is not None:
+        while self._running < self._threads and (job := self._next()) is not None:
             if job.done.done():
                 continue  # whoever waited has gone
             self._running += 1
@@ -148,13 +153,35 @@ class Hasher:
             self._pool.submit(self._blocks.drop)  # unmapping takes a millisecond, which the loop need not spend
 
 
+def cost_of(stored: str) -> Cost:
+    """What a stored hash takes; nothing for one that is imported or damaged."""
+    try:
+        return decode(stored).cost
+    except DamagedHashError:
+        return Cost(0, 0, 0)
+
+
+def is_below(cost: Cost, wanted: Cost) -> bool:
+    """Whether one of the parameters is lower."""
+    return any(has < wants for has, wants in zip(cost, wanted, strict=True))
+
+
 def hash_imported(secret: bytes) -> str:
     """How a secret's SHA-256 is stored."""
     return IMPORTED + hashlib.sha256(secret).hexdigest()
 
 
+def threads_on(cores: int) -> int:
+    """How many threads hash on a machine: one of its cores stays free of the memory that a hash works through."""
+    return max(1, min(THREADS, cores // 2))
+
+
 def _lower_priority() -> None:
-    """On Linux a thread has a nice value of its own; hashing takes only what requests leave over."""
+    """Hashing takes only what requests leave over. On Linux a thread has a nice value and a policy of its own.
+
+    A nice value alone lets a hash finish its time slice, up to 3 ms, before a request that has just come; an idle
+    thread makes way at once (sched(7), SCHED_IDLE).
+    """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

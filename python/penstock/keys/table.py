@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from penstock.keys.argon2id import Cost
 from penstock.keys.cache import Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken, Row
 from penstock.keys.rows import Kept, KeptKey, batch_of, digest_batch, encode, in_batches, keep
@@ -32,6 +34,7 @@ class Table:
         self._learning: set[asyncio.Future[None]] = set()
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
+        self._writing: asyncio.Future[None] | None = None
         self.place = Place()
         self.life = 0
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
@@ -97,7 +100,12 @@ class Table:
             self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
         self.place = place
         self.ahead = {version: change for version, change in self.ahead.items() if version > place.version}
-        await self._cache.write(kept, since, place)
+        # While one piece goes to disk the next is fetched; what the disk has is never ahead of what native has.
+        written, self._writing = self._writing, asyncio.ensure_future(self._cache.write(kept, since, place))
+        await written if written is not None else None
+        if settled:
+            await self._writing
+            self._writing = None
 
     async def reset(self, store: str) -> None:
         """Forgets everything: what follows comes from another store, or from one that lost data."""
@@ -109,13 +117,13 @@ class Table:
         self.place = Place(store)
         await self._cache.reset(store)
 
-    def learn(self, life: int, key: str, generation: int, digest: str) -> bool:
-        """A secret has been verified; False, and nothing done, when that was before a reset."""
+    def learn(self, life: int, key: str, generation: int, digest: str, cost: Cost) -> bool:
+        """A secret has been verified by a hash of this cost; False, and nothing done, when that was before a reset."""
         if life != self.life:
             return False
         self._send(digest_batch(key, generation, digest))
         # Nobody waits for the disk: what a crash loses is verified once more.
-        kept = self._cache.learn(key, generation, digest)
+        kept = self._cache.learn(key, generation, digest, cost)
         self._learning.add(kept)
         kept.add_done_callback(self._learning.discard)
         return True
@@ -127,6 +135,14 @@ class Table:
         """
         return partial(self._remember, self.life)
 
+    async def recall(self, key: str, digest: str) -> bool:
+        """Whether `data_dir` has the digest of a secret; native knows it then."""
+        for generation, known in (await self.known(key)).items():
+            if hmac.compare_digest(known, digest):
+                self._send(digest_batch(key, generation, digest))
+                return True
+        return False
+
     async def known(self, key: str) -> dict[int, str]:
         """The digests of a key's verified secrets by generation."""
         life = self.life
@@ -135,7 +151,7 @@ class Table:
 
     def _remember(self, life: int, key: str, generation: int, text: str) -> None:
         if self._engine is not None:
-            self.learn(life, key, generation, self._engine.digest(text))
+            self.learn(life, key, generation, self._engine.digest(text), self._cache.cost)
 
     def _send(self, batch: Batch) -> None:
         if self._engine is not None:

@@ -39,7 +39,9 @@ class Turns(Generic[EntryT]):
 
     def drop(self, who: str, ticket: int) -> None:
         """Takes one out, if it is still there."""
-        if who in self._of and self._of[who].pop(ticket, None) is not None:
+        entries = self._of.get(who)
+        if entries is not None and ticket in entries:
+            del entries[ticket]
             self._shrink(who)
 
     def _shrink(self, who: str) -> None:

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from penstock.keys.argon2id import DamagedHashError
-from penstock.keys.hashing import Hasher, HasherBusyError
+from penstock.keys.hashing import Hasher, HasherBusyError, cost_of
 from penstock.keys.model import Key, Secret
 from penstock.keys.patience import Delays, Wrongs, sender_of
-from penstock.keys.rehash import Rehasher
+from penstock.keys.rehash import Due, Rehasher
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
 from penstock.store.interface import Store, StoreError
@@ -92,7 +92,7 @@ class Verifier:
         self._busy: dict[tuple[str, str], _Flight] = {}
         self._of_key: dict[str, dict[_Flight, None]] = {}  # the newest last
         self._delays, self._wrongs = Delays(clock), Wrongs()
-        self._rehasher = Rehasher(store, hasher, log)
+        self._rehasher = Rehasher(store, hasher, table, log)
         self._life = table.life
 
     async def __call__(self, payload: bytes) -> bytes:
@@ -187,7 +187,10 @@ class Verifier:
     async def _look(self, asked: Question) -> _Found:
         try:
             return await self._judge(asked)
-        except (StoreError, HasherBusyError):
+        except StoreError:
+            # What was verified here before is right without the store; only its hash has to wait.
+            return "right" if await self._table.recall(asked.key, asked.digest) else "away"
+        except HasherBusyError:
             return "away"
         except DamagedHashError as error:
             self._log.error(f"{error}: rotate this key", key=asked.key)
@@ -213,10 +216,10 @@ class Verifier:
             return "away"
         self._table.note(key.version, change)
         await self._table.publish([key])
-        if not self._table.learn(life, key.id, secret.generation, asked.digest):
+        if not self._table.learn(life, key.id, secret.generation, asked.digest, cost_of(secret.hash)):
             return "away"
         if self._hasher.needs_rehash(secret.hash):
-            self._rehasher.add(key.id, secret, asked.secret)
+            self._rehasher.add(Due(life, key.id, secret, asked.secret, asked.digest))
         return "right"
 
     async def _find(self, key: Key, asked: Question) -> Secret | None:

@@ -52,13 +52,13 @@ class Lines(Log):
 class Scene:
     """One node on a store that several may share."""
 
-    def __init__(self, data_dir: Path, store: FakeStore | None = None, pace: Pace = STILL) -> None:
+    def __init__(self, data_dir: Path, store: FakeStore | None = None, pace: Pace = STILL, cost: Cost = TINY) -> None:
         self.store, self.table, self.log = store or FakeStore(), FakeTable(), Lines()
         self.store._opened = self.store._known = True
         self.reasons: list[list[str]] = []
         self.desk = Desk(
             self.store.handle(), str(data_dir), AnyModel(), self.log,
-            cost=TINY, floor=TINY, degraded=self.reasons.append, pace=pace,
+            cost=cost, floor=TINY, degraded=self.reasons.append, pace=pace,
         )  # fmt: skip
         # As if another node made every key: what is made here needs no verification, which most tests are about.
         self.remembering, self.desk.ledger._remembering = self.desk.ledger._remembering, forgetting

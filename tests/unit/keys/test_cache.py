@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.cache import Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
@@ -31,8 +32,8 @@ def key(id: str = "key000000001", version: int = 1, **fields: object) -> KeptKey
 async def cache(tmp_path: Path) -> AsyncIterator[Open]:
     made: list[Cache] = []
 
-    def make(fingerprint: str = "this", log: Lines | None = None) -> Cache:
-        made.append(Cache(str(tmp_path), fingerprint, log or Lines()))
+    def make(fingerprint: str = "this", log: Lines | None = None, cost: Cost = OWASP) -> Cache:
+        made.append(Cache(str(tmp_path), fingerprint, log or Lines(), cost))
         return made[-1]
 
     yield make
@@ -62,13 +63,36 @@ async def test_digests_come_back_with_their_generation_only(cache: Open) -> None
     first = cache()
     await first.open()
     await first.write([key(secrets=(SECRET, Secret(2, 99, None))), key("key000000002")], 0, NOWHERE)
-    await first.learn("key000000001", 2, DIGEST)
+    await first.learn("key000000001", 2, DIGEST, OWASP)
     second = cache()
     await second.open()
     assert await rows(second) == [key(secrets=(SECRET, Secret(2, 99, DIGEST))), key("key000000002")]
     assert await second.known("key000000001") == {2: DIGEST}
     await second.write([key(version=2)], 0, NOWHERE)  # rotated: the generation is gone
     assert await second.known("key000000001") == {}
+
+
+@pytest.mark.parametrize(
+    "less", [Cost(0, 0, 0), OWASP._replace(memory_kib=8), OWASP._replace(iterations=1), OWASP._replace(parallelism=0)]
+)
+async def test_a_digest_whose_hash_takes_less_than_a_new_one_is_known_and_not_loaded(cache: Open, less: Cost) -> None:
+    first = cache()
+    await first.open()
+    both = (SECRET, Secret(2, None, None))
+    await first.write([key(secrets=both), key("key000000002")], 0, NOWHERE)
+    await first.learn("key000000001", 1, DIGEST, OWASP)
+    await first.learn("key000000001", 2, "cd" * 32, less)
+    assert await rows(first) == [key(secrets=(Secret(1, None, DIGEST), both[1])), key("key000000002")]
+    assert await first.known("key000000001") == {1: DIGEST, 2: "cd" * 32}
+    await first.learn("key000000001", 2, "cd" * 32, OWASP)
+    assert await rows(first) == [
+        key(secrets=(Secret(1, None, DIGEST), Secret(2, None, "cd" * 32))),
+        key("key000000002"),
+    ]
+    assert await rows(cache(cost=OWASP._replace(iterations=3))) == []  # not opened
+    dearer = cache(cost=OWASP._replace(iterations=3))
+    await dearer.open()
+    assert await rows(dearer) == [key(secrets=both), key("key000000002")]
 
 
 async def test_many_rows_come_in_pages_and_none_twice(cache: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +144,11 @@ async def test_digests_under_another_key_are_dropped_and_rows_stay(cache: Open) 
     first = cache()
     await first.open()
     await first.write([key()], 0, AT)
-    await first.learn("key000000001", 1, DIGEST)
+    await first.learn("key000000001", 1, DIGEST, OWASP)
     other = cache("another digest.key")
     assert await other.open() == AT
     assert await rows(other) == [key()]
-    await first.learn("key000000001", 1, DIGEST)  # of a process that still has the key before
+    await first.learn("key000000001", 1, DIGEST, OWASP)  # of a process that still has the key before
     assert await other.known("key000000001") == {}
 
 
@@ -134,7 +158,7 @@ async def test_after_a_reset_a_process_that_loaded_before_writes_no_more(cache: 
     await second.open()
     await second.reset("another store")
     await first.write([key()], 0, AT)
-    await first.learn("key000000001", 1, DIGEST)
+    await first.learn("key000000001", 1, DIGEST, OWASP)
     assert await rows(second) == []
     third = cache()
     assert await third.open() == Place("another store")
@@ -144,7 +168,7 @@ async def test_after_a_reset_a_process_that_loaded_before_writes_no_more(cache: 
 async def test_steps_are_done_in_the_order_in_which_they_were_asked_for(cache: Open) -> None:
     first = cache()
     await first.open()
-    first.learn("key000000001", 1, DIGEST)
+    first.learn("key000000001", 1, DIGEST, OWASP)
     first.reset("store")
     assert await first.known("key000000001") == {}
 
@@ -195,7 +219,7 @@ async def test_a_directory_that_cannot_be_written_costs_a_warning_only(tmp_path:
     cache = Cache(str(tmp_path / "absent"), "this", log)
     assert await cache.open() == Place()
     await cache.write([key()], 0, NOWHERE)
-    await cache.learn("key000000001", 1, DIGEST)
+    await cache.learn("key000000001", 1, DIGEST, OWASP)
     assert await rows(cache) == []
     assert log.texts("warning").count("cannot be used") == 1
     await cache.close()

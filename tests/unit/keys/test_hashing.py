@@ -12,7 +12,7 @@ import pytest
 from argon2 import low_level
 
 from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
-from penstock.keys.hashing import NICE, Hasher, HasherBusyError, Rank, hash_imported
+from penstock.keys.hashing import NICE, Hasher, HasherBusyError, Rank, hash_imported, threads_on
 from tests.unit.conftest import until
 
 TINY = Cost(8, 1, 1)
@@ -142,8 +142,7 @@ async def test_a_full_queue_refuses_and_administrators_go_first(
         return ""
 
     monkeypatch.setattr(Blocks, "hash", slow)
-    monkeypatch.setattr("penstock.keys.hashing.THREADS", 1)
-    hasher = make(waiting=4)
+    hasher = make(waiting=4, threads=1)
     tasks = [asyncio.ensure_future(hasher.hash(name, Rank.LATER)) for name in ("a", "b", "later")]
     tasks.append(asyncio.ensure_future(hasher.hash("request", Rank.REQUEST)))
     tasks.append(asyncio.ensure_future(hasher.hash("admin", Rank.ADMIN)))
@@ -206,3 +205,24 @@ async def test_memory_goes_back_to_the_system_after_many_verifications() -> None
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 2)])
+def test_half_of_the_cores_hash_and_never_more_than_two(cores: int, threads: int) -> None:
+    assert threads_on(cores) == threads
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has it")
+async def test_a_hash_makes_way_for_everything_else(
+    make: Callable[..., Hasher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies: list[int] = []
+
+    def note(*_: object) -> str:
+        policies.append(os.sched_getscheduler(0))
+        return ""
+
+    monkeypatch.setattr(Blocks, "hash", note)
+    await make().hash("secret")
+    assert policies == [os.SCHED_IDLE]
+    assert os.sched_getscheduler(0) != os.SCHED_IDLE

@@ -315,6 +315,67 @@ async def test_a_hash_is_made_anew_when_parameters_have_risen(scene: Scene) -> N
     assert "m=16,t=2,p=1" in scene.store.rows(Key)[issued.key.id].secrets[0].hash
 
 
+async def test_a_hash_whose_replacing_the_end_of_the_process_cut_is_replaced_after_the_next_start(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = node()
+    await put(first.store, foreign(ONE))
+    await first.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("penstock.keys.rehash.MOST", 0)  # nothing is replaced before the end
+        assert (await first.ask(ONE)).verdict == "right"
+        await first.stop()
+    assert hash_in(first).startswith("sha256:")
+    second = node()
+    await second.start()
+    assert second.check(ONE) == "unverified"
+    assert (await second.ask(ONE)).verdict == "right"
+    await until(lambda: hash_in(second).startswith("$argon2id$"))
+    await second.stop()
+    third = node()
+    await third.start()
+    assert third.check(ONE) == "right"
+
+
+async def test_a_secret_that_was_verified_before_parameters_rose_is_asked_for_once_and_not_computed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = node()
+    await first.start()
+    issued = await first.ledger.create_key(NewKey(name="one"), "test")
+    assert (await first.ask(issued.secret)).verdict == "right"
+    await first.stop()
+    dearer = Cost(16, 2, 1)
+    second = node(cost=dearer)
+    await second.start()
+    assert second.check(issued.secret) == "unverified"
+    with monkeypatch.context() as patch:
+        patch.setattr(Blocks, "is_right", lambda *_: pytest.fail("computed"))
+        assert (await second.ask(issued.secret)).verdict == "right"
+        assert (await second.ask(new_key_text(issued.key.id).text)).verdict == "wrong"
+    await until(lambda: "m=16,t=2,p=1" in second.store.rows(Key)[issued.key.id].secrets[0].hash)
+    await until(lambda: not len(second.desk._verifier._rehasher))
+    await second.stop()
+    third = node(cost=dearer)
+    await third.start()
+    assert third.check(issued.secret) == "right"
+
+
+async def test_what_was_verified_before_is_right_without_the_store_whatever_its_hash_takes(node: Node) -> None:
+    first = node()
+    await first.start()
+    issued = await first.ledger.create_key(NewKey(name="one"), "test")
+    assert (await first.ask(issued.secret)).verdict == "right"
+    await first.stop()
+    second = node(cost=Cost(16, 2, 1))
+    second.store.away = True
+    await second.start()
+    assert second.check(issued.secret) == "unverified"
+    assert (await second.ask(issued.secret)).verdict == "right"
+    assert second.check(issued.secret) == "right"
+    assert (await second.ask(new_key_text(issued.key.id).text)).verdict == "away"
+
+
 async def test_replacing_a_hash_outlasts_an_outage(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.desk._verifier._rehasher._pause_s = 0.001
     await put(scene.store, foreign(ONE))
