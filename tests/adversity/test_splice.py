@@ -21,7 +21,7 @@ ASKED, SENT = "the-asked-model", 'the/target\'s "model" é'
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 KNOWN = {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "user", "metadata", "options"}
-BODIES = st.dictionaries(st.text().filter(lambda name: name not in KNOWN), VALUES, max_size=6)
+BODIES = st.dictionaries(st.text().filter(lambda name: name.casefold() not in KNOWN), VALUES, max_size=6)
 SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r\n ")])
 
 PROPERTY = hypothesis_settings(
