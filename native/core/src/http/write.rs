@@ -14,6 +14,9 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// The interim answer to `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Up to so many bytes in several parts are put together before they are written.
+const JOINED: usize = 1024;
+
 /// How many slices go to the kernel at once.
 const BATCH: usize = 16;
 
@@ -52,6 +55,18 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// One write of all that is left, put together: what is small costs less to copy than the kernel takes to gather it.
+    fn poll_joined<W: AsyncWrite + Unpin>(&self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (mut joined, mut length, mut skipped) = ([0; JOINED], 0, self.sent);
+        for part in self.parts {
+            let part = &part[skipped..];
+            joined[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+            skipped = 0;
+        }
+        Pin::new(io).poll_write(cx, &joined[..length])
+    }
+
     /// Writes until all is handed over.
     pub(super) fn poll_into<W: AsyncWrite + Unpin>(
         &mut self,
@@ -62,6 +77,8 @@ impl<'a> Output<'a> {
             let first = &first[self.sent..];
             let n = if rest.is_empty() {
                 ready!(Pin::new(&mut *io).poll_write(cx, first))?
+            } else if self.remaining() <= JOINED {
+                ready!(self.poll_joined(io, cx))?
             } else {
                 let mut slices = [IoSlice::new(&[]); BATCH];
                 slices[0] = IoSlice::new(first);
