@@ -15,7 +15,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Up to so many bytes in several parts are put together before they are written.
-const JOINED: usize = 1024;
+const JOINED: usize = 2048;
 
 /// How many slices go to the kernel at once.
 const BATCH: usize = 16;
