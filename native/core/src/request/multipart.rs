@@ -10,6 +10,8 @@ use crate::error::{Code, Error};
 
 /// Longest boundary that RFC 2046 allows.
 const MAX_BOUNDARY: usize = 70;
+/// Most blanks behind a boundary, which RFC 2046 section 5.1.1 allows for gateways that add them.
+const MAX_BLANKS: usize = 70;
 /// Longest head of one part.
 const MAX_PART_HEAD: usize = 8 * 1024;
 /// Longest model name.
@@ -137,6 +139,8 @@ impl Form {
         let rest = &body[self.pos..];
         let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         match &rest[blanks..] {
+            // Before all else: the answer must not hang on how much has come.
+            _ if blanks > MAX_BLANKS => Err(malformed("too many blanks follow a boundary")),
             [b'\r', b'\n', ..] => {
                 self.parts += 1;
                 if self.parts > MAX_PARTS {
@@ -150,7 +154,7 @@ impl Form {
                 self.state = State::Ended;
                 Ok(false)
             }
-            [] | [b'\r'] if blanks <= MAX_BOUNDARY => Ok(false),
+            [] | [b'\r'] => Ok(false),
             [b'-'] if blanks == 0 => Ok(false),
             _ => Err(malformed("something follows a boundary on its line")),
         }

@@ -91,6 +91,7 @@ fn malformed_forms_are_refused() {
         form(&[(&format!("{}\nX: 1", named("model")), "x")]),
         form(&[(&long, "x")]),
         format!("--XXmore\r\n{}\r\n\r\nm\r\n--XX--", named("model")),
+        format!("--XX{}\r\n{}\r\n\r\nm\r\n--XX--", " ".repeat(71), named("model")),
         "x".repeat(100_000),
     ] {
         let error = find_model(TYPE, body.as_bytes()).expect_err(&body);
