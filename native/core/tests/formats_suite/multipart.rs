@@ -120,6 +120,8 @@ proptest! {
         name in "[a-z.-]{0,20}",
         step in 1_usize..40,
     ) {
+        // With its own end in it the form is over before the model.
+        prop_assume!(!before.contains("--XX--"));
         let body = form(&[(&named("file"), &before), (&named("model"), &name), (&named("stream"), "true")]);
         let whole = find_model(TYPE, body.as_bytes());
         if whole.is_err() {
