@@ -101,8 +101,9 @@ class Table:
         self.place = place
         self.ahead = {version: change for version, change in self.ahead.items() if version > place.version}
         # While one piece goes to disk the next is fetched; what the disk has is never ahead of what native has.
-        written, self._writing = self._writing, asyncio.ensure_future(self._cache.write(kept, since, place))
-        await written if written is not None else None
+        before, self._writing = self._writing, self._cache.write(kept, since, place)
+        if before is not None:
+            await before
         if settled:
             await self._writing
             self._writing = None
