@@ -12,7 +12,7 @@ use crate::error::{Code, Error};
 const MAX_BOUNDARY: usize = 70;
 /// Most blanks behind a boundary, which RFC 2046 section 5.1.1 allows for gateways that add them.
 const MAX_BLANKS: usize = 70;
-/// Longest head of one part.
+/// Longest head of one part without its blank line, and longest text before the first boundary.
 const MAX_PART_HEAD: usize = 8 * 1024;
 /// Longest model name.
 const MAX_MODEL: usize = 1024;
@@ -111,14 +111,15 @@ impl Form {
                 return Ok(false);
             }
         }
-        match self.next_delimiter(body) {
-            Some(_) => {
-                self.state = State::Boundary;
-                Ok(true)
-            }
-            None if self.pos > MAX_PART_HEAD => Err(malformed("its first boundary is missing")),
-            None => Ok(false),
+        // Where the boundary begins, or the first place where it still may.
+        let found = self.next_delimiter(body);
+        if found.unwrap_or(self.pos) > MAX_PART_HEAD {
+            return Err(malformed("its first boundary is missing"));
         }
+        if found.is_some() {
+            self.state = State::Boundary;
+        }
+        Ok(found.is_some())
     }
 
     /// Finds a delimiter from `pos` on, and moves behind it; its beginning.
@@ -165,17 +166,21 @@ impl Form {
         // An empty head is its blank line alone.
         let length = if rest.starts_with(b"\r\n") { Some(0) } else { memmem::find(rest, b"\r\n\r\n").map(|n| n + 2) };
         let Some(length) = length.filter(|&n| n <= MAX_PART_HEAD) else {
-            return if rest.len() > MAX_PART_HEAD {
+            return if rest.len() >= MAX_PART_HEAD + b"\r\n".len() {
                 Err(malformed("the head of a part is too long"))
             } else {
                 Ok(false)
             };
         };
-        let name = part::field_name(&rest[..length]).map_err(malformed)?;
+        let is_model = part::field_name(&rest[..length]).map_err(malformed)? == b"model";
+        if is_model && self.model.is_some() {
+            let message = "The field \"model\" stands twice in the multipart body.";
+            return Err(Error::new(Code::DuplicateField, message).at("model"));
+        }
         let start = self.pos + length + 2;
         // The delimiter of an empty value begins with the blank line's own end.
         self.pos = start - 2;
-        self.state = State::Value { is_model: name == b"model", start };
+        self.state = State::Value { is_model, start };
         Ok(true)
     }
 
@@ -193,10 +198,6 @@ impl Form {
     }
 
     fn take_model(&mut self, value: &[u8], span: Range<usize>) -> Result<(), Error> {
-        if self.model.is_some() {
-            let message = "The field \"model\" stands twice in the multipart body.";
-            return Err(Error::new(Code::DuplicateField, message).at("model"));
-        }
         if value.len() > MAX_MODEL {
             return Err(bad_model("is too long"));
         }

@@ -113,6 +113,35 @@ fn malformed_forms_are_refused() {
     }
 }
 
+/// What the form tells when every byte comes alone.
+fn byte_by_byte(body: &[u8]) -> Result<Found, Error> {
+    let mut growing = Form::new(TYPE)?;
+    for end in 0..body.len() {
+        growing.find_model(&body[..end])?;
+    }
+    growing.find_model(body)
+}
+
+#[test]
+fn at_its_bounds_a_form_is_judged_the_same_however_it_comes() {
+    let disposition = named("model");
+    for around in 0..12 {
+        let head = format!("{disposition}\r\nX: {}", "x".repeat(8192 - 6 - disposition.len() - 3 + around - 6));
+        let value = "m".repeat(1024 - 6 + around);
+        let preamble = "p".repeat(8192 - 6 + around);
+        let blanks = " ".repeat(70 - 6 + around);
+        for body in [
+            form(&[(&head, "m")]),
+            form(&[(&disposition, &value)]),
+            form(&[(&disposition, "m"), (&disposition, &value)]),
+            format!("{preamble}\r\n{}", form(&[(&disposition, "m")])),
+            format!("--XX{blanks}\r\n{disposition}\r\n\r\nm\r\n--XX--"),
+        ] {
+            assert_eq!(byte_by_byte(body.as_bytes()), find_model(TYPE, body.as_bytes()), "{around}: {body}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_growing_prefix_finds_what_the_whole_does(
