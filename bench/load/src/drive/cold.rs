@@ -3,11 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
     time::Duration,
 };
 
@@ -28,7 +23,6 @@ use crate::{
         closed::note,
         keys::{self, PATIENCE, Refusals},
         plan::Plan,
-        window,
     },
     stats::Samples,
 };
@@ -37,31 +31,11 @@ use crate::{
 const LIMIT_NS: u64 = 60 * SECOND;
 /// Behind the last verification, for memory to be given back.
 const REST: Duration = Duration::from_millis(1500);
-const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     let keys = keys::read(args)?;
-    let memory = Arc::new(Memory::default());
-    let (processes, watching) = (plan.processes.clone(), memory.clone());
-    let watcher = thread::spawn(move || -> Outcome<()> {
-        while !watching.over.load(Ordering::Relaxed) {
-            watching.peak_kib.fetch_max(processes.pss_kib()?, Ordering::Relaxed);
-            window::wait(SAMPLE_EVERY);
-        }
-        Ok(())
-    });
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let value = LocalSet::new().block_on(&runtime, measure(plan, keys, &memory));
-    memory.over.store(true, Ordering::Relaxed);
-    watcher.join().map_err(|_| "the watcher of the memory panicked")??;
-    value
-}
-
-/// The most that the processes ever had.
-#[derive(Default)]
-struct Memory {
-    peak_kib: AtomicU64,
-    over: AtomicBool,
+    LocalSet::new().block_on(&runtime, measure(plan, keys))
 }
 
 struct Turn {
@@ -83,9 +57,11 @@ struct Seen {
     waited: Samples,
 }
 
-async fn measure(plan: Plan, keys: Vec<String>, memory: &Memory) -> Outcome<Value> {
+async fn measure(plan: Plan, keys: Vec<String>) -> Outcome<Value> {
     let (processes, window_ns) = (plan.processes.clone(), plan.window_ns);
     let before = processes.pss_kib()?;
+    processes.forget_peak()?;
+    let (resident, _) = processes.resident_kib()?;
     let turn = Rc::new(Turn {
         known: RefCell::new(vec![false; keys.len()]),
         left: Cell::new(keys.len()),
@@ -101,7 +77,8 @@ async fn measure(plan: Plan, keys: Vec<String>, memory: &Memory) -> Outcome<Valu
         let (left, all, limit) = (turn.left.get(), turn.keys.len(), LIMIT_NS / SECOND);
         return Err(format!("{left} of {all} keys were not let in within {limit} s").into());
     }
-    let peak = memory.peak_kib.load(Ordering::Relaxed);
+    // What comes and goes meanwhile is nobody else's, so that both measures have grown by the same.
+    let peak = before + processes.resident_kib()?.1.saturating_sub(resident);
     sleep(REST).await;
     let after = processes.pss_kib()?;
     let mut calm = Vec::new();
