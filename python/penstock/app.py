@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import gc
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -36,6 +34,7 @@ from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
 from penstock.policy.names import Names
+from penstock.priority import yield_to_native
 from penstock.private_file import PrivateFileError
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
@@ -43,8 +42,6 @@ from penstock.store.interface import StoreError
 from penstock.store.open import make_store
 
 IDLE_CHECK_S = 0.01
-NICE = 10
-"""Of Python's threads once native's run."""
 STOP_MS = 5_000
 """How long native may take to join its threads once nothing is in flight or the deadline has passed."""
 
@@ -294,13 +291,6 @@ def _check_descriptor(option: str, fd: int | None, mode: int) -> None:
     if opened not in (mode, os.O_RDWR):
         use = "writing" if mode == os.O_WRONLY else "reading"
         raise StartError(f"{option} {fd}: is not open for {use}; hand over the other end of the pipe")
-
-
-def yield_to_native() -> None:
-    """What decides gives way to what moves: on a busy machine native's threads, started by now, go first."""
-    for thread in threading.enumerate():
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread.native_id or 0, NICE)
 
 
 def log_format(config: Config) -> Format:

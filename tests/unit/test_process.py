@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
+import re
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from penstock.app import NICE
+from penstock.priority import NICE, SLICE_NS
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = {"aiosqlite", "click", "msgspec", "penstock", "tests", "uvloop", "yaml", "_yaml"}
@@ -138,12 +142,26 @@ def test_what_cannot_start_exits_with_1(tmp_path: Path) -> None:
     assert "cannot start: data_dir" in errors
 
 
+def kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+
+
+def slice_ns(task: int) -> int:
+    """The runtime that sched_getattr(2) tells."""
+    attributes = ctypes.create_string_buffer(48)
+    assert ctypes.CDLL(None).syscall(315, task, attributes, len(attributes), 0) == 0
+    runtime: int = struct.unpack_from("=Q", attributes, 24)[0]
+    return runtime
+
+
 def test_what_decides_gives_way_to_what_moves(tmp_path: Path) -> None:
     process, reader = start(tmp_path)
     assert ready(reader)
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     tasks = [int(name) for name in os.listdir(f"/proc/{process.pid}/task")]
     assert {os.getpriority(os.PRIO_PROCESS, task) for task in tasks} == {max(usual, NICE)}
+    if platform.machine() == "x86_64" and kernel() >= (6, 12):
+        assert {slice_ns(task) for task in tasks} == {SLICE_NS}
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 0

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
@@ -15,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
 from penstock.keys.turns import Turns
+from penstock.priority import hash_last
 
 IMPORTED = "sha256:"
 """How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
@@ -23,7 +21,6 @@ THREADS = 2
 """At most; see `threads_on`."""
 
 WAITING = 4096
-NICE = 19
 IDLE_S = 1.0
 """How long the memory is kept once nothing is left to hash."""
 
@@ -68,7 +65,7 @@ class Hasher:
         self.cost = cost
         self._threads, self._waiting, self._idle_s = threads, waiting, idle_s
         self._blocks = Blocks()
-        self._pool = ThreadPoolExecutor(threads, "penstock-hash", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(threads, "penstock-hash", initializer=hash_last)
         self._lines: dict[Rank, Turns[_Job]] = {rank: Turns() for rank in Rank}
         self._running = 0
         self._rest: asyncio.TimerHandle | None = None
@@ -174,14 +171,3 @@ def hash_imported(secret: bytes) -> str:
 def threads_on(cores: int) -> int:
     """How many threads hash on a machine: one of its cores stays free of the memory that a hash works through."""
     return max(1, min(THREADS, cores // 2))
-
-
-def _lower_priority() -> None:
-    """Hashing takes only what requests leave over. On Linux a thread has a nice value and a policy of its own.
-
-    A nice value alone lets a hash finish its time slice, up to 3 ms, before a request that has just come; an idle
-    thread makes way at once (sched(7), SCHED_IDLE).
-    """
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

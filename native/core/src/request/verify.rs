@@ -14,6 +14,10 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Requests that waited for one verdict go on one after the other, so far apart, for those of known keys to pass between
+/// them. Beyond `MOST_APART` some go on together.
+const APART: Duration = Duration::from_millis(1);
+const MOST_APART: usize = 64;
 
 /// What came of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,36 +88,48 @@ pub async fn verify(
     digest: &Digest,
     client: Option<IpAddr>,
 ) -> Verdict {
-    let (answer, is_ours) = join(worker, credential, digest, client, Askers::All);
-    match told(answer).await {
-        Verdict::Slow { .. } if !is_ours => told(join(worker, credential, digest, client, Askers::At(client)).0).await,
+    let waiting = join(worker, credential, digest, client, Askers::All);
+    let is_ours = waiting.before == 0;
+    match told(waiting).await {
+        Verdict::Slow { .. } if !is_ours => told(join(worker, credential, digest, client, Askers::At(client))).await,
         verdict => verdict,
     }
 }
 
-async fn told(mut answer: watch::Receiver<Option<Verdict>>) -> Verdict {
-    let verdict = answer.wait_for(Option::is_some).await.ok().and_then(|verdict| *verdict);
+/// An answer to come.
+struct Waiting {
+    answer: watch::Receiver<Option<Verdict>>,
+    /// How many waited for it already; 0: the question is our own.
+    before: usize,
+}
+
+async fn told(mut waiting: Waiting) -> Verdict {
+    let verdict = waiting.answer.wait_for(Option::is_some).await.ok().and_then(|verdict| *verdict);
+    if verdict == Some(Verdict::Right) && waiting.before > 0 {
+        tokio::time::sleep(APART * u32::try_from(waiting.before % MOST_APART).unwrap_or(0)).await;
+    }
     verdict.unwrap_or(Verdict::Closed)
 }
 
-/// The answer to come, and whether the question is our own.
+/// Waits with those who show the same secret, or asks.
 fn join(
     worker: &Rc<Worker>,
     credential: &Credential<'_>,
     digest: &Digest,
     client: Option<IpAddr>,
     askers: Askers,
-) -> (watch::Receiver<Option<Verdict>>, bool) {
+) -> Waiting {
     let secret = (credential.id, *digest.bytes(), askers);
     let mut flights = worker.shared.flights.by_secret.lock();
     if let Some(answer) = flights.get(&secret) {
-        return (answer.subscribe(), false);
+        // Whoever asked may have left: the question is still not ours.
+        return Waiting { before: answer.receiver_count().max(1), answer: answer.subscribe() };
     }
     let place = (credential.id, client);
     if let Err(retry_after_ms) = worker.shared.flights.patience.begin(place, worker.clock().boot_us()) {
-        return (watch::channel(Some(Verdict::Slow { retry_after_ms })).1, true);
+        return Waiting { answer: watch::channel(Some(Verdict::Slow { retry_after_ms })).1, before: 0 };
     }
-    let (sender, receiver) = watch::channel(None);
+    let (sender, answer) = watch::channel(None);
     let sender = Arc::new(sender);
     flights.insert(secret, sender.clone());
     drop(flights);
@@ -123,7 +139,7 @@ fn join(
     let flight = Flight { worker: worker.clone(), secret, place, slow_ms: None, sender };
     // A task of its own: whoever asked first may leave first.
     worker.spawn(async move { flight.fly(payload).await });
-    (receiver, true)
+    Waiting { answer, before: 0 }
 }
 
 /// One verification from its question to its answer.
