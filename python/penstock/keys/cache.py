@@ -28,6 +28,8 @@ from penstock.private_file import tighten
 NAME = "keys.sqlite"
 FORMAT = 3
 BUSY_S = 5.0
+GATHER_S = 0.25
+"""How long a digest waits for others: one transaction for many costs requests less than one for each."""
 PAGE = 2_000
 """Rows that are read in one step, other threads running in between."""
 
@@ -73,6 +75,13 @@ class Place(NamedTuple):
     """When the store last said that there is nothing newer."""
 
 
+class _Learnt(NamedTuple):
+    key: str
+    generation: int
+    digest: str
+    cost: Cost
+
+
 class CacheLostError(Exception):
     """Rows could not be read: the file was set aside, and what was read before does not count."""
 
@@ -80,7 +89,8 @@ class CacheLostError(Exception):
 class Cache:
     """Opened by `open`; before, and when the file is of no use, it is empty and forgets what it is told.
 
-    Every method hands its step to the thread before it returns: they are done in the order in which they were asked.
+    Every method but `learn` hands its step to the thread before it returns, behind the digests learnt before: they are
+    done in the order in which they were asked.
     """
 
     def __init__(self, data_dir: str, fingerprint: str, log: Log, cost: Cost = OWASP) -> None:
@@ -93,6 +103,8 @@ class Cache:
         self._life = ""
         self._warned = ""
         self._closed = False
+        self._learnt: list[_Learnt] = []
+        self._gathering: asyncio.TimerHandle | None = None
 
     def open(self) -> asyncio.Future[Place]:
         """How far the rows in the file go. Sets a damaged file aside."""
@@ -122,13 +134,25 @@ class Cache:
         """Takes over rows with the ids of their changes; what else has changed up to there is not known."""
         return self._do(lambda: self._write(rows, 0, None), None)
 
-    def learn(self, key: str, generation: int, digest: str, cost: Cost) -> asyncio.Future[None]:
-        """Keeps the digest of a verified secret, and what its hash takes."""
-        return self._do(lambda: self._learn(key, generation, digest, cost), None)
+    def learn(self, key: str, generation: int, digest: str, cost: Cost) -> None:
+        """Keeps the digest of a verified secret, and what its hash takes; on disk within `GATHER_S` and a write."""
+        self._learnt.append(_Learnt(key, generation, digest, cost))
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self.flush)
 
-    def known(self, key: str) -> asyncio.Future[dict[int, str]]:
+    def flush(self) -> asyncio.Future[None]:
+        """What was learnt is on its way to the disk; done when it is there."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        learnt, self._learnt = self._learnt, []
+        return self._hand(lambda: self._learn(learnt), None)
+
+    async def known(self, key: str) -> dict[int, str]:
         """The digests of a key by generation: those that this process and others on `data_dir` have verified."""
-        return self._do(lambda: self._known(key), {})
+        nothing: dict[int, str] = {}
+        waiting = {each.generation: each.digest for each in self._learnt if each.key == key}
+        return await self._hand(lambda: self._known(key), nothing) | waiting
 
     def reset(self, store: str) -> asyncio.Future[None]:
         """Forgets everything: another store, or one that lost data."""
@@ -143,6 +167,11 @@ class Cache:
             self._thread.shutdown(wait=False)
 
     def _do(self, work: Callable[[], ResultT], otherwise: ResultT) -> asyncio.Future[ResultT]:
+        if self._learnt:
+            self.flush()
+        return self._hand(work, otherwise)
+
+    def _hand(self, work: Callable[[], ResultT], otherwise: ResultT) -> asyncio.Future[ResultT]:
         loop = asyncio.get_running_loop()
         if not self._closed:
             return loop.run_in_executor(self._thread, self._try, work, otherwise)
@@ -291,12 +320,13 @@ class Cache:
                     database.execute(sql, place)
                 database.execute("DELETE FROM rows WHERE deleted AND version <= (SELECT version FROM place)")
 
-    def _learn(self, key: str, generation: int, digest: str, cost: Cost) -> None:
+    def _learn(self, learnt: Sequence[_Learnt]) -> None:
         if self._database is None:
             return
         with _transaction(self._database) as database:
             if self._is_ours(database):
-                database.execute(_LEARN, (key, generation, bytes.fromhex(digest), *cost))
+                lines = ((each.key, each.generation, bytes.fromhex(each.digest), *each.cost) for each in learnt)
+                database.executemany(_LEARN, lines)
 
     def _reset(self, store: str) -> None:
         if self._database is None:

@@ -31,7 +31,6 @@ class Table:
     def __init__(self, cache: Cache, log: Log) -> None:
         self._cache, self._log = cache, log
         self._engine: KeyEngine | None = None
-        self._learning: set[asyncio.Future[None]] = set()
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
         self._writing: asyncio.Future[None] | None = None
@@ -124,9 +123,7 @@ class Table:
             return False
         self._send(digest_batch(key, generation, digest))
         # Nobody waits for the disk: what a crash loses is verified once more.
-        kept = self._cache.learn(key, generation, digest, cost)
-        self._learning.add(kept)
-        kept.add_done_callback(self._learning.discard)
+        self._cache.learn(key, generation, digest, cost)
         return True
 
     def remembering(self) -> Callable[[str, int, str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.keys.argon2id import OWASP, Cost
-from penstock.keys.cache import Cache, CacheLostError, Place
+from penstock.keys.cache import GATHER_S, Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.policy.key_table import Access, Secret
@@ -63,7 +64,9 @@ async def test_digests_come_back_with_their_generation_only(cache: Open) -> None
     first = cache()
     await first.open()
     await first.write([key(secrets=(SECRET, Secret(2, 99, None))), key("key000000002")], 0, NOWHERE)
-    await first.learn("key000000001", 2, DIGEST, OWASP)
+    first.learn("key000000001", 2, DIGEST, OWASP)
+    assert await first.known("key000000001") == {2: DIGEST}
+    await first.flush()
     second = cache()
     await second.open()
     assert await rows(second) == [key(secrets=(SECRET, Secret(2, 99, DIGEST))), key("key000000002")]
@@ -80,11 +83,11 @@ async def test_a_digest_whose_hash_takes_less_than_a_new_one_is_known_and_not_lo
     await first.open()
     both = (SECRET, Secret(2, None, None))
     await first.write([key(secrets=both), key("key000000002")], 0, NOWHERE)
-    await first.learn("key000000001", 1, DIGEST, OWASP)
-    await first.learn("key000000001", 2, "cd" * 32, less)
+    first.learn("key000000001", 1, DIGEST, OWASP)
+    first.learn("key000000001", 2, "cd" * 32, less)
     assert await rows(first) == [key(secrets=(Secret(1, None, DIGEST), both[1])), key("key000000002")]
     assert await first.known("key000000001") == {1: DIGEST, 2: "cd" * 32}
-    await first.learn("key000000001", 2, "cd" * 32, OWASP)
+    first.learn("key000000001", 2, "cd" * 32, OWASP)
     assert await rows(first) == [
         key(secrets=(Secret(1, None, DIGEST), Secret(2, None, "cd" * 32))),
         key("key000000002"),
@@ -140,15 +143,26 @@ async def test_a_gap_keeps_the_place_where_it_was(cache: Open) -> None:
     assert len(await rows(second)) == 2
 
 
+async def test_digests_are_written_together_and_soon(cache: Open) -> None:
+    first, second = cache(), cache()
+    await first.open()
+    await second.open()
+    for generation in range(1, 4):
+        first.learn("key000000001", generation, DIGEST, OWASP)
+    assert await second.known("key000000001") == {}
+    await asyncio.sleep(2 * GATHER_S)
+    assert await second.known("key000000001") == dict.fromkeys(range(1, 4), DIGEST)
+
+
 async def test_digests_under_another_key_are_dropped_and_rows_stay(cache: Open) -> None:
     first = cache()
     await first.open()
     await first.write([key()], 0, AT)
-    await first.learn("key000000001", 1, DIGEST, OWASP)
+    first.learn("key000000001", 1, DIGEST, OWASP)
     other = cache("another digest.key")
     assert await other.open() == AT
     assert await rows(other) == [key()]
-    await first.learn("key000000001", 1, DIGEST, OWASP)  # of a process that still has the key before
+    first.learn("key000000001", 1, DIGEST, OWASP)  # of a process that still has the key before
     assert await other.known("key000000001") == {}
 
 
@@ -158,7 +172,7 @@ async def test_after_a_reset_a_process_that_loaded_before_writes_no_more(cache: 
     await second.open()
     await second.reset("another store")
     await first.write([key()], 0, AT)
-    await first.learn("key000000001", 1, DIGEST, OWASP)
+    first.learn("key000000001", 1, DIGEST, OWASP)
     assert await rows(second) == []
     third = cache()
     assert await third.open() == Place("another store")
@@ -219,7 +233,7 @@ async def test_a_directory_that_cannot_be_written_costs_a_warning_only(tmp_path:
     cache = Cache(str(tmp_path / "absent"), "this", log)
     assert await cache.open() == Place()
     await cache.write([key()], 0, NOWHERE)
-    await cache.learn("key000000001", 1, DIGEST, OWASP)
+    cache.learn("key000000001", 1, DIGEST, OWASP)
     assert await rows(cache) == []
     assert log.texts("warning").count("cannot be used") == 1
     await cache.close()
