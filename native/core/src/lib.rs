@@ -6,6 +6,7 @@ pub mod error;
 pub mod http;
 pub mod json;
 pub mod keys;
+pub mod limits;
 pub mod observe;
 pub mod questions;
 pub mod relay;

@@ -1,0 +1,61 @@
+//! Limits as they are set in one place: field for field what `limits/policy.py` writes.
+
+use serde::Deserialize;
+
+/// What may be limited, in the order in which it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Concurrent,
+    Requests,
+    Tokens,
+    /// Money in nano-dollars.
+    Budget,
+}
+
+/// A period of the calendar in the zone of the configuration.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    Day,
+    Month,
+}
+
+/// At most `amount` in any interval of `window_us`, or in each `period`; one of the two is set.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub amount: u64,
+    pub window_us: Option<u64>,
+    pub period: Option<Period>,
+}
+
+/// At most `amount` requests at once; others wait up to `queue_us`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct Slots {
+    pub amount: u32,
+    #[serde(default)]
+    pub queue_us: u64,
+}
+
+/// How much of tokens and money a request reserves before its answer is known.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Reserve {
+    /// The prompt and what this model and key usually answer.
+    #[default]
+    Expected,
+    /// The prompt and the most that may be answered.
+    Cap,
+}
+
+/// The limits of one place; a kind that is `None` is not set there, an empty list sets none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub requests: Option<Box<[Rate]>>,
+    pub tokens: Option<Box<[Rate]>>,
+    pub budget: Option<Box<[Rate]>>,
+    pub concurrent: Option<Box<[Slots]>>,
+    pub reserve: Option<Reserve>,
+}

@@ -1,0 +1,1 @@
+"""Limits: what they mean; later, leases of those that nodes share."""

@@ -1,0 +1,169 @@
+"""Limits: as people write them (`600/min`, `20 usd/day`), and as native reads them, in the snapshot and in key rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from penstock.config.units import parse_duration
+
+Reserve = Literal["expected", "cap"]
+Period = Literal["day", "month"]
+
+KINDS = ("requests", "tokens", "budget")
+NONE = "none"
+"""Written in place of a limit: it lifts the default of its kind."""
+LARGEST = (1 << 53) - 1
+"""What every JSON reader takes exactly; in nano-dollars 9 million dollars."""
+SHORTEST_US, LONGEST_US = 1_000_000, 400 * 86_400_000_000
+MOST = 4
+"""Limits of one kind in one place."""
+
+_UNITS_US = {
+    "s": 1_000_000, "sec": 1_000_000, "second": 1_000_000, "m": 60_000_000, "min": 60_000_000, "minute": 60_000_000,
+    "h": 3_600_000_000, "hour": 3_600_000_000, "d": 86_400_000_000,
+}  # fmt: skip
+_RATE = re.compile(r"(\d{1,16})\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
+_BUDGET = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
+_NANOUSD = 10**9
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """As written, in one place: a key, a team, a model, a provider, the default or global. None is not set; a key
+    without a kind has the default's, and `none` lifts that."""
+
+    requests: str | tuple[str, ...] | None = None
+    """`600/min`, `100/10s`: in any interval of that length. `10000/day`, `/month`: by the calendar."""
+    tokens: str | tuple[str, ...] | None = None
+    budget: str | tuple[str, ...] | None = None
+    """`20 usd/day`, `0.5 usd/24h`."""
+    concurrent: int | Literal["none"] | None = None
+    """Requests in flight on this node."""
+    queue: str | None = None
+    """How long a request may wait for one of them to end, such as `2s`."""
+    reserve: Reserve | None = None
+    """What a request reserves of tokens and budget before its answer is known."""
+
+
+class Rate(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """At most `amount` (requests, tokens or nano-dollars) in a sliding window or in a period of the calendar."""
+
+    amount: int
+    window_us: int | None = None
+    period: Period | None = None
+
+
+class Slots(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """At most `amount` at once; others wait up to `queue_us`."""
+
+    amount: int
+    queue_us: int = 0
+
+
+class Policy(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What native/core/src/limits/policy.rs reads. None: not set; an empty list: none."""
+
+    requests: tuple[Rate, ...] | None = None
+    tokens: tuple[Rate, ...] | None = None
+    budget: tuple[Rate, ...] | None = None
+    concurrent: tuple[Slots, ...] | None = None
+    reserve: Reserve | None = None
+
+
+class LimitError(ValueError):
+    """One field is not a limit; `field` is its path below the place of the limits."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def policy_of(limits: Limits) -> Policy:
+    """What it means. Raises `LimitError` for the first thing that is wrong."""
+    for error in problems(limits):
+        raise error
+    rates = {kind: _rates(kind, getattr(limits, kind)) for kind in KINDS}
+    queue_us = parse_duration(limits.queue) * 1000 if limits.queue is not None else 0
+    slots: tuple[Slots, ...] | None = None
+    if limits.concurrent == NONE:
+        slots = ()
+    elif limits.concurrent is not None:
+        slots = (Slots(int(limits.concurrent), queue_us),)
+    return Policy(**rates, concurrent=slots, reserve=limits.reserve)
+
+
+def problems(limits: Limits) -> Iterator[LimitError]:
+    """Everything that is wrong, field by field."""
+    for kind in KINDS:
+        written = _list(getattr(limits, kind))
+        if NONE in written and len(written) > 1:
+            yield LimitError(kind, "`none` stands alone: it lifts every default of its kind")
+        elif len(written) > MOST:
+            yield LimitError(kind, f"at most {MOST} limits of one kind")
+        seen = set()
+        for place, text in enumerate(written):
+            field = kind if isinstance(getattr(limits, kind), str) else f"{kind}.{place}"
+            try:
+                rate = None if text == NONE else parse_rate(kind, text)
+            except ValueError as error:
+                yield LimitError(field, str(error))
+                continue
+            if rate is not None and (rate.window_us, rate.period) in seen:
+                yield LimitError(field, "a second limit over the same time: leave the larger one out")
+            elif rate is not None:
+                seen.add((rate.window_us, rate.period))
+    if isinstance(limits.concurrent, int) and not 0 <= limits.concurrent <= 1_000_000:
+        yield LimitError("concurrent", "expected a number from 0 to 1000000, or none")
+    if limits.queue is not None:
+        try:
+            long = parse_duration(limits.queue)
+        except ValueError as error:
+            yield LimitError("queue", str(error))
+        else:
+            if long > 60_000:
+                yield LimitError("queue", "at most 60s: whoever waits longer has given up")
+            elif not isinstance(limits.concurrent, int):
+                yield LimitError("queue", "needs `concurrent` beside it: that is what it waits for")
+
+
+def parse_rate(kind: str, text: str) -> Rate:
+    """One limit of a kind. Raises ValueError."""
+    pattern, example = (
+        (_BUDGET, "20 usd/day or 5 usd/24h") if kind == "budget" else (_RATE, "600/min, 100/10s or 5000/day")
+    )
+    found = pattern.match(text.strip())
+    if found is None:
+        raise ValueError(f"expected a limit such as {example}, or none")
+    if kind == "budget":
+        whole, fraction, count, unit = found.groups()
+        amount = int(whole) * _NANOUSD + int((fraction or "").ljust(9, "0"))
+    else:
+        number, count, unit = found.groups()
+        amount = int(number)
+    if amount > LARGEST:
+        raise ValueError("larger than any limit can be: write none to lift it")
+    if unit in ("day", "month"):
+        if count is not None:
+            raise ValueError(f"{count}{unit} is no period of the calendar: write {unit}, or a length such as 24h or 7d")
+        return Rate(amount, period="day" if unit == "day" else "month")
+    if unit not in _UNITS_US:
+        raise ValueError(f"expected a limit such as {example}, or none")
+    window_us = int(count or 1) * _UNITS_US[unit]
+    if not SHORTEST_US <= window_us <= LONGEST_US:
+        raise ValueError("a window is from 1s to 400d long")
+    return Rate(amount, window_us=window_us)
+
+
+def _rates(kind: str, written: str | tuple[str, ...] | None) -> tuple[Rate, ...] | None:
+    if written is None:
+        return None
+    return tuple(parse_rate(kind, text) for text in _list(written) if text != NONE)
+
+
+def _list(written: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if written is None:
+        return ()
+    return (written,) if isinstance(written, str) else written
