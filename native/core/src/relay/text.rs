@@ -17,9 +17,7 @@ enum State {
     /// In a string that is counted.
     Text,
     /// Behind a backslash of such a string, or of a name.
-    Escape {
-        counted: bool,
-    },
+    Escape { counted: bool },
     /// In the digits of `\u`.
     Hex(u8),
 }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::{
     Principal,
     endpoint::{Api, Endpoint},
-    guard::Account,
     estimate::{Answers, Estimate, Prompt, answers_in_tokens, uncapped, uses_tokens},
+    guard::Account,
     plan::Plan,
     scan::Scan,
 };
@@ -117,12 +117,7 @@ impl<'a> Admission<'a> {
     }
 
     /// What the request may use, by the limits that count it.
-    fn count(
-        &mut self,
-        plan: &mut Plan<'a>,
-        candidate: &Candidate<'a>,
-        reserves_cap: bool,
-    ) -> Result<(), Error> {
+    fn count(&mut self, plan: &mut Plan<'a>, candidate: &Candidate<'a>, reserves_cap: bool) -> Result<(), Error> {
         let api = candidate.endpoint.api;
         if api == Api::Other || uses_tokens(api) {
             self.leave_out_unpriced(plan)?;

@@ -210,7 +210,8 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     if is_retryable(head.status) {
         return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
     }
-    let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), held: None, source };
+    let mut answer =
+        Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), held: None, source };
     if (200..300).contains(&answer.head.status) {
         answer.opening = peek::open(out, &mut answer.source, &answer.head, sent.swallow_usage).await?;
     }

@@ -54,7 +54,9 @@ pub fn refusal(refused: &Refused, principal: &Principal) -> Error {
             format!("{limit} lets no request through.")
         } else {
             let need = quantity(refused.kind, refused.need);
-            format!("{limit} is less than this request alone may need, which is {need}; ask for less, such as a lower max_tokens.")
+            format!(
+                "{limit} is less than this request alone may need, which is {need}; ask for less, such as a lower max_tokens."
+            )
         };
         return Error::new(code(refused), message);
     }
@@ -119,7 +121,7 @@ fn dollars(nanousd: u64) -> String {
 /// The largest unit of which the window has a whole number, at least as many as stands third, and that number.
 fn unit(us: u64, units: &[(&'static str, u64, u64)]) -> (&'static str, u64) {
     let seconds = us.div_ceil(1_000_000);
-    let fits = |(_, length, least): &&(_, u64, u64)| seconds % length == 0 && seconds / length >= *least;
+    let fits = |(_, length, least): &&(_, u64, u64)| seconds.is_multiple_of(*length) && seconds / length >= *least;
     units.iter().find(fits).map_or(("s", seconds), |(name, length, _)| (*name, seconds / length))
 }
 

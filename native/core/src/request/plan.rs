@@ -75,12 +75,9 @@ pub fn plan<'a>(
         !snapshot.providers[a.provider].client_credentials || *first.get_or_insert(a.provider) == a.provider
     });
     Ok(match route {
-        Route::Model(m) => Plan {
-            attempts,
-            timeouts: m.timeouts,
-            model: Some(&m.name),
-            max_output_tokens: m.max_output_tokens,
-        },
+        Route::Model(m) => {
+            Plan { attempts, timeouts: m.timeouts, model: Some(&m.name), max_output_tokens: m.max_output_tokens }
+        }
         Route::Direct { .. } => Plan::of(attempts),
     })
 }

@@ -1,6 +1,6 @@
 //! Where a request stands with its limits, as headers say it.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::Reply;
 use crate::{
@@ -41,7 +41,7 @@ impl Told {
             let Some(Left { limit: amount, remaining: rest, reset_us }) = left else { continue };
             reply.number(limit, amount);
             reply.number(remaining, rest);
-            let mut text = Text::default();
+            let mut text = Text::new();
             if dialect == Dialect::Anthropic {
                 text.instant(utc_us().saturating_add(reset_us));
             } else {
@@ -56,13 +56,18 @@ impl Told {
 }
 
 /// A short text without a place in memory of its own.
-#[derive(Default)]
 struct Text {
-    bytes: [u8; 40],
+    bytes: [u8; ROOM],
     len: usize,
 }
 
+const ROOM: usize = 40;
+
 impl Text {
+    const fn new() -> Self {
+        Self { bytes: [0; ROOM], len: 0 }
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -71,32 +76,36 @@ impl Text {
     fn duration(&mut self, us: u64) {
         let ms = us.div_ceil(1_000);
         let s = ms.div_ceil(1_000);
-        self.write(|out| match s {
-            _ if ms == 0 => write!(out, "0s"),
-            _ if ms < 1_000 => write!(out, "{ms}ms"),
-            _ if s < 60 && ms % 1_000 > 0 => write!(out, "{}.{:03}s", ms / 1_000, ms % 1_000),
-            ..60 => write!(out, "{s}s"),
-            60..3_600 => write!(out, "{}m{}s", s / 60, s % 60),
-            _ => write!(out, "{}h{}m{}s", s / 3_600, s / 60 % 60, s % 60),
-        });
+        let _ = match s {
+            _ if ms == 0 => write!(self, "0s"),
+            _ if ms < 1_000 => write!(self, "{ms}ms"),
+            _ if s < 60 && !ms.is_multiple_of(1_000) => write!(self, "{}.{:03}s", ms / 1_000, ms % 1_000),
+            ..60 => write!(self, "{s}s"),
+            60..3_600 => write!(self, "{}m{}s", s / 60, s % 60),
+            _ => write!(self, "{}h{}m{}s", s / 3_600, s / 60 % 60, s % 60),
+        };
     }
 
     /// RFC 3339, whole seconds, rounded up.
     fn instant(&mut self, utc_us: u64) {
-        self.write(|out| {
-            write_utc(utc_us.div_ceil(1_000_000) * 1_000_000, out);
-            Ok(())
-        });
+        write_utc(utc_us.div_ceil(1_000_000) * 1_000_000, self);
         self.len = self.len.min(SECONDS);
-        self.bytes[self.len] = b'Z';
-        self.len += 1;
+        let _ = self.write_all(b"Z");
+    }
+}
+
+impl Write for Text {
+    /// What has no room is left out.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = &mut self.bytes[self.len..];
+        let fits = bytes.len().min(room.len());
+        room[..fits].copy_from_slice(&bytes[..fits]);
+        self.len += fits;
+        Ok(fits)
     }
 
-    fn write(&mut self, text: impl Fn(&mut &mut [u8]) -> std::io::Result<()>) {
-        let mut out = &mut self.bytes[..];
-        let _ = text(&mut out);
-        let left = out.len();
-        self.len = self.bytes.len() - left;
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -122,7 +131,7 @@ mod tests {
             (86_398_000_000, "23h59m58s"),
             (u64::MAX, "5124095576h1m50s"),
         ] {
-            let mut out = Text::default();
+            let mut out = Text::new();
             out.duration(us);
             assert_eq!(std::str::from_utf8(out.get()), Ok(text));
         }
@@ -130,8 +139,10 @@ mod tests {
 
     #[test]
     fn an_instant_is_the_whole_second_after_it() {
-        for (us, text) in [(1_735_689_599_000_000, "2024-12-31T23:59:59Z"), (1_735_689_599_000_001, "2025-01-01T00:00:00Z")] {
-            let mut out = Text::default();
+        for (us, text) in
+            [(1_735_689_599_000_000, "2024-12-31T23:59:59Z"), (1_735_689_599_000_001, "2025-01-01T00:00:00Z")]
+        {
+            let mut out = Text::new();
             out.instant(us);
             assert_eq!(std::str::from_utf8(out.get()), Ok(text));
         }

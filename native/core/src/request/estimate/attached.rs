@@ -177,9 +177,8 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Told, A::Error> {
         let here = match self.place {
-            Place::Items => Place::Item,
-            // `images` of another dialect: a list of objects like the parts of a message.
-            Place::Images => Place::Item,
+            // `images` of other dialects is a list of objects like the parts of a message.
+            Place::Items | Place::Images => Place::Item,
             other => other,
         };
         let (mut word, mut bytes, mut has_url) = (Word::Other, 0, false);
