@@ -20,7 +20,7 @@ const PARTS: u64 = 256;
 #[derive(Debug)]
 pub(super) struct Learned {
     hash: RandomState,
-    keys: [Mutex<Shard<Vec<(u64, Average)>>>; SHARDS],
+    keys: [Mutex<Shard<OfKey>>; SHARDS],
     models: Mutex<Shard<Average>>,
 }
 
@@ -37,11 +37,7 @@ impl Learned {
     pub(super) fn expected(&self, key: Scope<'_>, model: &str) -> Option<u64> {
         let model = self.hash.hash_one(model);
         let (key, shard) = self.shard(key);
-        let of_key = shard
-            .lock()
-            .get(&key)
-            .and_then(|models| models.iter().find(|(known, _)| *known == model))
-            .map(|(_, average)| average.tokens());
+        let of_key = shard.lock().get(&key).and_then(|models| models.of(model)).map(Average::tokens);
         of_key.or_else(|| Some(self.models.lock().get(&model)?.tokens()))
     }
 
@@ -51,23 +47,14 @@ impl Learned {
         {
             let mut shard = shard.lock();
             make_room(&mut shard, key);
-            let models = shard.entry(key).or_default();
-            match models.iter_mut().find(|(known, _)| *known == model) {
-                Some((_, average)) => average.learn(tokens),
-                None => {
-                    if models.len() >= MOST_MODELS_OF_A_KEY {
-                        models.remove(0);
-                    }
-                    models.push((model, Average::of(tokens)));
-                }
-            }
+            shard.entry(key).or_default().learn(model, tokens);
         }
         let mut models = self.models.lock();
         make_room(&mut models, model);
         models.entry(model).and_modify(|average| average.learn(tokens)).or_insert_with(|| Average::of(tokens));
     }
 
-    fn shard(&self, key: Scope<'_>) -> (u64, &Mutex<Shard<Vec<(u64, Average)>>>) {
+    fn shard(&self, key: Scope<'_>) -> (u64, &Mutex<Shard<OfKey>>) {
         let key = self.hash.hash_one(key);
         (key, &self.keys[(key >> 40) as usize % SHARDS])
     }
@@ -78,6 +65,26 @@ fn make_room<T>(shard: &mut Shard<T>, new: u64) {
     if shard.len() >= MOST_IN_SHARD && !shard.contains_key(&new) {
         let other = shard.keys().next().copied();
         other.and_then(|other| shard.remove(&other));
+    }
+}
+
+/// The models of one key; the one that answered last is at the end.
+#[derive(Debug, Default)]
+struct OfKey(Vec<(u64, Average)>);
+
+impl OfKey {
+    fn of(&self, model: u64) -> Option<Average> {
+        self.0.iter().find(|(known, _)| *known == model).map(|(_, average)| *average)
+    }
+
+    fn learn(&mut self, model: u64, tokens: u64) {
+        let known = self.0.iter().position(|(known, _)| *known == model).map(|at| self.0.remove(at).1);
+        if self.0.len() >= MOST_MODELS_OF_A_KEY {
+            self.0.remove(0);
+        }
+        let mut average = known.unwrap_or(Average::of(tokens));
+        average.learn(tokens);
+        self.0.push((model, average));
     }
 }
 

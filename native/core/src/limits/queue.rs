@@ -20,7 +20,7 @@ pub(super) struct Slots {
     in_use: u32,
     /// As many as there are, by the policy that was seen last.
     amount: u32,
-    /// Seldom there, and then seldom long.
+    #[expect(clippy::box_collection, reason = "8 bytes where hardly any scope has waiters")]
     waiters: Option<Box<VecDeque<Waiter>>>,
 }
 

@@ -96,7 +96,7 @@ proptest! {
                 }
                 Event::Ends(which, end) if !open.is_empty() => {
                     let mut one = open.swap_remove(which.index(open.len()));
-                    let mut ends = |ledger: &mut Ledger, reserved: u64, used: u64| {
+                    let ends = |ledger: &mut Ledger, reserved: u64, used: u64| {
                         let at = if used > reserved { second } else { one.second };
                         ledger.put(at, signed(used) - signed(reserved));
                     };

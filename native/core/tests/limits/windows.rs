@@ -38,7 +38,7 @@ proptest! {
         let (limits, (clock, hand)) = (Limits::new(), clock_at(START_US));
         let written = policy(json!({"requests": [{"amount": limit, "window_us": window_us}]}));
         let sub_bucket = window_us.div_ceil(WHOLE);
-        let (mut at, mut latest, mut admitted) = (START_US, START_US, Vec::<(u64, u64)>::new());
+        let (mut at, mut latest, mut admitted) = (START_US, 0, Vec::<(u64, u64)>::new());
         for (step, requests) in steps {
             at = at.saturating_add_signed(step);
             set(&hand, at);
