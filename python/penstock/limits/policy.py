@@ -157,6 +157,24 @@ def parse_rate(kind: str, text: str) -> Rate:
     return Rate(amount, window_us=window_us)
 
 
+def show_rate(kind: str, rate: Rate) -> str:
+    """The shortest way to write it that `parse_rate` reads back as the same: `600/min`, `20 usd/day`."""
+    amount = str(rate.amount)
+    if kind == "budget":
+        whole, fraction = divmod(rate.amount, _NANOUSD)
+        amount = f"{whole}.{fraction:09}".rstrip("0").rstrip(".") + " usd"
+    return f"{amount}/{rate.period or _show_window(rate.window_us or 0)}"
+
+
+def _show_window(us: int) -> str:
+    """A single day is `24h`: `1d` is too easily taken for `day`, which is the calendar's."""
+    for unit, above in (("d", 1), ("h", 0), ("min", 0), ("s", 0)):
+        count, rest = divmod(us, _UNITS_US[unit])
+        if not rest and count > above:
+            return unit if count == 1 else f"{count}{unit}"
+    raise ValueError("a window has whole seconds")
+
+
 def _rates(kind: str, written: str | tuple[str, ...] | None) -> tuple[Rate, ...] | None:
     if written is None:
         return None
