@@ -35,7 +35,7 @@ def test_units_are_shown_as_people_write_them(read: Callable[..., Config]) -> No
 
 
 def test_limits_are_shown_as_they_were_written_and_what_is_not_set_is_left_out(read: Callable[..., Config]) -> None:
-    assert show(read(TEXT.replace("20 usd", "${env:USD} usd"), USD="20"))["limits"] == {
+    assert show(read(TEXT.replace("20 usd/day", "'${env:USD} usd/day'"), USD="20"))["limits"] == {
         "default": {"requests": ["600/min", "10000/day"], "tokens": "none", "concurrent": 50, "queue": "2s"},
         "global": {"budget": "${env:USD} usd/day", "reserve": "cap"},
         "models": {"fast": {"concurrent": "none"}},

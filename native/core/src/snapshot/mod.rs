@@ -44,6 +44,7 @@ pub struct Snapshot {
 }
 
 /// A provider, with one base for each dialect it speaks.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Provider {
     pub name: String,
     /// Its place in the metrics.
