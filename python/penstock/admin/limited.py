@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 
 from penstock.admin.shapes import LimitShape, Origin
-from penstock.limits.policy import KINDS, LimitError, Limits, Period, Rate, policy_of, show_rate
+from penstock.limits.policy import LimitError, Limits, Period, Rate, policy_of, show_rate
 
 Scope = Literal["key", "team", "model", "provider", "global"]
 Kind = Literal["requests", "tokens", "budget", "concurrent"]
 OPEN = "open"
 """The key that every request has where none is asked for."""
-CONCURRENT = "concurrent"
+CONCURRENT: Literal["concurrent"] = "concurrent"
 
 
 class Configured(NamedTuple):
@@ -53,6 +53,7 @@ class _Part(NamedTuple):
     period: Period | None = None
 
 
+_RATES: tuple[Kind, ...] = ("requests", "tokens", "budget")
 Layer = tuple[Origin, Limits | None]
 _decode = msgspec.json.Decoder(list[Used]).decode
 
@@ -60,18 +61,18 @@ _decode = msgspec.json.Decoder(list[Used]).decode
 def limited(layers: Iterable[Layer], report: bytes | None) -> tuple[LimitShape, ...]:
     """What is in force: of each kind what the first layer says that sets it. `report` is native's; None: no node runs
     here, and what is used is not known."""
-    chosen: dict[str, tuple[Origin, tuple[_Part, ...]]] = {}
+    chosen: dict[Kind, tuple[Origin, tuple[_Part, ...]]] = {}
     for origin, limits in layers:
         for kind, parts in _parts(limits).items():
             chosen.setdefault(kind, (origin, parts))
     counters = None
     if report is not None:
         counters = {(each.kind, each.window_us, each.period): each for each in _decode(report)}
-    ordered = (chosen[kind] for kind in (*KINDS, CONCURRENT) if kind in chosen)
+    ordered = (chosen[kind] for kind in (*_RATES, CONCURRENT) if kind in chosen)
     return tuple(_shape(part, origin, counters) for origin, parts in ordered for part in parts)
 
 
-def _parts(limits: Limits | None) -> dict[str, tuple[_Part, ...]]:
+def _parts(limits: Limits | None) -> dict[Kind, tuple[_Part, ...]]:
     """Kind by kind; one that lifts has none."""
     if limits is None:
         return {}
@@ -79,8 +80,8 @@ def _parts(limits: Limits | None) -> dict[str, tuple[_Part, ...]]:
         policy = policy_of(limits)
     except LimitError:  # somebody wrote them past us; native has left the row out and said so
         return {}
-    found: dict[str, tuple[_Part, ...]] = {}
-    for kind in KINDS:
+    found: dict[Kind, tuple[_Part, ...]] = {}
+    for kind in _RATES:
         rates: tuple[Rate, ...] | None = getattr(policy, kind)
         if rates is not None:
             found[kind] = tuple(

@@ -79,8 +79,7 @@ def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> 
             limits = policies.index(row.limits)
             keys.append(
                 KeyRow(
-                    *(row.id, row.version, row.state, row.team),
-                    *(access, limits, row.expires_us, row.cut_us, row.secrets),
+                    row.id, row.version, row.state, row.team, access, limits, row.expires_us, row.cut_us, row.secrets
                 )
             )
         elif isinstance(row, KeptTeam):

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -67,8 +67,14 @@ def run_older(older: Path, given: str) -> str:
     return child.stdout
 
 
+async def migrate(data_dir: str) -> None:
+    """Makes our schema."""
+    async with Handles(lambda: make_store("sqlite", data_dir)) as handles:
+        await handles.make()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Makes empty stores with our schema."""
     count = iter(range(1_000))
     if request.param == "sqlite":
@@ -79,8 +85,7 @@ async def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             (folder / "penstock.sqlite").write_bytes(template)
             return "sqlite", str(folder)
 
-        async with Handles(lambda: make_store("sqlite", str(tmp_path))) as handles:
-            await handles.make()
+        asyncio.run(migrate(str(tmp_path)))
         template = (tmp_path / "penstock.sqlite").read_bytes()
         yield one
         return
