@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from penstock.config.units import parse_duration
+from penstock.config.units import parse_duration, parse_usd, show_usd
 
 Reserve = Literal["expected", "cap"]
 Period = Literal["day", "month"]
@@ -27,8 +27,7 @@ _UNITS_US = {
     "h": 3_600_000_000, "hour": 3_600_000_000, "d": 86_400_000_000,
 }  # fmt: skip
 _RATE = re.compile(r"(\d{1,16})\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
-_BUDGET = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
-_NANOUSD = 10**9
+_BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,12 +136,8 @@ def parse_rate(kind: str, text: str) -> Rate:
     found = pattern.match(text.strip())
     if found is None:
         raise ValueError(f"expected a limit such as {example}, or none")
-    if kind == "budget":
-        whole, fraction, count, unit = found.groups()
-        amount = int(whole) * _NANOUSD + int((fraction or "").ljust(9, "0"))
-    else:
-        number, count, unit = found.groups()
-        amount = int(number)
+    number, count, unit = found.groups()
+    amount = parse_usd(number) if kind == "budget" else int(number)
     if amount > LARGEST:
         raise ValueError("larger than any limit can be: write none to lift it")
     if unit in ("day", "month"):
@@ -159,10 +154,7 @@ def parse_rate(kind: str, text: str) -> Rate:
 
 def show_rate(kind: str, rate: Rate) -> str:
     """The shortest way to write it that `parse_rate` reads back as the same: `600/min`, `20 usd/day`."""
-    amount = str(rate.amount)
-    if kind == "budget":
-        whole, fraction = divmod(rate.amount, _NANOUSD)
-        amount = f"{whole}.{fraction:09}".rstrip("0").rstrip(".") + " usd"
+    amount = f"{show_usd(rate.amount)} usd" if kind == "budget" else str(rate.amount)
     return f"{amount}/{rate.period or _show_window(rate.window_us or 0)}"
 
 
