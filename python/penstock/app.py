@@ -141,6 +141,14 @@ class App:
             "native": self._engine.status(),
         }
 
+    def limits_use(self, scope: str, name: str) -> bytes:
+        """What native has counted against the limits of one place."""
+        return self._engine.limits_use(scope, name)
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets it; False: nothing was counted."""
+        return self._engine.limits_reset(scope, name)
+
     async def _serve(self, ready_fd: int | None) -> None:
         raise_file_limit()
         try:

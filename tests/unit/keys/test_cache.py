@@ -14,6 +14,7 @@ from penstock.keys.argon2id import OWASP, Cost
 from penstock.keys.cache import GATHER_S, Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
+from penstock.limits.policy import Limits
 from penstock.policy.key_table import Access, Secret
 from tests.unit.keys.scene import Lines
 
@@ -50,9 +51,12 @@ async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: P
     first = cache()
     assert await first.open() == Place()
     await first.reset("store")
-    team = KeptTeam("team", 2, "a team", "active", Access(None, ("/chat/*",), ("10.0.0.0/8",)))
+    team = KeptTeam(
+        "team", 2, "a team", "active", Access(None, ("/chat/*",), ("10.0.0.0/8",)), Limits(queue="2s", concurrent=1)
+    )
     token = AdminToken(id="t", name="ops", role="viewer", digest="cd" * 32, version=3)
-    kept: list[Kept] = [key(team="team", expires_us=9, cut_us=8), team, token]
+    limits = Limits(requests=("600/min", "9/day"), concurrent="none")
+    kept: list[Kept] = [key(team="team", expires_us=9, cut_us=8, limits=limits), team, token]
     await first.write(kept, 0, AT)
     second = cache()
     assert await second.open() == AT
