@@ -162,7 +162,9 @@ class App:
         for warning in warnings:
             self.log.warning(warning)
         self._callers = Callers(token, tokens, lambda: self._desk.tokens)
-        self._make_engine(Gate(self._callers, Router(table(self, self._desk.ledger), self.log)))
+        self._make_engine(
+            Gate(self._callers, Router(table(self, self._desk.ledger, lambda: self._config.limits), self.log))
+        )
         try:
             await self._start()
             self._say_ready(ready_fd)

@@ -29,10 +29,10 @@ async def main() -> None:
             await rule(handles.make)
     async with Handles(lambda: make_store(*given["mixed"])) as handles:
         store = await handles.make()
-        for kind in (Key, Team):
-            for row in (await store.list(kind, Filter(), None, 10)).rows:
-                renamed = replace(row, name=f"{row.name} again")
-                await store.save(renamed, row.version, change(renamed))
+        pages = [await store.list(Key, Filter(), None, 10), await store.list(Team, Filter(), None, 10)]
+        for row in (row for page in pages for row in page.rows):
+            renamed = replace(row, name=f"{row.name} again")
+            await store.save(renamed, row.version, change(renamed))
     print(len(RULES))
 
 

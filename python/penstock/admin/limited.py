@@ -18,15 +18,6 @@ OPEN = "open"
 CONCURRENT: Literal["concurrent"] = "concurrent"
 
 
-class Configured(NamedTuple):
-    """The limits of the configuration in force."""
-
-    default: Limits | None = None
-    everybody: Limits | None = None
-    models: Mapping[str, Limits] = {}
-    providers: Mapping[str, Limits] = {}
-
-
 class Counters(Protocol):
     """What a running node counts; its docstrings stand in `_native.pyi`."""
 

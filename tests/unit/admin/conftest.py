@@ -12,9 +12,9 @@ import pytest
 
 from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
-from penstock.admin.limited import Configured
 from penstock.admin.router import Router
 from penstock.admin.routes import table
+from penstock.config.model import AllLimits
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import Known
 from penstock.keys.argon2id import Cost
@@ -93,7 +93,7 @@ class Api:
         self.published: list[Row] = []
         known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
         self.callers = Callers(TOKEN, [known], self._stored)
-        self.configured = Configured()
+        self.configured = AllLimits()
         self.table = table(self.process, self.ledger, lambda: self.configured)
         self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
 

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.admin.limited import Configured, limited
+from penstock.admin.limited import limited
 from penstock.admin.routes import table
 from penstock.admin.shapes import KeyShape, LimitsShape, ResetShape
+from penstock.config.model import AllLimits
 from penstock.limits.policy import Limits
 from tests.unit.admin.conftest import VIEWER, Api
 
@@ -44,7 +45,7 @@ async def test_a_key_shows_its_own_limits_as_they_were_written(api: Api) -> None
 
 async def test_of_each_kind_the_keys_own_limit_goes_before_the_default(api: Api) -> None:
     id = await made(api, limits={"requests": ["600/min", "10/day"], "budget": "none"})
-    api.configured = Configured(default=Limits(requests="1/s", tokens="5/s", budget="20 usd/day", concurrent=50))
+    api.configured = AllLimits(default=Limits(requests="1/s", tokens="5/s", budget="20 usd/day", concurrent=50))
     api.process.counted["key", id] = [
         use("requests", 600, 599, 59_999_001, window_us=MINUTE),
         use("requests", 10, 11, 5, period="day"),
@@ -62,15 +63,15 @@ async def test_of_each_kind_the_keys_own_limit_goes_before_the_default(api: Api)
 
 
 async def test_the_key_of_open_doors_has_the_default(api: Api) -> None:
-    api.configured = Configured(default=Limits(requests="1/s"))
+    api.configured = AllLimits(default=Limits(requests="1/s"))
     got = await api.ask("GET", f"{LIMITS}/key/open")
     assert lines(got.json["limits"]) == [("requests", "1/s", 1, 0, 1, 0, "default")]
 
 
 async def test_a_team_a_model_a_provider_and_all_together_have_theirs(api: Api) -> None:
     team = (await api.ask("POST", "/admin/v1/teams", {"name": "t", "limits": {"budget": "0.5 usd/24h"}})).json["id"]
-    api.configured = Configured(
-        everybody=Limits(requests="9/s"),
+    api.configured = AllLimits(
+        global_=Limits(requests="9/s"),
         models={"gpt-*": Limits(concurrent=2)},
         providers={"up/1": Limits(tokens="1/s")},
     )
@@ -111,7 +112,7 @@ async def test_a_reset_is_recorded_and_done(api: Api) -> None:
 
 async def test_a_reset_of_a_name_of_any_length_is_recorded(api: Api) -> None:
     name = "m" * 256
-    api.configured = Configured(models={name: Limits(requests="1/s")})
+    api.configured = AllLimits(models={name: Limits(requests="1/s")})
     assert (await api.ask("POST", f"{LIMITS}/model/{name}/reset")).status == 200
     (change,) = await api.store.changes(None, None, 1)
     assert change.subject == f"model:{name}"[:200]
@@ -131,7 +132,7 @@ async def test_a_viewer_looks_and_does_not_reset(api: Api) -> None:
 
 
 async def test_where_no_node_runs_nothing_is_known_and_nothing_reset(api: Api) -> None:
-    api.configured = Configured(everybody=Limits(requests="9/s", concurrent=1))
+    api.configured = AllLimits(global_=Limits(requests="9/s", concurrent=1))
     api.gate._router._table = table(None, api.ledger, lambda: api.configured)
     got = await api.ask("GET", f"{LIMITS}/global")
     assert lines(got.json["limits"]) == [

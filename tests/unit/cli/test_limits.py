@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from penstock.admin.limited import Configured
 from penstock.cli.limit_options import LimitsError, limit_lines, limits_patch, limits_wish, read_limits
+from penstock.config.model import AllLimits
 from penstock.limits.policy import Limits
 from tests.unit.cli.conftest import ApiTransport, Run
 
@@ -69,7 +69,7 @@ def test_a_key_is_made_and_changed_with_limits(run: Run, transport: ApiTransport
 def test_a_key_is_shown_with_where_each_limit_comes_from_and_its_use(run: Run, transport: ApiTransport) -> None:
     team = create(run, "teams", "research", "--limit", "budget=20 usd/day")
     id = create(run, "keys", "app", "--team", "research", "--limit", "requests=600/min")
-    transport.api.configured = Configured(default=Limits(concurrent=50))
+    transport.api.configured = AllLimits(default=Limits(concurrent=50))
     transport.api.process.counted = {
         ("key", id): [use("requests", 600, 12, 59_000_000, window_us=60_000_000), use("concurrent", 50, 3)],
         ("team", team): [use("budget", 20 * 10**9, 1_500_000_000, 3_600_000_000, period="day")],
@@ -93,7 +93,7 @@ def test_what_is_used_is_left_out_where_no_node_runs() -> None:
 
 
 def test_limits_of_one_place_are_shown_and_begun_anew(run: Run, transport: ApiTransport) -> None:
-    transport.api.configured = Configured(everybody=Limits(requests="9/s"), models={"a/b": Limits(tokens="1/s")})
+    transport.api.configured = AllLimits(global_=Limits(requests="9/s"), models={"a/b": Limits(tokens="1/s")})
     transport.api.process.counted["global", ""] = [use("requests", 9, 4, 500_000, window_us=1_000_000)]
     assert run("limits", "show", "global").stdout.splitlines() == [
         "scope   global",

@@ -17,7 +17,7 @@ use super::{
     batch::{Batch, Change, Key},
     format::{KeyId, key_id},
     interned::Interned,
-    row::{KeyRow, Secrets, TeamRow, TeamSlot},
+    row::{KeyRow, Secrets, TeamRow, TeamSlot, TeamState},
     shard::Shard,
 };
 use crate::limits::Policy;
@@ -136,6 +136,15 @@ impl Table {
         match self.find(id) {
             Found::Row(row) => Some(row),
             Found::Deleted | Found::Nothing => None,
+        }
+    }
+
+    /// The row of a team, if there is one.
+    pub fn team(&self, id: &str) -> Option<Arc<TeamRow>> {
+        let slot = self.rows.load().teams.read().get(id)?.clone();
+        match slot.state() {
+            TeamState::Here(row) => Some(row),
+            TeamState::Unknown | TeamState::Gone(_) => None,
         }
     }
 

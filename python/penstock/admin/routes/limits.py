@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.admin.limited import OPEN, Configured, Counters, Layer, Scope, limited
+from penstock.admin.limited import OPEN, Counters, Layer, Scope, limited
 from penstock.admin.message import Answer, json_answer, problem
 from penstock.admin.route import Call, Route
 from penstock.admin.shapes import LimitsShape, ResetShape
+from penstock.config.model import AllLimits
 from penstock.keys.model import Key, Team
 from penstock.keys.problem import NotFound
 from penstock.keys.teams import find_team
@@ -31,7 +32,7 @@ class Place(NamedTuple):
 class LimitHandlers:
     """What the paths of limits do. Without `counters` no node runs here."""
 
-    def __init__(self, ledger: Ledger, configured: Callable[[], Configured], counters: Counters | None) -> None:
+    def __init__(self, ledger: Ledger, configured: Callable[[], AllLimits], counters: Counters | None) -> None:
         self._ledger, self._configured, self._counters = ledger, configured, counters
 
     def show(self, scope: Scope) -> Callable[[Call[None, None]], Awaitable[Answer]]:
@@ -79,11 +80,11 @@ class LimitHandlers:
             case "provider" if given in configured.providers:
                 return Place(given, (("provider", configured.providers[given]),))
             case "global":
-                return Place("", (("global", configured.everybody),))
+                return Place("", (("global", configured.global_),))
         raise NotFound(f"{scope} with limits", given)
 
 
-def routes(ledger: Ledger, configured: Callable[[], Configured], counters: Counters | None) -> list[Route]:
+def routes(ledger: Ledger, configured: Callable[[], AllLimits], counters: Counters | None) -> list[Route]:
     """Every path of limits."""
     do = LimitHandlers(ledger, configured, counters)
     named: tuple[tuple[Scope, str], ...] = (
