@@ -18,8 +18,8 @@ enum State {
     Text,
     /// Behind a backslash of such a string, or of a name.
     Escape { counted: bool },
-    /// In the digits of `\u`.
-    Hex(u8),
+    /// In the digits of `\u`: how many are to come, and what they say so far.
+    Hex { left: u8, value: u16 },
 }
 
 /// Counts bytes of text, cut anywhere.
@@ -57,7 +57,7 @@ impl Text {
         Self { names, state: State::Between(false), name: [0; NAME_BYTES], length: 0, bytes: 0 }
     }
 
-    /// Bytes of text so far, as UTF-8 has them; an escaped letter beyond ASCII counts three.
+    /// Bytes of text so far, as UTF-8 has them.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -86,15 +86,20 @@ impl Text {
                     _ => self.state = State::Between(false),
                 },
                 State::Name | State::Text => used = self.run(bytes),
-                State::Escape { counted } => {
-                    self.state = match (counted, byte) {
-                        (true, b'u') => State::Hex(4),
-                        (true, _) => State::Text,
-                        (false, _) => State::Name,
-                    };
-                    self.bytes += if counted { if byte == b'u' { 3 } else { 1 } } else { 0 };
+                State::Escape { counted: false } => self.state = State::Name,
+                State::Escape { counted: true } if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
+                State::Escape { counted: true } => {
+                    self.bytes += 1;
+                    self.state = State::Text;
                 }
-                State::Hex(left) => self.state = if left > 1 { State::Hex(left - 1) } else { State::Text },
+                State::Hex { left, value } => {
+                    let digit = char::from(byte).to_digit(16).unwrap_or(0) as u16;
+                    self.state = State::Hex { left: left - 1, value: value << 4 | digit };
+                    if left == 1 {
+                        self.bytes += utf8_bytes(value << 4 | digit);
+                        self.state = State::Text;
+                    }
+                }
             }
             bytes = &bytes[used..];
         }
@@ -134,6 +139,15 @@ impl Text {
 
     fn is_ours(&self) -> bool {
         self.name.get(..self.length).is_some_and(|name| self.names.contains(&name))
+    }
+}
+
+/// How many bytes a unit of UTF-16 takes; two that make one letter take four together.
+const fn utf8_bytes(unit: u16) -> u64 {
+    match unit {
+        ..0x80 => 1,
+        0x80..0x800 | 0xd800..0xe000 => 2,
+        _ => 3,
     }
 }
 

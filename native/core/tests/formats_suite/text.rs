@@ -35,7 +35,11 @@ fn a_frame_counts_for_what_the_model_wrote_in_it() {
             7,
         ),
         (StreamKind::Chat, data(&delta(json!({"content": "\"content\": \"no\""}))), 15),
-        (StreamKind::Chat, "data: {\"choices\":[{\"delta\":{\"content\" : \"a\\u00fcb\"}}]}\n\n".to_owned(), 5),
+        (
+            StreamKind::Chat,
+            "data: {\"choices\":[{\"delta\":{\"content\" : \"a\\u00fcb\\ud83d\\ude00\\u20ac\\n\"}}]}\n\n".to_owned(),
+            12,
+        ),
         (StreamKind::Chat, "data: [DONE]\n\n".to_owned(), 0),
         (StreamKind::Completions, data(&json!({"choices": [{"text": "hey"}]})), 3),
         (
