@@ -30,7 +30,12 @@ TABLE = (
     Row(
         "dialect_not_supported", 400, "no target of the model speaks the caller's dialect", "use the other SDK or model"
     ),
-    Row("request_exceeds_limit", 400, "the request alone is larger than a limit", "ask for less: max_tokens, a shorter prompt"),
+    Row(
+        "request_exceeds_limit",
+        400,
+        "the request alone is larger than a limit",
+        "ask for less: max_tokens, a shorter prompt",
+    ),
     Row("missing_api_key", 401, "no key was sent", "send one as Authorization: Bearer"),
     Row("invalid_api_key", 401, "the key is not known", "check for a cut or stale key"),
     Row("key_disabled", 401, "the key or its team is disabled", "ask whoever issued the key"),
