@@ -4,5 +4,6 @@
 
 mod admission;
 mod made;
+mod periods;
 mod settle;
 mod windows;
