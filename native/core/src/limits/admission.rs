@@ -11,7 +11,7 @@ use super::{
     Held, Layered, Limits, Refused, Scope,
     cell::Cell,
     counter::Moment,
-    party::{Locked, Parties, Party, lock, standing},
+    party::{Locked, NEWCOMER, Parties, Party, lock, standing},
     verdict::{Bar, Verdict},
 };
 use crate::clock::Clock;
@@ -90,7 +90,7 @@ impl Limits {
 
     fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, clock: &Clock) -> Tried {
         let mut locked = lock(parties, clock);
-        let ticket = turn.as_ref().map_or(u64::MAX, |turn| turn.ticket);
+        let ticket = turn.as_ref().map_or(NEWCOMER, |turn| turn.ticket);
         let left = turn.as_mut().and_then(|turn| turn.at.take()).map(|(place, _)| place);
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
             one.state.slots.leave(ticket);

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::clock::Clock;
 
+/// The ticket of whoever has not waited yet: behind all who do. Their policy is the newest, that of all others too.
+pub(super) const NEWCOMER: u64 = u64::MAX;
+
 /// An ask and the cell that it is about.
 pub(super) struct Party<'a> {
     pub ask: &'a Ask<'a>,
@@ -46,7 +49,9 @@ impl<'a> Locked<'a> {
     pub(super) fn look(&mut self, ticket: u64, verdict: &mut Verdict<'a>) {
         let Party { ask, cell } = self.party;
         if let Some(slots) = ask.policy.slots() {
-            self.state.slots.set_amount(slots.amount);
+            if ticket == NEWCOMER {
+                self.state.slots.set_amount(slots.amount);
+            }
             if !self.state.slots.is_free(ticket) {
                 if slots.amount > 0 && slots.queue_us > 0 && !self.state.slots.is_full() {
                     verdict.waits.get_or_insert(ask.scope.rank());

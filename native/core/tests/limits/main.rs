@@ -5,5 +5,6 @@
 mod admission;
 mod made;
 mod periods;
+mod queue;
 mod settle;
 mod windows;
