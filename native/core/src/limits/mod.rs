@@ -12,10 +12,12 @@ mod held;
 mod layered;
 mod learned;
 mod ledger;
+mod party;
 mod policy;
 mod queue;
 mod scope;
 mod table;
+mod verdict;
 
 pub use admission::{Ask, Need};
 pub use answer::{Left, Refused, Standing, Use};

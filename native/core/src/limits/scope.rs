@@ -14,6 +14,19 @@ pub enum Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
+    pub(super) const KINDS: usize = 5;
+
+    /// Its kind's place in that order.
+    pub(super) fn rank(&self) -> usize {
+        match self {
+            Self::Key(_) => 0,
+            Self::Team(_) => 1,
+            Self::Model(_) => 2,
+            Self::Provider(_) => 3,
+            Self::Global => 4,
+        }
+    }
+
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::Key(_) => "key",

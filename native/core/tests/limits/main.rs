@@ -4,5 +4,7 @@
 
 mod admission;
 mod made;
+mod periods;
+mod queue;
 mod settle;
 mod windows;

@@ -1,10 +1,10 @@
 //! Sliding windows against the plainest thing that can be said of them: a list of what was admitted, and when.
 
-use penstock_core::limits::{Limits, Scope};
+use penstock_core::limits::{Limits, Scope, Used};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::made::{SECOND, START_US, admit, ask, clock_at, need, policy, set};
+use crate::made::{SECOND, START_US, admit, ask, clock_at, need, now, policy, set};
 
 const WHOLE: u64 = 60;
 
@@ -30,31 +30,43 @@ fn arrivals() -> impl Strategy<Value = (u64, u64, Vec<(i64, u64)>)> {
     })
 }
 
+/// What was admitted at a moment or later.
+fn since(from: u64, admitted: &[(u64, u64)]) -> u64 {
+    admitted.iter().filter(|(at, _)| *at >= from).map(|(_, n)| n).sum()
+}
+
 proptest! {
     #[test]
     fn in_no_interval_of_the_windows_length_is_more_than_the_limit_and_none_is_refused_a_sub_bucket_too_long(
         (window_us, limit, steps) in arrivals()
     ) {
         let (limits, (clock, hand)) = (Limits::new(), clock_at(START_US));
+        let tight = Limits::with_most_counters(0);
         let written = policy(json!({"requests": [{"amount": limit, "window_us": window_us}]}));
         let sub_bucket = window_us.div_ceil(WHOLE);
-        let (mut at, mut latest, mut admitted) = (START_US, 0, Vec::<(u64, u64)>::new());
+        let (mut at, mut latest, mut admitted, mut in_tight) = (START_US, 0, Vec::new(), Vec::new());
         for (step, requests) in steps {
             at = at.saturating_add_signed(step);
             set(&hand, at);
             // A clock that goes back is taken to stand.
             latest = latest.max(at);
-            let since = |from: u64| admitted.iter().filter(|(at, _)| *at >= from).map(|(_, n)| n).sum::<u64>();
-            match admit(&limits, &[ask(Scope::Global, &written, need(requests, 0, 0))], &clock) {
+            let asks = [ask(Scope::Global, &written, need(requests, 0, 0))];
+            // With next to no memory it refuses longer, and still never admits more.
+            if let Ok(mut held) = admit(&tight, &asks, &clock) {
+                held.keep_requests();
+                prop_assert!(requests + since(latest - window_us, &in_tight) <= limit || requests == 0);
+                in_tight.push((latest, requests));
+            }
+            match admit(&limits, &asks, &clock) {
                 Ok(mut held) => {
                     prop_assert_eq!(held.admitted_us(), latest);
                     held.keep_requests();
-                    prop_assert!(since(latest - window_us) + requests <= limit || requests == 0);
+                    prop_assert!(since(latest - window_us, &admitted) + requests <= limit || requests == 0);
                     admitted.push((latest, requests));
                 }
                 Err(refused) => {
                     prop_assert!(requests > 0);
-                    prop_assert!(since(latest - window_us - sub_bucket) + requests > limit);
+                    prop_assert!(since(latest - window_us - sub_bucket, &admitted) + requests > limit);
                     prop_assert_eq!(refused.exceeds, requests > limit);
                 }
             }
@@ -71,7 +83,7 @@ proptest! {
             set(&hand, at);
             let asks = [ask(Scope::Key("k"), &written, need(1, tokens, 0))];
             match admit(&limits, &asks, &clock) {
-                Ok(held) => held.settle(penstock_core::limits::Used { tokens, nanousd: 0 }, crate::made::now(&clock)),
+                Ok(held) => held.settle(Used { tokens, nanousd: 0 }, now(&clock)),
                 Err(refused) if refused.exceeds => prop_assert!(tokens > limit && refused.retry_after_us == 0),
                 Err(refused) => {
                     prop_assert!(refused.retry_after_us > 0);
