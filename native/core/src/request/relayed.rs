@@ -123,6 +123,7 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
     let now_us = call.worker.clock().boot_us();
     call.record.phases.route_us = Some(now_us - read_us);
     let guard = admit(call, &admission, principal, now_us).await?;
+    let now_us = if admission.is_limited { call.worker.clock().boot_us() } else { now_us };
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
@@ -148,7 +149,7 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
         flowed_bytes: Cell::new(0),
-        now_us: Cell::new(call.worker.clock().boot_us()),
+        now_us: Cell::new(now_us),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
