@@ -1,5 +1,28 @@
 //! What a request may use: windows, slots and budgets, counted for the whole process.
+//!
+//! A [`Scope`] is where limits sit, its [`Policy`] what they are. [`Limits`] keeps one cell of counters a scope.
+//! A request is admitted by all of its scopes or consumes nothing; what it was admitted with is in [`Held`].
 
+mod admission;
+mod answer;
+mod calendar;
+mod cell;
+mod counter;
+mod held;
+mod layered;
+mod learned;
+mod ledger;
+mod party;
 mod policy;
+mod queue;
+mod scope;
+mod table;
+mod verdict;
 
+pub use admission::{Ask, Need};
+pub use answer::{Left, Refused, Standing, Use};
+pub use held::{Held, Used};
+pub use layered::Layered;
 pub use policy::{Kind, Period, Policy, Rate, Reserve, Slots};
+pub use scope::{Now, Scope, ScopeOwned, Span};
+pub use table::Limits;

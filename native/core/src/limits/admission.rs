@@ -1,0 +1,137 @@
+//! All or nothing: a request is charged to all of its scopes, or to none.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::{
+    Held, Layered, Limits, Refused, Scope,
+    cell::Cell,
+    counter::Moment,
+    party::{Locked, NEWCOMER, Parties, Party, lock, standing},
+    verdict::{Bar, Verdict},
+};
+use crate::clock::Clock;
+
+/// What a request would reserve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    pub requests: u64,
+    pub tokens: u64,
+    pub nanousd: u64,
+}
+
+/// What is asked of one scope. One whose policy is empty costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub scope: Scope<'a>,
+    pub policy: Layered<'a>,
+    pub need: Need,
+}
+
+/// A request's place among those who wait. Dropped, it is given up.
+#[derive(Debug)]
+struct Turn {
+    ticket: u64,
+    woken: Arc<Notify>,
+    since: Instant,
+    since_us: u64,
+    /// Where it waits.
+    at: Option<(usize, Arc<Cell>)>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some((_, cell)) = &self.at {
+            let mut state = cell.state.lock();
+            state.slots.leave(self.ticket);
+            state.slots.wake();
+        }
+    }
+}
+
+enum Tried {
+    Admitted(Held),
+    Refused(Refused),
+    /// A slot is missing in this place, and may be waited for.
+    Waits(usize),
+}
+
+impl Limits {
+    /// Admits a request to all scopes or none. Of several asks of one kind of scope only the first counts.
+    ///
+    /// Where slots are missing and the policy has a queue, this waits, in the order of arrival.
+    pub async fn admit(&self, asks: &[Ask<'_>], clock: &Clock) -> Result<Held, Refused> {
+        let mut parties: Parties<'_> = [const { None }; Scope::KINDS];
+        for ask in asks.iter().filter(|ask| !ask.policy.is_empty()) {
+            parties[ask.scope.rank()].get_or_insert_with(|| Party { ask, cell: self.cell(ask.scope) });
+        }
+        if parties.iter().all(Option::is_none) {
+            return Ok(Held::none());
+        }
+        let mut turn = None;
+        loop {
+            let place = match self.attempt(&parties, &mut turn, clock) {
+                Tried::Admitted(held) => return Ok(held),
+                Tried::Refused(refused) => return Err(refused),
+                Tried::Waits(place) => place,
+            };
+            let (Some(turn), Some(party)) = (&turn, &parties[place]) else { continue };
+            let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
+            let until = turn.since.checked_add(Duration::from_micros(queue_us)).unwrap_or(turn.since);
+            if timeout_at(until, turn.woken.notified()).await.is_err() {
+                return Err(Bar::of_slots(party).refused(standing(&lock(&parties, clock))));
+            }
+        }
+    }
+
+    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, clock: &Clock) -> Tried {
+        let mut locked = lock(parties, clock);
+        let ticket = turn.as_ref().map_or(NEWCOMER, |turn| turn.ticket);
+        let left = turn.as_mut().and_then(|turn| turn.at.take()).map(|(place, _)| place);
+        if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
+            one.state.slots.leave(ticket);
+        }
+        let mut verdict = Verdict::default();
+        locked.iter_mut().flatten().for_each(|one| one.look(ticket, &mut verdict));
+        let tried = match verdict {
+            Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&locked))),
+            Verdict { waits: Some(place), .. } => {
+                locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
+                Tried::Waits(place)
+            }
+            Verdict { .. } => Tried::Admitted(Held {
+                holds: locked.iter_mut().flatten().map(Locked::take).collect(),
+                standing: standing(&locked),
+                admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
+                waited_us: turn.as_ref().map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us)),
+                keeps_requests: false,
+            }),
+        };
+        // Whoever is next there, now that it is clear whether this one took a slot.
+        if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
+            one.state.slots.wake();
+        }
+        tried
+    }
+
+    /// Waits in a place: behind all others, or where it has been since it first had to wait.
+    fn enter(&self, one: &mut Locked<'_>, place: usize, turn: &mut Option<Turn>) {
+        let turn = turn.get_or_insert_with(|| self.turn(one.now));
+        one.state.slots.enter(turn.ticket, turn.woken.clone());
+        turn.at = Some((place, one.party.cell.clone()));
+    }
+
+    fn turn(&self, now: Moment) -> Turn {
+        Turn {
+            ticket: self.next_ticket(),
+            woken: Arc::default(),
+            since: Instant::now(),
+            since_us: now.boot_us(),
+            at: None,
+        }
+    }
+}

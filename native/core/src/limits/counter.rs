@@ -1,0 +1,219 @@
+//! What was used of one kind within one span: 61 sub-buckets of a sliding window, or a period of the calendar.
+//!
+//! The current sub-bucket and the 60 whole ones before it cover any interval of the window's length that ends now, so in
+//! no such interval more than the limit is admitted; a use is forgotten at most one sub-bucket late.
+
+use super::{Kind, Now, Span, ledger::Ledger};
+
+/// Whole sub-buckets that a window is cut into; the current one comes on top.
+const WHOLE: u64 = 60;
+const FULL: usize = WHOLE as usize + 1;
+const DAY_US: u64 = 86_400_000_000;
+/// Boot time is counted from so long before boot: uses that were kept over a restart may be older than the boot.
+const BEFORE_BOOT_US: u64 = 800 * DAY_US;
+
+/// A moment as cells count it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    /// Boot time and a constant.
+    pub us: u64,
+    pub utc_us: u64,
+}
+
+impl From<Now> for Moment {
+    fn from(now: Now) -> Self {
+        Self { us: now.boot_us.saturating_add(BEFORE_BOOT_US), utc_us: now.utc_us }
+    }
+}
+
+impl Moment {
+    /// Boot time as clocks tell it.
+    pub(super) fn boot_us(&self) -> u64 {
+        self.us.saturating_sub(BEFORE_BOOT_US)
+    }
+}
+
+/// A sub-bucket that is not empty, or the period.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// The sub-bucket's number since the beginning of time; of a period its begin, microseconds UTC.
+    number: u64,
+    amount: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub kind: Kind,
+    pub span: Span,
+    /// Of a period: its end, microseconds UTC.
+    until_us: u64,
+    /// Of all buckets.
+    sum: u64,
+    /// In the order of their numbers. Of a period it is one.
+    buckets: Vec<Bucket>,
+}
+
+impl Counter {
+    pub(super) fn new(kind: Kind, span: Span) -> Self {
+        Self { kind, span, until_us: 0, sum: 0, buckets: Vec::new() }
+    }
+
+    /// What is used, as of the last [`advance`](Self::advance).
+    pub(super) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Whether that much more stays within a limit. Who needs nothing is never in the way.
+    pub(super) fn fits(&self, need: u64, limit: u64) -> bool {
+        need == 0 || self.sum.checked_add(need).is_some_and(|sum| sum <= limit)
+    }
+
+    /// Forgets what is no longer within the span. Boot time does not go back between two calls.
+    pub(super) fn advance(&mut self, now: Moment, ledger: &Ledger) {
+        match self.span {
+            Span::Window(window_us) => {
+                let oldest = (now.us / length(window_us)).saturating_sub(WHOLE);
+                if self.buckets.first().is_some_and(|bucket| bucket.number < oldest) {
+                    let gone = self.buckets.partition_point(|bucket| bucket.number < oldest);
+                    self.buckets.drain(..gone);
+                    self.add_up();
+                }
+            }
+            Span::Period(period) => {
+                let ended = now.utc_us >= self.until_us;
+                // A clock that goes back a little is waited for; one that was days ahead was wrong until now.
+                let was_astray = self.begin_us().saturating_sub(now.utc_us) > DAY_US;
+                if ended || was_astray {
+                    let (begin_us, until_us) = ledger.calendar.load().bounds(period, now.utc_us);
+                    self.sum = if ended { 0 } else { self.sum };
+                    self.until_us = until_us;
+                    self.buckets.clear();
+                    self.push(Bucket { number: begin_us, amount: self.sum }, ledger);
+                }
+            }
+            Span::AtOnce => {}
+        }
+    }
+
+    /// Counts a use now. `advance` comes first, as for all that follow.
+    pub(super) fn charge(&mut self, amount: u64, now: Moment, ledger: &Ledger) {
+        if amount == 0 {
+            return;
+        }
+        self.sum = self.sum.saturating_add(amount);
+        let number = self.number(now);
+        match self.buckets.last_mut() {
+            Some(last) if last.number >= number => last.amount = last.amount.saturating_add(amount),
+            _ => self.push(Bucket { number, amount }, ledger),
+        }
+    }
+
+    /// Takes back what was charged at a moment, unless it has left the span already.
+    pub(super) fn give_back(&mut self, amount: u64, charged: Moment, now: Moment) {
+        let at = match self.span {
+            Span::Window(_) => {
+                let number = self.number(charged);
+                // It is in the first bucket that is not older: old ones merge into the next one.
+                let at = self.buckets.partition_point(|bucket| bucket.number < number);
+                (number >= self.number(now).saturating_sub(WHOLE)).then_some(at)
+            }
+            Span::Period(_) => (self.begin_us() <= charged.utc_us).then_some(0),
+            Span::AtOnce => None,
+        };
+        if let Some(bucket) = at.and_then(|at| self.buckets.get_mut(at)) {
+            bucket.amount = bucket.amount.saturating_sub(amount);
+            self.add_up();
+        }
+    }
+
+    /// Begin of the period; 0 of a window.
+    pub(super) fn begin_us(&self) -> u64 {
+        match self.span {
+            Span::Period(_) => self.buckets.first().map_or(0, |bucket| bucket.number),
+            Span::Window(_) | Span::AtOnce => 0,
+        }
+    }
+
+    /// How long until so much more fits, which does not now but is within the limit.
+    pub(super) fn wait_us(&self, need: u64, limit: u64, now: Moment) -> u64 {
+        let mut left: u128 = self.buckets.iter().map(|bucket| u128::from(bucket.amount)).sum();
+        let last = self.buckets.iter().find(|bucket| {
+            left -= u128::from(bucket.amount);
+            left + u128::from(need) <= u128::from(limit)
+        });
+        last.map_or(0, |bucket| self.gone_us(*bucket, now))
+    }
+
+    /// How long until all that is counted now has left the span; of a period until its end.
+    pub(super) fn reset_us(&self, now: Moment) -> u64 {
+        match self.span {
+            Span::Window(_) => {
+                self.buckets.iter().rfind(|bucket| bucket.amount > 0).map_or(0, |bucket| self.gone_us(*bucket, now))
+            }
+            Span::Period(_) => self.until_us.saturating_sub(now.utc_us),
+            Span::AtOnce => 0,
+        }
+    }
+
+    /// Counts begin again at zero.
+    pub(super) fn reset(&mut self) {
+        self.sum = 0;
+        self.buckets.iter_mut().for_each(|bucket| bucket.amount = 0);
+    }
+
+    /// Gives back memory that it has no use for.
+    pub(super) fn shrink(&mut self, ledger: &Ledger) {
+        let before = self.buckets.capacity();
+        if before > 4 * self.buckets.len().max(2) {
+            self.buckets.shrink_to(2 * self.buckets.len());
+            ledger.resized(before, self.buckets.capacity());
+        }
+    }
+
+    /// How many counters it has room for.
+    pub(super) fn room(&self) -> usize {
+        self.buckets.capacity()
+    }
+
+    fn gone_us(&self, bucket: Bucket, now: Moment) -> u64 {
+        match self.span {
+            Span::Window(window_us) => {
+                bucket.number.saturating_add(WHOLE + 1).saturating_mul(length(window_us)).saturating_sub(now.us)
+            }
+            Span::Period(_) => self.until_us.saturating_sub(now.utc_us),
+            Span::AtOnce => 0,
+        }
+    }
+
+    fn number(&self, at: Moment) -> u64 {
+        match self.span {
+            Span::Window(window_us) => at.us / length(window_us),
+            Span::Period(_) | Span::AtOnce => self.begin_us(),
+        }
+    }
+
+    fn add_up(&mut self) {
+        self.sum = self.buckets.iter().fold(0, |sum, bucket| sum.saturating_add(bucket.amount));
+    }
+
+    fn push(&mut self, bucket: Bucket, ledger: &Ledger) {
+        let room = self.buckets.capacity();
+        if self.buckets.len() == room {
+            if room >= 2 && ledger.is_tight() {
+                // Into the newer one: counted too long, never too short.
+                let oldest = self.buckets.remove(0);
+                self.buckets[0].amount = self.buckets[0].amount.saturating_add(oldest.amount);
+            } else {
+                let most = if matches!(self.span, Span::Period(_)) { 1 } else { FULL };
+                self.buckets.reserve_exact((2 * room).max(2).min(most.max(room + 1)) - room);
+                ledger.resized(room, self.buckets.capacity());
+            }
+        }
+        self.buckets.push(bucket);
+    }
+}
+
+/// Of a sub-bucket, microseconds.
+fn length(window_us: u64) -> u64 {
+    window_us.div_ceil(WHOLE).max(1)
+}

@@ -1,0 +1,108 @@
+//! How many tokens answers usually have: by key and model, and by model.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use super::Scope;
+
+const SHARDS: usize = 64;
+/// Keys (or models) whose answers are remembered, in one shard.
+const MOST_IN_SHARD: usize = 2048;
+const MOST_MODELS_OF_A_KEY: usize = 8;
+/// A new answer's weight is one part of so many.
+const WEIGHT: u64 = 8;
+/// Averages are kept in parts of a token.
+const PARTS: u64 = 256;
+
+/// Names are kept as hashes: of two that are equal, which never comes, one would learn from the other.
+#[derive(Debug)]
+pub(super) struct Learned {
+    hash: RandomState,
+    keys: [Mutex<Shard<OfKey>>; SHARDS],
+    models: Mutex<Shard<Average>>,
+}
+
+type Shard<T> = HashMap<u64, T, RandomState>;
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { hash: RandomState::new(), keys: std::array::from_fn(|_| Mutex::default()), models: Mutex::default() }
+    }
+}
+
+impl Learned {
+    /// What this key's answers of a model usually have, else what the model's answers usually have.
+    pub(super) fn expected(&self, key: Scope<'_>, model: &str) -> Option<u64> {
+        let model = self.hash.hash_one(model);
+        let (key, shard) = self.shard(key);
+        let of_key = shard.lock().get(&key).and_then(|models| models.of(model)).map(Average::tokens);
+        of_key.or_else(|| Some(self.models.lock().get(&model)?.tokens()))
+    }
+
+    pub(super) fn learn(&self, key: Scope<'_>, model: &str, tokens: u64) {
+        let model = self.hash.hash_one(model);
+        let (key, shard) = self.shard(key);
+        {
+            let mut shard = shard.lock();
+            make_room(&mut shard, key);
+            shard.entry(key).or_default().learn(model, tokens);
+        }
+        let mut models = self.models.lock();
+        make_room(&mut models, model);
+        models.entry(model).and_modify(|average| average.learn(tokens)).or_insert_with(|| Average::of(tokens));
+    }
+
+    fn shard(&self, key: Scope<'_>) -> (u64, &Mutex<Shard<OfKey>>) {
+        let key = self.hash.hash_one(key);
+        (key, &self.keys[(key >> 40) as usize % SHARDS])
+    }
+}
+
+/// Some other one goes for a new one where there are too many.
+fn make_room<T>(shard: &mut Shard<T>, new: u64) {
+    if shard.len() >= MOST_IN_SHARD && !shard.contains_key(&new) {
+        let other = shard.keys().next().copied();
+        other.and_then(|other| shard.remove(&other));
+    }
+}
+
+/// The models of one key; the one that answered last is at the end.
+#[derive(Debug, Default)]
+struct OfKey(Vec<(u64, Average)>);
+
+impl OfKey {
+    fn of(&self, model: u64) -> Option<Average> {
+        self.0.iter().find(|(known, _)| *known == model).map(|(_, average)| *average)
+    }
+
+    fn learn(&mut self, model: u64, tokens: u64) {
+        let known = self.0.iter().position(|(known, _)| *known == model).map(|at| self.0.remove(at).1);
+        if self.0.len() >= MOST_MODELS_OF_A_KEY {
+            self.0.remove(0);
+        }
+        let mut average = known.unwrap_or(Average::of(tokens));
+        average.learn(tokens);
+        self.0.push((model, average));
+    }
+}
+
+/// An exponentially weighted average.
+#[derive(Clone, Copy, Debug)]
+struct Average(u64);
+
+impl Average {
+    fn of(tokens: u64) -> Self {
+        Self(tokens.saturating_mul(PARTS))
+    }
+
+    fn learn(&mut self, tokens: u64) {
+        let new = tokens.saturating_mul(PARTS);
+        self.0 = self.0 - self.0 / WEIGHT + new / WEIGHT;
+    }
+
+    fn tokens(self) -> u64 {
+        self.0.div_ceil(PARTS)
+    }
+}

@@ -1,0 +1,109 @@
+//! The scopes of one request while they are locked.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{
+    Ask, Kind, Left, Now, Scope, Span, Standing,
+    cell::{Cell, State, amount},
+    counter::Moment,
+    held::Hold,
+    verdict::{Bar, Verdict},
+};
+use crate::clock::Clock;
+
+/// The ticket of whoever has not waited yet: behind all who do. Their policy is the newest, that of all others too.
+pub(super) const NEWCOMER: u64 = u64::MAX;
+
+/// An ask and the cell that it is about.
+pub(super) struct Party<'a> {
+    pub ask: &'a Ask<'a>,
+    pub cell: Arc<Cell>,
+}
+
+/// One place for each kind of scope. All requests lock cells in this order.
+pub(super) type Parties<'a> = [Option<Party<'a>>; Scope::KINDS];
+
+/// A party while no one else may touch its cell.
+pub(super) struct Locked<'a> {
+    pub party: &'a Party<'a>,
+    pub state: MutexGuard<'a, State>,
+    pub now: Moment,
+}
+
+pub(super) fn lock<'a>(parties: &'a Parties<'a>, clock: &Clock) -> [Option<Locked<'a>>; Scope::KINDS] {
+    let now = Moment::default();
+    let mut locked = parties.each_ref().map(|party| {
+        let party = party.as_ref()?;
+        Some(Locked { party, state: party.cell.state.lock(), now })
+    });
+    // Read behind the locks: whoever was here before was so at an earlier moment.
+    let now = Now::of(clock).into();
+    locked.iter_mut().flatten().for_each(|one| one.now = one.state.moment(now));
+    locked
+}
+
+impl<'a> Locked<'a> {
+    /// Looks for what is in the way of a request; takes nothing.
+    pub(super) fn look(&mut self, ticket: u64, verdict: &mut Verdict<'a>) {
+        let Party { ask, cell } = self.party;
+        if let Some(slots) = ask.policy.slots() {
+            if ticket == NEWCOMER {
+                self.state.slots.set_amount(slots.amount);
+            }
+            if !self.state.slots.is_free(ticket) {
+                if slots.amount > 0 && slots.queue_us > 0 && !self.state.slots.is_full() {
+                    verdict.waits.get_or_insert(ask.scope.rank());
+                } else {
+                    verdict.meet(Bar::of_slots(self.party));
+                }
+            }
+        }
+        for (kind, rate) in ask.policy.all_rates() {
+            let (need, span) = (amount(&ask.need, kind), Span::of(rate));
+            let place = self.state.counter(kind, span, self.now, &cell.ledger);
+            let counter = &self.state.counters[place];
+            if !counter.fits(need, rate.amount) {
+                let exceeds = need > rate.amount;
+                let retry_after_us = if exceeds { 0 } else { counter.wait_us(need, rate.amount, self.now) };
+                let scope = ask.scope;
+                verdict.meet(Bar { scope, kind, amount: rate.amount, span, need, exceeds, retry_after_us });
+            }
+        }
+    }
+
+    /// Takes what has been found to fit.
+    pub(super) fn take(&mut self) -> Hold {
+        let Party { ask, cell } = self.party;
+        let (mut counters, mut at) = (0, self.now);
+        for (kind, rate) in ask.policy.all_rates() {
+            let place = self.state.counter(kind, Span::of(rate), self.now, &cell.ledger);
+            let counter = &mut self.state.counters[place];
+            counter.charge(amount(&ask.need, kind), self.now, &cell.ledger);
+            counters |= 1 << place;
+            at.utc_us = at.utc_us.max(counter.begin_us());
+        }
+        let slot = ask.policy.slots().is_some();
+        if slot {
+            self.state.slots.take();
+        }
+        Hold { cell: cell.clone(), need: ask.need, at, counters, generation: self.state.generation, slot }
+    }
+}
+
+/// What the limits leave, of the tightest of each kind.
+pub(super) fn standing(locked: &[Option<Locked<'_>>]) -> Standing {
+    let mut standing = Standing::default();
+    for one in locked.iter().flatten() {
+        let policy = one.party.ask.policy;
+        for (kind, rate) in policy.all_rates().filter(|(kind, _)| *kind != Kind::Budget) {
+            if let Some(place) = one.state.find(kind, Span::of(rate)) {
+                let counter = &one.state.counters[place];
+                let (limit, remaining) = (rate.amount, rate.amount.saturating_sub(counter.sum()));
+                standing.meet(kind, Left { limit, remaining, reset_us: counter.reset_us(one.now) });
+            }
+        }
+    }
+    standing
+}

@@ -1,0 +1,69 @@
+//! What is in the way of a request.
+
+use super::{Kind, Refused, Scope, Span, Standing, party::Party};
+
+/// When to come again where a slot is missing: nobody knows when a request ends.
+const SLOT_RETRY_US: u64 = 1_000_000;
+/// The same where there are no slots at all.
+const NO_SLOTS_RETRY_US: u64 = 60_000_000;
+
+/// A limit that refuses it.
+pub(super) struct Bar<'a> {
+    pub scope: Scope<'a>,
+    pub kind: Kind,
+    pub amount: u64,
+    pub span: Span,
+    pub need: u64,
+    pub exceeds: bool,
+    pub retry_after_us: u64,
+}
+
+impl<'a> Bar<'a> {
+    pub(super) fn of_slots(party: &Party<'a>) -> Self {
+        let amount = party.ask.policy.slots().map_or(0, |slots| slots.amount);
+        Self {
+            scope: party.ask.scope,
+            kind: Kind::Concurrent,
+            amount: amount.into(),
+            span: Span::AtOnce,
+            need: 1,
+            exceeds: false,
+            retry_after_us: if amount == 0 { NO_SLOTS_RETRY_US } else { SLOT_RETRY_US },
+        }
+    }
+
+    pub(super) fn refused(self, standing: Standing) -> Refused {
+        Refused {
+            kind: self.kind,
+            scope: self.scope.into(),
+            amount: self.amount,
+            span: self.span,
+            need: self.need,
+            exceeds: self.exceeds,
+            retry_after_us: self.retry_after_us,
+            standing,
+        }
+    }
+
+    /// Larger for what stays in the way longer.
+    fn rank(&self) -> (bool, u64) {
+        (self.exceeds, self.retry_after_us)
+    }
+}
+
+/// Nothing in it: the request fits.
+#[derive(Default)]
+pub(super) struct Verdict<'a> {
+    /// The limit that refuses it the longest, the first of those that do.
+    pub bar: Option<Bar<'a>>,
+    /// The first place where a slot may be waited for.
+    pub waits: Option<usize>,
+}
+
+impl<'a> Verdict<'a> {
+    pub(super) fn meet(&mut self, bar: Bar<'a>) {
+        if self.bar.as_ref().is_none_or(|known| known.rank() < bar.rank()) {
+            self.bar = Some(bar);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Slots go to those who wait for them in the order in which they came.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use penstock_core::{
+    clock::Clock,
+    limits::{Held, Kind, Limits, Now, Policy, Scope, Used},
+};
+use serde_json::json;
+use tokio::{
+    task::{JoinHandle, LocalSet, spawn_local, yield_now},
+    time::Instant,
+};
+
+use crate::made::{START_US, ask, clock_at, layered, need, now, policy, used};
+
+fn slots(amount: u32, queue_ms: u64) -> Policy {
+    policy(json!({"concurrent": [{"amount": amount, "queue_us": queue_ms * 1_000}]}))
+}
+
+/// Requests that note when they were admitted, by number.
+#[derive(Clone)]
+struct House {
+    limits: Arc<Limits>,
+    clock: Clock,
+    order: Rc<RefCell<Vec<u32>>>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self { limits: Arc::default(), clock: clock_at(START_US).0, order: Rc::default() }
+    }
+
+    /// Begins a request of scopes and their policies, and lets it come as far as it does.
+    async fn begin(&self, n: u32, scopes: &[(Scope<'static>, &Policy)]) -> JoinHandle<Option<Held>> {
+        let scopes: Vec<_> = scopes.iter().map(|(scope, policy)| (*scope, (*policy).clone())).collect();
+        let house = self.clone();
+        let task = spawn_local(async move {
+            let asks: Vec<_> = scopes.iter().map(|(scope, policy)| ask(*scope, policy, need(1, 0, 0))).collect();
+            let held = house.limits.admit(&asks, &house.clock).await.ok()?;
+            house.order.borrow_mut().push(n);
+            Some(held)
+        });
+        settle_down().await;
+        task
+    }
+
+    fn in_use(&self, scope: Scope<'_>, policy: &Policy) -> u64 {
+        used(&self.limits, scope, policy, Kind::Concurrent, &self.clock)
+    }
+
+    fn order(&self) -> Vec<u32> {
+        self.order.borrow().clone()
+    }
+}
+
+/// Until every task has done what it can at this time.
+async fn settle_down() {
+    for _ in 0..20 {
+        yield_now().await;
+    }
+}
+
+async fn held(task: JoinHandle<Option<Held>>) -> Held {
+    task.await.unwrap().unwrap()
+}
+
+fn paused(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+const KEY: Scope<'static> = Scope::Key("k");
+const OTHER: Scope<'static> = Scope::Key("other");
+const TEAM: Scope<'static> = Scope::Team("t");
+
+#[test]
+fn who_waits_is_admitted_in_the_order_of_arrival_and_is_told_how_long_it_waited() {
+    paused(async {
+        let (house, two) = (House::new(), slots(2, 2_000));
+        let mut tasks = Vec::new();
+        for n in 0..20 {
+            tasks.push(house.begin(n, &[(KEY, &two)]).await);
+        }
+        assert_eq!(house.order(), [0, 1]);
+        for (n, task) in (0..).zip(tasks) {
+            let Clock::Manual(hand) = &house.clock else { unreachable!() };
+            assert_eq!(house.order(), (0..(n + 2).min(20)).collect::<Vec<_>>());
+            let held = held(task).await;
+            assert_eq!(held.waited_us(), u64::from(n.saturating_sub(1)) * 1_000, "{n}");
+            hand.fetch_add(1_000, SeqCst);
+            held.settle(Used::default(), now(&house.clock));
+            settle_down().await;
+        }
+        assert_eq!(house.in_use(KEY, &two), 0);
+    });
+}
+
+#[test]
+fn who_waited_as_long_as_the_policy_says_is_refused_and_leaves_no_trace() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 2_000));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let started = Instant::now();
+        let asks = [ask(KEY, &one, need(1, 0, 0))];
+        let refused = house.limits.admit(&asks, &house.clock).await.unwrap_err();
+        assert_eq!((refused.kind, refused.amount, refused.retry_after_us), (Kind::Concurrent, 1, 1_000_000));
+        assert_eq!(started.elapsed().as_millis().div_ceil(10), 200);
+        drop(first);
+        held(house.begin(2, &[(KEY, &one)]).await).await.settle(Used::default(), now(&house.clock));
+        house.limits.sweep(now(&house.clock));
+        assert!(house.limits.is_empty());
+    });
+}
+
+#[test]
+fn who_gives_up_waiting_hands_its_turn_on_even_when_it_was_called_already() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let second = house.begin(1, &[(KEY, &one)]).await;
+        let third = house.begin(2, &[(KEY, &one)]).await;
+        let fourth = house.begin(3, &[(KEY, &one)]).await;
+        third.abort();
+        drop(first);
+        // Called, and not yet run.
+        second.abort();
+        settle_down().await;
+        assert_eq!(house.order(), [0, 3]);
+        drop(held(fourth).await);
+        assert_eq!(house.in_use(KEY, &one), 0);
+    });
+}
+
+#[test]
+fn no_newcomer_overtakes_while_a_free_slot_is_on_its_way_to_who_waits() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let second = house.begin(1, &[(KEY, &one)]).await;
+        drop(first);
+        let third = house.begin(2, &[(KEY, &one)]).await;
+        assert_eq!(house.order(), [0, 1]);
+        drop(held(second).await);
+        drop(held(third).await);
+        assert_eq!(house.order(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn who_waits_for_its_key_does_not_keep_others_from_its_team_and_does_not_lose_its_place_there() {
+    paused(async {
+        let (house, key, team) = (House::new(), slots(1, 60_000), slots(2, 60_000));
+        let first = held(house.begin(0, &[(KEY, &key), (TEAM, &team)]).await).await;
+        // Waits for the key's slot; the team still has one.
+        let second = house.begin(1, &[(KEY, &key), (TEAM, &team)]).await;
+        let third = held(house.begin(2, &[(OTHER, &slots(9, 0)), (TEAM, &team)]).await).await;
+        assert_eq!(house.order(), [0, 2]);
+        // These came later, and wait for the team, which is full now.
+        let fourth = house.begin(3, &[(OTHER, &slots(9, 0)), (TEAM, &team)]).await;
+        let fifth = house.begin(4, &[(OTHER, &slots(9, 0)), (TEAM, &team)]).await;
+        drop(first);
+        settle_down().await;
+        assert_eq!(house.order(), [0, 2, 1]);
+        drop(third);
+        drop(held(fourth).await);
+        drop(held(second).await);
+        drop(held(fifth).await);
+        assert_eq!(house.order(), [0, 2, 1, 3, 4]);
+        assert_eq!((house.in_use(KEY, &key), house.in_use(TEAM, &team)), (0, 0));
+    });
+}
+
+#[test]
+fn of_windows_that_refuse_nobody_waits_and_what_waited_is_checked_again() {
+    paused(async {
+        let house = House::new();
+        let both = policy(json!({
+            "requests": [{"amount": 2, "window_us": 60_000_000u64}], "concurrent": [{"amount": 1, "queue_us": 9_000_000}],
+        }));
+        let mut first = held(house.begin(0, &[(KEY, &both)]).await).await;
+        first.keep_requests();
+        let second = house.begin(1, &[(KEY, &both)]).await;
+        let third = house.begin(2, &[(KEY, &both)]).await;
+        assert!(!second.is_finished() && !third.is_finished());
+        drop(first);
+        held(second).await.settle(Used::default(), now(&house.clock));
+        // Two requests of two have been: a slot alone is no use.
+        assert!(third.await.unwrap().is_none());
+        assert_eq!(used(&house.limits, KEY, &both, Kind::Requests, &house.clock), 2);
+    });
+}
+
+#[test]
+fn a_queue_is_bounded() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let mut tasks = Vec::new();
+        for n in 1..=1024 {
+            tasks.push(house.begin(n, &[(KEY, &one)]).await);
+        }
+        assert!(held_none(house.begin(2_000, &[(KEY, &one)]).await).await);
+        drop(tasks.pop());
+        drop(first);
+        for task in tasks {
+            drop(held(task).await);
+        }
+        assert_eq!(house.order().len(), 1024);
+    });
+}
+
+async fn held_none(task: JoinHandle<Option<Held>>) -> bool {
+    task.await.unwrap().is_none()
+}
+
+#[test]
+fn more_slots_by_a_new_policy_are_for_those_who_wait_too() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let _first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let second = house.begin(1, &[(KEY, &one)]).await;
+        let third = house.begin(2, &[(KEY, &slots(3, 60_000))]).await;
+        let _second = held(second).await;
+        let _third = held(third).await;
+        assert_eq!(house.order().len(), 3);
+    });
+}
+
+/// Threads with a runtime each, as workers are: at no time more than the limits, nobody is forgotten, nothing is left.
+#[test]
+fn among_threads_slots_are_never_exceeded_and_nobody_waits_for_ever() {
+    let rounds: u64 = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let limits = Arc::new(Limits::new());
+    let (team, window) = (slots(3, 60_000), json!([{"amount": 1u64 << 40, "window_us": 60_000_000u64}]));
+    let keyed = policy(json!({"tokens": window, "concurrent": [{"amount": 2, "queue_us": 60_000_000u64}]}));
+    let (in_team, most) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let (limits, team, keyed, in_team, most) = (&limits, &team, &keyed, &in_team, &most);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let requests = (0..4u64).map(|lane| async move {
+                    let key = ["a", "b", "c"][((worker + lane) % 3) as usize];
+                    for n in 0..rounds {
+                        let asks = [ask(Scope::Key(key), keyed, need(1, 5, 0)), ask(TEAM, team, need(1, 5, 0))];
+                        let admission = limits.admit(&asks, &Clock::System);
+                        if n % 7 == lane {
+                            // Gives up at some point of its wait.
+                            let _ = tokio::time::timeout(Duration::from_micros(50 * n), admission).await;
+                            continue;
+                        }
+                        let mut held = admission.await.unwrap();
+                        most.fetch_max(in_team.fetch_add(1, SeqCst) + 1, SeqCst);
+                        yield_now().await;
+                        in_team.fetch_sub(1, SeqCst);
+                        match n % 3 {
+                            0 => held.settle(Used { tokens: 5, nanousd: 0 }, Now::of(&Clock::System)),
+                            1 => held.keep_requests(),
+                            _ => {}
+                        }
+                    }
+                });
+                let local = LocalSet::new();
+                local.block_on(&runtime, async { join_all(requests.collect()).await });
+            });
+        }
+    });
+    assert_eq!(most.load(SeqCst), 3);
+    let now = Now::of(&Clock::System);
+    let kept =
+        (0..rounds).flat_map(|n| (0..4).map(move |lane| (n, lane))).filter(|(n, lane)| n % 7 != *lane && n % 3 == 0);
+    let tokens: u64 = ["a", "b", "c"].iter().map(|key| tokens_used(&limits, key, &keyed, now)).sum();
+    assert_eq!(tokens, 4 * 5 * kept.count() as u64);
+    assert_eq!(limits.report(TEAM, layered(&team), now)[0].used, 0);
+}
+
+fn tokens_used(limits: &Limits, key: &str, policy: &Policy, now: Now) -> u64 {
+    let uses = limits.report(Scope::Key(key), layered(policy), now);
+    assert_eq!((uses[0].kind, uses[0].used), (Kind::Concurrent, 0));
+    uses[1].used
+}
+
+async fn join_all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
