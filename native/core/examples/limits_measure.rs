@@ -67,6 +67,10 @@ fn main() {
     // Keys in no order that a cache would know.
     let key = |n: usize| Scope::Key(&names[n * 7_919 % KEYS]);
 
+    println!(
+        "both clocks, read twice in all that follows: {} ns",
+        per_round(|_| drop(black_box(Now::of(&Clock::System))))
+    );
     for (what, policy, limited) in [("1 limit", &requests, 1), ("3 limits", &three, 3), ("4 limits", &four, 4)] {
         let limits = Limits::new();
         let hot = per_round(|_| serve(&limits, &[ask(key(1), policy)]));

@@ -1,0 +1,114 @@
+//! What keys with three limits cost in memory, each. Alone in its process: it counts every allocation.
+
+#![expect(clippy::print_stdout, reason = "its figures are what a reader wants")]
+#![expect(clippy::unwrap_used, reason = "in a test's helpers they are its verdict")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use penstock_core::{
+    clock::Clock,
+    limits::{Ask, Held, Layered, Limits, Need, Now, Policy, Scope, Used},
+};
+use serde_json::json;
+
+/// Counts what is allocated and not freed, each piece as large as glibc makes it: 8 bytes more, in steps of 16.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+fn cost(layout: Layout) -> usize {
+    (layout.size() + 8).next_multiple_of(16).max(32)
+}
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(cost(layout), Relaxed);
+        // SAFETY: the caller's promise is the same as `System` wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(cost(layout), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const KEYS: usize = 10_000;
+const SECOND_US: u64 = 1_000_000;
+
+struct House {
+    limits: Limits,
+    policy: Policy,
+    now: Arc<AtomicU64>,
+    names: Vec<String>,
+}
+
+impl House {
+    fn new(most_counters: usize) -> Self {
+        let minute = json!([{"amount": 1u64 << 40, "window_us": 60 * SECOND_US}]);
+        let day = json!([{"amount": 1u64 << 40, "period": "day"}]);
+        let policy = json!({"requests": minute, "tokens": minute, "budget": day, "concurrent": [{"amount": 9}]});
+        Self {
+            limits: Limits::with_most_counters(most_counters),
+            policy: serde_json::from_value(policy).unwrap(),
+            now: Arc::new(AtomicU64::new(1_774_000_000 * SECOND_US)),
+            names: (0..KEYS).map(|n| format!("{n:012}")).collect(),
+        }
+    }
+
+    /// Every key sends a request in each of so many seconds; bytes a key that this takes.
+    fn after(&self, seconds: usize) -> usize {
+        let before = HELD.load(Relaxed);
+        let clock = Clock::Manual(self.now.clone());
+        for _ in 0..seconds {
+            self.names
+                .iter()
+                .for_each(|name| self.admit(name, &clock).settle(Used { tokens: 9, nanousd: 9 }, Now::of(&clock)));
+            self.now.fetch_add(SECOND_US, Relaxed);
+        }
+        (HELD.load(Relaxed) - before) / KEYS
+    }
+
+    fn admit(&self, name: &str, clock: &Clock) -> Held {
+        let need = Need { requests: 1, tokens: 5, nanousd: 5 };
+        let asks = [Ask { scope: Scope::Key(name), policy: Layered { own: Some(&self.policy), default: None }, need }];
+        let admission = pin!(self.limits.admit(&asks, clock));
+        match admission.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome.unwrap(),
+            Poll::Pending => unreachable!("nothing queues"),
+        }
+    }
+}
+
+#[test]
+fn a_key_with_three_limits_costs_a_few_hundred_bytes_and_more_only_while_it_is_busy() {
+    let house = House::new(usize::MAX);
+    let first = house.after(1);
+    let busy = first + house.after(7);
+    let always = busy + house.after(60);
+    println!("{first} bytes a key after one request, {busy} after one in each of 8 seconds, {always} a minute long");
+    assert!((300..=600).contains(&first) && busy <= 800 && always <= 2_800, "{first}, {busy}, {always}");
+    house.now.fetch_add(62 * SECOND_US, Relaxed);
+    let now = house.now.load(Relaxed);
+    (0..256).for_each(|_| house.limits.sweep(Now { boot_us: now, utc_us: now }));
+    assert_eq!(house.limits.len(), KEYS, "their budgets of the day are kept");
+    drop(house);
+
+    let house = House::new(0);
+    let tight = house.after(60);
+    println!("{tight} bytes a key a minute long, when memory is short");
+    assert!(tight <= first + 100, "{tight}");
+}
