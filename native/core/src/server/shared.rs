@@ -136,6 +136,7 @@ impl Shared {
             log_lines_dropped: self.log.dropped(),
             keys: self.keys.len() as u64,
             keys_current: u64::from(self.keys.is_current()),
+            limit_cells: self.limits.len() as u64,
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
     }

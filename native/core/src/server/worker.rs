@@ -36,6 +36,7 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     keys::table::Cut,
+    limits::Now,
     observe::{Record, Shard, metrics::OpenConnection},
     snapshot::Snapshot,
     upstream::Pool,
@@ -233,6 +234,9 @@ impl Worker {
     fn tick(&self, due: Instant) {
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
+        if self.index == 0 {
+            self.shared.limits.sweep(Now::of(self.clock()));
+        }
         self.handle().buffers.store(self.buffers.lent(), Relaxed);
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
