@@ -16,6 +16,13 @@ _ABOUT = (
     "KIND=none lifts the default. Repeat for more."
 )
 _LONGEST_NUMBER = 15
+_ORIGINS = {
+    "key": "the key",
+    "default": "limits.default",
+    "model": "limits.models",
+    "provider": "limits.providers",
+    "global": "limits.global",
+}
 
 
 class LimitsError(ValueError):
@@ -69,11 +76,8 @@ def limits_patch(given: Sequence[str], lift: bool) -> dict[str, Any]:
 
 def limit_lines(limits: Iterable[dict[str, Any]], team: str = "") -> list[str]:
     """A line for each limit in force: who sets it, and what is used of it where that is known."""
-    origins = {"team": f"from the team {team}", "default": "from the default"}
-    return [
-        f"{each['kind']} {each['limit']}  ({origins.get(each['from'], 'from the ' + each['from'])}){_use(each)}"
-        for each in limits
-    ]
+    origins = _ORIGINS | {"team": f"the team {team}"}
+    return [f"{each['kind']} {each['limit']}  (from {origins[each['from']]}){_use(each)}" for each in limits]
 
 
 def _use(limit: dict[str, Any]) -> str:

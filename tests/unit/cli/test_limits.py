@@ -76,7 +76,7 @@ def test_a_key_is_shown_with_where_each_limit_comes_from_and_its_use(run: Run, t
     }
     shown = run("keys", "show", id).stdout.splitlines()
     at = shown.index("limits     requests 600/min  (from the key)  12 used, free again in 59s")
-    assert shown[at + 1] == "           concurrent 50  (from the default)  3 used"
+    assert shown[at + 1] == "           concurrent 50  (from limits.default)  3 used"
     assert shown[at + 2] == "           budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h"
     of_team = run("teams", "show", "research").stdout.splitlines()
     assert "limits    budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h" in of_team
@@ -98,7 +98,7 @@ def test_limits_of_one_place_are_shown_and_begun_anew(run: Run, transport: ApiTr
     assert run("limits", "show", "global").stdout.splitlines() == [
         "scope   global",
         "name    -",
-        "limits  requests 9/s  (from the global)  4 used, free again in 1s",
+        "limits  requests 9/s  (from limits.global)  4 used, free again in 1s",
     ]
     assert json.loads(run("limits", "show", "model", "a/b", "--json").stdout)["name"] == "a/b"
     assert run("limits", "reset", "global").stdout == "began anew: global\n"

@@ -14,8 +14,9 @@ use std::{
 };
 
 use tokio::{
+    runtime::LocalOptions,
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    task::{AbortHandle, LocalSet, spawn_local},
+    task::{AbortHandle, spawn_local},
     time::Instant,
 };
 
@@ -251,10 +252,10 @@ impl Worker {
 
 /// Runs a worker until it is told to stop; returns when all its tasks are gone.
 pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let local = LocalSet::new();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_io().enable_time().build_local(LocalOptions::default())?;
     let mine = shared.clone();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let worker = Worker::new(index, mine);
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -272,9 +273,8 @@ pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Orde
             }
         }
     });
-    drop(local);
-    shared.workers[index].buffers.store(0, Relaxed);
     runtime.shutdown_timeout(STOP_BLOCKING);
+    shared.workers[index].buffers.store(0, Relaxed);
     Ok(())
 }
 
