@@ -1,12 +1,17 @@
 //! The form reader: a growing prefix finds what the whole does.
 
-use penstock_core::request::multipart::{Form, Found};
+use penstock_core::request::{
+    estimate::Prompt,
+    multipart::{Form, Found},
+};
 
 /// The first line is the content type, the rest is the form.
 pub fn multipart(data: &[u8]) {
     let at = data.iter().position(|&b| b == b'\n').unwrap_or(data.len());
     let (content_type, body) = (&data[..at], data.get(at + 1..).unwrap_or(b""));
     let Ok(mut growing) = Form::new(content_type) else { return };
+    let prompt = Prompt::of_form(body, growing.delimiter());
+    assert!(prompt.text_bytes <= body.len() as u64 && prompt.images <= body.len() as u64);
     let whole = growing.clone().find_model(body);
     let step = body.len() / 50 + 1;
     for end in (0..body.len()).step_by(step).chain([body.len()]) {

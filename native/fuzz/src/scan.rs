@@ -14,9 +14,8 @@ use crate::scan_oracle::agree;
 /// The body of a request.
 pub fn scan(data: &[u8]) {
     agree(data);
-    for prompt in [Prompt::of_json(data), Prompt::of_form(data)] {
-        assert!(prompt.text_bytes <= data.len() as u64 && prompt.images <= data.len() as u64);
-    }
+    let prompt = Prompt::of_json(data);
+    assert!(prompt.text_bytes <= data.len() as u64 && prompt.images <= data.len() as u64);
     let Ok(scanned) = scan_body(data, 128) else { return };
     for api in [Api::Chat, Api::Completions, Api::OllamaChat, Api::Embeddings] {
         assert!(Answers::of(api, Some(&scanned), data, None).count > 0);

@@ -30,6 +30,8 @@ pub struct Candidate<'a> {
     /// The whole body, or what is here of one that flows.
     pub body: &'a [u8],
     pub scan: Option<&'a Scan<'a>>,
+    /// What stands between its parts if it is a form.
+    pub delimiter: Option<&'a [u8]>,
     /// The name asked for.
     pub model: Option<&'a str>,
 }
@@ -129,9 +131,9 @@ impl<'a> Admission<'a> {
         if answers.cap.is_none() && reserves_cap {
             return Err(uncapped(candidate.endpoint));
         }
-        let prompt = match candidate.scan {
-            Some(_) => Prompt::of_json(candidate.body),
-            None => Prompt::of_form(candidate.body),
+        let prompt = match candidate.delimiter {
+            Some(delimiter) => Prompt::of_form(candidate.body, delimiter),
+            None => Prompt::of_json(candidate.body),
         };
         let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
         let usual = if answers_in_tokens(api) { usual() } else { None };

@@ -28,6 +28,8 @@ pub struct Content {
     /// The rest is still to come.
     pub flows: bool,
     pub form: Option<FormField>,
+    /// What stands between the parts of a form.
+    pub delimiter: Option<Vec<u8>>,
     /// What is known already of a body that is to be read as JSON.
     pub json: Option<Ahead>,
     /// Memory held for it.
@@ -62,7 +64,7 @@ pub async fn read(
     }
     let mut held = Held::new(call.worker);
     let waits_from_us = (!call.client.conn.has_whole_body()).then(|| call.worker.clock().boot_us());
-    let (mut form, mut json) = (None, None);
+    let (mut form, mut json, mut delimiter) = (None, None, None);
     match endpoint.form {
         Form::Model if is_form => {
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
@@ -81,6 +83,7 @@ pub async fn read(
                 return Err(Error::new(Code::InvalidRequest, message).at("model").into());
             }
             form = found;
+            delimiter = Some(reader.delimiter().to_vec());
         }
         Form::Model => {
             let ahead = json.insert(Ahead::default());
@@ -104,7 +107,7 @@ pub async fn read(
     let waited_us = waits_from_us.map_or(0, |from_us| read_us - from_us);
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
-    Ok(Content { message, flows, form, json, held, read_us })
+    Ok(Content { message, flows, form, delimiter, json, held, read_us })
 }
 
 fn essence_is(content_type: &[u8], name: &str) -> bool {

@@ -35,23 +35,37 @@ impl Prompt {
         Self { text_bytes: (body.len() as u64).saturating_sub(attached.bytes), images: attached.images }
     }
 
-    /// Of a form, or of the beginning of one that flows: files are no text.
-    pub fn of_form(body: &[u8]) -> Self {
+    /// Of a form, or of the beginning of one that flows: files are no text. `delimiter` stands between its parts, line end
+    /// and hyphens included.
+    pub fn of_form(body: &[u8], delimiter: &[u8]) -> Self {
         let mut prompt = Self::default();
-        let Some(end) = memchr::memmem::find(body, b"\r\n") else { return prompt };
-        for part in memchr::memmem::find_iter(body, &body[..end]).map(|at| &body[at + end..]) {
-            let Some(head_end) = memchr::memmem::find(part, b"\r\n\r\n") else { continue };
-            let head = part[..head_end].to_ascii_lowercase();
-            let has = |text: &str| memchr::memmem::find(&head, text.as_bytes()).is_some();
-            if has("filename") {
-                prompt.images += u64::from(has("image/"));
-                continue;
+        let Some(first) = delimiter.get(2..) else { return prompt };
+        let mut left = match memchr::memmem::find(body, first) {
+            Some(at) => &body[at + first.len()..],
+            None => return prompt,
+        };
+        loop {
+            let end = memchr::memmem::find(left, delimiter);
+            // The delimiter of an empty value begins with the end of its head.
+            let part = &left[..end.map_or(left.len(), |end| end + 2)];
+            prompt.add_part(part, if end.is_some() { 2 } else { 0 });
+            match end {
+                Some(end) => left = &left[end + delimiter.len()..],
+                None => return prompt,
             }
-            let content = &part[head_end + 4..];
-            let length = memchr::memmem::find(content, &body[..end]).unwrap_or(content.len());
-            prompt.text_bytes += length.saturating_sub(2) as u64;
         }
-        prompt
+    }
+
+    /// One part of a form, of which `tail` bytes belong to what follows it.
+    fn add_part(&mut self, part: &[u8], tail: usize) {
+        let Some(end) = memchr::memmem::find(part, b"\r\n\r\n") else { return };
+        let head = part[..end].to_ascii_lowercase();
+        let has = |text: &str| memchr::memmem::find(&head, text.as_bytes()).is_some();
+        if has("filename") {
+            self.images += u64::from(has("image/"));
+        } else {
+            self.text_bytes += part.len().saturating_sub(end + 4 + tail) as u64;
+        }
     }
 
     /// Its tokens: at most so many, or about so many.

@@ -59,6 +59,11 @@ pub struct Form {
 }
 
 impl Form {
+    /// What stands between two parts.
+    pub fn delimiter(&self) -> &[u8] {
+        &self.delimiter
+    }
+
     /// Takes the boundary from a `content-type` value.
     pub fn new(content_type: &[u8]) -> Result<Self, Error> {
         let boundary = part::parameters(content_type)

@@ -113,10 +113,16 @@ fn files_of_a_form_are_no_text() {
         "--xyz--\r\n".to_owned(),
     ]
     .concat();
-    assert_eq!(Prompt::of_form(form.as_bytes()), Prompt { text_bytes: 6, images: 1 });
+    let of = |body: &[u8]| Prompt::of_form(body, b"\r\n--xyz");
+    assert_eq!(of(form.as_bytes()), Prompt { text_bytes: 6, images: 1 });
+    assert_eq!(of(format!("--ab\r\nfilename\r\n\r\n\r\n{form}").as_bytes()), Prompt { text_bytes: 6, images: 1 });
+    let empty = "--xyz\r\na: filename\r\n\r\n--xyz\r\na: b\r\n\r\n--xyz\r\na: b\r\n\r\nhey\r\n--xyz--\r\n";
+    assert_eq!(of(empty.as_bytes()), Prompt { text_bytes: 3, images: 0 }, "files and values may be empty");
     let begun = &form.as_bytes()[..200];
-    assert_eq!(Prompt::of_form(begun), Prompt { text_bytes: 1, images: 1 }, "the file is still to come");
-    assert_eq!(Prompt::of_form(b""), Prompt::default());
+    assert_eq!(of(begun), Prompt { text_bytes: 1, images: 1 }, "the file is still to come");
+    assert_eq!(of(b""), Prompt::default());
+    let odd = "--xyz\r\n".repeat(200_000);
+    assert_eq!(of(odd.as_bytes()), Prompt::default(), "in one pass");
 }
 
 fn answers(api: Api, body: &str, usual: Option<u64>) -> (Option<u64>, u64) {
