@@ -236,11 +236,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn after_any_history_a_new_process_counts_what_the_old_one_did(steps in prop::collection::vec(step(), 1..80)) {
+    fn after_any_history_a_new_process_counts_what_the_old_one_did(
+        steps in prop::collection::vec(step(), 1..80), most_counters in prop_oneof![Just(0), Just(usize::MAX)]
+    ) {
         let dir = Dir::new("history");
         let (clock, hand): (Clock, Arc<AtomicU64>) = clock_at(START_US);
         let written = every_kind();
-        let mut limits = Limits::new();
+        let mut limits = Limits::with_most_counters(most_counters);
         let mut checkpoint = open(&dir);
         checkpoint.load(&limits, now(&clock)).unwrap();
         let mut at = START_US;
@@ -273,7 +275,7 @@ proptest! {
                 Step::Restarts => {
                     checkpoint.write(&limits, now(&clock)).unwrap();
                     drop(checkpoint);
-                    let (before, renewed) = (counts(&limits), Limits::new());
+                    let (before, renewed) = (counts(&limits), Limits::with_most_counters(most_counters));
                     checkpoint = open(&dir);
                     checkpoint.load(&renewed, now(&clock)).unwrap();
                     prop_assert_eq!(counts(&renewed), before);
