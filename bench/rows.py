@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.machine import BenchError
-from bench.sides import Many, Side
+from bench.sides import Limited, Many, Refusing, Side
 
 Result = dict[str, Any]
 Options = dict[str, str]
@@ -26,6 +26,13 @@ class Cell:
     tls: bool = False
     floor: bool = True  # worth running without a proxy too
     keyed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about keys
+    limited: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about limits
+    refused: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about nothing but refusals
+
+    @property
+    def families(self) -> set[str]:
+        """The kinds of rows that it gives values to."""
+        return {*self.rows, *self.keyed, *self.limited, *self.refused}
 
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
@@ -91,6 +98,10 @@ STREAMS = {
 KEYED_ADDED = {"keys_p50": ADDED["added_p50"], "keys_p99": ADDED["added_p99"]}
 KEYED_FLOW = {"keys_cpu": FLOW["cpu_request"]}
 KEYED_STREAMS = {"keys_chunk": STREAMS["cpu_chunk"]}
+LIMITED_ADDED = {"limits_p50": ADDED["added_p50"], "limits_p99": ADDED["added_p99"]}
+LIMITED_FLOW = {"limits_cpu": FLOW["cpu_request"]}
+LIMITED_STREAMS = {"limits_chunk": STREAMS["cpu_chunk"]}
+REFUSED = {"refused_cpu": FLOW["cpu_request"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
     "idle": at("pss_kib_before", scale=1 / 1024),
@@ -107,8 +118,8 @@ def latency(seconds: float) -> list[Cell]:
         upstream = "TLS" if tls else "plain"
         for label, size in SIZES.items():
             options = {"seconds": str(seconds), "answer-bytes": str(size)}
-            keyed = KEYED_ADDED if size == KIB and not tls else {}
-            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls, keyed=keyed))
+            keyed, limited = (KEYED_ADDED, LIMITED_ADDED) if size == KIB and not tls else ({}, {})
+            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls, keyed=keyed, limited=limited))
         for label, size in list(SIZES.items())[1:]:
             options = {"seconds": str(seconds), "request-bytes": str(size)}
             cells.append(Cell(f"{label} request, {upstream}", "duel", options, ADDED, tls))
@@ -119,8 +130,9 @@ def flow(seconds: float, threads: int) -> list[Cell]:
     """32 connections, as fast as they can."""
     options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
     return [
-        Cell("1 KB, plain", "closed", options, FLOW, floor=False, keyed=KEYED_FLOW),
+        Cell("1 KB, plain", "closed", options, FLOW, floor=False, keyed=KEYED_FLOW, limited=LIMITED_FLOW),
         Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
+        Cell("", "closed", options | {"refused": "429"}, {}, floor=False, refused=REFUSED),
     ]
 
 
@@ -128,7 +140,7 @@ def streams(seconds: float, chunks: int) -> list[Cell]:
     """200 streams, a frame every 20 ms each."""
     options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
     return [
-        Cell("plain", "streams", options, STREAMS, keyed=KEYED_STREAMS),
+        Cell("plain", "streams", options, STREAMS, keyed=KEYED_STREAMS, limited=LIMITED_STREAMS),
         Cell("TLS", "streams", options, STREAMS, tls=True),
     ]
 
@@ -165,7 +177,7 @@ def run(cell: Cell, sides: list[Side], drive: Driver, table: Table) -> None:
             options |= {"key": side.key} if side.key else {}
             take(cell, side, drive(cell.mode, options | cell.options), table)
     except BenchError as error:
-        for family in (*cell.rows, *cell.keyed):
+        for family in cell.families:
             table.row(family, cell.variant).void = str(error)
 
 
@@ -185,7 +197,11 @@ def take(cell: Cell, side: Side, result: Result, table: Table) -> None:
 
 
 def rows_of(cell: Cell, side: Side) -> dict[str, Callable[[Result], float]]:
-    """Rows to which a side has something to say: the one with many keys only to those about keys, the floor to none."""
+    """Rows to which a side has something to say: the ones with many keys only to those that are about them."""
+    if isinstance(side, Refusing):
+        return cell.refused
+    if isinstance(side, Limited):
+        return cell.limited
     if isinstance(side, Many):
-        return cell.keyed
+        return cell.keyed | cell.limited
     return cell.rows | (cell.keyed if side.process is not None else {})

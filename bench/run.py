@@ -106,14 +106,16 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
     memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
     wanted = set(told.only) or set(report.budgets())
     if told.only:
-        cells = [cell for cell in cells if wanted & {*cell.rows, *cell.keyed}]
+        cells = [cell for cell in cells if wanted & cell.families]
         # Any fresh instance tells how long it took to start.
         memory = [cell for cell in memory if wanted & {*cell.rows, "start"}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
     with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
         names = ["direct", "nginx", "nginx_again", *others, told.subject]
-        if told.subject == "penstock" and any(cell.keyed for cell in cells):
-            names.append(crowd.SIDE)
+        if told.subject == "penstock":
+            names += [crowd.SIDE] if any(cell.keyed for cell in cells) else []
+            names += ["penstock_limits"] if any(cell.limited for cell in cells) else []
+            names += ["penstock_refusing"] if any(cell.refused for cell in cells) else []
         table = steady(names, cells, told.rounds if cells else 0, drive, mock, at)
         table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
         if told.subject == "penstock":

@@ -167,10 +167,11 @@ class Penstock(Side):
     """The product, as `penstock serve` starts it; bare: whoever reaches it may ask."""
 
     auth = "open"
+    limits = "{}"
 
     def launch(self) -> None:
         """Starts the gateway and reads its addresses from the ready descriptor."""
-        config = self.fill("penstock.yaml.in", AUTH=self.auth)
+        config = self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits)
         ready, theirs = os.pipe()
         try:
             command = [sys.executable, "-m", "penstock", "serve", "-c", config, "--ready-fd", str(theirs)]
@@ -203,7 +204,7 @@ class Keyed(Penstock):
             data_dir = self.directory / "data"
             if not data_dir.exists():
                 keys.Stock(self.mock.directory).copy(self.strangers, data_dir)
-            self.key = keys.create(self.fill("penstock.yaml.in", AUTH=self.auth), self.directory)
+            self.key = keys.create(self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits), self.directory)
         return super().start()
 
 
@@ -211,6 +212,18 @@ class Many(Keyed):
     """The same with a great many keys."""
 
     strangers = keys.MANY
+
+
+class Limited(Many):
+    """The same, each key with three limits that are far away."""
+
+    limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000 }"
+
+
+class Refusing(Keyed):
+    """Each key has had the one request that it may make."""
+
+    limits = "{ requests: 1/7d }"
 
 
 class Trial(Side):
@@ -237,6 +250,8 @@ KINDS: dict[str, type[Side]] = {
     "nginx_again": Nginx,
     "penstock": Penstock,
     "penstock_keys": Many,
+    "penstock_limits": Limited,
+    "penstock_refusing": Refusing,
     "trial": Trial,
 }
 # For memory and start-up: the product as it is by default.

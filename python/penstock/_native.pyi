@@ -69,6 +69,22 @@ class Engine:
         A reset loses none.
         """
 
+    def limits_use(self, scope: str, name: str) -> bytes:
+        """What is used of the limits in one place: a JSON list of ``{"kind", "amount", "used", "reset_us"}``, beside
+        them ``"window_us"`` or ``"period"`` unless the kind is ``concurrent``. Releases the GIL.
+
+        ``scope`` is ``key``, ``team``, ``model``, ``provider`` or ``global``; ``name`` the id of a key or team, else
+        the configured name, empty for ``global``. An empty list where nothing is limited.
+
+        Raises ``ValueError`` for another scope.
+        """
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets what was counted in one place; what runs is still counted as running. ``False`` when nothing was.
+
+        Raises ``ValueError`` for another scope.
+        """
+
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;
         never waits.

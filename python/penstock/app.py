@@ -141,6 +141,14 @@ class App:
             "native": self._engine.status(),
         }
 
+    def limits_use(self, scope: str, name: str) -> bytes:
+        """What native has counted against the limits of one place."""
+        return self._engine.limits_use(scope, name)
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets it; False: nothing was counted."""
+        return self._engine.limits_reset(scope, name)
+
     async def _serve(self, ready_fd: int | None) -> None:
         raise_file_limit()
         try:
@@ -154,7 +162,9 @@ class App:
         for warning in warnings:
             self.log.warning(warning)
         self._callers = Callers(token, tokens, lambda: self._desk.tokens)
-        self._make_engine(Gate(self._callers, Router(table(self, self._desk.ledger), self.log)))
+        self._make_engine(
+            Gate(self._callers, Router(table(self, self._desk.ledger, lambda: self._config.limits), self.log))
+        )
         try:
             await self._start()
             self._say_ready(ready_fd)

@@ -30,6 +30,12 @@ TABLE = (
     Row(
         "dialect_not_supported", 400, "no target of the model speaks the caller's dialect", "use the other SDK or model"
     ),
+    Row(
+        "request_exceeds_limit",
+        400,
+        "the request alone is larger than a limit",
+        "ask for less: max_tokens, a shorter prompt",
+    ),
     Row("missing_api_key", 401, "no key was sent", "send one as Authorization: Bearer"),
     Row("invalid_api_key", 401, "the key is not known", "check for a cut or stale key"),
     Row("key_disabled", 401, "the key or its team is disabled", "ask whoever issued the key"),
@@ -40,6 +46,7 @@ TABLE = (
     Row(
         "path_closed", 403, "the path names objects that callers would share", "open it with the provider's passthrough"
     ),
+    Row("model_unpriced", 403, "money is limited and no target of the model has a price", "add it to prices"),
     Row("model_not_found", 404, "no model or provider serves this name", "use one of the names the message offers"),
     Row("path_not_found", 404, "nothing is served there", "check base_url: it ends in /v1 for OpenAI's SDK"),
     Row("method_not_allowed", 405, "the path takes another method", "use one that the answer's allow header names"),
@@ -49,7 +56,10 @@ TABLE = (
     Row("body_too_large", 413, "the body is over body.max_bytes", "send less, or raise the bound"),
     Row("unsupported_encoding", 415, "the body is compressed", "send it without content-encoding"),
     Row("host_not_allowed", 421, "the Host header names another machine", "call by a name that Penstock listens on"),
-    Row("rate_limit_requests", 429, "too many of these requests", "wait as long as retry-after says"),
+    Row("rate_limit_requests", 429, "a limit of requests is reached", "wait as long as retry-after says"),
+    Row("rate_limit_tokens", 429, "a limit of tokens is reached", "wait as long as retry-after says"),
+    Row("rate_limit_concurrent", 429, "too many requests at the same time", "wait as long as retry-after says"),
+    Row("budget_exceeded", 429, "the money of this time is spent", "ask for more, or wait for the next day or month"),
     Row("headers_too_large", 431, "the head is over the bound", "send fewer or shorter headers"),
     Row("internal", 500, "Penstock failed", "report it with the request id"),
     Row("upstream_dns", 502, "the provider's name does not resolve", "check base_url and the resolver"),

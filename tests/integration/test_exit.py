@@ -19,7 +19,9 @@ snapshot = {
     "timeouts": timeouts, "max_attempts": 4, "keepalive_ms": 1000,
     "body": {"max_bytes": 1 << 20, "max_inflight_bytes": 1 << 24},
     "log": {"level": "info", "format": "json", "access": False}, "tls": {"ca_file": None},
-    "providers": [], "models": [], "patterns": [], "default_provider": None}
+    "providers": [], "models": [], "patterns": [], "default_provider": None,
+    "limits": {"default": None, "global": None, "models": {}, "providers": {}, "unpriced": "refuse", "zone": "UTC"},
+    "prices": []}
 """
 
 ENDS = {

@@ -97,3 +97,12 @@ def test_an_engine_refuses_to_work_in_a_fork() -> None:
         assert b"after a fork" in answer.read()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert engine.idle()
+
+
+def test_limits_are_told_by_scope_and_another_scope_is_refused() -> None:
+    engine = make()
+    assert json.loads(engine.limits_use("global", "")) == []
+    assert engine.limits_reset("key", "open") is False
+    for ask in (engine.limits_use, engine.limits_reset):
+        with pytest.raises(ValueError, match="planet"):
+            ask("planet", "earth")

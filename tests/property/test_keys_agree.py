@@ -32,7 +32,8 @@ from hypothesis.stateful import (
 from penstock.keys.model import Key, Row, Team
 from penstock.keys.secret import id_of, new_key_text
 from penstock.keys.takeover import CutShortError
-from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, TeamPatch
+from penstock.keys.wishes import ForeignKey, KeyPatch, LimitsPatch, NewKey, NewTeam, TeamPatch
+from penstock.limits.policy import policy_of
 from penstock.store.interface import StoreAwayError
 from tests.unit.fake_store import FakeStore
 from tests.unit.keys.fake_table import digest_of
@@ -129,7 +130,8 @@ class Keys(RuleBasedStateMachine):
     @precondition(lambda self: self.truth.keys)
     @rule(node=nodes, which=numbers)
     def patch(self, node: str, which: int) -> None:
-        patch = KeyPatch(models=(f"m{which}",), tags={"n": str(which)})
+        limits = None if which % 3 == 0 else LimitsPatch(requests=f"{which}/min", concurrent=which % 2 or None)
+        patch = KeyPatch(models=(f"m{which}",), tags={"n": str(which)}, limits=limits)
         key = self.change(node, self.at[node].ledger.change_key(self.pick(which), patch, "test"))
         if key:
             self.note(key)
@@ -159,7 +161,7 @@ class Keys(RuleBasedStateMachine):
     @rule(node=nodes, which=numbers, active=st.booleans())
     def change_team(self, node: str, which: int, active: bool) -> None:
         id = sorted(self.truth.teams)[which % len(self.truth.teams)]
-        patch = TeamPatch(state="active" if active else "disabled")
+        patch = TeamPatch(state="active" if active else "disabled", limits=LimitsPatch(tokens=f"{which}/day"))
         if self.change(node, self.at[node].ledger.change_team(id, patch, "test")):
             self.truth.teams[id] = active
 
@@ -260,6 +262,10 @@ class Keys(RuleBasedStateMachine):
         if self.polled[node]:
             for text, answer in self.answers(node).items():
                 assert answer == self.truth.of(self.texts[text], text, self.now_us), (node, text)
+            rows: list[Key | Team] = [*self.store.rows(Key).values(), *self.store.rows(Team).values()]
+            for row in rows:
+                expected = None if row.limits is None else policy_of(row.limits)
+                assert self.at[node].table.limits[row.id] == expected, (node, row)
 
     @rule(node=nodes)
     def an_outage_is_never_a_refusal(self, node: str) -> None:

@@ -20,6 +20,7 @@ class FakeNative:
         self.batches: list[bytes] = []
         self.current = False
         self.busy = 0
+        self.counted: dict[tuple[str, str], list[dict[str, object]]] = {}
         self.refuses = ""
         self._asked: list[tuple[int, int, bytes]] = []
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -55,6 +56,12 @@ class FakeNative:
 
     def used_keys(self) -> bytes:
         return b"{}"
+
+    def limits_use(self, scope: str, name: str) -> bytes:
+        return msgspec.json.encode(self.counted.get((scope, name), []))
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        return self.counted.pop((scope, name), None) is not None
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         try:

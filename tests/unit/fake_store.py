@@ -115,6 +115,15 @@ class FakeStore:
             raise StoreAwayError("the fake store has fallen silent", in_doubt=True)
         return self._version
 
+    async def record(self, change: Change) -> int:
+        await self._enter("record")
+        for made in self._changes:
+            if made.id == change.id:
+                return made.version
+        self._version += 1
+        self._changes.append(replace(change, version=self._version))
+        return self._version
+
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
         await self._enter("replace_hash")
         row = self._rows.get((Key, key))

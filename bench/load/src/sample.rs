@@ -54,7 +54,7 @@ impl Processes {
         Ok((now, peak))
     }
 
-    /// Has the kernel begin again with the most of resident memory, as proc_pid_clear_refs(5) says.
+    /// Has the kernel begin again with the most of resident memory, as `proc_pid_clear_refs(5)` says.
     pub(crate) fn forget_peak(&self) -> Outcome<()> {
         for pid in &self.0 {
             fs::write(format!("/proc/{pid}/clear_refs"), "5")?;

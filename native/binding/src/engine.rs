@@ -73,6 +73,15 @@ impl Engine {
         Ok(PyBytes::new(py, &detached(py, || core.used_keys())))
     }
 
+    fn limits_use<'py>(&self, py: Python<'py>, scope: &str, name: &str) -> Result<Bound<'py, PyBytes>> {
+        let core = self.core()?;
+        Ok(PyBytes::new(py, &detached(py, || core.limits_use(scope, name))?))
+    }
+
+    fn limits_reset(&self, scope: &str, name: &str) -> Result<bool> {
+        Ok(self.core()?.limits_reset(scope, name)?)
+    }
+
     fn questions<'py>(&self, py: Python<'py>) -> Result<Vec<Asked<'py>>> {
         Ok(bridge::to_python(py, self.core()?.questions()))
     }

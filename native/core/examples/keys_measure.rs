@@ -50,14 +50,14 @@ fn main() {
             let id = format::key_id(key.as_bytes()).ok()?;
             let digest = digests.digest(key.as_bytes()).hex();
             Some(json!({
-                "id": id.as_str(), "version": 1, "state": "active", "team": "t", "access": 0, "expires_us": null,
-                "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
+                "id": id.as_str(), "version": 1, "state": "active", "team": "t", "access": 0, "limits": null,
+                "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
             }))
         })
         .collect();
     let batch = json!({
-        "format": 1, "access": [{"models": ["gpt-*"], "paths": null, "networks": null}],
-        "teams": [{"id": "t", "version": 1, "name": "T", "state": "active", "access": 0}],
+        "format": 2, "access": [{"models": ["gpt-*"], "paths": null, "networks": null}], "limits": [],
+        "teams": [{"id": "t", "version": 1, "name": "T", "state": "active", "access": 0, "limits": null}],
         "keys": rows, "digests": [], "reset": false, "settled": 0,
     });
     let json = batch.to_string();

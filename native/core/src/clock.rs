@@ -41,7 +41,7 @@ fn micros(t: rustix::time::Timespec) -> u64 {
 
 /// Appends RFC 3339 time in UTC with microseconds, `2026-01-31T23:59:59.123456Z`, for times after 1970. Days to a date as
 /// in H. Hinnant, "chrono-compatible low-level date algorithms".
-pub fn write_utc(utc_us: u64, out: &mut Vec<u8>) {
+pub fn write_utc(utc_us: u64, out: &mut impl Write) {
     let (seconds, us) = (utc_us / 1_000_000, utc_us % 1_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468; // days since 0000-03-01

@@ -44,24 +44,32 @@ fn a_hundred_thousand_keys_cost_at_most_200_bytes_each() {
     let table = Table::default();
     let before = HELD.load(Relaxed);
     let digest = "ab".repeat(32);
-    // As many batches as a full load would come in; ten kinds of access, a hundred teams.
+    // As many batches as a full load would come in; ten kinds of access, two of limits, a hundred teams.
     let access: Vec<_> =
         (0..10).map(|n| json!({"models": [format!("m{n}")], "paths": null, "networks": null})).collect();
+    let limits = json!([
+        {"requests": [{"amount": 600, "window_us": 60_000_000}], "concurrent": [{"amount": 5}]},
+        {"budget": [{"amount": 20_000_000_000_u64, "period": "day"}], "reserve": "cap"},
+    ]);
     for from in (0..KEYS).step_by(10_000) {
         let teams: Vec<_> = (0..100)
-            .map(|n| json!({"id": format!("team{n}"), "version": 1, "name": "t", "state": "active", "access": 0}))
+            .map(|n| {
+                json!({
+                    "id": format!("team{n}"), "version": 1, "name": "t", "state": "active", "access": 0, "limits": 1,
+                })
+            })
             .collect();
         let keys: Vec<_> = (from..from + 10_000)
             .map(|n| {
                 json!({
                     "id": format!("{n:012}"), "version": n, "state": "active", "team": format!("team{}", n % 100),
-                    "access": n % 10, "expires_us": 1, "cut_us": null,
+                    "access": n % 10, "limits": n % 2, "expires_us": 1, "cut_us": null,
                     "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
                 })
             })
             .collect();
         let batch = json!({
-            "format": 1, "access": access, "teams": teams, "keys": keys, "digests": [], "reset": false, "settled": 0,
+            "format": 2, "access": access, "limits": limits, "teams": teams, "keys": keys, "digests": [], "reset": false, "settled": 0,
         });
         table.put(Batch::decode(&serde_json::to_vec(&batch).unwrap()).unwrap());
     }

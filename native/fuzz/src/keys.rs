@@ -24,8 +24,8 @@ fn batch(json: &[u8]) {
     let (Ok(first), Ok(second)) = (Batch::decode(json), Batch::decode(json)) else { return };
     let table = Table::default();
     table.put(first);
-    let (keys, accesses) = (table.len(), table.accesses());
+    let before = (table.len(), table.accesses(), table.policies());
     table.put(second);
-    assert_eq!((table.len(), table.accesses()), (keys, accesses));
+    assert_eq!((table.len(), table.accesses(), table.policies()), before);
     assert_eq!(table.used(), b"{}");
 }

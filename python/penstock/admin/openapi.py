@@ -68,7 +68,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "info": {
             "title": "Penstock admin API",
             "version": __version__,
-            "description": "Keys, teams and admin tokens of one gateway and all that share its store.",
+            "description": "Keys, teams, their limits, and admin tokens of one gateway and all that share its store.",
         },
         "servers": [{"url": "/"}],
         "security": [{"admin": []}],

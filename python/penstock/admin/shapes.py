@@ -7,8 +7,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.keys.model import Role
+from penstock.limits.policy import Limits
 
 ItemT = TypeVar("ItemT")
+Origin = Literal["key", "team", "default", "model", "provider", "global"]
+"""Who sets a limit."""
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
@@ -42,7 +45,7 @@ class Allowed(Struct, frozen=True):
 
 
 class KeyShape(Struct, frozen=True, kw_only=True):
-    """A key. `models`, `paths` and `networks`: null allows all, an empty list nothing."""
+    """A key. `models`, `paths` and `networks`: null allows all, an empty list nothing. `limits` are its own."""
 
     id: str
     name: str
@@ -51,6 +54,7 @@ class KeyShape(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None
     paths: tuple[str, ...] | None
     networks: tuple[str, ...] | None
+    limits: Limits | None
     expires: Moment | None
     state: Literal["active", "disabled"]
     tags: dict[str, str]
@@ -68,17 +72,48 @@ class IssuedKey(KeyShape, frozen=True, kw_only=True):
 
 
 class TeamShape(Struct, frozen=True, kw_only=True):
-    """A team. `models`, `paths` and `networks`: null allows all, an empty list nothing."""
+    """A team. `models`, `paths` and `networks`: null allows all, an empty list nothing. Its keys share `limits`."""
 
     id: str
     name: str
     models: tuple[str, ...] | None
     paths: tuple[str, ...] | None
     networks: tuple[str, ...] | None
+    limits: Limits | None
     state: Literal["active", "disabled"]
     tags: dict[str, str]
     created: Moment
     version: int
+
+
+class LimitShape(Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
+    """One limit in force, and what this node has counted: requests, tokens, nano-dollars, or requests at once. Of
+    `used`, `remaining` and `reset_ms`, which is when all of it is free again, null says that no node runs here.
+    """
+
+    kind: Literal["requests", "tokens", "budget", "concurrent"]
+    limit: str
+    amount: int
+    used: int | None
+    remaining: int | None
+    reset_ms: int | None
+    origin: Origin
+
+
+class LimitsShape(Struct, frozen=True, kw_only=True):
+    """The limits in force in one place; `name` is the id of a key or team, empty for `global`."""
+
+    scope: Literal["key", "team", "model", "provider", "global"]
+    name: str
+    limits: tuple[LimitShape, ...]
+
+
+class ResetShape(Struct, frozen=True, kw_only=True):
+    """What was counted in one place is forgotten; `reset` is false where nothing was counted."""
+
+    scope: Literal["key", "team", "model", "provider", "global"]
+    name: str
+    reset: bool
 
 
 class TokenShape(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ def shown_key(key: Key, team: Team | None) -> KeyShape:
         models=key.models,
         paths=key.paths,
         networks=key.networks,
+        limits=key.limits,
         expires=rfc3339(key.expires_us),
         state=_state(key.state),
         tags=key.tags,
@@ -49,7 +50,7 @@ def issued_key(key: Key, team: Team | None, secret: str | None) -> IssuedKey:
 
 
 def allowed(key: Key, team: Team | None) -> Allowed:
-    """Where each limit comes from; what is allowed is in every list. No list: all is allowed."""
+    """Where each list comes from; what is allowed is in every list. No list: all is allowed."""
     return Allowed(
         models=_parts(key.models, team.models if team else None),
         paths=_parts(key.paths, team.paths if team else None),
@@ -65,6 +66,7 @@ def shown_team(team: Team) -> TeamShape:
         models=team.models,
         paths=team.paths,
         networks=team.networks,
+        limits=team.limits,
         state=_state(team.state),
         tags=team.tags,
         created=rfc3339(team.created_us),

@@ -49,7 +49,7 @@ class LocalTransport:
             raise CallError(f"the store cannot be used: {reason}") from None
         names = Names(config, loaded.catalogue, environ)
         ledger = Ledger(store, unpublished, names, self._hasher)
-        self._router = Router(table(None, ledger), Log("error", "text"))
+        self._router = Router(table(None, ledger, lambda: config.limits), Log("error", "text"))
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """See `Transport`."""

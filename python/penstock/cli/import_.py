@@ -94,7 +94,9 @@ def _plain(
         "notes": [{"path": note.path, "reason": note.reason} for note in every],
         "problems": len(converted.problems),
         "variables": converted.variables,
-        "teams": [{"name": team.name, "models": team.models} for team in moved.teams] if moved else [],
+        "teams": [{"name": team.name, "models": team.models, "limits": dict(team.limits)} for team in moved.teams]
+        if moved
+        else [],
         **({} if out else {"config": converted.text}),
     }
 

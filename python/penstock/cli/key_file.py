@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.cli.admin_client import problem_lines
+from penstock.cli.limit_options import LimitsError, read_limits
 
 MAX_BYTES = 256 << 20
 MAX_PROBLEMS = 50
 LISTS = ("models", "paths", "networks")
-COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "expires", "tags")
+COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "limits", "expires", "tags")
 _FIELD = re.compile(r"keys\[(\d+)\](?:\.(.*))?\Z")
 
 SECRET = 20
@@ -154,7 +155,8 @@ def _object(line: int, text: str) -> Iterator[Row | Wrong]:
 
 
 def _csv(text: str) -> Iterator[Row | Wrong]:
-    """Column names first; an empty cell is left out. Lists and tags (`name=value`) have blanks between."""
+    """Column names first; an empty cell is left out. Lists, tags (`name=value`) and limits (`requests=600/min`)
+    have blanks between."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
@@ -177,6 +179,11 @@ def _csv(text: str) -> Iterator[Row | Wrong]:
 def _cells(line: int, cells: dict[str, str]) -> Row | Wrong:
     key: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
     key |= {name: key[name].split() for name in LISTS if name in key}
+    if "limits" in key:
+        try:
+            key["limits"] = read_limits(key["limits"].split())
+        except LimitsError as error:
+            return line, f"limits: {error}"
     if "tags" in key:
         pairs = [pair.partition("=") for pair in key["tags"].split()]
         if not all(name and equals for name, equals, _ in pairs):

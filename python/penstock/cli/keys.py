@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from penstock.cli.admin_client import admin_options, connected, fail
+from penstock.cli.admin_client import Client, admin_options, connected, fail
 from penstock.cli.key_options import (
     access_options,
     lift_options,
@@ -20,6 +20,8 @@ from penstock.cli.key_options import (
     tag_option,
     untag_option,
 )
+from penstock.cli.limit_options import lift_limits_option, limit_option, limits_patch, limits_wish
+from penstock.cli.limits import limits_of
 from penstock.cli.options import WRONG, json_option
 from penstock.cli.output import listed, moment, print_facts, print_table, tagged
 
@@ -36,6 +38,7 @@ def command() -> None:
 @click.option("--team", metavar="TEAM", help="The team that owns it, by name or id.")
 @click.option("--owner", help="Who answers for it.")
 @access_options
+@limit_option
 @click.option("--expires", metavar="WHEN", help=EXPIRES)
 @tag_option
 @click.option("--secret-stdin", is_flag=True, help="Take over the key that stands on standard input.")
@@ -45,6 +48,7 @@ def create(
     name: str,
     team: str | None,
     owner: str | None,
+    limits: tuple[str, ...],
     expires: str | None,
     tags: tuple[str, ...],
     secret_stdin: bool,
@@ -55,7 +59,7 @@ def create(
     **lists: Any,
 ) -> None:
     """Make a key. It is printed this once: nobody can read it later."""
-    wish: dict[str, Any] = {"name": name, **lists_wish(lists)}
+    wish: dict[str, Any] = {"name": name, **lists_wish(lists), **limits_wish(limits)}
     given = {"team": team, "owner": owner, "expires": read_expiry(expires), "tags": read_tags(tags) or None}
     wish |= {field: value for field, value in given.items() if value is not None}
     if secret_stdin:
@@ -98,9 +102,10 @@ def list_(config: str | None, admin: str | None, token_file: str | None, as_json
 @admin_options
 @json_option
 def show(id: str, config: str | None, admin: str | None, token_file: str | None, as_json: bool) -> None:
-    """Show a key, and for each list who sets it."""
+    """Show a key, and for each list and limit who sets it; from a running node, what is used of each limit."""
     with connected(config, admin, token_file) as client:
         key = client.call("GET", "keys", id)
+        limits = [] if as_json else _limits(client, key)
     if as_json:
         click.echo(msgspec.json.encode(key))
         return
@@ -113,6 +118,7 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
             ("owner", [key["owner"]] if key["owner"] else []),
             ("state", [key["state"]]),
             *((name, _origins(key, name)) for name in ("models", "paths", "networks")),
+            ("limits", limits or ["none"]),
             ("expires", [moment(key["expires"], "never")]),
             ("tags", [tagged(key["tags"])] if key["tags"] else []),
             ("created", [moment(key["created"])]),
@@ -131,6 +137,8 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
 @click.option("--no-owner", is_flag=True, help="No owner any more.")
 @access_options
 @lift_options
+@limit_option
+@lift_limits_option
 @click.option("--expires", metavar="WHEN", help=f"{EXPIRES} `never` takes it away.")
 @tag_option
 @untag_option
@@ -143,6 +151,8 @@ def update(
     no_team: bool,
     owner: str | None,
     no_owner: bool,
+    limits: tuple[str, ...],
+    no_limits: bool,
     expires: str | None,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
@@ -152,10 +162,10 @@ def update(
     as_json: bool,
     **lists: Any,
 ) -> None:
-    """Change a key. A list that is given takes the place of the one before."""
+    """Change a key. A list, or the limits of a kind, take the place of those before."""
     if (team and no_team) or (owner and no_owner):
         raise click.UsageError("--team and --no-team, --owner and --no-owner exclude each other")
-    patch = lists_patch(lists)
+    patch = lists_patch(lists) | limits_patch(limits, no_limits)
     given = {"name": name, "team": team, "owner": owner, "expires": read_expiry(expires)}
     patch |= {field: value for field, value in given.items() if value is not None}
     patch |= {
@@ -286,6 +296,12 @@ def _origins(key: dict[str, Any], name: str) -> list[str]:
     team = key["team"]["name"] if key["team"] else ""
     origins = {"key": "from the key", "team": f"from the team {team}"}
     return [f"{listed(part['list'])}  ({origins[part['from']]})" for part in parts]
+
+
+def _limits(client: Client, key: dict[str, Any]) -> list[str]:
+    """A line for each limit in force, those of the team behind the key's own."""
+    team = key["team"]
+    return limits_of(client, "key", key["id"]) + (limits_of(client, "team", team["id"], team["name"]) if team else [])
 
 
 def _secret_line(secret: dict[str, Any]) -> str:

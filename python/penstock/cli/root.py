@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "penstock.cli.demo",
     "keys": "penstock.cli.keys",
     "teams": "penstock.cli.teams",
+    "limits": "penstock.cli.limits",
     "tokens": "penstock.cli.tokens",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",

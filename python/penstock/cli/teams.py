@@ -17,23 +17,27 @@ from penstock.cli.key_options import (
     tag_option,
     untag_option,
 )
+from penstock.cli.limit_options import lift_limits_option, limit_option, limits_patch, limits_wish
+from penstock.cli.limits import limits_of
 from penstock.cli.options import json_option
 from penstock.cli.output import listed, moment, print_facts, print_table, tagged
 
 
 @click.group("teams")
 def command() -> None:
-    """Group keys: what a key and its team both allow is allowed."""
+    """Group keys: what a key and its team both allow is allowed, and they share the limits of the team."""
 
 
 @command.command("create")
 @click.option("--name", required=True, help="Unique among teams.")
 @access_options
+@limit_option
 @tag_option
 @admin_options
 @json_option
 def create(
     name: str,
+    limits: tuple[str, ...],
     tags: tuple[str, ...],
     config: str | None,
     admin: str | None,
@@ -42,7 +46,7 @@ def create(
     **lists: Any,
 ) -> None:
     """Make a team."""
-    wish: dict[str, Any] = {"name": name, **lists_wish(lists)}
+    wish: dict[str, Any] = {"name": name, **lists_wish(lists), **limits_wish(limits)}
     if tags:
         wish["tags"] = read_tags(tags)
     with connected(config, admin, token_file) as client:
@@ -79,9 +83,10 @@ def list_(config: str | None, admin: str | None, token_file: str | None, as_json
 @admin_options
 @json_option
 def show(team: str, config: str | None, admin: str | None, token_file: str | None, as_json: bool) -> None:
-    """Show TEAM, by name or id."""
+    """Show TEAM, by name or id, and what is used of its limits."""
     with connected(config, admin, token_file) as client:
         found = client.find_team(team)
+        limits = [] if as_json else limits_of(client, "team", found["id"], found["name"])
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -91,6 +96,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
             ("name", [found["name"]]),
             ("state", [found["state"]]),
             *((name, [listed(found[name])]) for name in ("models", "paths", "networks")),
+            ("limits", limits or ["none"]),
             ("tags", [tagged(found["tags"])] if found["tags"] else []),
             ("created", [moment(found["created"])]),
         ]
@@ -103,6 +109,8 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
 @click.option("--state", type=click.Choice(["active", "disabled"]), help="The keys of a disabled team are disabled.")
 @access_options
 @lift_options
+@limit_option
+@lift_limits_option
 @tag_option
 @untag_option
 @admin_options
@@ -111,6 +119,8 @@ def update(
     team: str,
     name: str | None,
     state: str | None,
+    limits: tuple[str, ...],
+    no_limits: bool,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
     config: str | None,
@@ -119,8 +129,8 @@ def update(
     as_json: bool,
     **lists: Any,
 ) -> None:
-    """Change TEAM, by name or id. A list that is given takes the place of the one before."""
-    patch = lists_patch(lists)
+    """Change TEAM, by name or id. A list, or the limits of a kind, take the place of those before."""
+    patch = lists_patch(lists) | limits_patch(limits, no_limits)
     patch |= {field: value for field, value in (("name", name), ("state", state)) if value is not None}
     if tags or untags:
         patch["tags"] = {**read_tags(tags), **dict.fromkeys(untags)}

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 from collections.abc import Mapping as Environ
 
-from penstock.config import check_providers, check_store, tokens
+from penstock.config import check_limits, check_providers, check_store, tokens
 from penstock.config.addresses import Listen, parse_listen
 from penstock.config.model import (
     Config,
@@ -50,7 +50,7 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
     found = Findings(reader, root)
     _listeners(config, found)
     _networks(config, found)
-    _limits(config, found)
+    _bounds(config, found)
     _files(config, found)
     check_store.check(config.store, found)
     tokens.check(config.admin.tokens, environ, found)
@@ -71,6 +71,7 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
         _timeouts(("providers", name, "timeouts"), provider.timeouts, [config.timeouts], found)
     for name, model in config.models.items():
         _model(name, model, config, upstreams, found)
+    check_limits.check(config, upstreams, reader.wrong, found)
     if config.default_provider is not None and config.default_provider not in config.providers:
         hint = did_you_mean(config.default_provider, config.providers)
         found.add(("default_provider",), f"{config.default_provider!r} is not among the providers", hint)
@@ -125,7 +126,7 @@ def _networks(config: Config, found: Findings) -> None:
             found.add(("trusted_proxies", index), f"expected an address or a network, not {text!r}", hint)
 
 
-def _limits(config: Config, found: Findings) -> None:
+def _bounds(config: Config, found: Findings) -> None:
     for name in NEEDED:
         if getattr(config.timeouts, name) == 0:
             found.add(("timeouts", name), "0 would wait for ever", "only first_token, between_bytes and total may be 0")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import asdict, replace
+
+from penstock.limits.policy import Limits
 
 Duration = Annotated[int, Meta(ge=0, le=604_800_000, extra={"unit": "duration"})]
 """Milliseconds; written `100ms`, `5s`, `2m`, `1h` or a bare `0`; at most a week."""
 
 Size = Annotated[int, Meta(ge=0, le=1 << 40, extra={"unit": "size"})]
 """Bytes; written `64MiB`, `10MB`, `512` …; at most 1 TiB."""
+
+Usd = Annotated[int, Meta(ge=0, le=10**15, extra={"unit": "usd"})]
+"""Nano-dollars; written in dollars, `10` or `1.25`; at most a million."""
 
 DialectName = Literal["openai", "anthropic", "ollama"]
 
@@ -228,6 +233,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     passthrough: tuple[str, ...] = ()
     timeouts: TimeoutsOverride = TimeoutsOverride()
     max_connections: Annotated[int, Meta(ge=1, le=65_536)] = 1024
+    free: bool | None = None
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -244,6 +250,26 @@ class Model(Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = ()
     fallback: tuple[Target, ...] = ()
     timeouts: TimeoutsOverride | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+
+
+class AllLimits(Struct, frozen=True, kw_only=True):
+    """Limits of all keys, of everything together, and of single models and providers."""
+
+    default: Limits = Limits()
+    """Of each key that has none of its own, kind by kind."""
+    global_: Limits = field(default=Limits(), name="global")
+    models: dict[str, Limits] = {}
+    providers: dict[str, Limits] = {}
+    unpriced: Literal["refuse", "allow"] = "refuse"
+    zone: str = "UTC"
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """What a model costs in usd per million tokens; both are needed."""
+
+    input: Usd | None = None
+    output: Usd | None = None
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -267,6 +293,8 @@ class Config(Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}
     default_provider: str | None = None
+    limits: AllLimits = AllLimits()
+    prices: dict[str, Price] = {}
 
 
 SHORT: dict[type[Struct], str] = {Store: "url"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Environ
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -16,6 +17,11 @@ from penstock.config.tree import Mapping, Node, Scalar, Sequence
 
 StructT = TypeVar("StructT", bound=Struct)
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
+_UNITS: dict[str | None, tuple[Callable[[str], int], Callable[[int], str]]] = {
+    "duration": (units.parse_duration, units.show_duration),
+    "size": (units.parse_size, units.show_size),
+    "usd": (units.parse_usd, units.show_usd),
+}
 
 
 class Wrong(Exception):
@@ -34,11 +40,11 @@ class Reader:
 
     def struct(self, node: Node, want: type[StructT], path: Path = ()) -> StructT:
         """One struct; what is wrong inside is noted and keeps its default."""
-        known = {info.name: info.type for info in fields(want)}
+        known = {info.encode_name: info for info in fields(want)}
         found: dict[str, Any] = {}
         for name, (mark, child) in self._mapping(node, path).entries.items():
             if name in known:
-                self._into(found, name, child, known[name], (*path, name), mark)
+                self._into(found, known[name].name, child, known[name].type, (*path, name), mark)
             else:
                 self._note(mark, (*path, name), "unknown field", did_you_mean(name, known))
         return want(**found)
@@ -98,6 +104,9 @@ class Reader:
         if type(None) in arms and isinstance(node, Scalar) and node.null:
             return None
         rest = [arm for arm in arms if arm is not type(None)]
+        lists = [arm for arm in rest if get_origin(arm) is tuple]
+        if lists and (isinstance(node, Sequence) or (isinstance(node, Scalar) and node.env)):
+            return self._value(node, lists[0], path)  # `str | tuple[str, ...]`: a variable may hold several
         if rest[1:] and isinstance(node, Scalar) and not node.null:  # `int | Literal["auto"]`: the words come last
             text = self._text(node, path)
             if any(text in get_args(arm) for arm in rest[1:]):
@@ -163,26 +172,26 @@ def _scalar(text: str, want: Any) -> Any:
         if text not in _TRUE + _FALSE:
             raise ValueError("expected true or false")
         return text in _TRUE
+    if want is int:
+        return _whole(text)
     if "\x00" in text:
         raise ValueError("expected text without NUL")
     return text
 
 
 def _bounded(text: str, meta: Meta) -> int:
-    unit = (meta.extra or {}).get("unit")
-    if unit == "duration":
-        value = units.parse_duration(text)
-    elif unit == "size":
-        value = units.parse_size(text)
-    elif text.removeprefix("-").isdecimal() and len(text) <= 18:
-        value = int(text)
-    else:
-        raise ValueError("expected a whole number")
+    parse, show = _UNITS.get((meta.extra or {}).get("unit"), (_whole, str))
+    value = parse(text)
     low, high = int(meta.ge or 0), int(meta.le or 0)
     if not low <= value <= high:
-        show = {"duration": units.show_duration, "size": units.show_size}.get(str(unit), str)
         raise ValueError(f"expected {show(low)} to {show(high)}")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+        raise ValueError("expected a whole number")
+    return int(text)
 
 
 def _describe(want: Any) -> str:
@@ -192,8 +201,8 @@ def _describe(want: Any) -> str:
         return f"one of {', '.join(get_args(want))}"
     if get_origin(want) is Annotated:
         unit = (get_args(want)[1].extra or {}).get("unit", "number")
-        return f"a {unit}"
-    return "text"
+        return f"a {unit}" if unit != "usd" else "an amount of usd"
+    return "a number" if want is int else "text"
 
 
 def _quoted(text: str) -> str:

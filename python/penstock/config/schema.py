@@ -13,6 +13,7 @@ from penstock.config.model import SHORT, Config, Secret
 _REFERENCE = {"type": "string", "pattern": r"\$\{(env|file):"}
 _UNITS: dict[str, dict[str, Any]] = {
     "duration": {"type": ["string", "integer"], "pattern": r"^(0|\d+(\.\d+)? ?(ms|s|m|h|d))$", "maximum": 0},
+    "usd": {"type": ["string", "number"], "pattern": r"^\d+(\.\d{1,9})?$", "minimum": 0},
     "size": {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)? ?([KMG]i?B|B)?$", "minimum": 0},
 }
 
@@ -29,9 +30,10 @@ def schema() -> dict[str, Any]:
 def _struct(want: type[Struct]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for info in fields(want):
-        properties[info.name] = _any(info.type)
+        name = info.encode_name
+        properties[name] = _any(info.type)
         if info.default is not NODEFAULT and isinstance(info.default, bool | int | str) and not _unit(info.type):
-            properties[info.name] |= {"default": to_builtins(info.default, enc_hook=str)}
+            properties[name] |= {"default": to_builtins(info.default, enc_hook=str)}
     about = (want.__doc__ or "").strip().split("\n")[0]
     return {"type": "object", "description": about, "properties": properties, "additionalProperties": False}
 
@@ -53,6 +55,8 @@ def _any(want: Any) -> dict[str, Any]:
         return _struct(want) if want not in SHORT else {"anyOf": [{"type": "string"}, _struct(want)]}
     if want is bool:
         return {"anyOf": [{"type": "boolean"}, _REFERENCE]}
+    if want is int:
+        return {"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]}
     if origin is Annotated:
         if unit := _unit(want):
             return {"anyOf": [_UNITS[unit], _REFERENCE]}

@@ -8,7 +8,10 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from penstock.config.model import Config, Model, Provider, Secret, Target, TimeoutsOverride, as_written
-from penstock.config.units import show_duration, show_size
+from penstock.config.units import show_duration, show_size, show_usd
+from penstock.limits.policy import Limits
+
+_UNITS = {"duration": show_duration, "size": show_size, "usd": show_usd}
 
 
 def show(config: Config) -> dict[str, Any]:
@@ -17,8 +20,8 @@ def show(config: Config) -> dict[str, Any]:
 
 
 def _struct(value: Struct) -> dict[str, Any]:
-    shown = {info.name: _any(getattr(value, info.name), info.type) for info in fields(value)}
-    if isinstance(value, Provider | Model | Target | TimeoutsOverride):
+    shown = {info.encode_name: _any(getattr(value, info.name), info.type) for info in fields(value)}
+    if isinstance(value, Provider | Model | Target | TimeoutsOverride | Limits):
         return {name: inner for name, inner in shown.items() if inner not in (None, "", {}, [])}
     return shown
 
@@ -36,7 +39,7 @@ def _any(value: Any, want: Any) -> Any:
         return {key: _any(item, get_args(_inner(want))[1]) for key, item in value.items()}
     unit = _unit(want)
     if isinstance(value, int) and unit:
-        return show_duration(value) if unit == "duration" else show_size(value)
+        return _UNITS[unit](value)
     return value
 
 

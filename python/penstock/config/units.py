@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them, both ways."""
+"""Durations, sizes and amounts of money as people write them, both ways."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_00
 _SIZE_BYTES = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
 }  # fmt: skip
+_USD = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?\Z", re.ASCII)
+NANOUSD = 10**9
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s?([A-Za-z]*)\Z", re.ASCII)
 
 
@@ -21,6 +23,20 @@ def parse_duration(text: str) -> int:
 def parse_size(text: str) -> int:
     """Bytes of `64MiB`, `10MB`, `512` …. Raises ValueError."""
     return _parse(text, _SIZE_BYTES, "a size such as 64MiB or 10MB")
+
+
+def parse_usd(text: str) -> int:
+    """Nano-dollars of `10`, `1.25`, `0.000000001`: exact. Raises ValueError."""
+    found = _USD.match(text)
+    if not found:
+        raise ValueError("expected an amount of usd such as 10 or 1.25, at most 9 digits behind the point")
+    return int(found[1]) * NANOUSD + int((found[2] or "").ljust(9, "0"))
+
+
+def show_usd(nanousd: int) -> str:
+    """The shortest exact way to write it."""
+    whole, fraction = divmod(nanousd, NANOUSD)
+    return f"{whole}.{fraction:09}".rstrip("0").rstrip(".")
 
 
 def show_duration(ms: int) -> str:

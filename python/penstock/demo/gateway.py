@@ -18,7 +18,7 @@ data_dir: {data_dir}
 shutdown: {{ deadline: 5s }}
 log: {{ level: warn }}
 providers:
-  demo: {{ base_url: "{base_url}", dialects: {{ openai: /v1, anthropic: /, ollama: / }} }}
+  demo: {{ free: true, base_url: "{base_url}", dialects: {{ openai: /v1, anthropic: /, ollama: / }} }}
 models:
   demo: {{ targets: [ {{ provider: demo, model: demo-1 }} ] }}
 default_provider: demo

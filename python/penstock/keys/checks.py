@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.keys.problem import Findings
+from penstock.limits.policy import Limits, problems
 
 NAME, OWNER = 128, 256
 TAGS, TAG_NAME, TAG_VALUE = 32, 64, 256
@@ -81,6 +82,16 @@ def networks(found: Findings, value: tuple[str, ...] | None) -> tuple[str, ...] 
     import ipaddress
 
     return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in checked))
+
+
+def limits(found: Findings, value: Limits | None) -> Limits | None:
+    """Limits of its own; where none is set there are none."""
+    if value is None or value == Limits():
+        return None
+    for error in problems(value):
+        kind, dot, place = error.field.partition(".")
+        found.add(f"limits.{kind}" + (f"[{place}]" if dot else ""), str(error))
+    return value
 
 
 def expires(found: Findings, value: str | None, now_us: int) -> int | None:

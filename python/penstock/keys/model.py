@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from penstock.limits.policy import Limits
+
 State = Literal["active", "disabled", "deleted"]
 """`deleted` is a tombstone: it keeps id and version so that every node hears of it, and nothing else."""
 
@@ -39,6 +41,8 @@ class Key(Struct, frozen=True, kw_only=True):
     """Paths of the data port without `/v1`; `*` stands for any characters."""
     networks: tuple[str, ...] | None = None
     """CIDR, against the client's address."""
+    limits: Limits | None = None
+    """Of its own; a kind that it does not set comes from the default."""
     expires_us: int | None = None
     state: State = "active"
     tags: dict[str, str] = {}
@@ -52,13 +56,14 @@ class Key(Struct, frozen=True, kw_only=True):
 
 
 class Team(Struct, frozen=True, kw_only=True):
-    """Owns keys; what both allow is allowed."""
+    """Owns keys; what both allow is allowed, and its limits are a pool that its keys share."""
 
     id: str
     name: str
     models: tuple[str, ...] | None = None
     paths: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    limits: Limits | None = None
     state: State = "active"
     tags: dict[str, str] = {}
     created_us: int = 0

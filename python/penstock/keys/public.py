@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import overload
 
+import msgspec
+
 from penstock.keys.model import AdminToken, Key, Row, Team
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -37,6 +39,7 @@ def recorded(row: Row | None) -> dict[str, object] | None:
                 "team": row.team,
                 "owner": row.owner,
                 **_lists(row),
+                "limits": _limits(row),
                 "expires": rfc3339(row.expires_us),
                 "state": row.state,
                 "tags": dict(row.tags),
@@ -44,7 +47,13 @@ def recorded(row: Row | None) -> dict[str, object] | None:
                 "cut": rfc3339(row.cut_us),
             }
         case Team():
-            return {"name": row.name, **_lists(row), "state": row.state, "tags": dict(row.tags)}
+            return {
+                "name": row.name,
+                **_lists(row),
+                "limits": _limits(row),
+                "state": row.state,
+                "tags": dict(row.tags),
+            }
         case AdminToken():
             return {"name": row.name, "role": row.role}
 
@@ -52,3 +61,7 @@ def recorded(row: Row | None) -> dict[str, object] | None:
 def _lists(row: Key | Team) -> dict[str, object]:
     found = {"models": row.models, "paths": row.paths, "networks": row.networks}
     return {name: None if values is None else list(values) for name, values in found.items()}
+
+
+def _limits(row: Key | Team) -> object:
+    return None if row.limits is None else msgspec.to_builtins(row.limits)

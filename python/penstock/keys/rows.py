@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.keys.model import AdminToken, Key, Row, Team
+from penstock.limits.policy import Limits, Policy, policy_of
 from penstock.policy.key_table import FORMAT, Access, Batch, Digest, KeyRow, Secret, TeamRow
 
 ROWS_AT_ONCE = 5_000
@@ -26,6 +27,7 @@ class KeptKey(Struct, frozen=True, array_like=True):
     expires_us: int | None = None
     cut_us: int | None = None
     secrets: tuple[Secret, ...] = ()
+    limits: Limits | None = None
 
 
 class KeptTeam(Struct, frozen=True, array_like=True):
@@ -36,6 +38,7 @@ class KeptTeam(Struct, frozen=True, array_like=True):
     name: str
     state: str
     access: Access = Access(None, None, None)
+    limits: Limits | None = None
 
 
 Kept = KeptKey | KeptTeam | AdminToken
@@ -49,35 +52,61 @@ def keep(row: Row) -> Kept:
         case Key():
             secrets = tuple(Secret(each.generation, each.until_us, None) for each in row.secrets)
             access = Access(row.models, row.paths, row.networks)
-            return KeptKey(row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets)
+            return KeptKey(
+                row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets, row.limits
+            )
         case Team() if row.state == "deleted":
             return KeptTeam(row.id, row.version, "", row.state)
         case Team():
-            return KeptTeam(row.id, row.version, row.name, row.state, Access(row.models, row.paths, row.networks))
+            access = Access(row.models, row.paths, row.networks)
+            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits)
         case _:
             return row
 
 
 def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> Batch:
-    """At most `ROWS_AT_ONCE` rows as one batch; admin tokens do not concern native."""
+    """At most `ROWS_AT_ONCE` rows as one batch; admin tokens do not concern native.
+
+    Raises ValueError for limits that mean nothing: somebody wrote them past us.
+    """
     indexes: dict[Access, int] = {}
+    policies = _Policies()
     keys: list[KeyRow] = []
     teams: list[TeamRow] = []
     for row in rows:
         if isinstance(row, KeptKey):
             access = indexes.setdefault(row.access, len(indexes))
+            limits = policies.index(row.limits)
             keys.append(
-                KeyRow(row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, row.secrets)
+                KeyRow(
+                    row.id, row.version, row.state, row.team, access, limits, row.expires_us, row.cut_us, row.secrets
+                )
             )
         elif isinstance(row, KeptTeam):
             access = indexes.setdefault(row.access, len(indexes))
-            teams.append(TeamRow(row.id, row.version, row.name, row.state, access))
-    return Batch(FORMAT, tuple(indexes), tuple(teams), tuple(keys), (), reset, settled)
+            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, policies.index(row.limits)))
+    return Batch(FORMAT, tuple(indexes), tuple(policies.found), tuple(teams), tuple(keys), (), reset, settled)
 
 
 def digest_batch(key: str, generation: int, digest: str) -> Batch:
     """One verified secret as a batch."""
     return Batch(FORMAT, digests=(Digest(key, generation, digest),))
+
+
+class _Policies:
+    """Limits of many rows, each different meaning once."""
+
+    def __init__(self) -> None:
+        self.found: dict[Policy, int] = {}
+        self._known: dict[Limits, int] = {}
+
+    def index(self, limits: Limits | None) -> int | None:
+        if limits is None:
+            return None
+        if (known := self._known.get(limits)) is None:
+            known = self.found.setdefault(policy_of(limits), len(self.found))
+            self._known[limits] = known
+        return known
 
 
 def in_batches(rows: Sequence[Kept]) -> Iterable[Sequence[Kept]]:

@@ -23,6 +23,7 @@ from penstock.keys.secret import id_of, new_id, new_key_text, new_token_text, wh
 from penstock.keys.takeover import Imported, import_keys
 from penstock.keys.teams import find_team
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
+from penstock.limits.policy import Limits
 from penstock.store.interface import ConflictError, Store
 
 TRIES = 5
@@ -196,6 +197,7 @@ class Ledger:
             models=checks.models(findings, wish.models, self.names),
             paths=checks.paths(findings, wish.paths),
             networks=checks.networks(findings, wish.networks),
+            limits=checks.limits(findings, wish.limits),
             expires_us=checks.expires(findings, wish.expires, now_us),
             tags=checks.tags(findings, wish.tags),
             created_us=now_us,
@@ -230,6 +232,7 @@ class Ledger:
             models=checks.models(findings, wish.models, self.names),
             paths=checks.paths(findings, wish.paths),
             networks=checks.networks(findings, wish.networks),
+            limits=checks.limits(findings, wish.limits),
             tags=checks.tags(findings, wish.tags),
             created_us=self._now_us(),
         )
@@ -267,6 +270,14 @@ class Ledger:
         """Deletes an admin token for good."""
         await self._delete(AdminToken, id, actor)
 
+    async def record(self, action: str, subject: str, facts: dict[str, object], actor: str) -> None:
+        """Records what was done to something that is no row."""
+        change = Change(
+            id=os.urandom(16).hex(), at_us=self._now_us(), actor=actor, action=action, subject=subject,
+            before=None, after=facts,
+        )  # fmt: skip
+        await self.store.record(change)
+
     # --- what all of them do ---
 
     async def _get(self, kind: type[RowT], id: str) -> RowT:
@@ -284,6 +295,8 @@ class Ledger:
             new = _pruned(make(row), self._now_us())
             if isinstance(new, Key | Team):
                 checks.tags(findings, new.tags)
+                if new.limits != getattr(row, "limits", None):  # somebody may have written past us what is there
+                    checks.limits(findings, new.limits)
             findings.raise_any()
             if new == row:
                 break
@@ -347,6 +360,12 @@ def _patched(row: RowT, fields: dict[str, object], patch: KeyPatch | TeamPatch) 
     elif patch.tags is not UNSET:
         merged = tags | patch.tags
         fields = fields | {"tags": {name: text for name, text in merged.items() if text is not None}}
+    if patch.limits is None:
+        fields = fields | {"limits": None}
+    elif patch.limits is not UNSET:
+        given = {kind: limit for kind, limit in asdict(patch.limits).items() if limit is not UNSET}
+        limits = replace(asdict(row).get("limits") or Limits(), **given)
+        fields = fields | {"limits": None if limits == Limits() else limits}
     return replace(row, **fields)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -12,6 +12,18 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock.config.problem import did_you_mean
 from penstock.keys.model import Role
 from penstock.keys.problem import HINTS, FieldProblem, Invalid
+from penstock.limits.policy import Limits, Reserve
+
+
+class LimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What changes of the limits of a key or team, kind by kind: absent ones stay, null has it set none of its own."""
+
+    requests: str | tuple[str, ...] | UnsetType | None = UNSET
+    tokens: str | tuple[str, ...] | UnsetType | None = UNSET
+    budget: str | tuple[str, ...] | UnsetType | None = UNSET
+    concurrent: int | Literal["none"] | UnsetType | None = UNSET
+    queue: str | UnsetType | None = UNSET
+    reserve: Reserve | UnsetType | None = UNSET
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +36,8 @@ class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | None = None
     paths: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    limits: Limits | None = None
+    """Of its own; a kind that is not in it comes from the default."""
     expires: str | None = None
     """RFC 3339, with a time zone."""
     tags: dict[str, str] = {}
@@ -43,6 +57,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | UnsetType | None = UNSET
     paths: tuple[str, ...] | UnsetType | None = UNSET
     networks: tuple[str, ...] | UnsetType | None = UNSET
+    limits: LimitsPatch | UnsetType | None = UNSET
     expires: str | UnsetType | None = UNSET
     tags: dict[str, str | None] | UnsetType | None = UNSET
 
@@ -54,6 +69,8 @@ class NewTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | None = None
     paths: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    limits: Limits | None = None
+    """A pool that its keys share."""
     tags: dict[str, str] = {}
 
 
@@ -64,6 +81,7 @@ class TeamPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | UnsetType | None = UNSET
     paths: tuple[str, ...] | UnsetType | None = UNSET
     networks: tuple[str, ...] | UnsetType | None = UNSET
+    limits: LimitsPatch | UnsetType | None = UNSET
     tags: dict[str, str | None] | UnsetType | None = UNSET
     state: Literal["active", "disabled"] | UnsetType = UNSET
 
@@ -79,6 +97,7 @@ class ForeignKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | None = None
     paths: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    limits: Limits | None = None
     expires: str | None = None
     tags: dict[str, str] = {}
 
@@ -164,13 +183,30 @@ def _faults(field: str, value: Any, kind: Any) -> Sequence[FieldProblem]:
     except msgspec.ValidationError as error:
         whole = str(error)
     found: list[FieldProblem] = []
-    if isinstance(value, list):
+    inner = next((arm for arm in (kind, *get_args(kind)) if isinstance(arm, type) and issubclass(arm, Struct)), None)
+    if isinstance(value, dict) and inner is not None:
+        found = _field_faults(field, value, inner)
+    elif isinstance(value, list):
         found = [f for n, each in enumerate(value) for f in _element_faults(f"{field}[{n}]", [each], kind)]
     elif isinstance(value, dict):
         found = [
             f for name, each in value.items() for f in _element_faults(f"{field}.{name}"[:100], {name: each}, kind)
         ]
     return found or [FieldProblem(field, _plain(whole))]
+
+
+def _field_faults(path: str, value: dict[Any, Any], kind: type[Struct]) -> list[FieldProblem]:
+    """The same of an object with fields of its own."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    found: list[FieldProblem] = []
+    for name, each in value.items():
+        place = f"{path}.{name}"[:100]
+        if name in fields:
+            found += _faults(place, each, fields[name])
+        else:
+            hint = did_you_mean(str(name), fields) if len(found) < HINTS else ""
+            found.append(FieldProblem(place, "there is no such field" + (f" ({hint})" if hint else "")))
+    return found
 
 
 def _element_faults(field: str, alone: Any, kind: Any) -> Sequence[FieldProblem]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from penstock.config.units import parse_duration
+from penstock.config.units import parse_duration, parse_usd, show_usd
 
 Reserve = Literal["expected", "cap"]
 Period = Literal["day", "month"]
@@ -27,8 +27,7 @@ _UNITS_US = {
     "h": 3_600_000_000, "hour": 3_600_000_000, "d": 86_400_000_000,
 }  # fmt: skip
 _RATE = re.compile(r"(\d{1,16})\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
-_BUDGET = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
-_NANOUSD = 10**9
+_BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,12 +136,8 @@ def parse_rate(kind: str, text: str) -> Rate:
     found = pattern.match(text.strip())
     if found is None:
         raise ValueError(f"expected a limit such as {example}, or none")
-    if kind == "budget":
-        whole, fraction, count, unit = found.groups()
-        amount = int(whole) * _NANOUSD + int((fraction or "").ljust(9, "0"))
-    else:
-        number, count, unit = found.groups()
-        amount = int(number)
+    number, count, unit = found.groups()
+    amount = parse_usd(number) if kind == "budget" else int(number)
     if amount > LARGEST:
         raise ValueError("larger than any limit can be: write none to lift it")
     if unit in ("day", "month"):
@@ -155,6 +150,21 @@ def parse_rate(kind: str, text: str) -> Rate:
     if not SHORTEST_US <= window_us <= LONGEST_US:
         raise ValueError("a window is from 1s to 400d long")
     return Rate(amount, window_us=window_us)
+
+
+def show_rate(kind: str, rate: Rate) -> str:
+    """The shortest way to write it that `parse_rate` reads back as the same: `600/min`, `20 usd/day`."""
+    amount = f"{show_usd(rate.amount)} usd" if kind == "budget" else str(rate.amount)
+    return f"{amount}/{rate.period or _show_window(rate.window_us or 0)}"
+
+
+def _show_window(us: int) -> str:
+    """A single day is `24h`: `1d` is too easily taken for `day`, which is the calendar's."""
+    for unit, above in (("d", 1), ("h", 0), ("min", 0), ("s", 0)):
+        count, rest = divmod(us, _UNITS_US[unit])
+        if not rest and count > above:
+            return unit if count == 1 else f"{count}{unit}"
+    raise ValueError("a window has whole seconds")
 
 
 def _rates(kind: str, written: str | tuple[str, ...] | None) -> tuple[Rate, ...] | None:

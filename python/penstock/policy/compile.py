@@ -12,6 +12,7 @@ import msgspec
 from penstock.config.addresses import parse_listen
 from penstock.config.model import Config
 from penstock.policy import snapshot
+from penstock.policy.limits import compile_limits, compile_prices
 from penstock.policy.machine import auto_inflight_bytes
 from penstock.policy.routes import compile_models, compile_patterns
 from penstock.policy.upstreams import compile_provider, compile_timeouts
@@ -55,6 +56,8 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
         models=compile_models(config),
         patterns=compile_patterns(config, upstreams),
         default_provider=config.default_provider,
+        limits=compile_limits(config.limits),
+        prices=compile_prices(config.prices),
     )
 
 

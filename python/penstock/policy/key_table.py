@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from penstock.limits.policy import Policy
+
 
 class Access(Struct, frozen=True, forbid_unknown_fields=True):
     """What is allowed; None: all. Native keeps equal ones once."""
@@ -26,13 +28,15 @@ class Secret(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key; `access` is an index into the batch's list. In state `deleted` only id and version count."""
+    """A key; `access` and `limits` are indexes into the batch's lists. In state `deleted` only id and version count."""
 
     id: str
     version: int
     state: str
     team: str | None
     access: int
+    limits: int | None
+    """Of its own; None: it has the default's."""
     expires_us: int | None
     cut_us: int | None
     secrets: tuple[Secret, ...]
@@ -46,6 +50,7 @@ class TeamRow(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     state: str
     access: int
+    limits: int | None
 
 
 class Digest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +69,7 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
 
     format: int
     access: tuple[Access, ...] = ()
+    limits: tuple[Policy, ...] = ()
     teams: tuple[TeamRow, ...] = ()
     keys: tuple[KeyRow, ...] = ()
     digests: tuple[Digest, ...] = ()
@@ -74,4 +80,4 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing of this version or an older one comes any more: tombstones up to it may go."""
 
 
-FORMAT = 1
+FORMAT = 2

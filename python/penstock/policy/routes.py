@@ -31,7 +31,7 @@ def _model(name: str, given: model.Model) -> snapshot.Model:
     limits = None
     if times is not None:
         limits = snapshot.SomeTimeouts(times.connect, times.first_token, times.between_bytes, times.total)
-    return snapshot.Model(name, _targets(given.targets), _targets(given.fallback), limits)
+    return snapshot.Model(name, _targets(given.targets), _targets(given.fallback), limits, given.max_output_tokens)
 
 
 def _targets(targets: tuple[model.Target, ...]) -> tuple[snapshot.Target, ...]:

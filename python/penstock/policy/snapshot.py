@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from penstock.config.model import Part
+from penstock.limits.policy import Policy
 
 FORMAT = 1
 
@@ -94,6 +95,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: int
     client_credentials: bool
     proxy: Proxy | None
+    free: bool
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +113,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     targets: tuple[Target, ...]
     fallback: tuple[Target, ...]
     timeouts: SomeTimeouts | None
+    max_output_tokens: int | None
 
 
 class Pattern(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +121,25 @@ class Pattern(Struct, frozen=True, forbid_unknown_fields=True):
 
     pattern: str
     provider: str
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of each key without its own, of everything together, of models and providers by name."""
+
+    default: Policy | None
+    global_: Policy | None = field(name="global")
+    models: dict[str, Policy]
+    providers: dict[str, Policy]
+    unpriced: str
+    zone: str
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nano-dollars per million tokens of every model that fits the pattern."""
+
+    pattern: str
+    input: int
+    output: int
 
 
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,3 +160,5 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[Model, ...]
     patterns: tuple[Pattern, ...]
     default_provider: str | None
+    limits: Limits
+    prices: tuple[Price, ...]

@@ -41,6 +41,7 @@ def compile_provider(
         max_connections=given.max_connections,
         client_credentials=given.credentials == "client",
         proxy=proxy_for(anywhere, environ),
+        free=found.free,
     )
 
 

@@ -23,6 +23,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     key: Literal["required", "optional"] = "required"
     supports_stream_usage: bool = False
     lists_models: bool = True
+    free: bool = False
     patterns: tuple[str, ...] = ()
     forward_headers: tuple[str, ...] = ()
 

@@ -27,6 +27,7 @@ class Upstream(NamedTuple):
     supports_stream_usage: bool
     lists_models: bool
     patterns: tuple[str, ...]
+    free: bool
 
 
 class Unresolved(Exception):
@@ -67,6 +68,7 @@ def resolve(name: str, given: Provider, catalogue: Catalogue, environ: Mapping[s
         supports_stream_usage=_either(given.supports_stream_usage, kind.supports_stream_usage if kind else False),
         lists_models=_either(given.lists_models, given.credentials == "own" and (kind.lists_models if kind else True)),
         patterns=_either(given.patterns, kind.patterns if kind else ()),
+        free=_either(given.free, kind.free if kind else False),
     )
 
 

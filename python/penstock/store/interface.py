@@ -74,7 +74,7 @@ class Store(Protocol):
     and but for a `StoreAwayError` that is `in_doubt` none a whole one; `touch` and `purge` go piece by piece.
 
     A call whose connection is cut is made once more on a fresh one; that is safe for reads, for `save` (by the id of
-    its change) and for `touch` (times only rise).
+    its change), for `record` and for `touch` (times only rise).
     """
 
     @property
@@ -104,6 +104,9 @@ class Store(Protocol):
         secrets go and its name is free. Raises `ConflictError`. A retry with the same `change.id` changes nothing and
         returns the first call's version.
         """
+
+    async def record(self, change: Change) -> int:
+        """Writes a change that no row tells of; its version. A retry with the same `change.id` changes nothing."""
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
         """Exchanges a secret's hash for another of the same secret, if it is still `old`. No version is taken."""

@@ -112,10 +112,19 @@ class SqlStore:
             await session.fetch(statements.ADD_CHANGE, *write_change(change, version))
             return cast(int, version)
 
-        try:
-            return await self._write(make, tell=True)
-        except _Made as made:
-            return made.version
+        return await self._make(make)
+
+    async def record(self, change: Change) -> int:
+        check_storable(None, change)
+
+        async def make(session: Session) -> int:
+            ((version,),) = await session.fetch(statements.NEXT_VERSION)
+            if made := await session.fetch(statements.CHANGE_MADE, change.id):
+                raise _Made(made[0][0])
+            await session.fetch(statements.ADD_CHANGE, *write_change(change, version))
+            return cast(int, version)
+
+        return await self._make(make)
 
     async def replace_hash(self, key: str, generation: int, old: str, new: str) -> bool:
         if not all(map(is_storable, (key, old, new))):
@@ -204,6 +213,13 @@ class SqlStore:
     async def _write(self, work: Work[T], *, tell: bool = False) -> T:
         self._check_open()
         return await self._database.write(work, tell=tell)
+
+    async def _make(self, work: Work[int]) -> int:
+        """A change; the version that it has, perhaps since an earlier call."""
+        try:
+            return await self._write(work, tell=True)
+        except _Made as made:
+            return made.version
 
     def _check_open(self) -> None:
         if self._closed or self._id is None:

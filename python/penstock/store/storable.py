@@ -14,10 +14,11 @@ MAX_ID = 200
 _BIGGEST = 2**63
 
 
-def check_storable(row: Row, change: Change) -> None:
+def check_storable(row: Row | None, change: Change) -> None:
     """Raises `StoreRefusedError` that names every field which cannot be stored."""
     faults = [*_faults(msgspec.to_builtins(row), ""), *_faults(msgspec.to_builtins(change), "change.")]
-    ids = {"id": row.id, "team": getattr(row, "team", None), "change.id": change.id, "change.subject": change.subject}
+    ids = {"id": row.id, "team": getattr(row, "team", None)} if row is not None else {}
+    ids |= {"change.id": change.id, "change.subject": change.subject}
     faults += [f"{name}: longer than {MAX_ID} characters" for name, id in ids.items() if id and len(id) > MAX_ID]
     faults += [f"{name}: empty" for name, id in ids.items() if id == ""]
     if faults:

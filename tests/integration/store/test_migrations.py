@@ -26,7 +26,7 @@ from tests.support.store_rules.rows import key, put
 from .conftest import BEHIND_SERVER
 
 STARTS = 4
-FIRST = "0001_keys"
+OURS = [each.name for each in read_migrations(FOLDER / "sqlite")]
 New = Callable[[], SqlStore]
 
 
@@ -68,19 +68,19 @@ async def opened(store: SqlStore, *, migrate: bool = True) -> list[str]:
 
 
 async def test_the_schema_is_made_by_the_first_start_and_found_by_the_next(new: New) -> None:
-    assert await opened(new()) == [FIRST]
+    assert await opened(new()) == OURS
     assert await opened(new()) == []
     assert await opened(new(), migrate=False) == []
 
 
 async def test_without_leave_to_migrate_the_command_is_named(new: New) -> None:
-    with pytest.raises(StoreRefusedError, match=rf"lacks {FIRST}: run `penstock migrate`"):
+    with pytest.raises(StoreRefusedError, match=rf"lacks {', '.join(OURS)}: run `penstock migrate`"):
         await opened(new(), migrate=False)
-    assert await opened(new()) == [FIRST]
+    assert await opened(new()) == OURS
 
 
 def test_nodes_that_start_together_migrate_once(url: str, tmp_path: Path) -> None:
-    folder = folder_of("sqlite" if url == "sqlite" else "postgres", tmp_path, _0002_notes=WIDER)
+    folder = folder_of("sqlite" if url == "sqlite" else "postgres", tmp_path, _0098_notes=WIDER)
     arguments = [url, str(tmp_path / "data"), str(folder)]
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(Child("tests.support.opener", *arguments)) for _ in range(STARTS)]
@@ -89,17 +89,17 @@ def test_nodes_that_start_together_migrate_once(url: str, tmp_path: Path) -> Non
             node.tell("")
         ends = [node.rest() for node in nodes]
     assert [code for _, code in ends] == [0] * STARTS
-    assert sorted(name for said, _ in ends for name in json.loads(said)) == [FIRST, "0002_notes"]
+    assert sorted(name for said, _ in ends for name in json.loads(said)) == [*OURS, "0098_notes"]
 
 
 async def test_handles_that_open_together_migrate_once(new: New) -> None:
     made = await asyncio.gather(*(opened(new()) for _ in range(6)))
-    assert [name for names in made for name in names] == [FIRST]
+    assert sorted(name for names in made for name in names) == OURS
 
 
 async def test_this_code_runs_on_the_schema_of_the_next_release(new: New, release: Callable[..., SqlStore]) -> None:
-    assert await opened(new()) == [FIRST]
-    assert await opened(release(_0002_notes=WIDER)) == ["0002_notes"]
+    assert await opened(new()) == OURS
+    assert await opened(release(_0098_notes=WIDER)) == ["0098_notes"]
     async with Handles(new) as handles:
         store = await handles.make()
         team = await put(store, Team(id="t", name="a"))
@@ -111,8 +111,8 @@ async def test_this_code_runs_on_the_schema_of_the_next_release(new: New, releas
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 async def test_every_rule_holds_on_the_schema_of_the_next_release(rule: Rule, tmp_path: Path) -> None:
-    newer = read_migrations(folder_of("sqlite", tmp_path, _0002_notes=WIDER))
-    assert await opened(released(make_store("sqlite", str(tmp_path)), newer)) == [FIRST, "0002_notes"]
+    newer = read_migrations(folder_of("sqlite", tmp_path, _0098_notes=WIDER))
+    assert await opened(released(make_store("sqlite", str(tmp_path)), newer)) == [*OURS, "0098_notes"]
     async with Handles(lambda: make_store("sqlite", str(tmp_path))) as handles:
         await rule(handles.make)
 
@@ -120,46 +120,46 @@ async def test_every_rule_holds_on_the_schema_of_the_next_release(rule: Rule, tm
 async def test_a_schema_that_is_two_releases_ahead_or_narrower_is_refused(
     new: New, release: Callable[..., SqlStore]
 ) -> None:
-    assert await opened(release(_0002_notes=WIDER, _0003_more="-- expand: nothing\nSELECT 1;\n")) != []
-    with pytest.raises(StoreRefusedError, match=r"newer than this release can run on \(0002_notes, 0003_more\)"):
+    assert await opened(release(_0098_notes=WIDER, _0099_more="-- expand: nothing\nSELECT 1;\n")) != []
+    with pytest.raises(StoreRefusedError, match=r"newer than this release can run on \(0098_notes, 0099_more\)"):
         await opened(new())
 
 
 async def test_a_schema_that_took_something_away_is_refused(new: New, release: Callable[..., SqlStore]) -> None:
     narrower = "-- contract: nobody reads owners any more\nALTER TABLE penstock_keys DROP COLUMN owner;\n"
-    assert await opened(release(_0002_owners=narrower)) == [FIRST, "0002_owners"]
+    assert await opened(release(_0098_owners=narrower)) == [*OURS, "0098_owners"]
     with pytest.raises(StoreRefusedError, match="newer than this release can run on"):
         await opened(new())
 
 
 async def test_the_release_that_contracts_runs_behind_the_one_that_expanded(release: Callable[..., SqlStore]) -> None:
-    assert await opened(release(_0002_notes=WIDER)) == [FIRST, "0002_notes"]
-    assert await opened(release(_0002_notes=WIDER, _0003_notes=NARROWER)) == ["0003_notes"]
+    assert await opened(release(_0098_notes=WIDER)) == [*OURS, "0098_notes"]
+    assert await opened(release(_0098_notes=WIDER, _0099_notes=NARROWER)) == ["0099_notes"]
 
 
 async def test_a_migration_that_was_changed_after_it_was_made_is_refused(
     new: New, release: Callable[..., SqlStore]
 ) -> None:
-    assert await opened(release(_0002_notes=WIDER)) == [FIRST, "0002_notes"]
-    with pytest.raises(StoreRefusedError, match="0002_notes is not the one that made this schema"):
-        await opened(release(_0002_notes=f"{WIDER}-- a second thought\n"))
+    assert await opened(release(_0098_notes=WIDER)) == [*OURS, "0098_notes"]
+    with pytest.raises(StoreRefusedError, match="0098_notes is not the one that made this schema"):
+        await opened(release(_0098_notes=f"{WIDER}-- a second thought\n"))
     assert await opened(new()) == []
 
 
 async def test_a_migration_that_slips_in_before_one_that_was_made_is_refused(
     release: Callable[..., SqlStore],
 ) -> None:
-    assert await opened(release(_0003_notes=WIDER)) == [FIRST, "0003_notes"]
+    assert await opened(release(_0099_notes=WIDER)) == [*OURS, "0099_notes"]
     with pytest.raises(StoreRefusedError, match="out of order"):
-        await opened(release(_0002_late="-- expand: late\nSELECT 1;\n", _0003_notes=WIDER))
+        await opened(release(_0098_late="-- expand: late\nSELECT 1;\n", _0099_notes=WIDER))
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(new: New, release: Callable[..., SqlStore]) -> None:
     with pytest.raises(StoreRefusedError, match="penstock_nowhere"):
-        await opened(release(_0002_broken=BROKEN))
+        await opened(release(_0098_broken=BROKEN))
     assert await opened(new()) == []
     mended = BROKEN.replace("INSERT INTO penstock_nowhere (id)", "INSERT INTO penstock_half (id)")
-    assert await opened(release(_0002_broken=mended)) == ["0002_broken"]
+    assert await opened(release(_0098_broken=mended)) == ["0098_broken"]
 
 
 def test_both_stores_have_the_same_migrations() -> None:
@@ -170,6 +170,6 @@ def test_both_stores_have_the_same_migrations() -> None:
 
 
 def test_a_file_that_is_no_migration_is_refused(tmp_path: Path) -> None:
-    folder = folder_of("sqlite", tmp_path, _0002_notes="CREATE TABLE x (y text);\n")
+    folder = folder_of("sqlite", tmp_path, _0098_notes="CREATE TABLE x (y text);\n")
     with pytest.raises(ValueError, match="not a migration"):
         read_migrations(folder)

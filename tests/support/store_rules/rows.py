@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
+from penstock.limits.policy import Limits
 from penstock.store.interface import ConflictError, Store
 
 Make = Callable[[], Awaitable[Store]]
@@ -86,11 +87,16 @@ def key(id: str = "k1", **fields: Any) -> Key:
     return Key(**({"id": id, "name": f"name of {id}", "secrets": (Secret(generation=1, hash=HASH),)} | fields))
 
 
+LIMITS = Limits(
+    requests=("600/min", "10000/day"), tokens="none", budget="0.5 usd/24h", concurrent=5, queue="2s", reserve="cap"
+)
+
+
 def full_key(id: str = "kfull", team: str | None = None) -> Key:
     """A key with every field set."""
     return Key(
         id=id, name="Full", team=team, owner="someone", models=("gpt-*", "claude"), paths=("/chat/*",),
-        networks=("10.0.0.0/8", "::1/128"), expires_us=1_900_000_000_000_000, state="disabled",
+        networks=("10.0.0.0/8", "::1/128"), limits=LIMITS, expires_us=1_900_000_000_000_000, state="disabled",
         tags={"env": "prod", "": "", "a.b": "[]"}, created_us=1_700_000_000_000_001,
         last_used_us=1_700_000_000_000_002, cut_us=1_700_000_000_000_003,
         secrets=(
@@ -106,6 +112,7 @@ FULL_TEAM = Team(
     models=(),
     paths=("/a",),
     networks=("::/0",),
+    limits=Limits(concurrent="none"),
     state="disabled",
     tags={"a": "b"},
     created_us=5,

@@ -7,9 +7,10 @@ import asyncio
 from msgspec.structs import replace
 
 from penstock.keys.model import AdminToken, Key, Secret, Team
+from penstock.limits.policy import Limits
 from penstock.store.interface import Filter
 
-from .rows import FULL_TEAM, TOKEN, Make, change, drop, everything, full_key, key, newest, put, refusal, rule
+from .rows import FULL_TEAM, LIMITS, TOKEN, Make, change, drop, everything, full_key, key, newest, put, refusal, rule
 
 
 @rule
@@ -43,6 +44,34 @@ async def what_is_saved_is_read_back_field_for_field(make: Make) -> None:
         assert await each.get(AdminToken, token.id) == token
         assert await everything(each) == [team, full, bare, nothing, token]
         assert (await each.list(Key, Filter(), None, 10)).rows == (bare, full, nothing)
+
+
+@rule
+async def limits_change_and_go_with_the_row(make: Make) -> None:
+    store = await make()
+    row = await put(store, key(limits=LIMITS))
+    fewer = await put(store, replace(row, limits=Limits(requests="1/s")), row.version)
+    assert await store.get(Key, row.id) == fewer
+    none = await put(store, replace(fewer, limits=None), fewer.version)
+    assert await store.get(Key, row.id) == none
+    await drop(store, await put(store, replace(none, limits=LIMITS), none.version))
+    assert await everything(store) == [Key(id=row.id, name="", state="deleted", version=5)]
+    assert (await put(store, key())).limits is None
+    assert (await everything(store))[0] == key(version=6)
+
+
+@rule
+async def a_change_that_no_row_tells_of_takes_a_version_once(make: Make) -> None:
+    store = await make()
+    row = await put(store, key())
+    made = replace(change(row, id="c9", action="limits.reset", after={"scope": "key"}), subject="global")
+    assert await store.record(made) == 2
+    assert await store.record(made) == 2
+    assert list(await store.changes("global", None, 9)) == [replace(made, version=2)]
+    assert await newest(store) == 2
+    delta = await store.changed_since(1, 9)
+    assert (delta.version, delta.rows, delta.more) == (2, (), False)
+    assert (await put(store, key("k2"))).version == 3
 
 
 @rule

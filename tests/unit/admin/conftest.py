@@ -14,6 +14,7 @@ from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
+from penstock.config.model import AllLimits
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import Known
 from penstock.keys.argon2id import Cost
@@ -35,6 +36,13 @@ class FakeProcess:
     def __init__(self) -> None:
         self.reloads = 0
         self.wrong = False
+        self.counted: dict[tuple[str, str], list[dict[str, Any]]] = {}
+
+    def limits_use(self, scope: str, name: str) -> bytes:
+        return msgspec.json.encode(self.counted.get((scope, name), []))
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        return self.counted.pop((scope, name), None) is not None
 
     def status(self) -> dict[str, object]:
         return {"version": "1"}
@@ -85,7 +93,8 @@ class Api:
         self.published: list[Row] = []
         known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
         self.callers = Callers(TOKEN, [known], self._stored)
-        self.table = table(self.process, self.ledger)
+        self.configured = AllLimits()
+        self.table = table(self.process, self.ledger, lambda: self.configured)
         self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
 
     async def _publish(self, rows: Sequence[Row]) -> None:

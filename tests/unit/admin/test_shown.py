@@ -46,7 +46,8 @@ def test_a_key_names_where_each_list_comes_from_and_shows_no_hash() -> None:
 
 def test_a_team_and_a_token_show_what_they_are() -> None:
     assert plain(shown_team(TEAM)) == {
-        "id": "t1", "name": "science", "models": ["fast", "slow"], "paths": None, "networks": None, "state": "active",
+        "id": "t1", "name": "science", "models": ["fast", "slow"], "paths": None, "networks": None, "limits": None,
+        "state": "active",
         "tags": {}, "created": "2027-01-15T08:00:00Z", "version": 0,
     }  # fmt: skip
     token = AdminToken(id="a1", name="ops", role="viewer", digest="d" * 64, created_us=AT_US)

@@ -36,15 +36,19 @@ def test_each_format_says_the_same(tmp_path: Path, text: str, lines: list[int]) 
     assert [row.line for row in rows] == lines
 
 
-def test_lists_and_tags_of_a_cell_are_separated_by_blanks(tmp_path: Path) -> None:
+def test_lists_tags_and_limits_of_a_cell_are_separated_by_blanks(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
-    path.write_text(f'name,sha256,models,networks,tags\n"a, b",{DIGEST},gpt-* fast,10.0.0.0/8,env=prod team=x\n')
+    limits = "requests=600/min requests=9/day concurrent=5 budget=20usd/day"
+    path.write_text(
+        f'name,sha256,models,networks,tags,limits\n"a, b",{DIGEST},gpt-* fast,10.0.0.0/8,env=prod team=x,{limits}\n'
+    )
     assert read_file(str(path), "csv")[0].key == {
         "name": "a, b",
         "sha256": DIGEST,
         "models": ["gpt-*", "fast"],
         "tags": {"env": "prod", "team": "x"},
         "networks": ["10.0.0.0/8"],
+        "limits": {"requests": ["600/min", "9/day"], "concurrent": 5, "budget": "20usd/day"},
     }
 
 

@@ -196,7 +196,7 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
     assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
     assert run("teams", "show", "d").exit_code == 0
-    assert sent(transport)[1] == "/admin/v1/teams/d"
+    assert [path for _, path, _ in transport.sent[-2:]] == ["/admin/v1/teams/d", f"/admin/v1/limits/team/{id}"]
     none = run("teams", "show", "none")
     assert (none.exit_code, none.stderr) == (1, "There is no team none.\n")
     again = run("teams", "create", "--name", "d")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.config.diff import keep_settled, settled_changes
-from penstock.config.model import Admin, Config, Hash, Keys, Store, Token
+from penstock.config.model import Admin, AllLimits, Config, Hash, Keys, Price, Store, Token
+from penstock.limits.policy import Limits
 
 
 def test_fields_settled_at_the_start_are_named_and_kept() -> None:
@@ -34,6 +35,12 @@ def test_no_reload_opens_addresses_that_other_machines_reach() -> None:
     assert keep_settled(running, wanted) == running
     assert keep_settled(Config(), Config(auth="open")).auth == "open"
     assert keep_settled(Config(auth="open"), Config()).auth == "keys"
+
+
+def test_limits_and_prices_change_with_a_reload() -> None:
+    wanted = Config(limits=AllLimits(default=Limits(requests="5/s"), zone="Asia/Tokyo"), prices={"m": Price(input=1)})
+    assert settled_changes(Config(), wanted) == []
+    assert keep_settled(Config(), wanted) == wanted
 
 
 def test_nothing_settled_changed() -> None:

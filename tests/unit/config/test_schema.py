@@ -28,5 +28,18 @@ def test_bounds_words_and_defaults_are_in_the_schema() -> None:
     assert (short, whole["properties"]["url"]["default"]) == ({"type": "string"}, "sqlite")
 
 
+def test_limits_and_prices_stand_in_the_schema_under_the_names_that_are_written() -> None:
+    properties: dict[str, Any] = schema()["properties"]
+    limits = properties["limits"]["properties"]
+    assert set(limits) == {"default", "global", "models", "providers", "unpriced", "zone"}
+    assert limits["unpriced"] == {"enum": ["refuse", "allow"], "default": "refuse"}
+    default = limits["default"]["properties"]
+    assert set(default) == {"requests", "tokens", "budget", "concurrent", "queue", "reserve"}
+    assert {"enum": ["none"]} in default["concurrent"]["anyOf"]
+    assert {"type": "integer", "minimum": 0} in default["concurrent"]["anyOf"][0]["anyOf"]
+    price = properties["prices"]["additionalProperties"]["properties"]
+    assert set(price) == {"input", "output"}
+
+
 def test_the_schema_is_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(schema()))["title"] == "penstock.yaml"

@@ -92,6 +92,11 @@ PLACES = {
     "data_dir": "data_dir: '${env:V}'\nworkers: 0\n",
     "workers": "workers: '${env:V}'\n",
     "a word": "log: {level: '${env:V}'}\n",
+    "a limit": "limits: {default: {requests: '5/7${env:V}', tokens: '5/${env:N}day', budget: ['1 usd/${env:N}day']}}\n",
+    "a queue": "limits: {default: {concurrent: '${env:N}000', queue: '${env:N}s'}}\n",
+    "a time zone": "limits: {zone: '${env:V}'}\n",
+    "a price": "prices: {m: {input: '${env:V}', output: '${env:N}000'}}\n",
+    "max_output_tokens": "models: {m: {targets: [{provider: openai}], max_output_tokens: '-${env:N}'}}\n",
     "time in all": "timeouts: {connect: '${env:N}s', total: 1s}\n",
 }
 INSIDE = {

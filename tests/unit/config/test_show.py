@@ -12,7 +12,12 @@ from penstock.config.show import show
 TEXT = """
 timeouts: {connect: 1500ms}
 providers: {openai: {}, claude: {kind: anthropic, timeouts: {total: 2m}}}
-models: {fast: {targets: [{provider: openai, model: gpt-5}]}}
+models: {fast: {targets: [{provider: openai, model: gpt-5}], max_output_tokens: 4096}}
+limits:
+  default: {requests: [600/min, 10000/day], tokens: none, concurrent: 50, queue: 2s}
+  global: {budget: 20 usd/day, reserve: cap}
+  models: {fast: {concurrent: none}}
+prices: {"gpt-5*": {input: 1.25, output: 10}}
 """
 
 
@@ -26,3 +31,15 @@ def test_units_are_shown_as_people_write_them(read: Callable[..., Config]) -> No
     assert shown["timeouts"]["connect"] == "1500ms"
     assert shown["body"]["max_bytes"] == "64MiB"
     assert shown["providers"]["claude"]["timeouts"] == {"total": "2m"}
+    assert shown["prices"] == {"gpt-5*": {"input": "1.25", "output": "10"}}
+
+
+def test_limits_are_shown_as_they_were_written_and_what_is_not_set_is_left_out(read: Callable[..., Config]) -> None:
+    assert show(read(TEXT.replace("20 usd/day", "'${env:USD} usd/day'"), USD="20"))["limits"] == {
+        "default": {"requests": ["600/min", "10000/day"], "tokens": "none", "concurrent": 50, "queue": "2s"},
+        "global": {"budget": "${env:USD} usd/day", "reserve": "cap"},
+        "models": {"fast": {"concurrent": "none"}},
+        "providers": {},
+        "unpriced": "refuse",
+        "zone": "UTC",
+    }

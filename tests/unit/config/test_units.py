@@ -1,4 +1,4 @@
-"""Durations and sizes."""
+"""Durations, sizes and amounts of money."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.units import parse_duration, parse_size, show_duration, show_size
+from penstock.config.units import parse_duration, parse_size, parse_usd, show_duration, show_size, show_usd
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,22 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         parse_size(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "nanousd"),
+    [("0", 0), ("10", 10_000_000_000), ("1.25", 1_250_000_000), ("0.1", 100_000_000), ("0.000000001", 1)],
+)
+def test_an_amount_of_money_is_nano_dollars(text: str, nanousd: int) -> None:
+    assert parse_usd(text) == nanousd
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e3", ".5", "1.", "1,5", "1.0000000001", "$1", "1 usd", "٣", "1_000"])
+def test_what_is_no_amount_of_money_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected an amount of usd"):
+        parse_usd(text)
+
+
 @given(st.integers(0, 1 << 40))
 def test_what_is_shown_reads_back_as_the_same(number: int) -> None:
     assert parse_duration(show_duration(number)) == number
     assert parse_size(show_size(number)) == number
+    assert parse_usd(show_usd(number)) == number

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from penstock.limits.policy import Policy
 from penstock.policy.key_table import FORMAT, Access, Batch, KeyRow, TeamRow
 
 Known = Literal["right", "wrong", "unknown", "unverified", "disabled", "expired", "away"]
@@ -25,6 +26,7 @@ class FakeTable:
     keys: dict[str, KeyRow] = field(default_factory=dict)
     teams: dict[str, TeamRow] = field(default_factory=dict)
     access: dict[str, Access] = field(default_factory=dict)
+    limits: dict[str, Policy | None] = field(default_factory=dict)
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
     current: bool = False
     resets: int = 0
@@ -46,6 +48,8 @@ class FakeTable:
                 raise ValueError("keys: the fake table refuses it")
             if row.state != "deleted" and row.access >= len(read.access):
                 raise ValueError(f"keys: there is no access {row.access}")
+            if row.state != "deleted" and row.limits is not None and row.limits >= len(read.limits):
+                raise ValueError(f"keys: there are no limits {row.limits}")
         self.largest = max(self.largest, len(read.keys) + len(read.teams))
         if read.reset:
             self.keys.clear()
@@ -115,6 +119,7 @@ class FakeTable:
     def _note(self, row: KeyRow | TeamRow, batch: Batch) -> None:
         if row.state != "deleted":
             self.access[row.id] = batch.access[row.access]
+            self.limits[row.id] = None if row.limits is None else batch.limits[row.limits]
 
 
 def _is_needed(row: KeyRow | TeamRow, settled: int) -> bool:

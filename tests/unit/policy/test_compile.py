@@ -70,6 +70,43 @@ def test_limits_of_a_model_are_only_those_that_it_sets(compiled: Compile) -> Non
     assert made.models[1].timeouts is None
 
 
+def test_places_without_a_limit_do_not_cross(compiled: Compile) -> None:
+    limits = compiled("providers: {openai: {}}\nlimits: {providers: {openai: {}}, models: {gpt-5: {}}}").limits
+    assert (limits.default, limits.global_, limits.models, limits.providers) == (None, None, {}, {})
+
+
+def test_what_is_lifted_crosses_and_what_is_not_set_does_not(compiled: Compile) -> None:
+    text = "providers: {openai: {}}\nlimits: {default: {requests: none, concurrent: none}}"
+    crossed = msgspec.json.decode(encode(compiled(text)))["limits"]
+    assert crossed["default"] == {"requests": [], "concurrent": []}
+    assert set(crossed) == {"default", "global", "models", "providers", "unpriced", "zone"}
+
+
+def test_a_limit_written_with_a_reference_crosses_as_what_it_stands_for(compiled: Compile) -> None:
+    text = "providers: {openai: {}}\nlimits: {default: {requests: '${env:R}/min'}, zone: '${env:Z}'}"
+    made = msgspec.json.decode(encode(compiled(text, R="7", Z="Asia/Tokyo")))["limits"]
+    assert made["default"] == {"requests": [{"amount": 7, "window_us": 60_000_000}]}
+    assert made["zone"] == "Asia/Tokyo"
+
+
+def test_prices_cross_in_nano_dollars(compiled: Compile) -> None:
+    made = compiled(
+        "providers: {openai: {}}\nprices: {a: {input: 0.1, output: 0.000000001}, 'b*': {input: 0, output: 3}}"
+    )
+    assert [(each.pattern, each.input, each.output) for each in made.prices] == [
+        ("a", 100_000_000, 1),
+        ("b*", 0, 3_000_000_000),
+    ]
+
+
+def test_a_provider_is_free_if_its_kind_is_or_it_says_so(compiled: Compile) -> None:
+    made = compiled(
+        "providers: {openai: {}, gift: {kind: openai, free: true, api_key: x}, local: {kind: ollama},"
+        " rented: {kind: vllm, free: false}, mine: {dialect: openai, base_url: http://h}}"
+    )
+    assert [provider.free for provider in made.providers] == [False, True, True, False, False]
+
+
 def test_a_query_crosses_by_reference(compiled: Compile) -> None:
     made = compiled("providers: {openai: {query: 'v=1&key=${env:K}'}, groq: {api_key: x}}", K="hidden")
     assert made.providers[0].query == (TextPart("v=1&key="), EnvPart("K"))

@@ -49,6 +49,12 @@ def test_an_entry_is_consistent(name: str) -> None:
     assert kind.auth.header == kind.auth.header.lower()
 
 
+def test_what_runs_on_ones_own_machine_is_free_and_nothing_else_is() -> None:
+    free = {name for name, kind in CATALOGUE.items() if kind.free}
+    assert free == {name for name, kind in CATALOGUE.items() if kind.base_url and "127.0.0.1" in kind.base_url}
+    assert free == {"ollama", "vllm", "sglang", "llamacpp", "lmstudio"}
+
+
 def test_no_two_kinds_claim_the_same_names_but_the_catch_all() -> None:
     claimed = [pattern for kind in CATALOGUE.values() for pattern in kind.patterns if pattern != "*"]
     assert len(claimed) == len(set(claimed))

@@ -9,7 +9,7 @@ use crate::{
     clock::now_ns,
     drive::{
         PATIENCE,
-        client::{Answered, Client},
+        client::{Answered, Client, Reply},
         window::Share,
     },
     stats::Samples,
@@ -20,7 +20,7 @@ pub(crate) async fn work(share: Share) -> Outcome<Samples> {
     let mut clients = Vec::new();
     for n in 0..share.connections {
         let mut client = Client::connect(share.plan.target, n).await?;
-        client.ask(&share.plan).await?;
+        ask(&mut client, &share).await?;
         clients.push(client);
     }
     share.ready.send(())?;
@@ -40,10 +40,23 @@ async fn ask_on(mut client: Client, share: Share, samples: Rc<RefCell<Samples>>)
         if share.window.is_over(sent_ns) {
             return Ok(());
         }
-        let answered = timeout(PATIENCE, client.ask(&share.plan)).await.map_err(|_| "no answer in time")??;
-        if share.window.holds(answered.done_ns) {
-            note(&mut samples.borrow_mut(), sent_ns, &answered);
+        match timeout(PATIENCE, ask(&mut client, &share)).await.map_err(|_| "no answer in time")?? {
+            Some(answered) if share.window.holds(answered.done_ns) => {
+                note(&mut samples.borrow_mut(), sent_ns, &answered);
+            }
+            None if share.window.holds(sent_ns) => samples.borrow_mut().added.push(now_ns() - sent_ns),
+            _ => {}
         }
+    }
+}
+
+/// Asks once; `None` where the plan expects to be refused, and was.
+async fn ask(client: &mut Client, share: &Share) -> Outcome<Option<Answered>> {
+    let Some(expected) = share.plan.refused else { return client.ask(&share.plan).await.map(Some) };
+    match client.try_ask(&share.plan.request, &share.plan).await? {
+        Reply::Refused { status, .. } if status == expected => Ok(None),
+        Reply::Refused { status, text } => Err(format!("not a {expected} but {status}: {text}").into()),
+        Reply::Answered(_) => Err(format!("not a {expected} but an answer").into()),
     }
 }
 

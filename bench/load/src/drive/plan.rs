@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) expected: Vec<u8>,
     /// Whether the answer may be other bytes with the same meaning.
     pub(crate) rewritten: bool,
+    /// The status of the refusal that every request must get instead of an answer.
+    pub(crate) refused: Option<u16>,
 }
 
 impl Plan {
@@ -68,6 +70,7 @@ impl Plan {
             key: key_at..key_at + key.len(),
             expected: answer::whole(wish.bytes),
             rewritten: args.or("rewritten", false)?,
+            refused: args.text("refused").map(|_| args.need("refused")).transpose()?,
         })
     }
 

@@ -12,10 +12,14 @@ pub const fn type_code(code: Code) -> (&'static str, Option<&'static str>) {
         Code::InvalidHttp | Code::InvalidRequest | Code::PathNotFound => (INVALID, None),
         Code::UnsupportedField => (INVALID, Some("unsupported_parameter")),
         Code::KeyDisabled | Code::KeyExpired => (INVALID, Some(Code::InvalidApiKey.name())),
-        Code::ModelNotAllowed | Code::NetworkNotAllowed | Code::OriginNotAllowed | Code::PathClosed => {
-            ("request_forbidden", Some(code.name()))
-        }
-        Code::RateLimitRequests => ("requests", Some("rate_limit_exceeded")),
+        Code::ModelNotAllowed
+        | Code::NetworkNotAllowed
+        | Code::OriginNotAllowed
+        | Code::PathClosed
+        | Code::ModelUnpriced => ("request_forbidden", Some(code.name())),
+        Code::RateLimitRequests | Code::RateLimitConcurrent => ("requests", Some("rate_limit_exceeded")),
+        Code::RateLimitTokens => ("tokens", Some("rate_limit_exceeded")),
+        Code::BudgetExceeded => ("insufficient_quota", Some("insufficient_quota")),
         Code::Internal | Code::UpstreamError => ("server_error", Some("server_error")),
         other => match other.side() {
             Side::Client => (INVALID, Some(other.name())),

@@ -1,8 +1,6 @@
 //! What a key or a team may do. Equal ones are kept once, however many keys share them.
 
-use std::{net::IpAddr, sync::Arc};
-
-use hashbrown::HashMap;
+use std::net::IpAddr;
 
 use crate::{request::client_address::Networks, route::matches};
 
@@ -70,37 +68,5 @@ impl Access {
     /// Whether a client at this address may ask; one without an address (a Unix socket's) is in no network.
     pub fn allows_client(&self, client: Option<IpAddr>) -> bool {
         self.networks.as_ref().is_none_or(|networks| client.is_some_and(|c| networks.contains(c)))
-    }
-}
-
-/// Those in use.
-#[derive(Debug, Default)]
-pub struct Interned {
-    known: HashMap<Lists, Arc<Access>, std::hash::RandomState>,
-    /// How many there were after the unused were last dropped.
-    kept: usize,
-}
-
-impl Interned {
-    /// The one that stands for `access`: itself, unless an equal one was here before.
-    pub fn intern(&mut self, access: Access) -> Arc<Access> {
-        let lists = access.lists.clone();
-        self.known.entry(lists).or_insert_with(|| Arc::new(access)).clone()
-    }
-
-    /// Drops what nobody uses, once that may be half of all: a lasting mix of changes costs a constant each.
-    pub fn sweep(&mut self) {
-        if self.known.len() > 2 * self.kept + 64 {
-            self.known.retain(|_, access| Arc::strong_count(access) > 1);
-            self.kept = self.known.len();
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     access::{Access, Lists},
@@ -10,9 +10,10 @@ use super::{
     format::KeyId,
     row::Secret,
 };
+use crate::limits::Policy;
 
 /// The shape that this build reads; a document of another shape is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 const MAX_TEAM_ID_BYTES: usize = 128;
 
 #[derive(Deserialize)]
@@ -21,6 +22,7 @@ struct Document<'a> {
     format: u32,
     #[serde(borrow)]
     access: Vec<AccessDocument<'a>>,
+    limits: Vec<Policy>,
     #[serde(borrow)]
     teams: Vec<TeamDocument<'a>>,
     #[serde(borrow)]
@@ -52,6 +54,8 @@ struct TeamDocument<'a> {
     name: Cow<'a, str>,
     state: StateDocument,
     access: usize,
+    #[serde(deserialize_with = "given")]
+    limits: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +68,8 @@ struct KeyDocument<'a> {
     #[serde(borrow)]
     team: Option<Cow<'a, str>>,
     access: usize,
+    #[serde(deserialize_with = "given")]
+    limits: Option<usize>,
     expires_us: Option<u64>,
     cut_us: Option<u64>,
     #[serde(borrow)]
@@ -109,8 +115,9 @@ pub(super) struct Change<Id, Row> {
 pub(super) struct Team {
     pub name: Box<str>,
     pub disabled: bool,
-    /// Index into the batch's list.
+    /// Indexes into the batch's lists.
     pub access: usize,
+    pub limits: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -118,6 +125,7 @@ pub(super) struct Key {
     pub disabled: bool,
     pub team: Option<Box<str>>,
     pub access: usize,
+    pub limits: Option<usize>,
     pub expires_us: Option<u64>,
     pub cut_us: Option<u64>,
     pub secrets: Vec<Secret>,
@@ -127,6 +135,7 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub struct Batch {
     pub(super) access: Vec<Access>,
+    pub(super) limits: Vec<Policy>,
     pub(super) teams: Vec<Change<Box<str>, Team>>,
     pub(super) keys: Vec<Change<KeyId, Key>>,
     pub(super) digests: Vec<(KeyId, u32, Digest)>,
@@ -142,9 +151,13 @@ impl Batch {
             return Err(format!("keys: format {} is not {FORMAT}", document.format));
         }
         let access = document.access.into_iter().map(access).collect::<Result<Vec<_>, _>>()?;
-        let lists = access.len();
+        for policy in &document.limits {
+            policy.check().map_err(|e| format!("keys: limits: {e}"))?;
+        }
+        let lists = Known { access: access.len(), limits: document.limits.len() };
         Ok(Self {
             access,
+            limits: document.limits,
             teams: document.teams.into_iter().map(|t| team(t, lists)).collect::<Result<_, _>>()?,
             keys: document.keys.iter().map(|k| key(k, lists)).collect::<Result<_, _>>()?,
             digests: document.digests.iter().map(digest).collect::<Result<_, _>>()?,
@@ -154,24 +167,50 @@ impl Batch {
     }
 }
 
+/// How long the lists are into which rows point.
+#[derive(Clone, Copy)]
+struct Known {
+    access: usize,
+    limits: usize,
+}
+
+impl Known {
+    fn access(self, at: usize, what: &str, id: &str) -> Result<usize, String> {
+        if at < self.access { Ok(at) } else { Err(format!("keys: {what} {id}: there is no access {at}")) }
+    }
+
+    fn limits(self, at: Option<usize>, what: &str, id: &str) -> Result<Option<usize>, String> {
+        match at {
+            Some(at) if at >= self.limits => Err(format!("keys: {what} {id}: there are no limits {at}")),
+            _ => Ok(at),
+        }
+    }
+}
+
+/// Null is an answer, a missing field is not.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
 fn access(document: AccessDocument<'_>) -> Result<Access, String> {
     let list = |texts: Option<Vec<Cow<'_, str>>>| texts.map(|texts| texts.into_iter().map(Into::into).collect());
     let lists = Lists { models: list(document.models), paths: list(document.paths), networks: list(document.networks) };
     Access::new(lists).map_err(|e| format!("keys: {e}"))
 }
 
-fn team(document: TeamDocument<'_>, lists: usize) -> Result<Change<Box<str>, Team>, String> {
+fn team(document: TeamDocument<'_>, lists: Known) -> Result<Change<Box<str>, Team>, String> {
     let id = team_id(&document.id)?;
     let gone = document.state == StateDocument::Deleted;
     let row = Team {
         name: document.name.into(),
         disabled: document.state == StateDocument::Disabled,
-        access: if gone { 0 } else { index(document.access, lists, "team", &id)? },
+        access: if gone { 0 } else { lists.access(document.access, "team", &id)? },
+        limits: if gone { None } else { lists.limits(document.limits, "team", &id)? },
     };
     Ok(Change { id, version: document.version, row: (!gone).then_some(row) })
 }
 
-fn key(document: &KeyDocument<'_>, lists: usize) -> Result<Change<KeyId, Key>, String> {
+fn key(document: &KeyDocument<'_>, lists: Known) -> Result<Change<KeyId, Key>, String> {
     let id = key_id(&document.id)?;
     let version = document.version;
     if document.state == StateDocument::Deleted {
@@ -188,7 +227,8 @@ fn key(document: &KeyDocument<'_>, lists: usize) -> Result<Change<KeyId, Key>, S
     let row = Key {
         disabled: document.state == StateDocument::Disabled,
         team: document.team.as_deref().map(team_id).transpose()?,
-        access: index(document.access, lists, "key", id.as_str())?,
+        access: lists.access(document.access, "key", id.as_str())?,
+        limits: lists.limits(document.limits, "key", id.as_str())?,
         expires_us: document.expires_us,
         cut_us: document.cut_us,
         secrets,
@@ -215,8 +255,4 @@ fn team_id(text: &str) -> Result<Box<str>, String> {
 
 fn parsed(hex: &str, id: KeyId) -> Result<Digest, String> {
     Digest::parse(hex).ok_or_else(|| format!("keys: key {id}: a digest is 64 hexadecimal digits"))
-}
-
-fn index(index: usize, lists: usize, what: &str, id: &str) -> Result<usize, String> {
-    if index < lists { Ok(index) } else { Err(format!("keys: {what} {id}: there is no access {index}")) }
 }

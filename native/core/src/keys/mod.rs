@@ -5,6 +5,7 @@ pub mod batch;
 pub mod check;
 pub mod digest;
 pub mod format;
+mod interned;
 pub mod row;
 mod shard;
 pub mod table;

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{access::Access, digest::Digest, format::KeyId};
+use crate::limits::Policy;
 
 const NEVER: u64 = u64::MAX;
 const SECOND_US: u64 = 1_000_000;
@@ -78,13 +79,15 @@ pub struct KeyRow {
     pub(super) cut_us: u64,
     used: Used,
     pub access: Arc<Access>,
+    /// Of its own; what it does not set comes from the default.
+    pub limits: Option<Arc<Policy>>,
     pub(super) team: Option<Arc<TeamSlot>>,
     pub(super) secrets: Secrets,
     pub id: KeyId,
     pub disabled: bool,
 }
 
-const _: () = assert!(size_of::<KeyRow>() <= 112, "100,000 of them are kept");
+const _: () = assert!(size_of::<KeyRow>() <= 120, "100,000 of them are kept");
 
 impl KeyRow {
     pub(super) fn new(id: KeyId, version: u64, access: Arc<Access>, team: Option<Arc<TeamSlot>>) -> Self {
@@ -94,6 +97,7 @@ impl KeyRow {
             cut_us: 0,
             used: Used::default(),
             access,
+            limits: None,
             team,
             secrets: Secrets::Many(Box::default()),
             id,
@@ -135,6 +139,7 @@ impl KeyRow {
             cut_us: self.cut_us,
             used: self.used.copied(),
             access: self.access.clone(),
+            limits: self.limits.clone(),
             team: self.team.clone(),
             secrets: self.secrets.clone(),
             id: self.id,
@@ -180,6 +185,8 @@ pub struct TeamRow {
     pub version: u64,
     pub disabled: bool,
     pub access: Arc<Access>,
+    /// A pool that its keys share.
+    pub limits: Option<Arc<Policy>>,
 }
 
 /// The place of a team, which keys point at before and after it is known.

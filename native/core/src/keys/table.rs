@@ -13,12 +13,14 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    access::Interned,
+    access::{Access, Lists},
     batch::{Batch, Change, Key},
     format::{KeyId, key_id},
-    row::{KeyRow, Secrets, TeamRow, TeamSlot},
+    interned::Interned,
+    row::{KeyRow, Secrets, TeamRow, TeamSlot, TeamState},
     shard::Shard,
 };
+use crate::limits::Policy;
 
 /// So many locks, that a batch and the requests seldom meet at one.
 const SHARDS: usize = 64;
@@ -35,10 +37,29 @@ pub struct Cut {
 pub struct Table {
     rows: ArcSwap<Rows>,
     /// Held by whoever puts a batch.
-    access: Mutex<Interned>,
+    shared: Mutex<Shared>,
     /// Uses that were not told before a reset.
     left: Mutex<HashMap<KeyId, u64, std::hash::RandomState>>,
     current: AtomicBool,
+}
+
+/// What rows have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    access: Interned<Lists, Access>,
+    limits: Interned<Policy, Policy>,
+}
+
+/// The same of one batch, in the order of its lists.
+struct OfBatch {
+    access: Vec<Arc<Access>>,
+    limits: Vec<Arc<Policy>>,
+}
+
+impl OfBatch {
+    fn limits(&self, at: Option<usize>) -> Option<Arc<Policy>> {
+        at.and_then(|at| self.limits.get(at)).cloned()
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +139,15 @@ impl Table {
         }
     }
 
+    /// The row of a team, if there is one.
+    pub fn team(&self, id: &str) -> Option<Arc<TeamRow>> {
+        let slot = self.rows.load().teams.read().get(id)?.clone();
+        match slot.state() {
+            TeamState::Here(row) => Some(row),
+            TeamState::Unknown | TeamState::Gone(_) => None,
+        }
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.rows.load().shards.iter().map(|shard| shard.read().len()).sum()
@@ -129,7 +159,12 @@ impl Table {
 
     /// How many different lists of what is allowed are kept.
     pub fn accesses(&self) -> usize {
-        self.access.lock().len()
+        self.shared.lock().access.len()
+    }
+
+    /// How many different limits are kept.
+    pub fn policies(&self) -> usize {
+        self.shared.lock().limits.len()
     }
 
     /// Applies a batch: requests that come from now on see all of it. Returns whose requests are to be ended.
@@ -137,17 +172,21 @@ impl Table {
     /// A reset forgets every row, and takes those of its own batch in the same step: a key that is put by a later one is
     /// [away](super::Refusal::Away) until then, as long as the table is not said to be [current](Self::set_current).
     pub fn put(&self, batch: Batch) -> Vec<Cut> {
-        let mut interned = self.access.lock();
+        let mut shared = self.shared.lock();
         let before = self.rows.load_full();
         let rows = if batch.reset { Arc::default() } else { before.clone() };
-        let access: Vec<_> = batch.access.into_iter().map(|a| interned.intern(a)).collect();
+        let of_batch = OfBatch {
+            access: batch.access.into_iter().map(|a| shared.access.intern(a.lists().clone(), a)).collect(),
+            limits: batch.limits.into_iter().map(|p| shared.limits.intern(p.clone(), p)).collect(),
+        };
         for team in batch.teams {
             let row = team.row.map(|row| TeamRow {
                 id: team.id.clone(),
                 name: row.name,
                 version: team.version,
                 disabled: row.disabled,
-                access: access[row.access].clone(),
+                access: of_batch.access[row.access].clone(),
+                limits: of_batch.limits(row.limits),
             });
             rows.team(team.id).put(team.version, row);
         }
@@ -158,7 +197,7 @@ impl Table {
                 continue;
             };
             let known_us = if let Found::Row(old) = before.find(id) { old.cut_us } else { 0 };
-            let row = key_row(id, version, key, &access, &rows);
+            let row = key_row(id, version, key, &of_batch, &rows);
             // Not by size: the clocks of the nodes that cut may differ.
             let is_new = row.cut_us != known_us && row.cut_us != 0;
             // Nobody begins on a disabled row; and versions from before a reset do not compare with those after it.
@@ -179,8 +218,9 @@ impl Table {
             self.left.lock().extend(before.uses());
         }
         drop(before);
-        drop(access);
-        interned.sweep();
+        drop(of_batch);
+        shared.access.sweep();
+        shared.limits.sweep();
         cuts
     }
 
@@ -198,9 +238,10 @@ impl Table {
     }
 }
 
-fn key_row(id: KeyId, version: u64, key: Key, access: &[Arc<super::Access>], rows: &Rows) -> KeyRow {
+fn key_row(id: KeyId, version: u64, key: Key, of_batch: &OfBatch, rows: &Rows) -> KeyRow {
     let team = key.team.map(|team| rows.team(team));
-    let mut row = KeyRow::new(id, version, access[key.access].clone(), team);
+    let mut row = KeyRow::new(id, version, of_batch.access[key.access].clone(), team);
+    row.limits = of_batch.limits(key.limits);
     row.disabled = key.disabled;
     row.cut_us = key.cut_us.unwrap_or(0);
     row.set_expiry(key.expires_us);

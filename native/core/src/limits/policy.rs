@@ -2,6 +2,12 @@
 
 use serde::Deserialize;
 
+const SHORTEST_US: u64 = 1_000_000;
+const LONGEST_US: u64 = 400 * 86_400_000_000;
+const LONGEST_QUEUE_US: u64 = 60_000_000;
+/// What every reader of JSON takes exactly; in nano-dollars 9 million dollars.
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// What may be limited, in the order in which it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -58,4 +64,23 @@ pub struct Policy {
     pub budget: Option<Box<[Rate]>>,
     pub concurrent: Option<Box<[Slots]>>,
     pub reserve: Option<Reserve>,
+}
+
+impl Policy {
+    /// Whether native can keep it; the error says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        for (kind, rates) in [("requests", &self.requests), ("tokens", &self.tokens), ("budget", &self.budget)] {
+            for rate in rates.iter().flatten() {
+                match (rate.window_us, rate.period) {
+                    (Some(SHORTEST_US..=LONGEST_US), None) | (None, Some(_)) if rate.amount <= LARGEST => {}
+                    _ => return Err(format!("{kind}: {rate:?} is none")),
+                }
+            }
+        }
+        let queue_us = self.concurrent.iter().flatten().map(|slots| slots.queue_us).max();
+        if queue_us.is_some_and(|us| us > LONGEST_QUEUE_US) {
+            return Err("concurrent: nobody waits so long".to_owned());
+        }
+        Ok(())
+    }
 }

@@ -26,6 +26,12 @@ pub const FIRST_TOKEN: &[Bound] = bounds![
     600_000_000 "600",
 ];
 
+/// How long a request waits for a slot of a limit.
+pub const WAIT: &[Bound] = bounds![
+    1_000 "0.001", 5_000 "0.005", 25_000 "0.025", 100_000 "0.1", 250_000 "0.25", 500_000 "0.5", 1_000_000 "1",
+    2_500_000 "2.5", 5_000_000 "5", 10_000_000 "10", 30_000_000 "30", 60_000_000 "60",
+];
+
 /// How late an event loop comes to what is due.
 pub const LAG: &[Bound] = bounds![
     50 "0.00005", 100 "0.0001", 250 "0.00025", 500 "0.0005", 1_000 "0.001", 2_500 "0.0025", 5_000 "0.005",
@@ -104,7 +110,7 @@ mod tests {
 
     #[test]
     fn bounds_rise_and_say_the_same_in_seconds() {
-        for bounds in [OVERHEAD, FIRST_TOKEN, LAG] {
+        for bounds in [OVERHEAD, FIRST_TOKEN, LAG, WAIT] {
             assert!(bounds.windows(2).all(|pair| pair[0].us < pair[1].us));
             for bound in bounds {
                 let seconds: f64 = bound.seconds.parse().expect("a number");

@@ -6,12 +6,13 @@ use std::sync::{
 };
 
 use super::{
-    histogram::{FIRST_TOKEN, Histogram, LAG, OVERHEAD},
+    histogram::{FIRST_TOKEN, Histogram, LAG, OVERHEAD, WAIT},
+    limits::ByLimit,
     provider::{ByProvider, Names, Provider},
     record::{Consumer, Outcome, Record},
     render,
 };
-use crate::{dialects::Dialect, questions::Counts};
+use crate::{dialects::Dialect, limits::Kind, questions::Counts};
 
 /// Which of the two ports a connection came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Gauges {
     pub keys: u64,
     /// 1 while the key table is known to hold every key.
     pub keys_current: u64,
+    /// Scopes of which limits count something.
+    pub limit_cells: u64,
 }
 
 /// What came of looking at a request's key; the name is the value of the label `result`.
@@ -98,6 +101,9 @@ pub struct Shard {
     pub(super) overhead: Histogram,
     pub(super) first_token: Histogram,
     pub(super) lag: Histogram,
+    pub(super) limits: ByLimit,
+    pub(super) limit_wait: Histogram,
+    pub(super) unpriced: AtomicU64,
     pub(super) received_bytes: AtomicU64,
     pub(super) sent_bytes: AtomicU64,
     pub(super) connections: [AtomicU64; 2],
@@ -116,6 +122,9 @@ impl Shard {
             overhead: Histogram::new(OVERHEAD),
             first_token: Histogram::new(FIRST_TOKEN),
             lag: Histogram::new(LAG),
+            limits: ByLimit::default(),
+            limit_wait: Histogram::new(WAIT),
+            unpriced: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             connections: [const { AtomicU64::new(0) }; 2],
@@ -157,6 +166,21 @@ impl Shard {
         self.auth[auth as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A limit refused a request, or had a provider skipped.
+    pub fn limited(&self, scope: &str, kind: Kind) {
+        self.limits.refused(scope, kind);
+    }
+
+    /// A request waited for a slot of a limit, and got it.
+    pub fn waited_for_limit(&self, us: u64) {
+        self.limit_wait.observe(us);
+    }
+
+    /// A budget met a target without a price.
+    pub fn met_unpriced(&self) {
+        self.unpriced.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A task panicked and was contained.
     pub fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
@@ -182,7 +206,7 @@ impl Consumer for Shard {
         if let Some(us) = record.stream.and_then(|stream| stream.first_token_us) {
             self.first_token.observe(us);
         }
-        for attempt in &record.attempts {
+        for attempt in record.tried() {
             self.providers.attempt(attempt.provider.number, attempt.result);
         }
     }

@@ -1,6 +1,7 @@
 //! What can be seen from outside: records, metrics, log lines.
 
 pub mod histogram;
+mod limits;
 pub mod log;
 mod log_line;
 pub mod metrics;

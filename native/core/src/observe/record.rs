@@ -47,6 +47,8 @@ pub enum AttemptResult {
     Status(u16),
     /// It did not answer.
     Failed(Code),
+    /// It was not asked: a limit of the provider is reached.
+    Skipped(Code),
 }
 
 /// One try at one target.
@@ -105,6 +107,8 @@ pub struct Record {
     pub client: Option<IpAddr>,
     pub started_utc_us: u64,
     pub admitted_boottime_us: Option<u64>,
+    /// How long it waited for a slot of a limit, if it did.
+    pub queued_us: Option<u64>,
     pub phases: Phases,
     /// First byte in to first byte out, less the waits for the client's body and the upstream.
     pub overhead_us: Option<u64>,
@@ -122,6 +126,9 @@ pub struct Record {
     pub outcome: Outcome,
     pub error: Option<Code>,
     pub usage: Option<Usage>,
+    /// What its limits of tokens and money were charged, where they hold.
+    pub charged_tokens: Option<u64>,
+    pub charged_nanousd: Option<u64>,
     pub stream: Option<StreamFacts>,
     /// Bytes of the request, head and body.
     pub received_bytes: u64,
@@ -133,6 +140,11 @@ pub struct Record {
 const KEPT_BYTES: usize = 1024;
 
 impl Record {
+    /// The attempts that asked somebody.
+    pub fn tried(&self) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(|attempt| !matches!(attempt.result, AttemptResult::Skipped(_)))
+    }
+
     /// Empties every field and keeps the storage of the texts.
     pub fn clear(&mut self) {
         let kept = std::mem::take(self);

@@ -44,6 +44,7 @@ impl Consumer for Log {
             ("status", record.status.map(u64::from)),
             ("started_utc_us", Some(record.started_utc_us)),
             ("admitted_boottime_us", record.admitted_boottime_us),
+            ("queued_us", record.queued_us),
             ("head_us", Some(phases.head_us)),
             ("body_wait_us", Some(phases.body_wait_us)),
             ("route_us", phases.route_us),
@@ -51,6 +52,8 @@ impl Consumer for Log {
             ("first_byte_us", phases.first_byte_us),
             ("total_us", Some(phases.total_us)),
             ("overhead_us", record.overhead_us),
+            ("charged_tokens", record.charged_tokens),
+            ("charged_nanousd", record.charged_nanousd),
             ("received_bytes", Some(record.received_bytes)),
             ("sent_bytes", Some(record.sent_bytes)),
         ];
@@ -74,7 +77,7 @@ fn attempts(attempts: &[AttemptRecord]) -> Vec<u8> {
         json_text(&mut out, &attempt.model);
         let _ = match attempt.result {
             AttemptResult::Status(status) => write!(out, ",\"status\":{status}"),
-            AttemptResult::Failed(code) => write!(out, ",\"code\":\"{code}\""),
+            AttemptResult::Failed(code) | AttemptResult::Skipped(code) => write!(out, ",\"code\":\"{code}\""),
         };
         let _ = write!(out, ",\"us\":{}}}", attempt.us);
     }

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use super::{
-    histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals},
+    histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals, WAIT},
+    limits::{KINDS, SCOPES},
     metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
     provider::{REASONS, reason_name},
     record::Outcome,
@@ -27,6 +28,7 @@ pub(super) fn render(metrics: &Metrics, gauges: &Gauges, questions: &Counts, out
         }
     }
     keys(metrics, gauges, &mut page);
+    limits(metrics, gauges, &mut page);
     process(metrics, gauges, &mut page);
 }
 
@@ -39,6 +41,23 @@ fn keys(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
     page.single("penstock_keys", "gauge", "Keys in the table.", gauges.keys);
     let current = gauges.keys_current;
     page.single("penstock_keys_current", "gauge", "1 while the table is known to hold every key.", current);
+}
+
+fn limits(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
+    let name = "penstock_limit_refusals_total";
+    page.family(name, "counter", "Requests that a limit refused, and targets skipped at a provider's.");
+    for (s, scope) in SCOPES.iter().enumerate() {
+        for (k, (_, kind)) in KINDS.iter().enumerate() {
+            page.sample(name, &[("scope", scope), ("kind", kind)], metrics.sum(|shard| shard.limits.get(s, k)));
+        }
+    }
+    let wait = Totals::of(WAIT, metrics.shards.iter().map(|shard| &shard.limit_wait));
+    page.family("penstock_limit_wait_seconds", "histogram", "How long requests that queued waited for a slot.");
+    page.histogram("penstock_limit_wait_seconds", "", &wait);
+    page.single("penstock_limit_cells", "gauge", "Scopes of which limits count something.", gauges.limit_cells);
+    let unpriced = metrics.sum(|shard| &shard.unpriced);
+    let help = "Requests under a budget that had a target without a price.";
+    page.single("penstock_unpriced_requests_total", "counter", help, unpriced);
 }
 
 fn requests(metrics: &Metrics, page: &mut Page<'_>) {

@@ -14,6 +14,7 @@ pub mod source;
 mod sse;
 pub mod stream;
 pub mod tap;
+pub mod text;
 pub mod whole;
 
 use crate::{

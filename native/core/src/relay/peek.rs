@@ -56,6 +56,9 @@ pub async fn open(
         early: Vec::new(),
         first_us: 0,
     });
+    if out.admission.counts_text() {
+        opening.tap.count_text();
+    }
     read_first(source, &mut opening).await?;
     opening.first_us = out.worker.clock().boot_us();
     Ok(Some(opening))

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     error::{Code, Error, Failure, Side},
     observe::record::Outcome,
-    request::{Gone, Reply},
+    request::{Gone, Guard, Reply, Said},
     server::{connection::Client, timer},
 };
 
@@ -28,6 +28,16 @@ pub struct Passing<'a> {
     pub keepalive_ms: u64,
     /// When the whole request must be over.
     pub total_at: Option<Instant>,
+    /// What the request holds.
+    pub guard: &'a Guard,
+}
+
+impl Passing<'_> {
+    /// Charges what passed.
+    pub fn settle(&self, opening: &Opening, is_whole: bool) {
+        let said = Said { usage: opening.tap.usage(), text_bytes: opening.tap.text_bytes(), is_whole };
+        self.guard.settle(&said);
+    }
 }
 
 /// What one look at the payload found, as offsets into the bytes to send.
@@ -78,6 +88,7 @@ pub async fn pass(
         let bytes = batch.bytes(source.payload());
         if opening.tap.ended() {
             let (before, end) = bytes.split_at(batch.end_at.unwrap_or(bytes.len()));
+            passing.settle(opening, true);
             if !early.is_empty() && end.is_empty() {
                 reply.end(client, &[&early, before]).await?;
             } else {
@@ -192,6 +203,7 @@ async fn end(
     };
     match opening.tap.closing() {
         Closing::Complete(mark) if !inside_frame => {
+            passing.settle(opening, true);
             reply.end(client, &[last, mark]).await?;
             Ok(passed)
         }
@@ -220,6 +232,7 @@ async fn cut(
 ) -> Result<Passed, Gone> {
     passed.outcome = if error.code.side() == Side::Client { Outcome::Failed } else { Outcome::UpstreamCut };
     passed.broken = opening.tap.is_mid_frame();
+    passing.settle(opening, false);
     if !passed.broken {
         let mut frame = Vec::new();
         opening.kind.error_frame(&error, passing.request_id, &mut frame);

@@ -1,6 +1,6 @@
 //! Reads a stream as it passes: usage, finish, errors and the dialect's own end; repairs the few frames that need it.
 
-use super::{flow::Flow, sse};
+use super::{flow::Flow, sse, text::Text};
 pub use crate::dialects::{fields::UpstreamError, usage::Usage};
 use crate::{
     dialects::{
@@ -71,6 +71,8 @@ pub struct Tap {
     quick: Quick,
     /// An oversize frame is on its way.
     flow: Option<Box<Flow>>,
+    /// Counts what the model wrote, where that matters.
+    text: Option<Box<Text>>,
 }
 
 impl Tap {
@@ -90,7 +92,18 @@ impl Tap {
             skimmer: Skimmer::new(Place::Body),
             quick: Quick::new(kind),
             flow: None,
+            text: None,
         }
+    }
+
+    /// Has the text in the frames counted from now on.
+    pub fn count_text(&mut self) {
+        self.text = Some(Box::new(Text::of_stream(self.kind)));
+    }
+
+    /// Bytes of text so far, if they are counted.
+    pub fn text_bytes(&self) -> u64 {
+        self.text.as_ref().map_or(0, |text| text.bytes())
     }
 
     /// A whole frame, as cut by [`Splitter::next`](super::frames::Splitter::next).
@@ -102,6 +115,10 @@ impl Tap {
                 let verdict = if verdict == Verdict::Pass { Verdict::Replace(rest.to_vec()) } else { verdict };
                 return (meaning, verdict);
             }
+        }
+        if let Some(text) = &mut self.text {
+            text.restart();
+            text.feed(frame);
         }
         if self.kind.is_lines() {
             return self.line(frame);
@@ -124,8 +141,14 @@ impl Tap {
         let bytes = if first { bytes.strip_prefix(sse::BOM).unwrap_or(bytes) } else { bytes };
         let mut flow = self.flow.take().unwrap_or_else(|| {
             self.restart();
+            if let Some(text) = &mut self.text {
+                text.restart();
+            }
             Box::default()
         });
+        if let Some(text) = &mut self.text {
+            text.feed(bytes);
+        }
         if self.kind.is_lines() {
             flow.has_data = true;
             self.skimmer.feed(bytes, &mut self.fields);

@@ -1,29 +1,57 @@
 //! Passes an unstreamed answer on as it comes, and reads its usage on the way.
 
-use super::{Passed, Watched, source::Source, watch};
+use super::{Passed, Watched, source::Source, text::Text, watch};
 use crate::{
-    dialects::usage::BodyTap,
+    dialects::usage::{BodyTap, Usage},
     error::Code,
     observe::record::Outcome,
-    request::{Gone, Reply},
+    request::{Gone, Guard, Reply, Said},
     server::{connection::Client, timer},
 };
+
+/// What is read of an answer as it passes.
+pub struct Reading<'a> {
+    pub tap: Option<BodyTap>,
+    pub text: Option<Text>,
+    /// What the request holds.
+    pub guard: &'a Guard,
+}
+
+impl Reading<'_> {
+    fn feed(&mut self, bytes: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap.feed(bytes);
+        }
+        if let Some(text) = &mut self.text {
+            text.feed(bytes);
+        }
+    }
+
+    pub fn usage(&self) -> Option<Usage> {
+        self.tap.as_ref().and_then(BodyTap::usage)
+    }
+
+    /// Charges what passed.
+    pub fn settle(&self, is_whole: bool) {
+        let text_bytes = self.text.as_ref().map_or(0, Text::bytes);
+        self.guard.settle(&Said { usage: self.usage(), text_bytes, is_whole });
+    }
+}
 
 /// Passes the body on until it ends, is cut, or the client leaves.
 pub async fn pass(
     client: &mut Client,
     reply: &mut Reply,
     source: &mut Source,
-    tap: &mut Option<BodyTap>,
+    reading: &mut Reading<'_>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
 ) -> Result<Passed, Gone> {
     loop {
         let payload = source.payload();
-        if let Some(tap) = tap {
-            tap.feed(payload);
-        }
+        reading.feed(payload);
         if source.is_done() {
+            reading.settle(true);
             reply.end(client, &[payload]).await?;
             return Ok(Passed::default());
         }

@@ -1,24 +1,243 @@
 //! Whether a request may go on now; what it reserved is given back on every way out.
 
-use super::authenticate::Principal;
-use crate::error::Error;
+use std::rc::Rc;
 
-/// What a request holds while it runs. Dropping it without [`Guard::settle`] releases everything as unused.
-#[derive(Debug)]
-#[must_use]
-pub struct Guard {
-    /// When the request was admitted, microseconds since boot.
-    pub admitted_us: u64,
+use super::{
+    Principal,
+    endpoint::{Api, Endpoint},
+    estimate::{Answers, Estimate, Prompt, answers_in_tokens, uncapped, uses_tokens},
+    guard::Account,
+    plan::Plan,
+    scan::Scan,
+};
+use crate::{
+    error::{Code, Error},
+    limits::{Ask, Held, Layered, Need, Policy, Refused, Reserve, Scope},
+    route::Attempt,
+    server::worker::Worker,
+    snapshot::{Cost, Snapshot},
+};
+
+/// The key that all requests are with `auth: open`. No key has so short an id.
+pub const OPEN: &str = "open";
+/// Key, team, model, global.
+const SCOPES: usize = 4;
+
+/// What is to be admitted.
+pub struct Candidate<'a> {
+    pub principal: &'a Principal,
+    pub endpoint: &'a Endpoint<'a>,
+    /// The whole body, or what is here of one that flows.
+    pub body: &'a [u8],
+    pub scan: Option<&'a Scan<'a>>,
+    /// The name asked for.
+    pub model: Option<&'a str>,
 }
 
-/// Reserves what the request may use. There are no limits yet: everything is admitted.
-#[expect(clippy::unnecessary_wraps, reason = "a limit refuses; none is configurable yet")]
-pub fn admit(_principal: &Principal, now_us: u64) -> Result<Guard, Error> {
-    Ok(Guard { admitted_us: now_us })
+/// The limits that a request meets, and what it needs of them.
+pub struct Admission<'a> {
+    worker: &'a Rc<Worker>,
+    snapshot: &'a Snapshot,
+    endpoint: &'a Endpoint<'a>,
+    scopes: [(Scope<'a>, Layered<'a>); SCOPES],
+    /// `None`: neither tokens nor money are limited.
+    estimate: Option<Estimate>,
+    /// What the dearest target would take, by what is reserved.
+    costs: [u64; 2],
+    key: Scope<'a>,
+    model: &'a str,
+    /// Any limit may meet the request.
+    pub is_limited: bool,
 }
 
-impl Guard {
-    /// Replaces the reservation by what was used.
-    #[expect(clippy::unused_self, reason = "consuming the guard is the point: nothing is settled twice")]
-    pub fn settle(self, _usage: Option<&crate::dialects::usage::Usage>) {}
+/// A key's own limits over those of the default.
+pub fn key_scope<'a>(principal: &'a Principal, snapshot: &'a Snapshot) -> (Scope<'a>, Layered<'a>) {
+    let default = snapshot.limits.default.as_ref();
+    match principal {
+        Principal::Open => (Scope::Key(OPEN), Layered { own: None, default }),
+        Principal::Key { row, .. } => (Scope::Key(row.id.as_str()), Layered { own: row.limits.as_deref(), default }),
+    }
+}
+
+/// The pool of a key's team.
+pub fn team_scope(principal: &Principal) -> Option<(Scope<'_>, Layered<'_>)> {
+    let Principal::Key { team: Some(team), .. } = principal else { return None };
+    Some((Scope::Team(&team.id), own(team.limits.as_deref()?)))
+}
+
+fn own(policy: &Policy) -> Layered<'_> {
+    Layered { own: Some(policy), default: None }
+}
+
+fn counts(layered: &Layered<'_>) -> bool {
+    layered.limits_tokens() || layered.limits_budget()
+}
+
+impl<'a> Admission<'a> {
+    /// Collects what limits the request and, if tokens or money are limited, what it may use of them. Leaves targets out
+    /// of the plan that have no price where one is needed.
+    pub fn new(
+        worker: &'a Rc<Worker>,
+        snapshot: &'a Snapshot,
+        plan: &mut Plan<'a>,
+        candidate: &Candidate<'a>,
+    ) -> Result<Self, Error> {
+        let nothing = (Scope::Global, Layered::default());
+        let key = key_scope(candidate.principal, snapshot);
+        let mut admission = Self {
+            worker,
+            snapshot,
+            endpoint: candidate.endpoint,
+            scopes: [nothing; SCOPES],
+            estimate: None,
+            costs: [0; 2],
+            key: key.0,
+            model: candidate.model.unwrap_or_default(),
+            is_limited: false,
+        };
+        admission.scopes = [
+            key,
+            team_scope(candidate.principal).unwrap_or(nothing),
+            model_scope(snapshot, plan, candidate.model).unwrap_or(nothing),
+            (Scope::Global, Layered { own: snapshot.limits.global.as_ref(), default: None }),
+        ];
+        let of_targets = || plan.attempts.iter().filter_map(|a| provider_policy(snapshot, a)).map(own);
+        admission.is_limited =
+            admission.scopes.iter().any(|(_, l)| !l.is_empty()) || of_targets().any(|l| !l.is_empty());
+        if !admission.is_limited {
+            return Ok(admission);
+        }
+        let of_scopes = || admission.scopes.iter().map(|(_, l)| *l);
+        let counted = || of_scopes().chain(of_targets()).filter(counts);
+        if counted().next().is_some() {
+            let reserves_cap = counted().any(|l| l.reserve() == Reserve::Cap);
+            admission.count(plan, candidate, reserves_cap)?;
+        }
+        Ok(admission)
+    }
+
+    /// What the request may use, by the limits that count it.
+    fn count(&mut self, plan: &mut Plan<'a>, candidate: &Candidate<'a>, reserves_cap: bool) -> Result<(), Error> {
+        let api = candidate.endpoint.api;
+        if api == Api::Other || uses_tokens(api) {
+            self.leave_out_unpriced(plan)?;
+        }
+        if !uses_tokens(api) {
+            return Ok(());
+        }
+        let answers = Answers::of(api, candidate.scan, candidate.body, plan.max_output_tokens);
+        if answers.cap.is_none() && reserves_cap {
+            return Err(uncapped(candidate.endpoint));
+        }
+        let prompt = match candidate.scan {
+            Some(_) => Prompt::of_json(candidate.body),
+            None => Prompt::of_form(candidate.body),
+        };
+        let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
+        let usual = if answers_in_tokens(api) { usual() } else { None };
+        let estimate = Estimate::new(prompt, answers, usual);
+        for attempt in &plan.attempts {
+            for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
+                *most = (*most).max(cost(self.snapshot, attempt, &estimate, reserve));
+            }
+        }
+        self.estimate = Some(estimate);
+        Ok(())
+    }
+
+    /// Money that is limited is not spent where nobody knows how much it is.
+    fn leave_out_unpriced(&self, plan: &mut Plan<'_>) -> Result<(), Error> {
+        let is_bound = self.scopes.iter().any(|(_, l)| l.limits_budget());
+        let is_unpriced = |a: &Attempt<'_>| {
+            let is_bound = is_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget());
+            is_bound && self.snapshot.price(a.provider, a.model) == Cost::Unknown
+        };
+        if !plan.attempts.iter().any(is_unpriced) {
+            return Ok(());
+        }
+        self.worker.metrics().met_unpriced();
+        if self.snapshot.limits.unpriced_allowed {
+            return Ok(());
+        }
+        let first = plan.attempts.first().map(|a| (&self.snapshot.providers[a.provider].name, a.model));
+        plan.attempts.retain(|a| !is_unpriced(a));
+        match first.filter(|_| plan.attempts.is_empty()) {
+            None => Ok(()),
+            Some((provider, model)) => {
+                let message = format!(
+                    "A budget holds for this request, and what {provider}/{model} costs is not known here; the \
+                     operator can add it to prices."
+                );
+                Err(Error::new(Code::ModelUnpriced, message).at("model"))
+            }
+        }
+    }
+
+    /// Whether text that passes must be counted, as it may have to be paid for.
+    pub fn counts_text(&self) -> bool {
+        self.estimate.is_some() && answers_in_tokens(self.endpoint.api)
+    }
+
+    /// Reserves what all targets have in common. May wait for its turn.
+    pub async fn admit(&self) -> Result<Held, Refused> {
+        let ask = |(scope, policy): (Scope<'a>, Layered<'a>)| Ask { scope, policy, need: self.need(&policy, None) };
+        let asks = self.scopes.map(ask);
+        self.worker.shared.limits.admit(&asks, self.worker.clock()).await
+    }
+
+    /// Reserves what one target's provider is limited to, if it is. May wait for its turn.
+    pub async fn admit_at(&self, attempt: &Attempt<'_>) -> Result<Option<Held>, Refused> {
+        let Some(policy) = provider_policy(self.snapshot, attempt).map(own) else { return Ok(None) };
+        let scope = Scope::Provider(&self.snapshot.providers[attempt.provider].name);
+        let ask = Ask { scope, policy, need: self.need(&policy, Some(attempt)) };
+        self.worker.shared.limits.admit(&[ask], self.worker.clock()).await.map(Some)
+    }
+
+    /// What is to be paid for once the answer is known; `None`: nothing is.
+    pub fn account(&self) -> Option<Account> {
+        let estimate = self.estimate?;
+        Some(Account {
+            prompt: estimate.tokens(Reserve::Expected).0,
+            in_tokens: answers_in_tokens(self.endpoint.api),
+            count: estimate.answers.count,
+            key: self.key.into(),
+            model: self.model.into(),
+        })
+    }
+
+    /// What one scope would reserve, for one target or for the dearest.
+    fn need(&self, policy: &Layered<'_>, attempt: Option<&Attempt<'_>>) -> Need {
+        let Some(estimate) = self.estimate.as_ref().filter(|_| counts(policy)) else {
+            return Need { requests: 1, tokens: 0, nanousd: 0 };
+        };
+        let reserve = policy.reserve();
+        let (input, output) = estimate.tokens(reserve);
+        let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
+        let nanousd = attempt.map_or(dearest, |a| cost(self.snapshot, a, estimate, reserve));
+        Need { requests: 1, tokens: input.saturating_add(output), nanousd }
+    }
+}
+
+fn provider_policy<'a>(snapshot: &'a Snapshot, attempt: &Attempt<'_>) -> Option<&'a Policy> {
+    snapshot.limits.providers.get(attempt.provider)?.as_ref()
+}
+
+/// The limits of the name asked for, else those of the configured one that it led to.
+fn model_scope<'a>(
+    snapshot: &'a Snapshot,
+    plan: &Plan<'a>,
+    asked: Option<&'a str>,
+) -> Option<(Scope<'a>, Layered<'a>)> {
+    let models = &snapshot.limits.models;
+    if models.is_empty() {
+        return None;
+    }
+    let (name, policy) = asked.and_then(|m| models.get_key_value(m)).or_else(|| models.get_key_value(plan.model?))?;
+    Some((Scope::Model(name), own(policy)))
+}
+
+fn cost(snapshot: &Snapshot, attempt: &Attempt<'_>, estimate: &Estimate, reserve: Reserve) -> u64 {
+    let Cost::Priced(price) = snapshot.price(attempt.provider, attempt.model) else { return 0 };
+    let (input, output) = estimate.tokens(reserve);
+    price.cost(input, output)
 }

@@ -3,13 +3,17 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use super::outbound::{BodyFraming, Outbound};
+use super::{
+    limit_text,
+    outbound::{BodyFraming, Outbound},
+};
 use crate::{
     error::{Code, Failure, Retry},
     http::{
         head::{HeadLimits, ResponseHead},
         write::Output,
     },
+    limits::{Held, Refused},
     observe::record::{AttemptRecord, AttemptResult},
     relay::{
         peek::{self, Opening},
@@ -32,6 +36,8 @@ pub struct Answer {
     pub opening: Option<Box<Opening>>,
     pub provider: usize,
     pub model: String,
+    /// What was reserved of its provider's limits.
+    pub held: Option<Held>,
 }
 
 /// An upstream that answered with a status that another target may better.
@@ -91,11 +97,21 @@ pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
+    record(out, to, outcome, out.tick() - started_us);
+}
+
+/// Remembers that a target was not asked, as its provider is at a limit.
+pub fn skipped(out: &Outbound<'_>, to: &Attempt<'_>, refused: &Refused) {
+    out.worker.metrics().limited(refused.scope.kind_name(), refused.kind);
+    record(out, to, AttemptResult::Skipped(limit_text::code(refused)), 0);
+}
+
+fn record(out: &Outbound<'_>, to: &Attempt<'_>, result: AttemptResult, us: u64) {
     out.attempts.borrow_mut().push(AttemptRecord {
         provider: out.provider(to).metric.clone(),
         model: to.model.to_owned(),
-        result: outcome,
-        us: out.tick() - started_us,
+        result,
+        us,
     });
 }
 
@@ -194,7 +210,8 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     if is_retryable(head.status) {
         return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
     }
-    let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), source };
+    let mut answer =
+        Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), held: None, source };
     if (200..300).contains(&answer.head.status) {
         answer.opening = peek::open(out, &mut answer.source, &answer.head, sent.swallow_usage).await?;
     }

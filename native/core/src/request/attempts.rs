@@ -4,12 +4,13 @@ use std::pin::pin;
 
 use super::{
     Gone, Reply, Stop,
-    attempt::{Answer, Failed, Refusal, attempt},
+    attempt::{Answer, Failed, Refusal, attempt, skipped},
     outbound::Outbound,
     respond,
 };
 use crate::{
     error::{Code, Error, Failure},
+    limits::Refused,
     relay::{Watched, watch},
     route::Attempt,
     server::{connection::Client, timer},
@@ -20,14 +21,40 @@ pub struct Exhausted {
     /// The last answer that an upstream gave.
     pub refusal: Option<Box<Refusal>>,
     pub failure: Option<Failure>,
+    /// The limit of a provider that was not asked; of several the one that opens first.
+    pub limited: Option<Box<Refused>>,
+}
+
+impl Exhausted {
+    /// Nobody was asked yet.
+    pub fn new() -> Self {
+        Self { refusal: None, failure: None, limited: None }
+    }
+
+    /// A provider is at its limit.
+    pub fn skip(&mut self, refused: Refused) {
+        // What can never fit waits longest.
+        let wait = |refused: &Refused| (refused.exceeds, refused.retry_after_us);
+        if self.limited.as_ref().is_none_or(|known| wait(&refused) < wait(known)) {
+            self.limited = Some(Box::new(refused));
+        }
+    }
 }
 
 /// Tries the targets in their order.
 async fn try_all(out: &Outbound<'_>, targets: &[Attempt<'_>]) -> Result<Answer, Exhausted> {
-    let mut exhausted = Exhausted { refusal: None, failure: None };
+    let mut exhausted = Exhausted::new();
     for target in targets {
+        let held = match out.admission.admit_at(target).await {
+            Ok(held) => held,
+            Err(refused) => {
+                skipped(out, target, &refused);
+                exhausted.skip(refused);
+                continue;
+            }
+        };
         let failed = match attempt(out, target).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return Ok(Answer { held, ..answer }),
             Err(failed) => failed,
         };
         let stop = !failed.is_retryable();
@@ -89,6 +116,7 @@ async fn keep_alive(client: &mut Client, reply: &mut Reply, out: &Outbound<'_>) 
     if !reply.has_begun() {
         reply.status(200);
         respond::ids(reply, out.endpoint.dialect, out.request_id);
+        out.told.write(reply, out.endpoint.dialect, || out.worker.clock().utc_us());
         respond::stream_fields(reply, kind);
         reply.begin(None);
     }

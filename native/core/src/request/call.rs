@@ -14,6 +14,7 @@ use super::{
     read::read_head,
     relayed,
     respond::{self, Way},
+    standing::Told,
 };
 use crate::{
     dialects::{self, Dialect, StreamKind},
@@ -51,6 +52,8 @@ pub struct Call<'a> {
     pub waited_us: u64,
     /// The client's connection is of no further use.
     pub broken: bool,
+    /// Where the request stands with its limits.
+    pub told: Told,
     /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
 }
@@ -89,6 +92,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         arrived_us,
         waited_us: 0,
         broken: false,
+        told: Told::default(),
         key,
     };
     let result = match read {
@@ -225,16 +229,17 @@ impl Call<'_> {
         self.discard_body().await;
         let body = dialects::error_body(self.dialect, error, &self.request_id);
         let overhead_us = self.overhead_us();
-        let last = self.record.attempts.last();
+        let last = self.record.tried().last();
         let way = Way {
             dialect: self.dialect,
             request_id: &self.request_id,
             provider: last.map_or("", |a| &a.provider.name),
             model: last.map_or("", |a| &a.model),
-            attempts: self.record.attempts.len(),
+            attempts: self.record.tried().count(),
             overhead_us,
         };
         respond::error_head(&mut self.reply, &way, error);
+        self.told.write(&mut self.reply, self.dialect, || self.worker.clock().utc_us());
         self.close_if_draining();
         self.reply.begin(Some(body.len() as u64));
         self.record.outcome = Outcome::Complete;

@@ -1,18 +1,61 @@
-//! `GET /v1/key`: what the key that asks may do.
+//! `GET /v1/key`: what the key that asks may do, and what it has used of its limits.
 
 use serde_json::{Value, json};
 
-use super::{Principal, Stop, call::Call};
-use crate::{clock::write_utc, keys::access::Lists};
+use super::{
+    Principal, Stop,
+    admit::{OPEN, key_scope, team_scope},
+    call::Call,
+    limit_text::{kind_name, written},
+};
+use crate::{
+    clock::write_utc,
+    keys::access::Lists,
+    limits::{Kind, Layered, Now, Policy, Scope},
+};
 
-/// Answers with the key's id, team, end, and the lists that bound it: each has to allow what is asked.
+/// Answers with the key's id, team, end, the lists that bound it (each has to allow what is asked), and the limits of
+/// the key and of its team.
 pub async fn serve(call: &mut Call<'_>, principal: &Principal) -> Result<(), Stop> {
-    let body = describe(principal);
+    let mut body = describe(principal);
+    body["limits"] = limits(call, principal);
     call.json(200, body.to_string().as_bytes()).await
 }
 
+/// What is used of each limit, and where it comes from.
+fn limits(call: &Call<'_>, principal: &Principal) -> Value {
+    let now = Now::of(call.worker.clock());
+    let key = key_scope(principal, &call.snapshot);
+    let scopes = [Some(key), team_scope(principal)];
+    let all = scopes.into_iter().flatten().flat_map(|(scope, policy)| {
+        let uses = call.worker.shared.limits.report(scope, policy, now);
+        uses.into_iter().map(move |of| {
+            json!({
+                "kind": kind_name(of.kind),
+                "limit": written(of.kind, of.amount, of.span),
+                "used": of.used,
+                "remaining": of.amount.saturating_sub(of.used),
+                "reset_ms": of.reset_us.div_ceil(1_000),
+                "from": from(scope, policy, of.kind),
+            })
+        })
+    });
+    Value::Array(all.collect())
+}
+
+/// Where a limit of this kind is set.
+fn from(scope: Scope<'_>, policy: Layered<'_>, kind: Kind) -> &'static str {
+    let sets = |own: &Policy| match kind {
+        Kind::Concurrent => own.concurrent.is_some(),
+        Kind::Requests => own.requests.is_some(),
+        Kind::Tokens => own.tokens.is_some(),
+        Kind::Budget => own.budget.is_some(),
+    };
+    if policy.own.is_some_and(sets) { scope.kind_name() } else { "default" }
+}
+
 fn describe(principal: &Principal) -> Value {
-    let Principal::Key { row, team } = principal else { return json!({"id": "open"}) };
+    let Principal::Key { row, team } = principal else { return json!({"id": OPEN}) };
     let lists = |of: fn(&Lists) -> Option<&[Box<str>]>| {
         let lists: Vec<_> = principal.access().filter_map(|access| of(access.lists())).collect();
         if lists.is_empty() { Value::Null } else { json!(lists) }

@@ -9,9 +9,12 @@ mod call;
 pub mod client_address;
 pub mod credential;
 pub mod endpoint;
+pub mod estimate;
 mod facts;
+mod guard;
 pub mod ids;
 mod key;
+mod limit_text;
 pub mod models;
 pub mod multipart;
 pub mod outbound;
@@ -23,6 +26,7 @@ mod reply;
 mod respond;
 pub mod scan;
 pub mod splice;
+mod standing;
 mod upload;
 pub mod verify;
 
@@ -37,6 +41,7 @@ use crate::{
 };
 
 pub use authenticate::{Principal, check_origin};
+pub use guard::{Guard, Said};
 pub use read::{Held, read_body, read_head};
 pub use reply::Reply;
 

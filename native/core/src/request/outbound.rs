@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{credential, endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice};
+use super::{admit::Admission, credential, endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice, standing::Told};
 use crate::{
     dialects::StreamKind,
     http::head::{RequestHead, Span},
@@ -52,6 +52,10 @@ pub struct Outbound<'a> {
     pub trace: Trace,
     /// Limits of the model, where it has its own.
     pub timeouts: Overrides,
+    /// What the request may use.
+    pub admission: &'a Admission<'a>,
+    /// What an early head says of its limits.
+    pub told: Told,
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,

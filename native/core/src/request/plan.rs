@@ -16,6 +16,10 @@ use crate::{
 pub struct Plan<'a> {
     pub attempts: Vec<Attempt<'a>>,
     pub timeouts: Overrides,
+    /// The configured name that led to them.
+    pub model: Option<&'a str>,
+    /// The most that the model answers where a request does not say.
+    pub max_output_tokens: Option<u64>,
 }
 
 /// What the head of a request asks for, and who sent it.
@@ -27,6 +31,13 @@ pub struct Wanted<'a> {
     /// The provider that `x-penstock-provider` names.
     pub provider: Option<&'a str>,
     pub principal: &'a Principal,
+}
+
+impl<'a> Plan<'a> {
+    /// Of targets that no configured model names.
+    fn of(attempts: Vec<Attempt<'a>>) -> Self {
+        Self { attempts, timeouts: Overrides::default(), model: None, max_output_tokens: None }
+    }
 }
 
 /// Targets for `model`, or for the provider that the client named, or for the default one. `has_own`: the client sent a
@@ -63,11 +74,12 @@ pub fn plan<'a>(
     attempts.retain(|a| {
         !snapshot.providers[a.provider].client_credentials || *first.get_or_insert(a.provider) == a.provider
     });
-    let timeouts = match route {
-        Route::Model(m) => m.timeouts,
-        Route::Direct { .. } => Overrides::default(),
-    };
-    Ok(Plan { attempts, timeouts })
+    Ok(match route {
+        Route::Model(m) => {
+            Plan { attempts, timeouts: m.timeouts, model: Some(&m.name), max_output_tokens: m.max_output_tokens }
+        }
+        Route::Direct { .. } => Plan::of(attempts),
+    })
 }
 
 fn without_model<'a>(snapshot: &'a Snapshot, wanted: &Wanted<'_>, has_own: bool) -> Result<Plan<'a>, Error> {
@@ -86,7 +98,7 @@ fn without_model<'a>(snapshot: &'a Snapshot, wanted: &Wanted<'_>, has_own: bool)
     match provider.filter(is_open) {
         Some(p) if snapshot.providers[p].client_credentials && !has_own => Err(no_own()),
         Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
-            Ok(Plan { attempts: vec![Attempt { provider: p, model: "" }], timeouts: Overrides::default() })
+            Ok(Plan::of(vec![Attempt { provider: p, model: "" }]))
         }
         Some(p) => {
             let message =

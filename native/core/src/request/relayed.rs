@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Stop,
-    admit::{Guard, admit},
+    admit::{Admission, Candidate},
     attempt::{Answer, Refusal},
     attempts::{self, Exhausted},
     authenticate::Principal,
@@ -18,17 +18,29 @@ use super::{
     call::Call,
     credential::has_own,
     endpoint::{Endpoint, Form},
+    guard::{Guard, Said},
+    limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
     respond::{self, Way},
     scan::scan_after,
+    standing::Told,
     upload,
 };
 use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
-    relay::{Passed, Watched, peek::Opening, source::Source, stream, watch, whole},
+    relay::{
+        Passed, Watched,
+        peek::Opening,
+        source::Source,
+        stream,
+        text::Text,
+        watch,
+        whole::{self, Reading},
+    },
+    route::Attempt,
     server::timer,
     snapshot::Overrides,
 };
@@ -42,17 +54,33 @@ const MAX_MODEL_BYTES: usize = 512;
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
-    let asked = ask(call, wanted, content).await?;
-    let result = match asked.answered {
-        Ok(answer) => relay(call, wanted.endpoint, answer, asked.timeouts, asked.total_at).await,
-        Err(Exhausted { refusal: Some(refusal), .. }) => refused(call, &refusal).await,
-        Err(Exhausted { failure, .. }) => {
-            let fallback = || Error::new(Code::UpstreamError, "No upstream answered.");
-            Err(failure.map_or_else(fallback, told).into())
+    let Asked { answered, guard, timeouts, total_at } = ask(call, wanted, content).await?;
+    let result = match answered {
+        Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, &guard).await,
+        Err(exhausted) => {
+            guard.settle(&Said::default());
+            unanswered(call, wanted.principal, exhausted).await
         }
     };
-    asked.guard.settle(call.record.usage.as_ref());
+    guard.settle(&Said::default());
+    if let Some(used) = guard.used() {
+        call.record.charged_tokens = Some(used.tokens);
+        call.record.charged_nanousd = Some(used.nanousd);
+    }
     result
+}
+
+/// All targets failed, or may not be asked now.
+async fn unanswered(call: &mut Call<'_>, principal: &Principal, exhausted: Exhausted) -> Result<(), Stop> {
+    match exhausted {
+        Exhausted { refusal: Some(refusal), .. } => refused(call, &refusal).await,
+        Exhausted { failure: Some(failure), .. } => Err(told(failure).into()),
+        Exhausted { limited: Some(limited), .. } => {
+            call.told.standing = call.told.standing.tighter(limited.standing);
+            Err(limit_text::refusal(&limited, principal).into())
+        }
+        _ => Err(Error::new(Code::UpstreamError, "No upstream answered.").into()),
+    }
 }
 
 /// What came of asking the upstreams.
@@ -89,7 +117,12 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
     allow(principal, endpoint, model)?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
         && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
-    let plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
+    let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
+    let candidate = Candidate { principal, endpoint, body, scan: scan.as_ref(), model };
+    let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
+    let now_us = call.worker.clock().boot_us();
+    call.record.phases.route_us = Some(now_us - read_us);
+    let guard = admit(call, &admission, principal, now_us).await?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
@@ -110,17 +143,15 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
         request_id: &call.request_id,
         trace: call.trace,
         timeouts: plan.timeouts,
+        admission: &admission,
+        told: call.told,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
         flowed_bytes: Cell::new(0),
-        now_us: Cell::new(0),
+        now_us: Cell::new(call.worker.clock().boot_us()),
         connect_us: Cell::new(None),
         first_byte_us: Cell::new(None),
     };
-    let now_us = out.tick();
-    call.record.phases.route_us = Some(now_us - read_us);
-    let guard = admit(principal, now_us)?;
-    call.record.admitted_boottime_us = Some(guard.admitted_us);
     let first = plan.attempts.first().map_or(snapshot.timeouts, |a| snapshot.providers[a.provider].timeouts);
     let total_at = timer::after(first.with(plan.timeouts).total_ms);
     let answered = if flows {
@@ -136,7 +167,57 @@ async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Resu
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
-    Ok(Asked { answered: answered?, guard, timeouts: plan.timeouts, total_at })
+    let mut answered = match answered {
+        Ok(answered) => answered,
+        Err(stop) => {
+            // Whom the gateway keeps waiting too long has asked all the same.
+            if matches!(stop, Stop::Refused(_)) {
+                guard.settle(&Said::default());
+            }
+            return Err(stop);
+        }
+    };
+    if let Ok(answer) = &mut answered {
+        let held = answer.held.take();
+        if let Some(held) = &held {
+            call.told.standing = call.told.standing.tighter(held.standing());
+        }
+        let target = Attempt { provider: answer.provider, model: &answer.model };
+        guard.answered(&snapshot, &target, (200..300).contains(&answer.head.status), held);
+    }
+    Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
+}
+
+/// Reserves what the request may use, or refuses it. It may wait for its turn.
+async fn admit(
+    call: &mut Call<'_>,
+    admission: &Admission<'_>,
+    principal: &Principal,
+    now_us: u64,
+) -> Result<Guard, Stop> {
+    if !admission.is_limited {
+        call.record.admitted_boottime_us = Some(now_us);
+        return Ok(Guard::new(admission, call.worker, None));
+    }
+    call.client.timer.set_at(None);
+    match watch(call.client, pin!(admission.admit())).await {
+        Watched::Done(Ok(held)) => {
+            call.told = Told { standing: held.standing(), waited_us: held.waited_us() };
+            call.record.admitted_boottime_us = Some(held.admitted_us());
+            if held.waited_us() > 0 {
+                call.waited_us += held.waited_us();
+                call.record.queued_us = Some(held.waited_us());
+                call.worker.metrics().waited_for_limit(held.waited_us());
+            }
+            Ok(Guard::new(admission, call.worker, Some(held)))
+        }
+        Watched::Done(Err(refused)) => {
+            call.told.standing = refused.standing;
+            call.worker.metrics().limited(refused.scope.kind_name(), refused.kind);
+            Err(limit_text::refusal(&refused, principal).into())
+        }
+        Watched::Gone | Watched::Late => Err(Stop::Gone),
+    }
 }
 
 /// Refuses a model that the key, or its team, may not ask for.
@@ -166,6 +247,7 @@ async fn relay(
     mut answer: Answer,
     timeouts: Overrides,
     total_at: Option<tokio::time::Instant>,
+    guard: &Guard,
 ) -> Result<(), Stop> {
     let provider = &call.snapshot.providers[answer.provider];
     let between_bytes_ms = provider.timeouts.with(timeouts).between_bytes_ms;
@@ -188,11 +270,12 @@ async fn relay(
             request_id: &call.request_id,
             provider: &provider.name,
             model: &answer.model,
-            attempts: call.record.attempts.len(),
+            attempts: call.record.tried().count(),
             overhead_us,
         };
         let upstream_id = &mut call.record.upstream_request_id;
         respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
+        call.told.write(&mut call.reply, call.dialect, || call.worker.clock().utc_us());
         call.close_if_draining();
         let bare = matches!(answer.head.status, 204 | 304) || call.client.is_head_request;
         if bare {
@@ -204,8 +287,8 @@ async fn relay(
     }
     answer.source.forget_head();
     match answer.opening.take() {
-        Some(opening) => stream(call, answer, opening, between_bytes_ms, total_at).await,
-        None => whole(call, endpoint, answer, between_bytes_ms, total_at).await,
+        Some(opening) => stream(call, answer, opening, between_bytes_ms, total_at, guard).await,
+        None => whole(call, endpoint, answer, between_bytes_ms, total_at, guard).await,
     }
 }
 
@@ -238,6 +321,7 @@ async fn stream(
     mut opening: Box<Opening>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
+    guard: &Guard,
 ) -> Result<(), Stop> {
     let passing = stream::Passing {
         clock: call.worker.clock(),
@@ -246,8 +330,10 @@ async fn stream(
         between_bytes_ms,
         keepalive_ms: call.snapshot.keepalive_ms,
         total_at,
+        guard,
     };
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
+    passing.settle(&opening, false);
     call.record.usage = opening.tap.usage();
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
@@ -264,12 +350,18 @@ async fn whole(
     mut answer: Answer,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
+    guard: &Guard,
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
-    let mut tap = counts.then(|| BodyTap::new(call.dialect));
+    let mut reading = Reading {
+        tap: counts.then(|| BodyTap::new(call.dialect)),
+        text: guard.counts_text().then(|| Text::of_body(call.dialect)),
+        guard,
+    };
     let source = &mut answer.source;
-    let passed = whole::pass(call.client, &mut call.reply, source, &mut tap, between_bytes_ms, total_at).await;
-    call.record.usage = tap.and_then(|t| t.usage());
+    let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
+    reading.settle(false);
+    call.record.usage = reading.usage();
     conclude(call, answer, passed?);
     Ok(())
 }
@@ -319,7 +411,7 @@ async fn refused(call: &mut Call<'_>, refusal: &Refusal) -> Result<(), Stop> {
         let message = format!("{provider} answered {}: {text}", refusal.head.status);
         return Err(Error::new(Code::UpstreamError, message).into());
     }
-    let attempts = call.record.attempts.len();
+    let attempts = call.record.tried().count();
     let overhead_us = call.overhead_us();
     let way = Way {
         dialect: call.dialect,
@@ -331,6 +423,7 @@ async fn refused(call: &mut Call<'_>, refusal: &Refusal) -> Result<(), Stop> {
     };
     let upstream_id = &mut call.record.upstream_request_id;
     respond::upstream_head(&mut call.reply, &way, &refusal.head, &refusal.head_bytes, None, upstream_id);
+    call.told.write(&mut call.reply, call.dialect, || call.worker.clock().utc_us());
     if attempts > 1 {
         call.reply.field("x-should-retry", b"false");
     }

@@ -3,7 +3,7 @@
 use super::Reply;
 use crate::{
     dialects::{Dialect, StreamKind},
-    error::Error,
+    error::{Code, Error},
     http::head::ResponseHead,
 };
 
@@ -129,7 +129,7 @@ pub fn error_head(reply: &mut Reply, way: &Way<'_>, error: &Error) {
     if let Some(allow) = error.allow {
         reply.field("allow", allow.as_bytes());
     }
-    if way.attempts > 1 {
+    if way.attempts > 1 || error.code == Code::BudgetExceeded {
         reply.field("x-should-retry", b"false");
     }
 }

@@ -47,7 +47,9 @@ pub struct Scan<'a> {
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<(Span, u64)>,
     pub max_completion_tokens: Option<(Span, u64)>,
+    pub max_output_tokens: Option<(Span, u64)>,
     pub n: Option<(Span, u64)>,
+    pub best_of: Option<(Span, u64)>,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
     /// The outer object, braces included.

@@ -54,9 +54,20 @@ pub async fn answer(
     targets: &[Attempt<'_>],
     total_at: Option<Instant>,
 ) -> Result<Result<Answer, Exhausted>, Stop> {
-    let mut exhausted = Exhausted { refusal: None, failure: None };
+    let mut exhausted = Exhausted::new();
     for to in targets {
         let asked_us = out.tick();
+        client.timer.set_at(total_at);
+        let held = match watch(client, pin!(out.admission.admit_at(to))).await {
+            Watched::Done(Ok(held)) => held,
+            Watched::Done(Err(refused)) => {
+                attempt::skipped(out, to, &refused);
+                exhausted.skip(refused);
+                continue;
+            }
+            Watched::Gone => return Err(Stop::Gone),
+            Watched::Late => return Err(too_late()),
+        };
         let result = attempt(client, out, to, total_at).await;
         out.waited(out.tick() - asked_us);
         let (result, may_go_on) = match result {
@@ -65,7 +76,7 @@ pub async fn answer(
         };
         attempt::note(out, to, &result, asked_us);
         match result {
-            Ok(answer) => return Ok(Ok(answer)),
+            Ok(answer) => return Ok(Ok(Answer { held, ..answer })),
             Err(Failed::Refused(refusal)) => exhausted.refusal = Some(refusal),
             Err(Failed::Failure(failure)) => exhausted.failure = Some(failure),
         }

@@ -21,13 +21,15 @@ pub struct Target {
 }
 
 /// One configured model.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Model {
     pub name: String,
     pub targets: Vec<Target>,
     pub fallback: Vec<Target>,
     /// Limits of its own, over those of each provider.
     pub timeouts: Overrides,
+    /// The most that it answers, where a request does not say.
+    pub max_output_tokens: Option<u64>,
 }
 
 /// Every name that leads somewhere.
@@ -53,13 +55,12 @@ pub enum Route<'a> {
 
 impl Routes {
     /// Adds a configured model; a name with `*` is a wildcard.
-    pub fn add(&mut self, name: &str, targets: Vec<Target>, fallback: Vec<Target>, timeouts: Overrides) {
-        let model = Model { name: name.to_owned(), targets, fallback, timeouts };
-        if name.contains('*') {
+    pub fn add(&mut self, model: Model) {
+        if model.name.contains('*') {
             self.wildcards.push(model);
             self.wildcards.sort_by_key(|m| std::cmp::Reverse(m.name.len()));
         } else {
-            self.exact.insert(name.to_owned(), model);
+            self.exact.insert(model.name.clone(), model);
         }
     }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, lag,
+    Role, lag, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
@@ -131,6 +131,7 @@ impl Engine {
     pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
         let mut snapshot = Snapshot::decode(snapshot, &self.shared.network)?;
         snapshot.take_effect(&self.shared.network, &self.shared.metrics)?;
+        self.shared.limits.set_zone(&snapshot.limits.zone)?;
         self.shared.log.set(snapshot.log);
         self.shared.models.forget();
         self.shared.snapshot.store(Some(Arc::new(snapshot)));
@@ -160,6 +161,16 @@ impl Engine {
     /// The keys used since the last call: a JSON object, id to microseconds UTC.
     pub fn used_keys(&self) -> Vec<u8> {
         self.shared.keys.used()
+    }
+
+    /// What is used of the limits in one place: a JSON list.
+    pub fn limits_use(&self, scope: &str, name: &str) -> Result<Vec<u8>, String> {
+        Ok(limited::report(&self.shared, limited::scope(scope, name)?))
+    }
+
+    /// Forgets what was counted in one place. `false`: nothing was.
+    pub fn limits_reset(&self, scope: &str, name: &str) -> Result<bool, String> {
+        Ok(self.shared.limits.reset(limited::scope(scope, name)?))
     }
 
     /// The questions that wait, of each kind the oldest first.

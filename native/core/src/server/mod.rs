@@ -6,6 +6,7 @@ pub mod cuts;
 mod engine;
 pub mod health;
 mod lag;
+mod limited;
 mod listener;
 mod parking;
 pub mod shared;

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     http::buffer::BUFFER_BYTES,
     keys::{Digests, Table},
+    limits::Limits,
     observe::{Gauges, Log, Metrics},
     questions::Questions,
     request::{models::ModelLists, verify::Flights},
@@ -44,6 +45,8 @@ pub struct Shared {
     /// Makes the digests that `keys` holds.
     pub digests: Digests,
     pub flights: Flights,
+    /// What is used of every limit.
+    pub limits: Arc<Limits>,
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
@@ -78,6 +81,7 @@ impl Shared {
             keys: Table::default(),
             digests,
             flights: Flights::default(),
+            limits: Arc::new(Limits::new()),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
             models: ModelLists::default(),
@@ -132,6 +136,7 @@ impl Shared {
             log_lines_dropped: self.log.dropped(),
             keys: self.keys.len() as u64,
             keys_current: u64::from(self.keys.is_current()),
+            limit_cells: self.limits.len() as u64,
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
     }

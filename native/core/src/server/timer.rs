@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     future::{Future, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -19,28 +19,41 @@ const MAX_FREE: usize = 64;
 pub struct Timer {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the runtime wakes when the arming fires, while it has not.
+    armed: Option<Waker>,
+    /// Nothing has been waited for since the deadline was set: the arming cannot have been what woke us.
+    fresh: bool,
 }
 
 impl Timer {
     /// Fires `ms` milliseconds from now; 0 means never.
     pub fn set(&mut self, ms: u64) {
-        self.at = after(ms);
+        self.set_at(after(ms));
     }
 
     /// Fires at `at`, or never.
     pub fn set_at(&mut self, at: Option<Instant>) {
         self.at = at;
+        self.fresh = true;
     }
 
     /// Ready once the deadline has passed; pending for ever without one.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };
+        let fresh = std::mem::take(&mut self.fresh);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        let armed = self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if fresh && armed && !sleep.is_elapsed() && at >= sleep.deadline() {
+            return Poll::Pending;
+        }
         if at < sleep.deadline() {
             sleep.as_mut().reset(at);
         }
         loop {
             if sleep.as_mut().poll(cx).is_pending() {
+                if !armed {
+                    self.armed = Some(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
             if Instant::now() >= at {

@@ -14,8 +14,9 @@ use std::{
 };
 
 use tokio::{
+    runtime::LocalOptions,
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    task::{AbortHandle, LocalSet, spawn_local},
+    task::{AbortHandle, spawn_local},
     time::Instant,
 };
 
@@ -35,6 +36,7 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     keys::table::Cut,
+    limits::Now,
     observe::{Record, Shard, metrics::OpenConnection},
     snapshot::Snapshot,
     upstream::Pool,
@@ -232,6 +234,9 @@ impl Worker {
     fn tick(&self, due: Instant) {
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
+        if self.index == 0 {
+            self.shared.limits.sweep(Now::of(self.clock()));
+        }
         self.handle().buffers.store(self.buffers.lent(), Relaxed);
         if self.shared.stage() >= Stage::Closing {
             self.pool.close_idle();
@@ -247,10 +252,10 @@ impl Worker {
 
 /// Runs a worker until it is told to stop; returns when all its tasks are gone.
 pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Order>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let local = LocalSet::new();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_io().enable_time().build_local(LocalOptions::default())?;
     let mine = shared.clone();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let worker = Worker::new(index, mine);
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -268,9 +273,8 @@ pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Orde
             }
         }
     });
-    drop(local);
-    shared.workers[index].buffers.store(0, Relaxed);
     runtime.shutdown_timeout(STOP_BLOCKING);
+    shared.workers[index].buffers.store(0, Relaxed);
     Ok(())
 }
 

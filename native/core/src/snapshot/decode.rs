@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Base, Provider, Snapshot, document, document::Document, secret};
+use super::{Base, Limits, Prices, Provider, Snapshot, document, document::Document, secret};
 use crate::{
     dialects::Dialect,
     http::write::HeadWriter,
     json::shape_error,
     observe,
     request::client_address::Networks,
-    route::{Routes, Target},
+    route::{Model, Routes, Target},
     upstream::{Network, Origin, Proxy},
 };
 
@@ -40,12 +40,13 @@ impl Snapshot {
         };
         let mut routes = Routes::default();
         for model in &document.models {
-            routes.add(
-                &model.name,
-                model.targets.iter().map(target).collect::<Result<_, _>>()?,
-                model.fallback.iter().map(target).collect::<Result<_, _>>()?,
-                model.timeouts.unwrap_or_default(),
-            );
+            routes.add(Model {
+                name: model.name.clone(),
+                targets: model.targets.iter().map(target).collect::<Result<_, _>>()?,
+                fallback: model.fallback.iter().map(target).collect::<Result<_, _>>()?,
+                timeouts: model.timeouts.unwrap_or_default(),
+                max_output_tokens: model.max_output_tokens,
+            });
         }
         for pattern in &document.patterns {
             routes.add_pattern(&pattern.pattern, index(&pattern.provider)?);
@@ -63,6 +64,8 @@ impl Snapshot {
             log: document.log,
             ca_file: document.tls.ca_file,
             default_provider: document.default_provider.as_deref().map(index).transpose()?,
+            limits: Limits::new(document.limits, providers.len(), index)?,
+            prices: Prices::new(document.prices)?,
             routes,
             providers,
         })
@@ -92,6 +95,7 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
         lists_models: p.lists_models,
         client_credentials: p.client_credentials,
         timeouts: p.timeouts,
+        free: p.free,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::observe::LogOptions;
+use crate::{limits::Policy, observe::LogOptions};
 
 /// The shape that this build reads; a document of another shape is refused.
 pub const FORMAT: u32 = 1;
@@ -27,6 +27,8 @@ pub struct Document {
     pub models: Vec<Model>,
     pub patterns: Vec<Pattern>,
     pub default_provider: Option<String>,
+    pub limits: Limits,
+    pub prices: Vec<Price>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub struct Tls {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Provider {
     pub name: String,
     pub kind: Option<String>,
@@ -107,6 +110,8 @@ pub struct Provider {
     /// The client's own credential goes upstream instead of one of the configuration.
     pub client_credentials: bool,
     pub proxy: Option<Proxy>,
+    /// It takes no money.
+    pub free: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,6 +167,7 @@ pub struct Model {
     pub targets: Vec<Target>,
     pub fallback: Vec<Target>,
     pub timeouts: Option<Overrides>,
+    pub max_output_tokens: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -177,4 +183,32 @@ pub struct Target {
 pub struct Pattern {
     pub pattern: String,
     pub provider: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub default: Option<Policy>,
+    pub global: Option<Policy>,
+    pub models: HashMap<String, Policy>,
+    pub providers: HashMap<String, Policy>,
+    pub unpriced: Unpriced,
+    pub zone: String,
+}
+
+/// What becomes of a model without a price while money is limited.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpriced {
+    Refuse,
+    Allow,
+}
+
+/// Nano-dollars per million tokens, of every model that fits the pattern.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub pattern: String,
+    pub input: u64,
+    pub output: u64,
 }

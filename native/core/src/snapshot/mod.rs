@@ -2,6 +2,8 @@
 
 mod decode;
 pub mod document;
+mod limits;
+mod prices;
 mod secret;
 
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use crate::{
 };
 
 pub use document::{Auth, Overrides, Timeouts};
+pub use limits::Limits;
+pub use prices::{Cost, Price, Prices};
 
 /// Everything a request needs to know; a request keeps the one it started with.
 #[derive(Debug)]
@@ -35,9 +39,12 @@ pub struct Snapshot {
     pub routes: Routes,
     /// Index into `providers`.
     pub default_provider: Option<usize>,
+    pub limits: Limits,
+    pub prices: Prices,
 }
 
 /// A provider, with one base for each dialect it speaks.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Provider {
     pub name: String,
     /// Its place in the metrics.
@@ -54,6 +61,8 @@ pub struct Provider {
     /// It is asked with the credential that the client brings for it.
     pub client_credentials: bool,
     pub timeouts: Timeouts,
+    /// It takes no money, whatever the prices say.
+    pub free: bool,
 }
 
 /// Where and how one dialect of a provider is reached.
@@ -131,5 +140,13 @@ impl Snapshot {
     /// The provider of that name and its index.
     pub fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
         self.providers.iter().enumerate().find(|(_, p)| p.name == name)
+    }
+
+    /// What the provider of that index takes for a model, by its own name of it.
+    pub fn price(&self, provider: usize, model: &str) -> Cost {
+        if self.providers.get(provider).is_some_and(|p| p.free) {
+            return Cost::Free;
+        }
+        self.prices.of(model).map_or(Cost::Unknown, Cost::Priced)
     }
 }

@@ -19,6 +19,7 @@ fn refused(body: &[u8]) -> (Code, Option<String>, String) {
 #[test]
 fn fields_are_noted_where_they_stand() {
     let body = r#" {"model" : "gpt-5", "stream":true,"max_tokens":10,"max_completion_tokens":2e1,"n":1.0,
+        "max_output_tokens":30,"best_of":4,"options":{"Options":1},
         "user":"u","metadata":{"a":[1]},"messages":[{"model":"inner","stream":false}]} "#;
     let scan = ok(body);
     let model = scan.model.unwrap();
@@ -28,6 +29,7 @@ fn fields_are_noted_where_they_stand() {
     assert_eq!(scan.max_tokens.map(|(s, n)| (&body[s], n)), Some(("10", 10)));
     assert_eq!(scan.max_completion_tokens.map(|(s, n)| (&body[s], n)), Some(("2e1", 20)));
     assert_eq!(scan.n.map(|(s, n)| (&body[s], n)), Some(("1.0", 1)));
+    assert_eq!((scan.max_output_tokens.map(|(_, n)| n), scan.best_of.map(|(_, n)| n)), (Some(30), Some(4)));
     assert_eq!(&body[scan.user.unwrap()], "\"u\"");
     assert_eq!(&body[scan.metadata.unwrap()], "{\"a\":[1]}");
     assert_eq!(&body[scan.object], body.trim());
@@ -87,6 +89,10 @@ fn a_name_that_other_decoders_take_for_one_that_is_read_is_refused_with_the_righ
         ("max_to\u{212a}en\u{17f}", "max_to\u{212a}en\u{17f}", "max_tokens"),
         ("max_completion_to\u{212a}ens", "max_completion_to\u{212a}ens", "max_completion_tokens"),
         ("MAX_COMPLETION_TO\\u212aEN\\u017f", "MAX_COMPLETION_TO\u{212a}EN\u{17f}", "max_completion_tokens"),
+        ("max_output_to\u{212a}en\u{17f}", "max_output_to\u{212a}en\u{17f}", "max_output_tokens"),
+        ("Best_Of", "Best_Of", "best_of"),
+        ("be\u{17f}t_of", "be\u{17f}t_of", "best_of"),
+        ("Option\u{17f}", "Option\u{17f}", "options"),
         ("N", "N", "n"),
         ("u\u{17f}er", "u\u{17f}er", "user"),
         ("MetaData", "MetaData", "metadata"),
@@ -145,6 +151,8 @@ fn wrong_types_name_their_field() {
         (r#"{"max_tokens":-1}"#, "max_tokens"),
         (r#"{"max_completion_tokens":1.5}"#, "max_completion_tokens"),
         (r#"{"n":1e300}"#, "n"),
+        (r#"{"max_output_tokens":-1}"#, "max_output_tokens"),
+        (r#"{"best_of":[]}"#, "best_of"),
     ] {
         let (code, at, _) = refused(body.as_bytes());
         assert_eq!((code, at.as_deref()), (Code::InvalidRequest, Some(param)), "{body}");

@@ -6,7 +6,7 @@ use penstock_core::{
     clock::Clock,
     dialects::{Dialect, StreamKind, usage::BodyTap},
     relay::{frames::Splitter, tap::Tap},
-    request::scan::scan,
+    request::{estimate::Prompt, scan::scan},
 };
 
 const CHUNK: &str = "data: {\"id\":\"chatcmpl-BxYz0123456789abcdef\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\
@@ -45,6 +45,11 @@ fn figures() {
             black_box(tap.frame(&frame.as_bytes()[..len]));
         });
         println!("split and tap, {name}, {} bytes: {ns:.0} ns", frame.len());
+        tap.count_text();
+        let ns = time(|| {
+            black_box(tap.frame(black_box(frame.as_bytes())));
+        });
+        println!("tap that counts text, {name}: {ns:.0} ns");
     }
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(20) + "\\n";
     let cjk = "敏捷的棕色狐狸跳过懒狗。".repeat(30);
@@ -59,6 +64,16 @@ fn figures() {
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true,\"max_tokens\":5}";
     let ns = time(|| drop(black_box(scan(black_box(body.as_bytes()), 128))));
     println!("scan, a small body of {} bytes: {ns:.0} ns", body.len());
+    let plain = format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}");
+    let picture = "QUJDRA==".repeat(16 * 1024);
+    let part = format!("{{\"type\":\"image_url\",\"image_url\":{{\"url\":\"data:image/png;base64,{picture}\"}}}}");
+    let seen = format!("{{\"messages\":[{{\"content\":[{part}]}}]}}");
+    for (name, body) in [("a small body", body), ("text", &plain), ("a picture", &seen)] {
+        let ns = time(|| {
+            black_box(Prompt::of_json(black_box(body.as_bytes())));
+        });
+        println!("estimate, {name}, {} bytes: {ns:.0} ns", body.len());
+    }
     let floats = "-0.012345678,".repeat(1536);
     let list = format!("{{\"embedding\":[{floats}1],\"index\":0}},").repeat(50);
     let base64 = format!("{{\"embedding\":\"{}\"}},", "QUJDRA==".repeat(1024)).repeat(100);

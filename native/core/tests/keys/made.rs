@@ -23,7 +23,7 @@ pub(crate) fn hex(credential: &str) -> String {
 /// A batch with nothing in it but one access that allows everything.
 pub(crate) fn empty() -> Value {
     json!({
-        "format": 1, "access": [{"models": null, "paths": null, "networks": null}],
+        "format": 2, "access": [{"models": null, "paths": null, "networks": null}], "limits": [],
         "teams": [], "keys": [], "digests": [], "reset": false, "settled": 0,
     })
 }
@@ -31,13 +31,15 @@ pub(crate) fn empty() -> Value {
 /// An active key with one secret, not yet verified.
 pub(crate) fn row(id: &str, version: u64) -> Value {
     json!({
-        "id": id, "version": version, "state": "active", "team": null, "access": 0, "expires_us": null, "cut_us": null,
-        "secrets": [{"generation": 1, "until_us": null, "digest": null}],
+        "id": id, "version": version, "state": "active", "team": null, "access": 0, "limits": null,
+        "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": null}],
     })
 }
 
 pub(crate) fn team(id: &str, version: u64) -> Value {
-    json!({"id": id, "version": version, "name": format!("Team {id}"), "state": "active", "access": 0})
+    json!({
+        "id": id, "version": version, "name": format!("Team {id}"), "state": "active", "access": 0, "limits": null,
+    })
 }
 
 /// The same object with other fields.

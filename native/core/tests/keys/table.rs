@@ -157,6 +157,44 @@ fn equal_accesses_are_kept_once_and_unused_ones_go() {
     assert!(table.accesses() < 200, "{}", table.accesses());
 }
 
+#[test]
+fn equal_limits_are_kept_once_and_unused_ones_go() {
+    let table = Table::default();
+    let limits = |amount: u64| json!({"requests": [{"amount": amount, "window_us": 60_000_000}]});
+    let of_key = |id: &str| table.row(key_id(id)).unwrap().limits.clone();
+    let rows: Vec<_> = (0..1_000).map(|n| with(row(&format!("{n:012}"), 1), &json!({"limits": n % 3}))).collect();
+    put(&table, &json!({"limits": [limits(1), limits(2), limits(1)], "keys": rows}));
+    assert_eq!(table.policies(), 2);
+    let (first, third) = (of_key("000000000000").unwrap(), of_key("000000000002").unwrap());
+    assert!(Arc::ptr_eq(&first, &third));
+    assert_eq!(first.requests.as_ref().unwrap()[0].amount, 1);
+    put(&table, &digest("000000000000", 1));
+    assert!(Arc::ptr_eq(&first, &of_key("000000000000").unwrap()), "a copy of the row keeps them");
+    put(&table, &keys(&[row("000000000000", 2)]));
+    assert_eq!(of_key("000000000000"), None);
+    for version in 2..2_000 {
+        put(&table, &json!({"limits": [limits(version)], "keys": [with(row(ID, version), &json!({"limits": 0}))]}));
+    }
+    assert!(table.policies() < 200, "{}", table.policies());
+}
+
+#[test]
+fn a_team_has_limits_of_its_own() {
+    let table = Table::default();
+    let credential = own(ID, 'a');
+    let known = json!({"team": "t1", "secrets": [{"generation": 1, "until_us": null, "digest": hex(&credential)}]});
+    let concurrent = json!({"concurrent": [{"amount": 5, "queue_us": 2}]});
+    let rows = [with(row(ID, 1), &known)];
+    put(&table, &json!({"limits": [concurrent], "teams": [with(team("t1", 1), &json!({"limits": 0}))], "keys": rows}));
+    let Checked::Known { row, team } = table.check(&Credential::read(credential.as_bytes()).unwrap(), &DIGESTS, 1)
+    else {
+        panic!("the key is known");
+    };
+    assert_eq!(row.limits, None);
+    let slots = team.unwrap().limits.as_ref().unwrap().concurrent.as_ref().unwrap()[0];
+    assert_eq!((slots.amount, slots.queue_us), (5, 2));
+}
+
 fn used(table: &Table) -> Value {
     serde_json::from_slice(&table.used()).unwrap()
 }

@@ -27,6 +27,10 @@ pub(crate) fn minimal() -> Value {
         "models": [],
         "patterns": [],
         "default_provider": null,
+        "limits": {
+            "default": null, "global": null, "models": {}, "providers": {}, "unpriced": "refuse", "zone": "UTC",
+        },
+        "prices": [],
     })
 }
 
@@ -53,13 +57,14 @@ pub(crate) fn provider(name: &str, port: u16) -> Value {
         "max_connections": 1024,
         "client_credentials": false,
         "proxy": null,
+        "free": false,
     })
 }
 
 /// A model with one target.
 pub(crate) fn model(name: &str, provider: &str, upstream: Option<&str>) -> Value {
     json!({
-        "name": name, "fallback": [], "timeouts": null,
+        "name": name, "fallback": [], "timeouts": null, "max_output_tokens": null,
         "targets": [{"provider": provider, "model": upstream, "weight": 1}],
     })
 }

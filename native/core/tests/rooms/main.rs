@@ -15,6 +15,8 @@ mod keys_leak;
 mod keys_models;
 mod keys_own;
 mod keys_verify;
+mod limited;
+mod prices;
 mod process;
 mod route;
 mod snapshot;

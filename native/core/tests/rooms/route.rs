@@ -3,9 +3,8 @@
 use std::{cell::Cell, collections::HashMap};
 
 use fastrand::Rng;
-use penstock_core::snapshot::Overrides;
 use penstock_core::{
-    route::{Attempt, Route, Routes, Target, matches, order, similar},
+    route::{Attempt, Model, Route, Routes, Target, matches, order, similar},
     snapshot::Provider,
 };
 use proptest::prelude::*;
@@ -17,6 +16,10 @@ fn target(provider: usize, weight: u32) -> Target {
     Target { provider, model: None, weight }
 }
 
+fn configured(name: &str, targets: Vec<Target>, fallback: Vec<Target>) -> Model {
+    Model { name: name.to_owned(), targets, fallback, ..Model::default() }
+}
+
 /// Providers `p0`, `p1`, …
 fn providers(n: usize) -> Vec<Provider> {
     let mut document = minimal();
@@ -26,7 +29,7 @@ fn providers(n: usize) -> Vec<Provider> {
 
 fn model(targets: Vec<Target>, fallback: Vec<Target>) -> Routes {
     let mut routes = Routes::default();
-    routes.add("m", targets, fallback, Overrides::default());
+    routes.add(configured("m", targets, fallback));
     routes
 }
 
@@ -52,9 +55,9 @@ fn an_exact_name_wins_over_a_provider_a_wildcard_and_a_pattern() {
     let mut routes = Routes::default();
     routes.add_pattern("p1/gpt*", 2);
     routes.add_pattern("gpt-*", 2);
-    routes.add("*", vec![target(0, 1)], vec![], Overrides::default());
-    routes.add("gpt-*", vec![target(0, 1)], vec![], Overrides::default());
-    routes.add("p1/gpt-5", vec![target(0, 1)], vec![], Overrides::default());
+    routes.add(configured("*", vec![target(0, 1)], vec![]));
+    routes.add(configured("gpt-*", vec![target(0, 1)], vec![]));
+    routes.add(configured("p1/gpt-5", vec![target(0, 1)], vec![]));
     assert_eq!(lead(&routes, &providers, "p1/gpt-5"), "p1/gpt-5", "exact");
     assert_eq!(lead(&routes, &providers, "p1/gpt-4"), "=1:gpt-4", "provider/rest before wildcards");
     assert_eq!(lead(&routes, &providers, "gpt-4"), "gpt-*", "longest wildcard before patterns");
@@ -78,7 +81,7 @@ fn the_longest_wildcard_wins_in_whatever_order_they_were_added() {
     for names in [["*", "gpt-*", "gpt-5*"], ["gpt-5*", "gpt-*", "*"], ["gpt-*", "*", "gpt-5*"]] {
         let mut routes = Routes::default();
         for name in names {
-            routes.add(name, vec![target(0, 1)], vec![], Overrides::default());
+            routes.add(configured(name, vec![target(0, 1)], vec![]));
         }
         assert_eq!(lead(&routes, &[], "gpt-5-mini"), "gpt-5*");
         assert_eq!(lead(&routes, &[], "gpt-4"), "gpt-*");
@@ -100,7 +103,7 @@ fn patterns_of_the_catalogue_come_last_and_the_longest_first() {
 fn a_wildcard_target_without_a_model_is_asked_for_the_name_as_it_came() {
     let mut routes = Routes::default();
     let named = Target { provider: 1, model: Some("fixed".into()), weight: 0 };
-    routes.add("gpt-*", vec![target(0, 1)], vec![named], Overrides::default());
+    routes.add(configured("gpt-*", vec![target(0, 1)], vec![named]));
     let route = routes.find(&[], "gpt-9").unwrap();
     let attempts = order(&route, "gpt-9", 4, &mut Rng::with_seed(1), |_| true, |_| false);
     assert_eq!(attempts, [Attempt { provider: 0, model: "gpt-9" }, Attempt { provider: 1, model: "fixed" }]);

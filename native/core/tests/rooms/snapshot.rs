@@ -4,7 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use penstock_core::{
     dialects::Dialect,
-    snapshot::{Snapshot, document::Document},
+    limits::{Period, Rate, Reserve, Slots},
+    route::Route,
+    snapshot::{
+        Snapshot,
+        document::{Document, FORMAT},
+    },
 };
 use serde_json::{Value, json};
 
@@ -27,7 +32,22 @@ fn full() -> Value {
         json!({"connect_ms": 1, "first_token_ms": null, "between_bytes_ms": null, "total_ms": 5});
     document["patterns"] = json!([{"pattern": "gpt-*", "provider": "one"}]);
     document["default_provider"] = json!("one");
+    let rates = json!([{"amount": 600, "window_us": 60_000_000}, {"amount": 9, "period": "day"}]);
+    document["limits"] = json!({
+        "default": {"requests": rates, "concurrent": [{"amount": 5, "queue_us": 2_000_000}], "reserve": "cap"},
+        "global": {"tokens": [], "budget": [{"amount": 20_000_000_000_u64, "period": "month"}]},
+        "models": {"fast": {"requests": rates}},
+        "providers": {"one": {"concurrent": []}},
+        "unpriced": "allow",
+        "zone": "Europe/Berlin",
+    });
+    document["prices"] = json!([{"pattern": "gpt-5*", "input": 1_250_000_000, "output": 10_000_000_000_u64}]);
     document
+}
+
+/// Objects whose names are for the configuration to choose.
+fn is_named_freely(place: &str) -> bool {
+    ["/dialects", "/limits/models", "/limits/providers"].iter().any(|p| place.ends_with(p))
 }
 
 fn refusal(document: &Value) -> String {
@@ -86,11 +106,19 @@ fn a_full_document_decodes_to_providers_routes_and_ready_header_lines() {
 }
 
 #[test]
+fn what_python_compiles_of_its_example_is_a_document() {
+    let golden = include_bytes!("../../../../tests/unit/policy/example.snapshot.json");
+    let document: Document = serde_json::from_slice(golden).unwrap();
+    assert_eq!((document.format, document.models[0].max_output_tokens), (FORMAT, Some(16_384)));
+    assert!(document.limits.default.is_some() && !document.prices.is_empty());
+}
+
+#[test]
 fn an_unknown_field_is_refused_at_every_level_and_named() {
     let mut places = Vec::new();
     objects(&full(), String::new(), &mut places);
-    places.retain(|p| !p.ends_with("/dialects"));
-    assert!(places.len() >= 14, "{places:?}");
+    places.retain(|p| !is_named_freely(p));
+    assert!(places.len() >= 24, "{places:?}");
     for place in places {
         let mut document = full();
         document.pointer_mut(&place).unwrap()["surprise"] = json!(1);
@@ -106,21 +134,12 @@ fn a_missing_field_is_refused_at_every_level() {
     let mut places = Vec::new();
     objects(&full(), String::new(), &mut places);
     let optional = [
-        "kind",
-        "ca_file",
-        "auth",
-        "default",
-        "proxy",
-        "authorization",
-        "timeouts",
-        "model",
-        "default_provider",
-        "connect_ms",
-        "first_token_ms",
-        "between_bytes_ms",
-        "total_ms",
-    ];
-    for place in places.iter().filter(|p| !p.ends_with("/dialects")) {
+        &["kind", "ca_file", "auth", "default", "proxy", "authorization", "timeouts", "model", "default_provider"][..],
+        &["connect_ms", "first_token_ms", "between_bytes_ms", "total_ms", "max_output_tokens"],
+        &["global", "requests", "tokens", "budget", "concurrent", "reserve", "window_us", "period", "queue_us"],
+    ]
+    .concat();
+    for place in places.iter().filter(|p| !is_named_freely(p)) {
         let whole = full();
         for name in whole.pointer(place).unwrap().as_object().unwrap().keys() {
             if optional.contains(&name.as_str()) {
@@ -174,6 +193,44 @@ fn an_unknown_dialect_scheme_network_or_certificate_file_is_refused_by_name() {
     let mut document = full();
     document["auth"] = json!("nobody");
     assert!(refusal(&document).contains("nobody"));
+}
+
+#[test]
+fn limits_of_a_provider_stand_at_its_index_and_an_unknown_one_is_refused_by_name() {
+    let mut document = full();
+    document["providers"] = json!([provider("zero", 1), document["providers"][0]]);
+    let limits = decode(&document).unwrap().limits;
+    assert_eq!(limits.providers.len(), 2);
+    assert!(limits.providers[0].is_none());
+    assert_eq!(limits.providers[1].as_ref().unwrap().concurrent.as_deref(), Some(&[][..]));
+    document["limits"]["providers"] = json!({"nobody": {}});
+    assert!(refusal(&document).contains("provider nobody is unknown"));
+}
+
+#[test]
+fn limits_say_what_is_set_and_leave_open_what_is_not() {
+    let limits = decode(&full()).unwrap().limits;
+    let default = limits.default.unwrap();
+    let minute = Rate { amount: 600, window_us: Some(60_000_000), period: None };
+    let day = Rate { amount: 9, window_us: None, period: Some(Period::Day) };
+    assert_eq!(default.requests.as_deref(), Some(&[minute, day][..]));
+    assert_eq!(default.concurrent.as_deref(), Some(&[Slots { amount: 5, queue_us: 2_000_000 }][..]));
+    assert_eq!((default.tokens, default.budget, default.reserve), (None, None, Some(Reserve::Cap)));
+    let global = limits.global.unwrap();
+    assert_eq!((global.tokens.as_deref(), global.requests), (Some(&[][..]), None));
+    assert_eq!(limits.models["fast"].requests.as_deref(), Some(&[minute, day][..]));
+    assert_eq!((limits.unpriced_allowed, limits.zone.as_str()), (true, "Europe/Berlin"));
+    let none = decode(&minimal()).unwrap().limits;
+    assert!(none.default.is_none() && none.global.is_none() && none.models.is_empty() && !none.unpriced_allowed);
+}
+
+#[test]
+fn a_model_may_say_the_most_that_it_answers() {
+    let mut document = full();
+    document["models"][0]["max_output_tokens"] = json!(4096);
+    let snapshot = decode(&document).unwrap();
+    let Some(Route::Model(fast)) = snapshot.routes.find(&snapshot.providers, "fast") else { panic!("no route") };
+    assert_eq!(fast.max_output_tokens, Some(4096));
 }
 
 #[test]

@@ -51,6 +51,21 @@ async fn a_deadline_moved_later_does_not_fire_at_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_set_after_the_old_one_went_by_unseen_fires() {
+    let mut timer = Timer::default();
+    for _ in 0..3 {
+        timer.set(50);
+        poll_fn(|cx| Poll::Ready(assert!(timer.poll(cx).is_pending()))).await;
+        advance(60 * MS).await;
+        timer.set(50);
+        poll_fn(|cx| Poll::Ready(assert!(timer.poll(cx).is_pending()))).await;
+        advance(20 * MS).await;
+        timer.set(70);
+        assert_eq!(fires_after(&mut timer).await, Some(70 * MS));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_moved_later_again_and_again_fires_once_it_is_left_alone() {
     let mut timer = Timer::default();
     for _ in 0..100 {

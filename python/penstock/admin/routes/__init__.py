@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.admin.openapi import document_route
 from penstock.admin.route import Table
-from penstock.admin.routes import changes, keys, process, teams, tokens
+from penstock.admin.routes import changes, keys, limits, process, teams, tokens
+from penstock.config.model import AllLimits
 
 if TYPE_CHECKING:
     from penstock.keys.service import Ledger
 
 
-def table(running: process.Process | None, ledger: Ledger) -> Table:
-    """The whole table. Without a running process there is no status and no reload."""
+def table(running: process.Process | None, ledger: Ledger, configured: Callable[[], AllLimits]) -> Table:
+    """The whole table; `configured` gives the limits of the configuration in force.
+
+    Without a running process there is no status and no reload, and nothing is counted.
+    """
     routes = [*keys.routes(ledger), *teams.routes(ledger), *tokens.routes(ledger), *changes.routes(ledger)]
+    routes += limits.routes(ledger, configured, running)
     if running is not None:
         routes += process.routes(running)
     return Table([*routes, document_route(routes)])

@@ -21,6 +21,12 @@ class Process(Protocol):
     def reload(self) -> list[str]:
         """Reads the configuration again and returns warnings; raises `ConfigError`, and nothing has changed."""
 
+    def limits_use(self, scope: str, name: str) -> bytes:
+        """What was counted in one place, as native reports it."""
+
+    def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets it; False: nothing was counted there."""
+
 
 def routes(running: Process) -> list[Route]:
     """Status and reload."""

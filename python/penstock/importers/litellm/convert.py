@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from penstock.config.problem import ConfigError
 from penstock.config.units import show_duration, show_size
-from penstock.importers.litellm import deployments, fallbacks, settings, source, trial, values, yaml_text
+from penstock.importers.litellm import deployments, fallbacks, limits, settings, source, trial, values, yaml_text
 from penstock.importers.litellm.deployments import Deployment
 from penstock.importers.litellm.files import refused
 from penstock.importers.litellm.models import Model, Models, Target, TooMany
@@ -68,6 +68,8 @@ def convert(file: str, name: str = "penstock.yaml") -> Converted:
         raise refused(file, f"describes {error}, which no configuration may have") from None
     _dialects(models, notes)
     plain = _plain(asked, models, providers, found)
+    if limited := limits.of_models(found, models.found, notes):
+        plain["limits"] = {"models": limited}
     body = yaml_text.dump(plain)
     tried = trial.run(body, plain, catalogue, name)
     text = yaml_text.with_notes(body, file, [*tried.problems, *notes], tried.variables)

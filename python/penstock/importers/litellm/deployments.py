@@ -28,6 +28,9 @@ class Deployment:
     weight: Decimal | None = None
     rpm: Decimal | None = None
     tpm: Decimal | None = None
+    parallel: Decimal | None = None
+    limits_at: tuple[tuple[str, str], ...] = ()
+    """Where each of the three stands that was written."""
     order: Decimal = Decimal(1)
     first_token_ms: int | None = None
     id: str | None = None
@@ -80,6 +83,8 @@ def _deployments(
         weight=number(params.get("weight")),
         rpm=number(params.get("rpm")) or number(entry.get("rpm")),
         tpm=number(params.get("tpm")) or number(entry.get("tpm")),
+        parallel=number(params.get("max_parallel_requests")),
+        limits_at=_limits_at(params, entry),
         order=number(params.get("order")) or Decimal(1),
         first_token_ms=parameters.first_token_ms(params, mine),
         id=text(model_info.get("id")),
@@ -92,6 +97,11 @@ def _deployments(
     if not organizations:
         return [base]
     return [replace(base, spec=_for_organization(spec, value(each, secret=False))) for each in organizations]
+
+
+def _limits_at(params: dict[str, Field], entry: dict[str, Field]) -> tuple[tuple[str, str], ...]:
+    written = ((name, params.get(name) or entry.get(name)) for name in parameters.LIMITS)
+    return tuple((name, field.path) for name, field in written if field is not None and not field.is_off)
 
 
 def _organizations(field: Field | None, notes: Notes) -> list[str]:

@@ -115,6 +115,11 @@ def flag(value: object) -> bool:
     return value is True or (isinstance(value, str) and value.lower() in ("t", "true", "1", "yes"))
 
 
+def says_something(value: object) -> bool:
+    """Whether there is anything in a cell."""
+    return value not in (None, "", [], {}, False, "{}", "[]", "f", "false", "null", "None", "{\n}")
+
+
 def words(value: object) -> list[str]:
     """A list of JSON, or its text, or the text of a PostgreSQL array. Raises ValueError."""
     if value is None or value == "":

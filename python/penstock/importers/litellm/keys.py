@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.importers.litellm import dump
+from penstock.importers.litellm import dump, limits
 from penstock.importers.litellm.allowed import Allowed
 from penstock.importers.litellm.dump import Row
 from penstock.importers.litellm.names import Names
@@ -32,18 +32,13 @@ _ROUTES: dict[str, tuple[str, ...]] = {
 }
 _PATH = re.compile(r"(/[A-Za-z0-9_.~*-]+)+\Z")
 
-_LATER = "is not carried over: limits and budgets come with a later release"
+_OF_KEY = "a key has the limits that its own columns say; write others with penstock keys update --limit"
 _WIDER = "the keys may do more than before in this point: look at each before you import it"
 _COLUMNS: dict[str, str] = {
-    "max_budget": _LATER,
-    "soft_budget": _LATER,
-    "budget_id": _LATER,
-    "budget_duration": _LATER,
-    "budget_limits": _LATER,
-    "model_max_budget": _LATER,
-    "tpm_limit": _LATER,
-    "rpm_limit": _LATER,
-    "max_parallel_requests": _LATER,
+    "soft_budget": "nobody is warned before a budget is used up",
+    "budget_id": f"what this budget says is not looked at: {_OF_KEY}",
+    "budget_limits": _OF_KEY,
+    "model_max_budget": "a budget of a key holds for all of its models together",
     "aliases": "a key has no names of its own for models: write them under models for everybody",
     "config": "a key has no settings of its own",
     "router_settings": "a key has no settings of its own",
@@ -67,6 +62,7 @@ class ForeignKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     models: list[str] | None = None
     paths: list[str] | None = None
     owner: str | None = None
+    limits: limits.Limits = {}
     expires: str | None = None
     tags: dict[str, str] = {}
 
@@ -125,7 +121,7 @@ class _Reading:
         self.seen.add(sha256)
         name = self.names.take(alias or f"litellm-{sha256[:8]}")
         for column in _COLUMNS:
-            if _says_something(cells.get(column)):
+            if dump.says_something(cells.get(column)):
                 self.having.setdefault(column, []).append(name)
         return ForeignKey(
             sha256=sha256,
@@ -134,6 +130,7 @@ class _Reading:
             models=self.models(cells, name, team),
             paths=self.paths(cells, name),
             owner=_owner(dump.word(cells.get("user_id"))),
+            limits=self.limits(cells, name),
             expires=expires,
             tags=self.tags(dump.mapping(cells.get("metadata")), name),
         )
@@ -184,6 +181,12 @@ class _Reading:
             return []
         return self.allowed.of_key(listed, team is not None, path)
 
+    def limits(self, cells: dict[str, object], name: str) -> limits.Limits:
+        found, wrong = limits.of_row(cells)
+        for column in wrong:
+            self.having.setdefault(column, []).append(name)
+        return found
+
     def paths(self, cells: dict[str, object], name: str) -> list[str] | None:
         """What `allowed_routes` lets a key call, without `/v1`; LiteLLM's own paths are nothing here."""
         try:
@@ -219,7 +222,7 @@ class _Reading:
                 text = "true" if text else "false"
             elif isinstance(text, int):
                 text = str(text)
-            if not _says_something(text):
+            if not dump.says_something(text):
                 continue
             text = text.strip() if isinstance(text, str) else text
             fits = isinstance(text, str) and len(text) <= 256 and text.isprintable() and "://" not in text
@@ -230,7 +233,7 @@ class _Reading:
         return found
 
     def note(self) -> None:
-        reasons = _COLUMNS | {"metadata": "only short texts that cannot be a credential become tags"}
+        reasons = _COLUMNS | limits.LEFT_OUT | {"metadata": "only short texts that cannot be a credential become tags"}
         reasons["allowed_routes"] = "routes that are no path of the data port are left out of paths"
         for column, names in self.having.items():
             names = list(dict.fromkeys(names))
@@ -240,10 +243,6 @@ class _Reading:
             self.notes.add(
                 f"keys of {DASHBOARD}", f"{self.sessions} keys of sessions of the user interface are left out"
             )
-
-
-def _says_something(value: object) -> bool:
-    return value not in (None, "", [], {}, False, "{}", "[]", "f", "false", "null", "None", "{\n}")
 
 
 def _owner(user: str | None) -> str | None:

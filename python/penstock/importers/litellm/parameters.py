@@ -9,6 +9,7 @@ from penstock.importers.litellm.values import Field, number, text, variable
 
 MAX_MS = 604_800_000
 TOKENS = ("azure_ad_token", "client_secret", "tenant_id", "azure_username", "azure_password")
+LIMITS = ("rpm", "tpm", "max_parallel_requests")
 
 _READ = frozenset(
     (
@@ -22,26 +23,21 @@ _READ = frozenset(
             "headers",
             "custom_llm_provider",
         ),
-        *("litellm_credential_name", "weight", "order", "timeout", "stream_timeout", "rpm", "tpm"),
+        *("litellm_credential_name", "weight", "order", "timeout", "stream_timeout", *LIMITS),
     )
 )
-_LIMIT = "is no limit in this release; limits come with a later one"
-_SHARE = (
-    "is no limit in this release; among several targets of a name it is taken as the weight, as LiteLLM's shuffle does"
-)
+_BUDGET = "a budget holds for a name or a provider: write it under limits.models or limits.providers, and prices"
+_OF_KEY = "a limit of a key holds for all of its models together: see limits.default"
 _RETRY = "an attempt is never repeated at the same target: give the model a second target, and see max_attempts"
 _ASKED = "is a default for requests; Penstock sends what the client wrote, so let the client write it"
-_PRICE = "there are no prices in this release"
+_PRICE = "is not carried over: write it under prices, in usd per million tokens"
 _TLS = "certificates are always checked; name an authority of your own in tls.ca_file"
 
 _REASONS = {
-    "rpm": _SHARE,
-    "tpm": _SHARE,
-    "max_parallel_requests": "is no limit in this release; see max_connections of a provider for what is near to it",
-    "max_budget": _LIMIT,
-    "budget_duration": _LIMIT,
-    "default_api_key_tpm_limit": _LIMIT,
-    "default_api_key_rpm_limit": _LIMIT,
+    "max_budget": _BUDGET,
+    "budget_duration": _BUDGET,
+    "default_api_key_tpm_limit": _OF_KEY,
+    "default_api_key_rpm_limit": _OF_KEY,
     "num_retries": _RETRY,
     "max_retries": _RETRY,
     "drop_params": (
@@ -143,16 +139,12 @@ def first_token_ms(params: dict[str, Field], notes: Notes) -> int | None:
 def list_rest(params: dict[str, Field], entry: dict[str, Field], info: dict[str, Field], notes: Notes) -> None:
     """Notes everything that is not carried over."""
     for name, field in params.items():
-        if name in ("rpm", "tpm"):
-            notes.add(field.path, _REASONS[name])
-        elif name not in _READ and not field.is_off:
+        if name not in _READ and not field.is_off:
             reason = _ASKED if name in _DEFAULTS else "has no equivalent"
             notes.add(field.path, _REASONS.get(name, reason))
     for name, field in info.items():
         if name not in _OF_LITELLM and not field.is_off:
             notes.add(field.path, _INFO.get(name, "says something about the model that nothing here asks for"))
     for name, field in entry.items():
-        if name in ("rpm", "tpm"):
-            notes.add(field.path, _REASONS[name])
-        elif name not in ("model_name", "litellm_params", "model_info") and not field.is_off:
+        if name not in ("model_name", "litellm_params", "model_info", *LIMITS) and not field.is_off:
             notes.add(field.path, "has no equivalent")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 NOTHING = "has no equivalent"
 
-_LIMITS = "limits and budgets come with a later release"
+_LIMITS = "is not carried over: write limits.default for each key, limits.global for all of them together"
 _CALLBACKS = "nothing is called for each request; see /metrics, the log lines and log.access"
 _CACHE = "answers are not cached"
 _REDIS = "nodes share nothing in this release"

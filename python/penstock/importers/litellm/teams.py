@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from penstock.importers.litellm import dump
+from penstock.importers.litellm import dump, limits
 from penstock.importers.litellm.allowed import Allowed
 from penstock.importers.litellm.dump import Row
 from penstock.importers.litellm.names import Names
@@ -15,7 +16,8 @@ from penstock.importers.litellm.notes import MOST_TEXT, Notes, printable
 DASHBOARD = "litellm-dashboard"
 """The team of the keys that LiteLLM's user interface makes for one session."""
 
-_LIMITS = ("max_budget", "soft_budget", "tpm_limit", "rpm_limit", "max_parallel_requests", "budget_limits")
+_LATER = ("soft_budget", "budget_limits")
+"""Columns that say something about limits which is not carried over."""
 
 
 class Team(NamedTuple):
@@ -25,6 +27,7 @@ class Team(NamedTuple):
     models: list[str] | None
     blocked: bool = False
     known: bool = False
+    limits: Mapping[str, str | int] = MappingProxyType({})
 
 
 class Teams:
@@ -49,12 +52,16 @@ class Teams:
                     path, f"its models cannot be read ({error}), so it is allowed none: change the team afterwards"
                 )
                 models = []
-            self._found[id] = Team(name, models, dump.flag(row.cells.get("blocked")), known=True)
-            limited += [name] if any(row.cells.get(column) is not None for column in _LIMITS) else []
+            blocked = dump.flag(row.cells.get("blocked"))
+            pool, wrong = limits.of_row(row.cells)
+            for column in wrong:
+                notes.add(f"{path}: {column}", limits.LEFT_OUT[column])
+            self._found[id] = Team(name, models, blocked, known=True, limits=pool)
+            limited += [name] if any(dump.says_something(row.cells.get(column)) for column in _LATER) else []
         if limited:
             notes.add(
                 _some("teams with limits", limited),
-                "limits and budgets are not carried over; they come later",
+                f"{' and '.join(_LATER)} have no equivalent: other limits than these were carried over",
             )
 
     def of(self, id: str) -> Team:
@@ -80,7 +87,8 @@ class Teams:
                 reason = f"make it before the keys are imported: {few}, and --model for each that --json lists"
             if not team.known:
                 reason += (
-                    " — which models it may use is not in the table of keys: without --teams it may use all of them"
+                    " — which models it may use is not in the table of keys, nor are its limits: "
+                    "without --teams it may use all of them"
                 )
             self._notes.add(f"teams: {team.name}", reason)
 
@@ -88,6 +96,7 @@ class Teams:
 def command(team: Team) -> str:
     """The command that makes a team."""
     line = f"penstock teams create --name {shlex.quote(printable(team.name))}"
+    line += "".join(f" --limit {shlex.quote(limit)}" for limit in limits.options(team.limits))
     return line + "".join(f" --model {shlex.quote(model)}" for model in team.models or ())
 
 

@@ -68,7 +68,7 @@ def test_programs_get_what_was_written_and_every_note(run: Run) -> None:
     found = json.loads(result.stdout)
     assert found["written"] == ["p.yaml", "k.jsonl"]
     assert found["variables"] == ["OPENAI_API_KEY"]
-    assert found["teams"] == [{"name": "t1", "models": None}]
+    assert found["teams"] == [{"name": "t1", "models": None, "limits": {}}]
     assert {"path": "keys: old", "reason": "is left out: it is blocked"} in found["notes"]
     assert all(set(note) == {"path", "reason"} for note in found["notes"])
     assert "config" not in found

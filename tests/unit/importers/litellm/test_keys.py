@@ -160,16 +160,18 @@ def test_without_models_in_the_file_the_patterns_of_the_providers_count(move: Mo
 
 
 def test_teams_come_by_alias_and_are_to_be_made_first(move: Move) -> None:
-    team = {"team_id": "0-1", "team_alias": "Core infra", "models": '{gpt-4o,"mini-*"}', "max_budget": 5}
+    team = {"team_id": "0-1", "team_alias": "Core infra", "models": '{gpt-4o,"mini-*"}', "rpm_limit": 5}
+    team |= {"max_budget": "0.5", "budget_duration": "30d", "budget_limits": [1]}
     moved = move({"token": A, "team_id": "0-1"}, {"token": B, "team_id": "other"}, teams=(team, {"team_id": "unused"}))
     assert [line["team"] for line in lines(moved)] == ["Core infra", "other"]
     found = reasons(moved)
     assert found["teams: Core infra"] == (
         "make it before the keys are imported: "
-        "penstock teams create --name 'Core infra' --model gpt-4o --model 'mini-*'"
+        "penstock teams create --name 'Core infra' --limit requests=5/min --limit 'budget=0.5 usd/30d' "
+        "--model gpt-4o --model 'mini-*'"
     )
     assert "without --teams it may use all of them" in found["teams: other"]
-    assert "limits and budgets" in found["teams with limits: Core infra"]
+    assert "budget_limits have no equivalent" in found["teams with limits: Core infra"]
     assert "teams: unused" not in found
 
 
@@ -203,13 +205,19 @@ def test_routes_of_a_key_become_paths(move: Move, routes: object, expected: list
         assert "may call" in reasons(moved)["keys: k"]
 
 
+def test_limits_of_a_key_go_with_it(move: Move) -> None:
+    moved = move({"token": A, "rpm_limit": "5", "max_budget": 10.0, "budget_duration": "30d", "budget_id": ""})
+    assert lines(moved)[0]["limits"] == {"requests": "5/min", "budget": "10 usd/30d"}
+    assert moved.notes == []
+
+
 def test_limits_and_restrictions_are_listed_by_column(move: Move) -> None:
     row = {"max_budget": 10, "rpm_limit": "5", "tpm_limit": None, "aliases": "{}", "permissions": {"a": True}}
     moved = move(*({"token": f"{n:064x}", "key_alias": f"k{n}", **row} for n in range(7)))
     found = reasons(moved)
-    assert "later release" in found["column max_budget of k0, k1, k2, k3, k4 and 2 more"]
+    assert "there is no budget" in found["column budget_duration of k0, k1, k2, k3, k4 and 2 more"]
     assert "look at each" in found["column permissions of k0, k1, k2, k3, k4 and 2 more"]
-    assert not any("tpm_limit" in path or "aliases" in path for path in found)
+    assert not any("pm_limit" in path or "aliases" in path for path in found)
 
 
 def test_metadata_that_may_hold_a_credential_becomes_no_tag(move: Move) -> None:

@@ -23,9 +23,13 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"stream" => scan.stream = boolean("stream", kind)?.map(|on| (span, on)),
         b"max_tokens" => scan.max_tokens = count("max_tokens", lexer, kind, span)?,
         b"max_completion_tokens" => scan.max_completion_tokens = count("max_completion_tokens", lexer, kind, span)?,
+        b"max_output_tokens" => scan.max_output_tokens = count("max_output_tokens", lexer, kind, span)?,
         b"n" => scan.n = count("n", lexer, kind, span)?,
+        b"best_of" => scan.best_of = count("best_of", lexer, kind, span)?,
         b"user" => scan.user = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
+        // Read later, where it matters: what it holds is the provider's.
+        b"options" => {}
         _ => return not_misspelt(name),
     }
     Ok(())
@@ -39,10 +43,12 @@ fn not_misspelt(name: &[u8]) -> Result<(), Error> {
         1 => ["n"].as_slice(),
         4 => &["user"],
         5 => &["model", "user"],
-        6 | 7 => &["stream"],
-        8 => &["metadata"],
+        6 => &["stream"],
+        7 => &["stream", "best_of", "options"],
+        8 => &["metadata", "best_of", "options"],
         10..=13 => &["max_tokens"],
         14..=16 => &["stream_options"],
+        17..=20 => &["max_output_tokens"],
         21..=24 => &["max_completion_tokens"],
         _ => return Ok(()),
     };

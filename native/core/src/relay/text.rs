@@ -1,0 +1,157 @@
+//! Counts the text in an answer as its bytes pass, without reading its JSON: the strings behind the names that hold what
+//! a model wrote.
+
+use crate::dialects::{Dialect, StreamKind};
+
+/// The longest name of interest, and one byte more to tell a longer one.
+const NAME_BYTES: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Outside strings; `true`: behind a name of ours and its colon.
+    Between(bool),
+    /// In a string that may be a name.
+    Name,
+    /// Behind that string, before what tells whether it is a name.
+    Named,
+    /// In a string that is counted.
+    Text,
+    /// Behind a backslash of such a string, or of a name.
+    Escape { counted: bool },
+    /// In the digits of `\u`: how many are to come, and what they say so far.
+    Hex { left: u8, value: u16 },
+}
+
+/// Counts bytes of text, cut anywhere.
+#[derive(Clone, Debug)]
+pub struct Text {
+    names: &'static [&'static [u8]],
+    state: State,
+    name: [u8; NAME_BYTES],
+    length: usize,
+    bytes: u64,
+}
+
+impl Text {
+    /// Of the frames of a stream.
+    pub fn of_stream(kind: StreamKind) -> Self {
+        Self::of(match kind {
+            StreamKind::Responses | StreamKind::OtherSse => &[b"delta"],
+            StreamKind::Chat => CHAT,
+            StreamKind::Completions => &[b"text"],
+            StreamKind::Messages => &[b"text", b"thinking", b"partial_json"],
+            StreamKind::OllamaChat | StreamKind::OllamaGenerate => OLLAMA,
+        })
+    }
+
+    /// Of a whole body.
+    pub fn of_body(dialect: Dialect) -> Self {
+        Self::of(match dialect {
+            Dialect::OpenAi => BODY,
+            Dialect::Anthropic => &[b"text", b"thinking"],
+            Dialect::Ollama => OLLAMA,
+        })
+    }
+
+    fn of(names: &'static [&'static [u8]]) -> Self {
+        Self { names, state: State::Between(false), name: [0; NAME_BYTES], length: 0, bytes: 0 }
+    }
+
+    /// Bytes of text so far, as UTF-8 has them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A new document: what was open before is not.
+    pub fn restart(&mut self) {
+        self.state = State::Between(false);
+    }
+
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some(&byte) = bytes.first() {
+            let mut used = 1;
+            match self.state {
+                State::Between(behind) => match byte {
+                    b'"' => self.begin(behind),
+                    b' ' | b'\t' | b'\r' | b'\n' => {}
+                    _ => {
+                        self.state = State::Between(false);
+                        used = memchr::memchr(b'"', bytes).unwrap_or(bytes.len());
+                    }
+                },
+                State::Named => match byte {
+                    b':' => self.state = State::Between(self.is_ours()),
+                    b' ' | b'\t' | b'\r' | b'\n' => {}
+                    b'"' => self.begin(false),
+                    _ => self.state = State::Between(false),
+                },
+                State::Name | State::Text => used = self.run(bytes),
+                State::Escape { counted: false } => self.state = State::Name,
+                State::Escape { counted: true } if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
+                State::Escape { counted: true } => {
+                    self.bytes += 1;
+                    self.state = State::Text;
+                }
+                State::Hex { left, value } => {
+                    let digit = char::from(byte).to_digit(16).unwrap_or(0) as u16;
+                    self.state = State::Hex { left: left - 1, value: value << 4 | digit };
+                    if left == 1 {
+                        self.bytes += utf8_bytes(value << 4 | digit);
+                        self.state = State::Text;
+                    }
+                }
+            }
+            bytes = &bytes[used..];
+        }
+    }
+
+    /// A string begins.
+    fn begin(&mut self, counted: bool) {
+        self.length = 0;
+        self.state = if counted { State::Text } else { State::Name };
+    }
+
+    /// What is here of a string up to its end or an escape; says how many bytes that took.
+    fn run(&mut self, bytes: &[u8]) -> usize {
+        let counted = self.state == State::Text;
+        let at = memchr::memchr2(b'"', b'\\', bytes);
+        let plain = &bytes[..at.unwrap_or(bytes.len())];
+        if counted {
+            self.bytes += plain.len() as u64;
+        } else {
+            let room = &mut self.name[self.length.min(NAME_BYTES)..];
+            let fits = plain.len().min(room.len());
+            room[..fits].copy_from_slice(&plain[..fits]);
+            self.length += plain.len();
+        }
+        let Some(at) = at else { return bytes.len() };
+        self.state = match (bytes[at], counted) {
+            (b'\\', counted) => {
+                // A name with an escape is none of ours.
+                self.length += if counted { 0 } else { NAME_BYTES };
+                State::Escape { counted }
+            }
+            (_, true) => State::Between(false),
+            (_, false) => State::Named,
+        };
+        at + 1
+    }
+
+    fn is_ours(&self) -> bool {
+        self.name.get(..self.length).is_some_and(|name| self.names.contains(&name))
+    }
+}
+
+/// How many bytes a unit of UTF-16 takes; two that make one letter take four together.
+const fn utf8_bytes(unit: u16) -> u64 {
+    match unit {
+        ..0x80 => 1,
+        0x80..0x800 | 0xd800..0xe000 => 2,
+        _ => 3,
+    }
+}
+
+const CHAT: &[&[u8]] = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments"];
+/// Chat, completions and responses.
+const BODY: &[&[u8]] = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text"];
+const OLLAMA: &[&[u8]] = &[b"content", b"response", b"thinking"];

@@ -1,0 +1,171 @@
+//! Limits in words: as they are written, and as a refusal names them.
+
+use super::Principal;
+use crate::{
+    error::{Code, Error},
+    limits::{Kind, Period, Refused, Span},
+};
+
+const NANOUSD: u64 = 1_000_000_000;
+/// A limit of concurrency that lets nobody in opens by no end of a request: only by a change.
+const CLOSED_MS: u64 = 60_000;
+
+/// The name of a kind, as configuration and API have it.
+pub const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Concurrent => "concurrent",
+        Kind::Requests => "requests",
+        Kind::Tokens => "tokens",
+        Kind::Budget => "budget",
+    }
+}
+
+/// A limit as it is written in configuration: `600/min`, `20 usd/day`, `50`.
+pub fn written(kind: Kind, amount: u64, span: Span) -> String {
+    let amount = if kind == Kind::Budget { format!("{} usd", dollars(amount)) } else { amount.to_string() };
+    match span {
+        Span::AtOnce => amount,
+        Span::Period(Period::Day) => format!("{amount}/day"),
+        Span::Period(Period::Month) => format!("{amount}/month"),
+        Span::Window(us) => {
+            // A single day is `24h`: `1d` is too easily taken for `day`, which is the calendar's.
+            let (unit, of) = unit(us, &[("d", 86_400, 2), ("h", 3_600, 1), ("min", 60, 1), ("s", 1, 1)]);
+            if of == 1 { format!("{amount}/{unit}") } else { format!("{amount}/{of}{unit}") }
+        }
+    }
+}
+
+/// The code of a refusal.
+pub const fn code(refused: &Refused) -> Code {
+    match refused.kind {
+        _ if refused.exceeds => Code::RequestExceedsLimit,
+        Kind::Requests => Code::RateLimitRequests,
+        Kind::Concurrent => Code::RateLimitConcurrent,
+        Kind::Tokens => Code::RateLimitTokens,
+        Kind::Budget => Code::BudgetExceeded,
+    }
+}
+
+/// What a client is told of a limit that does not let its request through.
+pub fn refusal(refused: &Refused, principal: &Principal) -> Error {
+    let limit = format!("The limit of {} {}", amount(refused), whose(refused, principal));
+    if refused.exceeds {
+        let message = if refused.amount == 0 {
+            format!("{limit} lets no request through.")
+        } else {
+            let need = quantity(refused.kind, refused.need);
+            format!(
+                "{limit} is less than this request alone may need, which is {need}; ask for less, such as a lower max_tokens."
+            )
+        };
+        return Error::new(code(refused), message);
+    }
+    let wait_ms = refused.retry_after_us.div_ceil(1_000).max(1);
+    let is_closed = refused.kind == Kind::Concurrent && refused.amount == 0;
+    let wait_ms = if is_closed { wait_ms.max(CLOSED_MS) } else { wait_ms };
+    let need = quantity(refused.kind, refused.need);
+    let why = match refused.kind {
+        Kind::Requests | Kind::Concurrent => String::new(),
+        Kind::Tokens => format!(" for a request that may need {need}"),
+        Kind::Budget => format!(" for a request that may cost {need}"),
+    };
+    let wait = waited(wait_ms);
+    Error::new(code(refused), format!("{limit} is reached{why}; try again in {wait}.")).after_ms(wait_ms)
+}
+
+/// `600 requests per minute`.
+fn amount(refused: &Refused) -> String {
+    let amount = match refused.kind {
+        Kind::Concurrent | Kind::Requests => {
+            format!("{} request{}", refused.amount, if refused.amount == 1 { "" } else { "s" })
+        }
+        kind => quantity(kind, refused.amount),
+    };
+    match refused.span {
+        Span::AtOnce => format!("{amount} at the same time"),
+        Span::Period(Period::Day) => format!("{amount} per day"),
+        Span::Period(Period::Month) => format!("{amount} per month"),
+        Span::Window(us) => {
+            let (unit, of) = unit(us, &[("day", 86_400, 2), ("hour", 3_600, 1), ("minute", 60, 1), ("second", 1, 1)]);
+            if of == 1 { format!("{amount} per {unit}") } else { format!("{amount} per {of} {unit}s") }
+        }
+    }
+}
+
+fn whose(refused: &Refused, principal: &Principal) -> String {
+    let name = refused.scope.name();
+    match (refused.scope.kind_name(), principal) {
+        ("key", Principal::Open) => "of all callers together".to_owned(),
+        ("key", Principal::Key { .. }) => "of this API key".to_owned(),
+        ("team", Principal::Key { team: Some(team), .. }) => format!("of the team {}", team.name),
+        ("global", _) => "of all keys together".to_owned(),
+        (kind, _) => format!("of the {kind} {name}"),
+    }
+}
+
+/// An amount with its unit.
+fn quantity(kind: Kind, amount: u64) -> String {
+    match kind {
+        Kind::Budget => format!("{} USD", dollars(amount)),
+        Kind::Tokens => format!("{amount} token{}", if amount == 1 { "" } else { "s" }),
+        Kind::Requests | Kind::Concurrent => amount.to_string(),
+    }
+}
+
+/// Nano-dollars as dollars, without needless zeros.
+fn dollars(nanousd: u64) -> String {
+    let text = format!("{}.{:09}", nanousd / NANOUSD, nanousd % NANOUSD);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The largest unit of which the window has a whole number, at least as many as stands third, and that number.
+fn unit(us: u64, units: &[(&'static str, u64, u64)]) -> (&'static str, u64) {
+    let seconds = us.div_ceil(1_000_000);
+    let fits = |(_, length, least): &&(_, u64, u64)| seconds.is_multiple_of(*length) && seconds / length >= *least;
+    units.iter().find(fits).map_or(("s", seconds), |(name, length, _)| (*name, seconds / length))
+}
+
+/// A time to wait, for people.
+fn waited(ms: u64) -> String {
+    match ms.div_ceil(1_000) {
+        _ if ms < 1_000 => format!("{ms} ms"),
+        s if s < 120 => format!("{s} s"),
+        s if s < 7_200 => format!("{} min", s.div_ceil(60)),
+        s => format!("{} h", s.div_ceil(3_600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn a_limit_is_written_as_configuration_has_it() {
+        let window = |seconds: u64| Span::Window(seconds * SECOND);
+        for (kind, amount, span, text) in [
+            (Kind::Requests, 600, window(60), "600/min"),
+            (Kind::Requests, 100, window(10), "100/10s"),
+            (Kind::Requests, 5, window(1), "5/s"),
+            (Kind::Tokens, 1, window(86_400), "1/24h"),
+            (Kind::Tokens, 1, window(7 * 86_400), "1/7d"),
+            (Kind::Tokens, 9, window(90), "9/90s"),
+            (Kind::Tokens, 9, window(3_600), "9/h"),
+            (Kind::Tokens, 5_000, Span::Period(Period::Day), "5000/day"),
+            (Kind::Budget, 20 * NANOUSD, Span::Period(Period::Month), "20 usd/month"),
+            (Kind::Budget, 1_250_000_000, window(86_400), "1.25 usd/24h"),
+            (Kind::Budget, 1, window(1), "0.000000001 usd/s"),
+            (Kind::Concurrent, 50, Span::AtOnce, "50"),
+        ] {
+            assert_eq!(written(kind, amount, span), text);
+        }
+    }
+
+    #[test]
+    fn a_time_to_wait_is_never_shorter_in_words() {
+        for (ms, text) in [(1, "1 ms"), (999, "999 ms"), (1_001, "2 s"), (120_000, "2 min"), (7_200_001, "3 h")] {
+            assert_eq!(waited(ms), text);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The text in an answer is counted as its bytes pass, wherever they are cut.
+
+use penstock_core::{
+    dialects::{Dialect, StreamKind},
+    relay::{tap::Tap, text::Text},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn of_stream(kind: StreamKind, frame: &str) -> u64 {
+    let mut tap = Tap::new(kind, false);
+    tap.count_text();
+    tap.frame(frame.as_bytes());
+    tap.text_bytes()
+}
+
+fn of_body(dialect: Dialect, body: &[u8]) -> u64 {
+    let mut text = Text::of_body(dialect);
+    text.feed(body);
+    text.bytes()
+}
+
+#[test]
+fn a_frame_counts_for_what_the_model_wrote_in_it() {
+    let data = |value: &Value| format!("data: {value}\n\n");
+    let named = |name: &str, value: &Value| format!("event: {name}\n{}", data(value));
+    let delta = |value: Value| json!({"id": "content", "model": "text", "choices": [{"index": 0, "delta": value, "finish_reason": null}]});
+    for (kind, frame, bytes) in [
+        (StreamKind::Chat, data(&delta(json!({"role": "assistant", "content": "hello"}))), 5),
+        (StreamKind::Chat, data(&delta(json!({"content": "größe"}))), 7),
+        (StreamKind::Chat, data(&delta(json!({"content": null, "reasoning_content": "hm"}))), 2),
+        (
+            StreamKind::Chat,
+            data(&delta(json!({"tool_calls": [{"function": {"name": "f", "arguments": "{\"a\":1}"}}]}))),
+            7,
+        ),
+        (StreamKind::Chat, data(&delta(json!({"content": "\"content\": \"no\""}))), 15),
+        (
+            StreamKind::Chat,
+            "data: {\"choices\":[{\"delta\":{\"content\" : \"a\\u00fcb\\ud83d\\ude00\\u20ac\\n\"}}]}\n\n".to_owned(),
+            12,
+        ),
+        (StreamKind::Chat, "data: [DONE]\n\n".to_owned(), 0),
+        (StreamKind::Completions, data(&json!({"choices": [{"text": "hey"}]})), 3),
+        (
+            StreamKind::Responses,
+            named("response.output_text.delta", &json!({"type": "response.output_text.delta", "delta": "hey"})),
+            3,
+        ),
+        (
+            StreamKind::Responses,
+            named("response.output_text.done", &json!({"type": "response.output_text.done", "text": "hey"})),
+            0,
+        ),
+        (
+            StreamKind::Messages,
+            named(
+                "content_block_delta",
+                &json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hey"}}),
+            ),
+            3,
+        ),
+        (
+            StreamKind::Messages,
+            named(
+                "content_block_delta",
+                &json!({"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{}"}}),
+            ),
+            2,
+        ),
+        (
+            StreamKind::OllamaChat,
+            "{\"message\":{\"role\":\"assistant\",\"content\":\"hey\"},\"done\":false}\n".to_owned(),
+            3,
+        ),
+        (StreamKind::OllamaGenerate, "{\"response\":\"hey\",\"done\":false}\n".to_owned(), 3),
+    ] {
+        assert_eq!(of_stream(kind, &frame), bytes, "{frame}");
+    }
+}
+
+#[test]
+fn nothing_is_counted_unless_it_matters() {
+    let mut tap = Tap::new(StreamKind::Chat, false);
+    tap.frame(b"data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n");
+    assert_eq!(tap.text_bytes(), 0);
+}
+
+#[test]
+fn a_body_counts_for_what_the_model_wrote_in_it() {
+    for (dialect, body, bytes) in [
+        (Dialect::OpenAi, json!({"choices": [{"message": {"role": "assistant", "content": "hello"}}]}), 5),
+        (Dialect::OpenAi, json!({"output": [{"content": [{"type": "output_text", "text": "hello"}]}]}), 5),
+        (
+            Dialect::Anthropic,
+            json!({"content": [{"type": "text", "text": "hello"}, {"type": "thinking", "thinking": "a"}]}),
+            6,
+        ),
+        (Dialect::Ollama, json!({"message": {"content": "hello", "thinking": "a"}}), 6),
+    ] {
+        assert_eq!(of_body(dialect, body.to_string().as_bytes()), bytes, "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn cuts_do_not_matter(text in "[a-zé\\\\\"😀]{0,40}", at in 0_usize..200, again in 0_usize..200) {
+        let body = json!({"choices": [{"message": {"role": "assistant", "content": text, "name": "x"}}]}).to_string();
+        let body = body.as_bytes();
+        let whole = of_body(Dialect::OpenAi, body);
+        prop_assert_eq!(whole, text.len() as u64);
+        let (first, second) = (at.min(again).min(body.len()), at.max(again).min(body.len()));
+        let mut pieces = Text::of_body(Dialect::OpenAi);
+        for piece in [&body[..first], &body[first..second], &body[second..]] {
+            pieces.feed(piece);
+        }
+        prop_assert_eq!(pieces.bytes(), whole);
+    }
+
+    #[test]
+    fn no_bytes_count_for_more_text_than_they_are(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(of_body(Dialect::OpenAi, &body) <= 2 * body.len() as u64);
+    }
+}

@@ -1,0 +1,61 @@
+//! What administrators see of limits: the rows of the key table over the snapshot, and beginning anew.
+
+use serde_json::{Value, json};
+
+use crate::{
+    document::bytes,
+    house::House,
+    keyed::{keyed_document, keyed_house, put, row, with},
+};
+
+const ID: &str = "abcdefghijkl";
+
+fn per_minute(amount: u64) -> Value {
+    json!({"requests": [{"amount": amount, "window_us": 60_000_000}]})
+}
+
+fn used(house: &House, scope: &str, name: &str) -> Value {
+    serde_json::from_slice(&house.engine.limits_use(scope, name).unwrap()).unwrap()
+}
+
+fn requests(amount: u64, used: u64) -> Value {
+    json!({"kind": "requests", "amount": amount, "used": used, "reset_us": 0, "window_us": 60_000_000})
+}
+
+#[test]
+fn every_scope_tells_the_limits_that_hold_there() {
+    let mut document = keyed_document(1);
+    document["limits"]["default"] = with(per_minute(1), &json!({"concurrent": [{"amount": 5}]}));
+    document["limits"]["global"] = json!({"budget": [{"amount": 7, "period": "day"}]});
+    document["limits"]["models"] = json!({"fast": per_minute(3)});
+    document["limits"]["providers"] = json!({"up": {"tokens": [{"amount": 4, "period": "month"}]}});
+    let house = keyed_house(&document, 1);
+    let keys = [with(row(ID, 1, None), &json!({"team": "t1", "limits": 0})), row("mnopqrstuvwx", 1, None)];
+    let team = json!({"id": "t1", "version": 1, "name": "T", "state": "active", "access": 0, "limits": 1});
+    put(&house, &json!({"limits": [per_minute(9), per_minute(2)], "teams": [team], "keys": keys}));
+    let concurrent = json!({"kind": "concurrent", "amount": 5, "used": 0, "reset_us": 0});
+    for (scope, name, expected) in [
+        ("key", ID, json!([concurrent, requests(9, 0)])),
+        ("key", "mnopqrstuvwx", json!([concurrent, requests(1, 0)])),
+        ("key", "open", json!([concurrent, requests(1, 0)])),
+        ("key", "nobodynobody", json!([])),
+        ("key", "no id", json!([])),
+        ("team", "t1", json!([requests(2, 0)])),
+        ("team", "t2", json!([])),
+        ("model", "fast", json!([requests(3, 0)])),
+        ("model", "slow", json!([])),
+        ("provider", "up", json!([{"kind": "tokens", "amount": 4, "used": 0, "reset_us": 0, "period": "month"}])),
+        ("provider", "down", json!([])),
+        ("global", "", json!([{"kind": "budget", "amount": 7, "used": 0, "reset_us": 0, "period": "day"}])),
+    ] {
+        assert_eq!(used(&house, scope, name), expected, "{scope} {name}");
+    }
+    assert!(house.engine.limits_use("planet", "").unwrap_err().contains("planet"));
+    assert!(house.engine.limits_reset("planet", "").is_err());
+    for scope in ["key", "team", "model", "provider", "global"] {
+        assert!(!house.engine.limits_reset(scope, ID).unwrap(), "nothing was counted");
+    }
+    house.engine.apply(&bytes(&keyed_document(1))).unwrap();
+    assert_eq!(used(&house, "key", ID), json!([requests(9, 0)]), "without a default the key has its own");
+    house.stop();
+}

@@ -1,0 +1,36 @@
+"""Limits and prices as native needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock.config.model import AllLimits, Price
+from penstock.limits.policy import Limits, Policy, policy_of
+from penstock.policy import snapshot
+
+
+def compile_limits(limits: AllLimits) -> snapshot.Limits:
+    """The limits of a checked configuration; places where nothing is set are left out."""
+    return snapshot.Limits(
+        default=_set(limits.default),
+        global_=_set(limits.global_),
+        models=_each(limits.models),
+        providers=_each(limits.providers),
+        unpriced=limits.unpriced,
+        zone=limits.zone,
+    )
+
+
+def compile_prices(prices: Mapping[str, Price]) -> tuple[snapshot.Price, ...]:
+    """The prices of a checked configuration in the order of the file."""
+    return tuple(snapshot.Price(name, price.input or 0, price.output or 0) for name, price in prices.items())
+
+
+def _each(limits: Mapping[str, Limits]) -> dict[str, Policy]:
+    found = {name: _set(given) for name, given in limits.items()}
+    return {name: policy for name, policy in found.items() if policy is not None}
+
+
+def _set(limits: Limits) -> Policy | None:
+    policy = policy_of(limits)
+    return policy if policy != Policy() else None

@@ -1,0 +1,4 @@
+-- expand: limits of keys and teams
+
+ALTER TABLE penstock_keys ADD COLUMN limits TEXT;   -- JSON as people write them; NULL: none of its own
+ALTER TABLE penstock_teams ADD COLUMN limits TEXT;

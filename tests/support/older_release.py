@@ -1,0 +1,40 @@
+"""Runs the store rules of another release with its own code, on stores whose schema is ours.
+
+Not imported: `python -P older_release.py` with that release on PYTHONPATH. Reads `{"urls": […], "mixed": url}` from
+standard input, `url` being `[store, data_dir]`: an empty store for each rule, and one with rows of ours in it, whose
+names it changes. Prints how many rules held.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from msgspec.structs import replace
+
+from penstock.keys.model import Key, Team
+from penstock.store.interface import Filter
+from penstock.store.open import make_store
+from tests.support.store_handles import Handles
+from tests.support.store_rules import RULES
+from tests.support.store_rules.rows import change
+
+
+async def main() -> None:
+    """Prints the number."""
+    given: dict[str, Any] = json.load(sys.stdin)
+    assert len(given["urls"]) >= len(RULES)
+    for rule, (url, data_dir) in zip(RULES, given["urls"], strict=False):
+        async with Handles(lambda url=url, data_dir=data_dir: make_store(url, data_dir)) as handles:  # type: ignore[misc]
+            await rule(handles.make)
+    async with Handles(lambda: make_store(*given["mixed"])) as handles:
+        store = await handles.make()
+        pages = [await store.list(Key, Filter(), None, 10), await store.list(Team, Filter(), None, 10)]
+        for row in (row for page in pages for row in page.rows):
+            renamed = replace(row, name=f"{row.name} again")
+            await store.save(renamed, row.version, change(renamed))
+    print(len(RULES))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
