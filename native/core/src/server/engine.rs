@@ -13,13 +13,14 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, lag, limited,
+    Role, kept, lag, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
 use crate::{
     clock::Clock,
     keys::{Batch, Digests},
+    limits::Keeper,
     observe::{Log, LogOptions, Metrics},
     questions::{Kind, Question, Questions},
     snapshot::Snapshot,
@@ -49,6 +50,8 @@ pub struct Options {
     pub instance: String,
     /// Holds the 32 bytes by which digests of secrets are keyed; `None`: a key of this process only.
     pub digest_key_file: Option<PathBuf>,
+    /// Keeps what long limits have counted from one process to the next; `None`: they begin at zero.
+    pub limits_file: Option<PathBuf>,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -57,6 +60,8 @@ pub struct Engine {
     instance: String,
     inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    limits_file: Option<PathBuf>,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl Engine {
@@ -89,6 +94,8 @@ impl Engine {
             instance: options.instance,
             inboxes: Mutex::new(inboxes),
             threads: Mutex::default(),
+            limits_file: options.limits_file,
+            keeper: Mutex::default(),
         })
     }
 
@@ -106,6 +113,10 @@ impl Engine {
         if let Err(e) = self.apply(snapshot) {
             *self.inboxes.lock() = inboxes;
             return Err(e);
+        }
+        if let Some(path) = self.limits_file.clone() {
+            let keeper = kept::start(&self.shared, path).map_err(|e| format!("no thread: {e}"))?;
+            *self.keeper.lock() = Some(keeper);
         }
         for (index, (fd, role)) in listeners.into_iter().enumerate() {
             let worker = &self.shared.workers[index % self.shared.workers.len()];
@@ -246,6 +257,8 @@ impl Engine {
             }
             let _ = thread.join();
         }
+        // Last: what ended requests have settled is kept too.
+        drop(self.keeper.lock().take());
         true
     }
 }
