@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "to panic is what a target does when it finds something")]
 
 use penstock_core::request::{
+    endpoint::Api,
+    estimate::{Answers, Prompt},
     scan::scan as scan_body,
     splice::{Splice, stream_usage_edit},
 };
@@ -12,7 +14,13 @@ use crate::scan_oracle::agree;
 /// The body of a request.
 pub fn scan(data: &[u8]) {
     agree(data);
+    for prompt in [Prompt::of_json(data), Prompt::of_form(data)] {
+        assert!(prompt.text_bytes <= data.len() as u64 && prompt.images <= data.len() as u64);
+    }
     let Ok(scanned) = scan_body(data, 128) else { return };
+    for api in [Api::Chat, Api::Completions, Api::OllamaChat, Api::Embeddings] {
+        assert!(Answers::of(api, Some(&scanned), data, None).count > 0);
+    }
     let mut splice = Splice::new();
     splice.set_model(&scanned, "model \"x\"");
     if let Some(edit) = stream_usage_edit(&scanned) {

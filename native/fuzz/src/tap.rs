@@ -1,6 +1,9 @@
 //! The taps: no input breaks them, and every chopping reads alike.
 
-use penstock_core::dialects::{Dialect, StreamKind, usage::BodyTap};
+use penstock_core::{
+    dialects::{Dialect, StreamKind, usage::BodyTap},
+    relay::text::Text,
+};
 
 use crate::drive::drive;
 
@@ -17,5 +20,9 @@ pub fn tap(data: &[u8]) {
         once.feed(body);
         body.chunks(size).for_each(|piece| chopped.feed(piece));
         assert_eq!((once.usage(), once.error()), (chopped.usage(), chopped.error()));
+        let (mut once, mut chopped) = (Text::of_body(dialect), Text::of_body(dialect));
+        once.feed(body);
+        body.chunks(size).for_each(|piece| chopped.feed(piece));
+        assert_eq!(once.bytes(), chopped.bytes());
     }
 }

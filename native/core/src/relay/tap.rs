@@ -117,8 +117,7 @@ impl Tap {
             }
         }
         if let Some(text) = &mut self.text {
-            text.restart();
-            text.feed(frame);
+            text.frame(frame);
         }
         if self.kind.is_lines() {
             return self.line(frame);

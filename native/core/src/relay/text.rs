@@ -1,10 +1,14 @@
 //! Counts the text in an answer as its bytes pass, without reading its JSON: the strings behind the names that hold what
 //! a model wrote.
 
+use memchr::memmem::Finder;
+
 use crate::dialects::{Dialect, StreamKind};
 
 /// The longest name of interest, and one byte more to tell a longer one.
 const NAME_BYTES: usize = 20;
+
+type Names = &'static [&'static [u8]];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -25,7 +29,9 @@ enum State {
 /// Counts bytes of text, cut anywhere.
 #[derive(Clone, Debug)]
 pub struct Text {
-    names: &'static [&'static [u8]],
+    names: Names,
+    /// What stands before all text of a frame.
+    before: Finder<'static>,
     state: State,
     name: [u8; NAME_BYTES],
     length: usize,
@@ -35,26 +41,36 @@ pub struct Text {
 impl Text {
     /// Of the frames of a stream.
     pub fn of_stream(kind: StreamKind) -> Self {
-        Self::of(match kind {
-            StreamKind::Responses | StreamKind::OtherSse => &[b"delta"],
-            StreamKind::Chat => CHAT,
-            StreamKind::Completions => &[b"text"],
-            StreamKind::Messages => &[b"text", b"thinking", b"partial_json"],
-            StreamKind::OllamaChat | StreamKind::OllamaGenerate => OLLAMA,
-        })
+        let (before, names): (&str, Names) = match kind {
+            StreamKind::Responses | StreamKind::OtherSse => ("\"delta\"", &[b"delta"]),
+            StreamKind::Chat => ("\"delta\"", CHAT),
+            StreamKind::Completions => ("\"text\"", &[b"text"]),
+            StreamKind::Messages => ("\"delta\"", &[b"text", b"thinking", b"partial_json"]),
+            StreamKind::OllamaChat => ("\"message\"", OLLAMA),
+            StreamKind::OllamaGenerate => ("\"response\"", OLLAMA),
+        };
+        Self::of(before, names)
     }
 
     /// Of a whole body.
     pub fn of_body(dialect: Dialect) -> Self {
-        Self::of(match dialect {
+        let names: Names = match dialect {
             Dialect::OpenAi => BODY,
             Dialect::Anthropic => &[b"text", b"thinking"],
             Dialect::Ollama => OLLAMA,
-        })
+        };
+        Self::of("", names)
     }
 
-    fn of(names: &'static [&'static [u8]]) -> Self {
-        Self { names, state: State::Between(false), name: [0; NAME_BYTES], length: 0, bytes: 0 }
+    fn of(before: &'static str, names: Names) -> Self {
+        Self {
+            names,
+            before: Finder::new(before),
+            state: State::Between(false),
+            name: [0; NAME_BYTES],
+            length: 0,
+            bytes: 0,
+        }
     }
 
     /// Bytes of text so far, as UTF-8 has them.
@@ -67,6 +83,15 @@ impl Text {
         self.state = State::Between(false);
     }
 
+    /// A whole frame.
+    pub fn frame(&mut self, frame: &[u8]) {
+        if let Some(at) = self.before.find(frame) {
+            self.restart();
+            self.feed(&frame[at..]);
+        }
+    }
+
+    /// The next bytes.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while let Some(&byte) = bytes.first() {
             let mut used = 1;
@@ -151,7 +176,7 @@ const fn utf8_bytes(unit: u16) -> u64 {
     }
 }
 
-const CHAT: &[&[u8]] = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments"];
+const CHAT: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments"];
 /// Chat, completions and responses.
-const BODY: &[&[u8]] = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text"];
-const OLLAMA: &[&[u8]] = &[b"content", b"response", b"thinking"];
+const BODY: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text"];
+const OLLAMA: Names = &[b"content", b"response", b"thinking"];

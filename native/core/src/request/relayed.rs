@@ -1,34 +1,25 @@
-//! A request that an upstream answers: scan, route, attempt, relay, in this order.
+//! A request that an upstream answers: it is asked, then its answer is passed on and charged.
 
-use std::{
-    cell::{Cell, RefCell},
-    pin::pin,
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 
 use tokio::time::timeout;
 
 use super::{
     Stop,
-    admit::{Admission, Candidate},
+    asked::{Asked, ask},
     attempt::{Answer, Refusal},
-    attempts::{self, Exhausted},
+    attempts::Exhausted,
     authenticate::Principal,
     body::Content,
     call::Call,
-    credential::has_own,
-    endpoint::{Endpoint, Form},
+    endpoint::Endpoint,
     guard::{Guard, Said},
     limit_text,
-    outbound::Outbound,
-    plan::{Wanted, plan},
+    plan::Wanted,
     respond::{self, Way},
-    scan::scan_after,
-    standing::Told,
-    upload,
 };
 use crate::{
-    dialects::{StreamKind, usage::BodyTap},
+    dialects::usage::BodyTap,
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
     relay::{
@@ -40,16 +31,8 @@ use crate::{
         watch,
         whole::{self, Reading},
     },
-    route::Attempt,
-    server::timer,
     snapshot::Overrides,
 };
-
-/// JSON nested deeper than this is refused.
-const MAX_DEPTH: usize = 128;
-
-/// A longer name of a model is refused.
-const MAX_MODEL_BYTES: usize = 512;
 
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
@@ -81,157 +64,6 @@ async fn unanswered(call: &mut Call<'_>, principal: &Principal, exhausted: Exhau
         }
         _ => Err(Error::new(Code::UpstreamError, "No upstream answered.").into()),
     }
-}
-
-/// What came of asking the upstreams.
-struct Asked {
-    answered: Result<Answer, Exhausted>,
-    guard: Guard,
-    /// Limits of the model, where it has its own.
-    timeouts: Overrides,
-    /// When the whole request must be over.
-    total_at: Option<tokio::time::Instant>,
-}
-
-/// Scans, routes, and waits for an upstream's answer.
-async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
-    let snapshot = call.snapshot.clone();
-    let Wanted { endpoint, method, query, principal, .. } = *wanted;
-    let Content { message, flows, form, json, held: _held, read_us } = content;
-    let body = message.payload();
-    let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
-    let model = match (&scan, &form) {
-        (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
-        (None, form) => form.as_ref().map(|f| f.model.as_str()),
-    };
-    if model.is_none_or(str::is_empty) && scan.is_some() && endpoint.needs_model() {
-        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model").into());
-    }
-    let model = model.filter(|m| !m.is_empty());
-    if model.is_some_and(|m| m.len() > MAX_MODEL_BYTES) {
-        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
-        return Err(Error::new(Code::InvalidRequest, message).at("model").into());
-    }
-    call.record.model.push_str(model.unwrap_or_default());
-    let head_bytes = message.head();
-    allow(principal, endpoint, model)?;
-    let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
-        && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
-    let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
-    let candidate = Candidate { principal, endpoint, body, scan: scan.as_ref(), model };
-    let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
-    let now_us = call.worker.clock().boot_us();
-    call.record.phases.route_us = Some(now_us - read_us);
-    let guard = admit(call, &admission, principal, now_us).await?;
-    let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
-    let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
-    call.stream = stream;
-    let out = Outbound {
-        worker: call.worker,
-        snapshot: &snapshot,
-        endpoint,
-        method,
-        query,
-        head: call.head,
-        head_bytes,
-        key: call.key,
-        body,
-        scan: scan.as_ref(),
-        model,
-        model_in_form: form.as_ref().map(|f| f.span.clone()),
-        stream,
-        request_id: &call.request_id,
-        trace: call.trace,
-        timeouts: plan.timeouts,
-        admission: &admission,
-        told: call.told,
-        attempts: RefCell::default(),
-        waited_us: Cell::new(0),
-        flowed_bytes: Cell::new(0),
-        now_us: Cell::new(call.worker.clock().boot_us()),
-        connect_us: Cell::new(None),
-        first_byte_us: Cell::new(None),
-    };
-    let first = plan.attempts.first().map_or(snapshot.timeouts, |a| snapshot.providers[a.provider].timeouts);
-    let total_at = timer::after(first.with(plan.timeouts).total_ms);
-    let answered = if flows {
-        Box::pin(upload::answer(call.client, &out, &plan.attempts, total_at)).await
-    } else {
-        attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
-    };
-    call.record.attempts = out.attempts.take();
-    call.record.received_bytes += out.flowed_bytes.get();
-    call.record.phases.connect_us = out.connect_us.get();
-    call.record.phases.first_byte_us = out.first_byte_us.get();
-    call.waited_us += out.waited_us.get();
-    if flows && !call.client.conn.body_done() {
-        call.reply.close();
-    }
-    let mut answered = match answered {
-        Ok(answered) => answered,
-        Err(stop) => {
-            // Whom the gateway keeps waiting too long has asked all the same.
-            if matches!(stop, Stop::Refused(_)) {
-                guard.settle(&Said::default());
-            }
-            return Err(stop);
-        }
-    };
-    if let Ok(answer) = &mut answered {
-        let held = answer.held.take();
-        if let Some(held) = &held {
-            call.told.standing = call.told.standing.tighter(held.standing());
-        }
-        let target = Attempt { provider: answer.provider, model: &answer.model };
-        guard.answered(&snapshot, &target, (200..300).contains(&answer.head.status), held);
-    }
-    Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
-}
-
-/// Reserves what the request may use, or refuses it. It may wait for its turn.
-async fn admit(
-    call: &mut Call<'_>,
-    admission: &Admission<'_>,
-    principal: &Principal,
-    now_us: u64,
-) -> Result<Guard, Stop> {
-    if !admission.is_limited {
-        call.record.admitted_boottime_us = Some(now_us);
-        return Ok(Guard::new(admission, call.worker, None));
-    }
-    call.client.timer.set_at(None);
-    match watch(call.client, pin!(admission.admit())).await {
-        Watched::Done(Ok(held)) => {
-            call.told = Told { standing: held.standing(), waited_us: held.waited_us() };
-            call.record.admitted_boottime_us = Some(held.admitted_us());
-            if held.waited_us() > 0 {
-                call.waited_us += held.waited_us();
-                call.record.queued_us = Some(held.waited_us());
-                call.worker.metrics().waited_for_limit(held.waited_us());
-            }
-            Ok(Guard::new(admission, call.worker, Some(held)))
-        }
-        Watched::Done(Err(refused)) => {
-            call.told.standing = refused.standing;
-            call.worker.metrics().limited(refused.scope.kind_name(), refused.kind);
-            Err(limit_text::refusal(&refused, principal).into())
-        }
-        Watched::Gone | Watched::Late => Err(Stop::Gone),
-    }
-}
-
-/// Refuses a model that the key, or its team, may not ask for.
-fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
-    let message = match model {
-        Some(model) if principal.allows_model(model) => return Ok(()),
-        Some(model) => {
-            format!("This API key may not use the model {model}; GET /v1/models lists those that it may.")
-        }
-        // What is in a body that is not ours to read is bounded by the key's paths.
-        None if endpoint.form == Form::Opaque || !principal.is_bound_to_models() => return Ok(()),
-        None => "This API key may use certain models only, and the request names none.".to_owned(),
-    };
-    Err(Error::new(Code::ModelNotAllowed, message).at("model"))
 }
 
 /// What the client is told of a failure.

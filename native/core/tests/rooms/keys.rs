@@ -277,17 +277,32 @@ fn a_key_is_told_what_it_may_do() {
         &house,
         &json!({
             "access": access,
-            "teams": [{"id": "t1", "version": 1, "name": "Lab \"1\"", "state": "active", "access": 1, "limits": null}],
-            "keys": [with(row(ID, 1, Some(&key)), &json!({"team": "t1", "expires_us": 4_107_542_400_000_000_u64}))],
+            "teams": [{"id": "t1", "version": 1, "name": "Lab \"1\"", "state": "active", "access": 1, "limits": 1}],
+            "keys": [with(row(ID, 1, Some(&key)), &json!({"team": "t1", "expires_us": 4_107_542_400_000_000_u64, "limits": 0}))],
+            "limits": [
+                {"requests": [{"amount": 600, "window_us": 60_000_000}], "concurrent": [{"amount": 5}]},
+                {"budget": [{"amount": 1_500_000_000, "period": "month"}]},
+            ],
         }),
     );
     let expected = json!({
         "id": ID, "team": {"id": "t1", "name": "Lab \"1\""}, "state": "active", "expires": "2100-03-01T00:00:00.000000Z",
         "allowed": {"models": [["fast", "gpt-*"], ["f*"]], "paths": null, "networks": [["127.0.0.0/8"]]},
     });
+    let limits = [
+        ("concurrent", "5", 5, "key"),
+        ("requests", "600/min", 600, "key"),
+        ("budget", "1.5 usd/month", 1_500_000_000, "team"),
+    ];
     for path in ["/v1/key", "/key"] {
-        let answer = get(&house, path, &key);
-        assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap(), expected);
+        let mut told: Value = serde_json::from_str(&get(&house, path, &key).body).unwrap();
+        let told_limits = told.as_object_mut().unwrap().remove("limits").unwrap();
+        assert_eq!(told, expected);
+        for (kind, limit, remaining, from) in limits {
+            let told = told_limits.as_array().unwrap().iter().find(|told| told["kind"] == kind).unwrap();
+            let told = (&told["limit"], &told["used"], &told["remaining"], &told["from"]);
+            assert_eq!(told, (&json!(limit), &json!(0), &json!(remaining), &json!(from)));
+        }
     }
     assert_refused(
         &house.client().ask(&request("POST", "/v1/key", &[("x-api-key", &key)], &Value::Null)).unwrap(),
@@ -296,7 +311,7 @@ fn a_key_is_told_what_it_may_do() {
     );
     house.stop();
     let house = House::start(&minimal(), 1, 0);
-    assert_eq!(house.client().get("/v1/key").body, r#"{"id":"open"}"#);
+    assert_eq!(house.client().get("/v1/key").body, r#"{"id":"open","limits":[]}"#);
     house.stop();
 }
 
