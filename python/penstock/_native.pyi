@@ -23,8 +23,8 @@ class Engine:
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
         "digest_key_file": "/…", "limits_file": "/…"}``, where 0 connections means as many as the file limit allows;
-        unknown fields are refused. The first file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
-        key of this process. The second keeps what limits of an hour and more have counted; ``null``: nothing does.
+        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
+        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """

@@ -42,8 +42,6 @@ from penstock.store.interface import StoreError
 from penstock.store.open import make_store
 
 IDLE_CHECK_S = 0.01
-LIMITS_FILE = "limits"
-"""In `data_dir`: what long limits have counted."""
 STOP_MS = 5_000
 """How long native may take to join its threads once nothing is in flight or the deadline has passed."""
 
@@ -216,7 +214,7 @@ class App:
             "log": {"level": self._config.log.level, "format": log_format(self._config)},
             "instance": self._instance.id,
             "digest_key_file": self._desk.digest_key_file,
-            "limits_file": os.path.join(os.path.abspath(self._config.data_dir), LIMITS_FILE),
+            "limits_file": os.path.join(self._config.data_dir, "limits"),
         }
         try:
             native = self._make_native(msgspec.json.encode(options))

@@ -50,7 +50,7 @@ pub struct Options {
     pub instance: String,
     /// Holds the 32 bytes by which digests of secrets are keyed; `None`: a key of this process only.
     pub digest_key_file: Option<PathBuf>,
-    /// Keeps what long limits have counted from one process to the next; `None`: they begin at zero.
+    /// Keeps the counts of limits over a restart, in a directory that is there; `None`: they begin at zero.
     pub limits_file: Option<PathBuf>,
 }
 
@@ -61,6 +61,7 @@ pub struct Engine {
     inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     limits_file: Option<PathBuf>,
+    /// Writes for the last time when it is dropped, after the workers.
     keeper: Mutex<Option<Keeper>>,
 }
 
@@ -114,9 +115,8 @@ impl Engine {
             *self.inboxes.lock() = inboxes;
             return Err(e);
         }
-        if let Some(path) = self.limits_file.clone() {
-            let keeper = kept::start(&self.shared, path).map_err(|e| format!("no thread: {e}"))?;
-            *self.keeper.lock() = Some(keeper);
+        if let Some(file) = &self.limits_file {
+            *self.keeper.lock() = Some(kept::start(&self.shared, file.clone())?);
         }
         for (index, (fd, role)) in listeners.into_iter().enumerate() {
             let worker = &self.shared.workers[index % self.shared.workers.len()];
@@ -257,7 +257,6 @@ impl Engine {
             }
             let _ = thread.join();
         }
-        // Last: what ended requests have settled is kept too.
         drop(self.keeper.lock().take());
         true
     }

@@ -1,44 +1,47 @@
-//! Counts of limits on disk: loaded before the first request, and what the log says of them.
+//! Counts of limits on disk: taken up before the first request, said in the log when the file is not as it should be.
 
 use std::{
-    io,
     path::PathBuf,
     sync::{Arc, mpsc},
-    time::Duration,
 };
 
 use super::shared::Shared;
 use crate::limits::{Event, Keeper};
 
-/// A disk that takes longer to read does not hold the start up: its counts are added when they come.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Begins to keep the counts in `path`; returns when those of before are here, or are waited for.
-pub fn start(shared: &Arc<Shared>, path: PathBuf) -> io::Result<Keeper> {
-    let (sender, first) = mpsc::channel();
-    let log = shared.log.clone();
-    let shown = path.display().to_string();
-    let tell = move |event: Event| {
-        match event {
-            Event::Waits => log.warn(
-                "another process on data_dir keeps the counts of limits; this one starts with none and takes over when \
-                 that one ends",
-                &[("file", &shown)],
-            ),
-            Event::Loaded(loaded) if loaded.damaged_bytes > 0 => log.warn(
-                "the end of the counts of limits was damaged and is dropped",
-                &[("file", &shown), ("bytes", &(loaded.damaged_bytes as u64))],
-            ),
-            Event::Loaded(_) => {}
-            Event::Failed(error) => log.error(
-                "counts of limits cannot be kept: after a restart they begin at what was written last",
-                &[("file", &shown), ("error", &error.to_string())],
-            ),
-            Event::Recovered => log.info("counts of limits are kept again", &[("file", &shown)]),
-        }
-        let _ = sender.send(());
+/// Returns once the counts are taken up, or it is known that they cannot be yet.
+pub(super) fn start(shared: &Arc<Shared>, file: PathBuf) -> Result<Keeper, String> {
+    let (tell_first, first) = mpsc::sync_channel(1);
+    let (told, path) = (shared.clone(), file.display().to_string());
+    let tell = move |event| {
+        log(&told, &path, &event);
+        let _ = tell_first.try_send(());
     };
-    let keeper = Keeper::start(shared.limits.clone(), path, shared.clock.clone(), tell)?;
-    let _ = first.recv_timeout(PATIENCE);
+    let keeper = Keeper::start(shared.limits.clone(), file, shared.clock.clone(), tell);
+    let keeper = keeper.map_err(|e| format!("no thread: {e}"))?;
+    let _ = first.recv();
     Ok(keeper)
+}
+
+fn log(shared: &Shared, file: &str, event: &Event) {
+    let log = &shared.log;
+    match event {
+        Event::Waits => {
+            log.warn(
+                "another process keeps the counts of limits; they are added here when it ends",
+                &[("file", &file)],
+            );
+        }
+        Event::Loaded(loaded) if loaded.damaged_bytes > 0 => log.warn(
+            "the end of the file with the counts of limits is damaged and was dropped",
+            &[("file", &file), ("bytes", &loaded.damaged_bytes), ("counters", &loaded.counters)],
+        ),
+        Event::Loaded(loaded) => {
+            log.debug("counts of limits taken up", &[("file", &file), ("counters", &loaded.counters)]);
+        }
+        Event::Failed(error) => log.error(
+            "counts of limits cannot be kept over a restart; it is tried again each second",
+            &[("file", &file), ("error", &error.to_string())],
+        ),
+        Event::Recovered => log.info("counts of limits are kept over a restart again", &[("file", &file)]),
+    }
 }
