@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bench.machine import ROOT, BenchError
 from penstock.keys.argon2id import HASH_BYTES, OWASP, SALT_BYTES, Blocks, Encoded
 from penstock.keys.hashing import THREADS
@@ -62,7 +64,7 @@ def fill(data_dir: Path, keys: Iterable[Key]) -> None:
         version = 0
         for version, row in enumerate(rows, 1):
             shape = SHAPES[type(row)]
-            database.execute(_put[shape.table], _named((*shape.write(row, None)[:-2], version, None)))
+            database.execute(_put[shape.table], _named(shape.write(replace(row, version=version), None)))
             for secret in row.secrets if isinstance(row, Key) else ():
                 values = (row.id, secret.generation, secret.hash, secret.until_us)
                 database.execute(statements.ADD_HASH, _named(values))

@@ -22,8 +22,9 @@ class Engine:
         """Makes an engine that does nothing yet.
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
-        "digest_key_file": "/…"}``, where 0 connections means as many as the file limit allows; unknown fields are
-        refused. The file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of this process.
+        "digest_key_file": "/…", "limits_file": "/…"}``, where 0 connections means as many as the file limit allows;
+        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
+        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """

@@ -214,6 +214,7 @@ class App:
             "log": {"level": self._config.log.level, "format": log_format(self._config)},
             "instance": self._instance.id,
             "digest_key_file": self._desk.digest_key_file,
+            "limits_file": os.path.join(self._config.data_dir, "limits"),
         }
         try:
             native = self._make_native(msgspec.json.encode(options))

@@ -23,8 +23,8 @@ const PLENTY: u64 = 1 << 50;
 const NEED: Need = Need { requests: 1, tokens: 900, nanousd: 40_000 };
 const USED: Used = Used { tokens: 700, nanousd: 30_000 };
 
-fn rates(amount: u64) -> Option<Box<[Rate]>> {
-    Some([Rate { amount, window_us: Some(MINUTE_US), period: None }].into())
+fn rates(amount: u64) -> Box<[Rate]> {
+    [Rate { amount, window_us: Some(MINUTE_US), period: None }].into()
 }
 
 /// Nanoseconds of one round, the best of five.
@@ -58,18 +58,18 @@ fn ask<'a>(scope: Scope<'a>, policy: &'a Policy) -> Ask<'a> {
 }
 
 fn main() {
-    let requests = Policy { requests: rates(PLENTY), ..Policy::default() };
-    let three = Policy { tokens: rates(PLENTY), budget: rates(PLENTY), ..requests.clone() };
+    let requests = Policy { requests: Some(rates(PLENTY)), ..Policy::default() };
+    let three = Policy { tokens: Some(rates(PLENTY)), budget: Some(rates(PLENTY)), ..requests.clone() };
     let slots = Some([Slots { amount: 1_000_000, queue_us: 0 }].into());
     let four = Policy { concurrent: slots, ..three.clone() };
-    let none = Policy { requests: rates(3), ..Policy::default() };
+    let none = Policy { requests: Some(rates(3)), ..Policy::default() };
     let names: Vec<_> = (0..KEYS).map(|n| format!("{n:012}")).collect();
     // Keys in no order that a cache would know.
     let key = |n: usize| Scope::Key(&names[n * 7_919 % KEYS]);
 
     println!(
         "both clocks, read twice in all that follows: {} ns",
-        per_round(|_| drop(black_box(Now::of(&Clock::System))))
+        per_round(|_| _ = black_box(Now::of(&Clock::System)))
     );
     for (what, policy, limited) in [("1 limit", &requests, 1), ("3 limits", &three, 3), ("4 limits", &four, 4)] {
         let limits = Limits::new();

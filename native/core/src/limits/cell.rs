@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{
     Kind, Need, ScopeOwned, Span,
-    counter::{Counter, Moment},
+    counter::{Change, Counter, Moment},
     ledger::Ledger,
     queue::Slots,
 };
@@ -42,9 +42,25 @@ pub(super) struct State {
     pub slots: Slots,
     /// Of the counts; holds of an earlier one are about counts that are no more.
     pub generation: u32,
+    /// Whether the next checkpoint is going to look at it.
+    listed: bool,
 }
 
 impl State {
+    /// Has the next checkpoint look at what has changed here. To be called after every change of counts.
+    pub(super) fn note(&mut self, cell: &Arc<Cell>) {
+        if cell.ledger.keeps() && !self.listed && self.counters.iter().any(Counter::has_changed) {
+            self.listed = true;
+            cell.ledger.list(cell.clone());
+        }
+    }
+
+    /// What a checkpoint is to write: all there is, or what has changed since the last one.
+    pub(super) fn tell(&mut self, all: bool) -> impl Iterator<Item = Change<'_>> {
+        self.listed = false;
+        self.counters.iter_mut().filter_map(move |counter| counter.tell(all))
+    }
+
     /// The latest moment this cell has seen.
     pub(super) fn latest(&self) -> Moment {
         Moment { us: self.last_us, utc_us: 0 }

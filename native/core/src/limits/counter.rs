@@ -6,9 +6,13 @@
 use super::{Kind, Now, Span, ledger::Ledger};
 
 /// Whole sub-buckets that a window is cut into; the current one comes on top.
-const WHOLE: u64 = 60;
+pub(super) const WHOLE: u64 = 60;
 const FULL: usize = WHOLE as usize + 1;
 const DAY_US: u64 = 86_400_000_000;
+/// A shorter window begins empty after a restart.
+const KEPT_WINDOW_US: u64 = 3_600_000_000;
+/// More than the number of any bucket.
+const NOTHING: u64 = u64::MAX;
 /// Boot time is counted from so long before boot: uses that were kept over a restart may be older than the boot.
 const BEFORE_BOOT_US: u64 = 800 * DAY_US;
 
@@ -34,11 +38,21 @@ impl Moment {
 }
 
 /// A sub-bucket that is not empty, or the period.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bucket {
     /// The sub-bucket's number since the beginning of time; of a period its begin, microseconds UTC.
-    number: u64,
-    amount: u64,
+    pub number: u64,
+    pub amount: u64,
+}
+
+/// A counter's buckets from a number on, as a checkpoint keeps them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub kind: Kind,
+    pub span: Span,
+    pub until_us: u64,
+    pub from: u64,
+    pub buckets: &'a [Bucket],
 }
 
 #[derive(Debug)]
@@ -51,11 +65,13 @@ pub(super) struct Counter {
     sum: u64,
     /// In the order of their numbers. Of a period it is one.
     buckets: Vec<Bucket>,
+    /// The lowest number of a bucket that has changed since the last checkpoint.
+    changed_from: u64,
 }
 
 impl Counter {
     pub(super) fn new(kind: Kind, span: Span) -> Self {
-        Self { kind, span, until_us: 0, sum: 0, buckets: Vec::new() }
+        Self { kind, span, until_us: 0, sum: 0, buckets: Vec::new(), changed_from: NOTHING }
     }
 
     /// What is used, as of the last [`advance`](Self::advance).
@@ -88,6 +104,7 @@ impl Counter {
                     self.sum = if ended { 0 } else { self.sum };
                     self.until_us = until_us;
                     self.buckets.clear();
+                    self.changed_from = 0;
                     self.push(Bucket { number: begin_us, amount: self.sum }, ledger);
                 }
             }
@@ -103,7 +120,10 @@ impl Counter {
         self.sum = self.sum.saturating_add(amount);
         let number = self.number(now);
         match self.buckets.last_mut() {
-            Some(last) if last.number >= number => last.amount = last.amount.saturating_add(amount),
+            Some(last) if last.number >= number => {
+                last.amount = last.amount.saturating_add(amount);
+                self.changed_from = self.changed_from.min(last.number);
+            }
             _ => self.push(Bucket { number, amount }, ledger),
         }
     }
@@ -122,6 +142,7 @@ impl Counter {
         };
         if let Some(bucket) = at.and_then(|at| self.buckets.get_mut(at)) {
             bucket.amount = bucket.amount.saturating_sub(amount);
+            self.changed_from = self.changed_from.min(bucket.number);
             self.add_up();
         }
     }
@@ -159,6 +180,7 @@ impl Counter {
     pub(super) fn reset(&mut self) {
         self.sum = 0;
         self.buckets.iter_mut().for_each(|bucket| bucket.amount = 0);
+        self.changed_from = 0;
     }
 
     /// Gives back memory that it has no use for.
@@ -173,6 +195,57 @@ impl Counter {
     /// How many counters it has room for.
     pub(super) fn room(&self) -> usize {
         self.buckets.capacity()
+    }
+
+    /// Whether it survives a restart.
+    pub(super) fn is_kept(&self) -> bool {
+        match self.span {
+            Span::Window(window_us) => window_us >= KEPT_WINDOW_US,
+            Span::Period(_) => true,
+            Span::AtOnce => false,
+        }
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed_from != NOTHING && self.is_kept()
+    }
+
+    /// What has changed since the last call, or all there is.
+    pub(super) fn tell(&mut self, all: bool) -> Option<Change<'_>> {
+        let from = if all { 0 } else { self.changed_from };
+        let says_nothing = if all { self.sum == 0 } else { from == NOTHING };
+        self.changed_from = NOTHING;
+        if says_nothing || !self.is_kept() {
+            return None;
+        }
+        // Of a period there is only one, whatever its number.
+        let from = if matches!(self.span, Span::Period(_)) { 0 } else { from };
+        let at = self.buckets.partition_point(|bucket| bucket.number < from);
+        Some(Change { kind: self.kind, span: self.span, until_us: self.until_us, from, buckets: &self.buckets[at..] })
+    }
+
+    /// Counts what an earlier process did, in buckets of this one.
+    pub(super) fn restore(&mut self, until_us: u64, bucket: Bucket, now: Moment, ledger: &Ledger) {
+        match self.span {
+            Span::Window(_) => {
+                let at = self.buckets.partition_point(|known| known.number < bucket.number);
+                match self.buckets.get_mut(at) {
+                    Some(known) => known.amount = known.amount.saturating_add(bucket.amount),
+                    None => self.push(bucket, ledger),
+                }
+            }
+            Span::Period(_) if until_us > now.utc_us => {
+                // Both hold this moment: where the zone was changed in between, the period that is running goes on.
+                let begin_us = if self.sum == 0 { bucket.number } else { self.begin_us() };
+                self.until_us = if self.sum == 0 { until_us } else { self.until_us };
+                let amount = bucket.amount.saturating_add(self.sum);
+                self.buckets.clear();
+                self.push(Bucket { number: begin_us, amount }, ledger);
+            }
+            Span::Period(_) | Span::AtOnce => {}
+        }
+        self.changed_from = 0;
+        self.add_up();
     }
 
     fn gone_us(&self, bucket: Bucket, now: Moment) -> u64 {
@@ -197,12 +270,14 @@ impl Counter {
     }
 
     fn push(&mut self, bucket: Bucket, ledger: &Ledger) {
+        self.changed_from = self.changed_from.min(bucket.number);
         let room = self.buckets.capacity();
         if self.buckets.len() == room {
             if room >= 2 && ledger.is_tight() {
                 // Into the newer one: counted too long, never too short.
                 let oldest = self.buckets.remove(0);
                 self.buckets[0].amount = self.buckets[0].amount.saturating_add(oldest.amount);
+                self.changed_from = 0;
             } else {
                 let most = if matches!(self.span, Span::Period(_)) { 1 } else { FULL };
                 self.buckets.reserve_exact((2 * room).max(2).min(most.max(room + 1)) - room);
@@ -214,6 +289,6 @@ impl Counter {
 }
 
 /// Of a sub-bucket, microseconds.
-fn length(window_us: u64) -> u64 {
+pub(super) fn length(window_us: u64) -> u64 {
     window_us.div_ceil(WHOLE).max(1)
 }

@@ -95,6 +95,7 @@ impl Hold {
                 counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
             }
         }
+        state.note(&self.cell);
         if self.slot {
             state.slots.release();
         }
@@ -111,6 +112,7 @@ impl Hold {
                 }
             }
         }
+        state.note(&self.cell);
         if self.slot {
             state.slots.release();
         }

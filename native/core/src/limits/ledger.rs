@@ -1,10 +1,14 @@
-//! What all cells share: the calendar, and how many counters there are.
+//! What all cells share: the calendar, how many counters there are, and which cells a checkpoint has to look at.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use super::calendar::Calendar;
+use super::{calendar::Calendar, cell::Cell};
 
 /// Counters beyond which old ones merge into newer ones instead of taking more memory: 128 MB.
 const MOST_COUNTERS: usize = 8 << 20;
@@ -14,6 +18,10 @@ pub(super) struct Ledger {
     pub(super) calendar: ArcSwap<Calendar>,
     counters: AtomicUsize,
     most: usize,
+    /// Whether there is a checkpoint.
+    keeps: AtomicBool,
+    /// Cells that have changed since the last one, each once.
+    changed: Mutex<Vec<Arc<Cell>>>,
 }
 
 impl Default for Ledger {
@@ -24,7 +32,31 @@ impl Default for Ledger {
 
 impl Ledger {
     pub(super) fn of(most: usize) -> Self {
-        Self { calendar: ArcSwap::default(), counters: AtomicUsize::new(0), most }
+        Self {
+            calendar: ArcSwap::default(),
+            counters: AtomicUsize::new(0),
+            most,
+            keeps: AtomicBool::new(false),
+            changed: Mutex::default(),
+        }
+    }
+
+    /// From now on changed cells are listed, for whoever takes the list.
+    pub(super) fn keep(&self, keeps: bool) {
+        self.keeps.store(keeps, Relaxed);
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.keeps.load(Relaxed)
+    }
+
+    pub(super) fn list(&self, cell: Arc<Cell>) {
+        self.changed.lock().push(cell);
+    }
+
+    /// The cells that have changed since the last call.
+    pub(super) fn take_changed(&self) -> Vec<Arc<Cell>> {
+        std::mem::take(&mut *self.changed.lock())
     }
 
     pub(super) fn is_tight(&self) -> bool {

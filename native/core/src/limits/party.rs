@@ -84,6 +84,7 @@ impl<'a> Locked<'a> {
             counters |= 1 << place;
             at.utc_us = at.utc_us.max(counter.begin_us());
         }
+        self.state.note(cell);
         let slot = ask.policy.slots().is_some();
         if slot {
             self.state.slots.take();

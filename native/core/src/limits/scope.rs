@@ -47,7 +47,7 @@ impl<'a> Scope<'a> {
 }
 
 /// A scope that keeps its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ScopeOwned {
     Key(Box<str>),
     Team(Box<str>),

@@ -92,7 +92,12 @@ impl Limits {
     /// All counts of a scope begin again at zero; slots in use stay. `false`: there are none.
     pub fn reset(&self, scope: Scope<'_>) -> bool {
         let cell = self.find(scope);
-        cell.map(|cell| cell.state.lock().reset()).is_some()
+        let reset = |cell: Arc<Cell>| {
+            let mut state = cell.state.lock();
+            state.reset();
+            state.note(&cell);
+        };
+        cell.map(reset).is_some()
     }
 
     /// How many tokens an answer of this model usually has, to this key if it had some, else to all.
@@ -128,6 +133,15 @@ impl Limits {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Every cell, a part of them at a time.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Vec<Arc<Cell>>> {
+        self.shards.iter().map(|shard| shard.lock().iter().cloned().collect())
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     pub(super) fn next_ticket(&self) -> u64 {

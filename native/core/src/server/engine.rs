@@ -13,13 +13,14 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, lag, limited,
+    Role, kept, lag, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
 use crate::{
     clock::Clock,
     keys::{Batch, Digests},
+    limits::Keeper,
     observe::{Log, LogOptions, Metrics},
     questions::{Kind, Question, Questions},
     snapshot::Snapshot,
@@ -49,6 +50,8 @@ pub struct Options {
     pub instance: String,
     /// Holds the 32 bytes by which digests of secrets are keyed; `None`: a key of this process only.
     pub digest_key_file: Option<PathBuf>,
+    /// Keeps the counts of limits over a restart, in a directory that is there; `None`: they begin at zero.
+    pub limits_file: Option<PathBuf>,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -57,6 +60,9 @@ pub struct Engine {
     instance: String,
     inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    limits_file: Option<PathBuf>,
+    /// Writes for the last time when it is dropped, after the workers.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl Engine {
@@ -89,6 +95,8 @@ impl Engine {
             instance: options.instance,
             inboxes: Mutex::new(inboxes),
             threads: Mutex::default(),
+            limits_file: options.limits_file,
+            keeper: Mutex::default(),
         })
     }
 
@@ -106,6 +114,9 @@ impl Engine {
         if let Err(e) = self.apply(snapshot) {
             *self.inboxes.lock() = inboxes;
             return Err(e);
+        }
+        if let Some(file) = &self.limits_file {
+            *self.keeper.lock() = Some(kept::start(&self.shared, file.clone())?);
         }
         for (index, (fd, role)) in listeners.into_iter().enumerate() {
             let worker = &self.shared.workers[index % self.shared.workers.len()];
@@ -246,6 +257,7 @@ impl Engine {
             }
             let _ = thread.join();
         }
+        drop(self.keeper.lock().take());
         true
     }
 }

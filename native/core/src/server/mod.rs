@@ -5,6 +5,7 @@ pub mod connection;
 pub mod cuts;
 mod engine;
 pub mod health;
+mod kept;
 mod lag;
 mod limited;
 mod listener;

@@ -1,8 +1,10 @@
 //! Limits from outside: windows, periods, slots and their queue, what is settled, what is released.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
+#![expect(clippy::result_large_err, reason = "a refusal is returned as it comes")]
 
 mod admission;
+mod checkpoint;
 mod made;
 mod periods;
 mod queue;

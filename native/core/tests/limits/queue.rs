@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::made::{START_US, ask, clock_at, layered, need, now, policy, used};
+use crate::made::{START_US, admit, ask, clock_at, layered, need, now, policy, used};
 
 fn slots(amount: u32, queue_ms: u64) -> Policy {
     policy(json!({"concurrent": [{"amount": amount, "queue_us": queue_ms * 1_000}]}))
@@ -44,7 +44,7 @@ impl House {
         let scopes: Vec<_> = scopes.iter().map(|(scope, policy)| (*scope, (*policy).clone())).collect();
         let house = self.clone();
         let task = spawn_local(async move {
-            let asks: Vec<_> = scopes.iter().map(|(scope, policy)| ask(*scope, policy, need(1, 0, 0))).collect();
+            let asks: Vec<_> = scopes.iter().map(|(scope, policy)| ask(*scope, policy, need(1, 1, 0))).collect();
             let held = house.limits.admit(&asks, &house.clock).await.ok()?;
             house.order.borrow_mut().push(n);
             Some(held)
@@ -147,6 +147,8 @@ fn no_newcomer_overtakes_while_a_free_slot_is_on_its_way_to_who_waits() {
         let first = held(house.begin(0, &[(KEY, &one)]).await).await;
         let second = house.begin(1, &[(KEY, &one)]).await;
         drop(first);
+        // The second is called, and has not run yet.
+        assert!(admit(&house.limits, &[ask(KEY, &slots(1, 0), need(1, 0, 0))], &house.clock).is_err());
         let third = house.begin(2, &[(KEY, &one)]).await;
         assert_eq!(house.order(), [0, 1]);
         drop(held(second).await);
@@ -196,6 +198,33 @@ fn of_windows_that_refuse_nobody_waits_and_what_waited_is_checked_again() {
         // Two requests of two have been: a slot alone is no use.
         assert!(third.await.unwrap().is_none());
         assert_eq!(used(&house.limits, KEY, &both, Kind::Requests, &house.clock), 2);
+    });
+}
+
+#[test]
+fn who_is_called_and_then_refused_or_sent_to_another_queue_hands_the_slot_on() {
+    paused(async {
+        let house = House::new();
+        let (one, other) = (slots(1, 60_000), slots(1, 60_000));
+        let none_left = policy(json!({
+            "tokens": [{"amount": 4, "window_us": 60_000_000u64}], "concurrent": [{"amount": 1, "queue_us": 9_000_000}],
+        }));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let second = house.begin(1, &[(KEY, &none_left)]).await;
+        let third = house.begin(2, &[(KEY, &one), (TEAM, &other)]).await;
+        let fourth = house.begin(3, &[(KEY, &one)]).await;
+        let _team = held(house.begin(4, &[(TEAM, &other)]).await).await;
+        let spent = policy(json!({"tokens": [{"amount": 4, "window_us": 60_000_000u64}]}));
+        admit(&house.limits, &[ask(KEY, &spent, need(1, 4, 0))], &house.clock)
+            .unwrap()
+            .settle(Used { tokens: 4, nanousd: 0 }, now(&house.clock));
+        let began = Instant::now();
+        drop(first);
+        // The second has no tokens left; the third waits for its team now; the fourth has the slot.
+        assert!(second.await.unwrap().is_none());
+        drop(held(fourth).await);
+        assert_eq!((house.order(), began.elapsed()), (vec![0, 4, 3], Duration::ZERO));
+        third.abort();
     });
 }
 

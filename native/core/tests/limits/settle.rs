@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::made::{SECOND, START_US, admit, ask, clock_at, need, now, policy, set, used};
 
+/// A request may end on another thread than it began on.
+const _: fn(Held) = |held| drop(Box::new(held) as Box<dyn Send>);
+
 /// Settled, or dropped: nothing but the request's count may stay, and that only where it was kept.
 #[derive(Clone, Debug)]
 enum End {

@@ -1,10 +1,12 @@
 //! What administrators see of limits: the rows of the key table over the snapshot, and beginning anew.
 
+use std::{fs, path::PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::{
     document::bytes,
-    house::House,
+    house::{House, chat, document},
     keyed::{keyed_document, keyed_house, put, row, with},
 };
 
@@ -58,4 +60,25 @@ fn every_scope_tells_the_limits_that_hold_there() {
     house.engine.apply(&bytes(&keyed_document(1))).unwrap();
     assert_eq!(used(&house, "key", ID), json!([requests(9, 0)]), "without a default the key has its own");
     house.stop();
+}
+
+#[test]
+fn what_was_counted_of_a_day_is_counted_by_the_next_process_and_a_minute_begins_anew() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rooms-{}-limits", std::process::id()));
+    let mut document = document(1);
+    document["limits"]["global"] = json!({"requests": [
+        {"amount": 9, "window_us": 60_000_000}, {"amount": 9, "window_us": 3_600_000_000u64}, {"amount": 9, "period": "day"},
+    ]});
+    for earlier in 0..2u64 {
+        let house = House::start_with(&document, 1, 0, &json!({"limits_file": file}));
+        let counts = || -> Vec<u64> {
+            let uses = used(&house, "global", "");
+            uses.as_array().unwrap().iter().map(|each| each["used"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(counts(), [0, earlier, earlier]);
+        assert_eq!(house.client().ask(&chat("fast")).unwrap().status, 502, "nobody listens there");
+        assert_eq!(counts(), [1, earlier + 1, earlier + 1]);
+        house.stop();
+    }
+    ["", "lock"].iter().for_each(|ending| fs::remove_file(file.with_extension(ending)).unwrap());
 }

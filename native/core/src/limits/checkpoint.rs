@@ -1,0 +1,225 @@
+//! Counts on disk: windows of an hour and more and all periods survive `kill -9` and a reboot.
+//!
+//! The file is a line that names its form, then entries: length and CRC-32 of what follows, then the writer's clock
+//! (UTC less time since boot) and records. What changed is appended; from time to time, and at each start, the whole is
+//! written anew beside it and renamed. A lock beside it keeps a second process out.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::{
+    Limits, Now, Span,
+    cell::Cell,
+    counter::{Bucket, Moment, WHOLE, length},
+    record::{self, Kept},
+};
+
+const FORM: &[u8] = b"penstock limits 1\n";
+/// Length and CRC-32.
+const HEAD_BYTES: usize = 8;
+/// An entry is closed once it has so many bytes.
+const ENTRY_BYTES: usize = 64 << 10;
+/// Before that much was appended the whole is not written anew.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// What was found on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Counters whose counts go on.
+    pub counters: usize,
+    /// Bytes at the end that are not what was written: a write that was cut, or damage.
+    pub damaged_bytes: usize,
+}
+
+/// The file of one process; whoever has it has its lock.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    _lock: File,
+    /// Where changes are appended; none before the whole was written.
+    file: Option<File>,
+    whole_bytes: u64,
+    appended_bytes: u64,
+}
+
+impl Checkpoint {
+    /// `None`: another process has it.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        let lock = create(&path.with_extension("lock"), OFlags::empty())?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                Ok(Some(Self { path: path.to_owned(), _lock: lock, file: None, whole_bytes: 0, appended_bytes: 0 }))
+            }
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds what an earlier process counted to what is counted here; from now on changes are noted.
+    pub fn load(&mut self, limits: &Limits, now: Now) -> io::Result<Loaded> {
+        limits.ledger().keep(true);
+        let mut bytes = Vec::new();
+        match File::open(&self.path) {
+            Ok(mut file) => file.read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+            Err(error) => return Err(error),
+        };
+        let (kept, writers_us, whole) = read(&bytes);
+        let counters = limits.restore(&kept, writers_us, now.into());
+        Ok(Loaded { counters, damaged_bytes: bytes.len() - whole })
+    }
+
+    /// Writes what has changed since the last call. After an error the next call writes everything.
+    pub fn write(&mut self, limits: &Limits, now: Now) -> io::Result<()> {
+        let file = self.file.take();
+        let is_long = self.appended_bytes > SMALL_BYTES.max(4 * self.whole_bytes);
+        let file = match file {
+            Some(file) if !is_long => self.append(file, limits, now)?,
+            _ => self.write_whole(limits, now)?,
+        };
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn append(&mut self, mut file: File, limits: &Limits, now: Now) -> io::Result<File> {
+        let mut entries = Entries::new(&mut file, now);
+        limits.ledger().take_changed().iter().try_for_each(|cell| entries.put(cell, false))?;
+        self.appended_bytes += entries.end()?;
+        Ok(file)
+    }
+
+    fn write_whole(&mut self, limits: &Limits, now: Now) -> io::Result<File> {
+        let aside = self.path.with_extension("new");
+        match std::fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = create(&aside, OFlags::EXCL)?;
+        file.write_all(FORM)?;
+        // What changes from here on is listed anew.
+        limits.ledger().take_changed().iter().for_each(|cell| cell.state.lock().tell(true).for_each(drop));
+        let mut entries = Entries::new(&mut file, now);
+        limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
+        (self.whole_bytes, self.appended_bytes) = (entries.end()?, 0);
+        file.sync_data()?;
+        std::fs::rename(&aside, &self.path)?;
+        Ok(file)
+    }
+}
+
+fn create(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+/// Entries on their way into a file.
+struct Entries<'a> {
+    file: &'a mut File,
+    writers_us: [u8; 8],
+    entry: Vec<u8>,
+    written: u64,
+}
+
+impl<'a> Entries<'a> {
+    fn new(file: &'a mut File, now: Now) -> Self {
+        let at = Moment::from(now);
+        Self { file, writers_us: at.utc_us.wrapping_sub(at.us).to_le_bytes(), entry: Vec::new(), written: 0 }
+    }
+
+    fn put(&mut self, cell: &Arc<Cell>, all: bool) -> io::Result<()> {
+        if self.entry.is_empty() {
+            self.entry.extend([0; HEAD_BYTES]);
+            self.entry.extend(self.writers_us);
+        }
+        record::write(cell.scope.as_scope(), cell.state.lock().tell(all), &mut self.entry);
+        if self.entry.len() >= ENTRY_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some((head, body)) = self.entry.split_first_chunk_mut::<HEAD_BYTES>()
+            && body.len() > self.writers_us.len()
+        {
+            head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
+            head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+            self.file.write_all(&self.entry)?;
+            self.written += self.entry.len() as u64;
+        }
+        self.entry.clear();
+        Ok(())
+    }
+
+    /// How many bytes there were.
+    fn end(mut self) -> io::Result<u64> {
+        self.flush()?;
+        Ok(self.written)
+    }
+}
+
+/// All that whole entries say, the clock of the last one, and how many bytes they are.
+fn read(bytes: &[u8]) -> (Kept, u64, usize) {
+    let (mut kept, mut writers_us) = (Kept::default(), 0);
+    let Some(mut rest) = bytes.strip_prefix(FORM) else { return (kept, writers_us, 0) };
+    while let Some((clock, records, after)) = entry(rest) {
+        if record::read(records, &mut kept).is_none() {
+            break;
+        }
+        (writers_us, rest) = (clock, after);
+    }
+    (kept, writers_us, bytes.len() - rest.len())
+}
+
+fn entry(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (crc, rest) = rest.split_first_chunk()?;
+    let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (clock, records) = body.split_first_chunk()?;
+    (crc32fast::hash(body) == u32::from_le_bytes(*crc)).then_some((u64::from_le_bytes(*clock), records, rest))
+}
+
+impl Limits {
+    /// Counts what is kept, of which a clock `writers_us` behind UTC numbered the buckets.
+    fn restore(&self, kept: &Kept, writers_us: u64, now: Moment) -> usize {
+        // What the writer's clock would tell now; ours tells another time after a reboot.
+        let writers_now_us = now.utc_us.wrapping_sub(writers_us);
+        let mut counters = 0;
+        for ((scope, kind, span), counter) in kept {
+            let buckets = counter.buckets().filter(|bucket| bucket.amount > 0);
+            let buckets: Vec<_> = buckets.filter_map(|bucket| moved(*span, bucket, writers_now_us, now)).collect();
+            if buckets.is_empty() || (counter.until_us <= now.utc_us && matches!(span, Span::Period(_))) {
+                continue;
+            }
+            let cell = self.cell(scope.as_scope());
+            let mut state = cell.state.lock();
+            let now = state.moment(now);
+            let place = state.counter(*kind, *span, now, self.ledger());
+            buckets.into_iter().for_each(|b| state.counters[place].restore(counter.until_us, b, now, self.ledger()));
+            state.note(&cell);
+            counters += 1;
+        }
+        counters
+    }
+}
+
+/// A bucket of another clock as one of ours, rather later than earlier; none where it has left the window.
+fn moved(span: Span, bucket: Bucket, writers_now_us: u64, now: Moment) -> Option<Bucket> {
+    let Span::Window(window_us) = span else { return Some(bucket) };
+    let length = length(window_us);
+    let last_us = (i128::from(bucket.number) + 1) * i128::from(length) - 1;
+    let last_us = last_us - i128::from(writers_now_us) + i128::from(now.us);
+    // What lies ahead, by a clock of UTC that was set back, is counted as of now.
+    let number = u64::try_from(last_us.min(i128::from(now.us))).ok()? / length;
+    (number + WHOLE >= now.us / length).then_some(Bucket { number, ..bucket })
+}

@@ -1,0 +1,143 @@
+//! The thread that keeps the checkpoint.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Checkpoint, Limits, Loaded, Now};
+use crate::clock::Clock;
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often a lock that another process has is tried.
+const TRY: Duration = Duration::from_millis(50);
+
+/// What becomes of the file; each of these is told once, until another comes.
+#[derive(Debug)]
+pub enum Event {
+    /// Another process has the file, and is waited for.
+    Waits,
+    /// What it counted is counted here.
+    Loaded(Loaded),
+    /// The file cannot be read or written, which is tried again.
+    Failed(io::Error),
+    /// It can be written again.
+    Recovered,
+}
+
+/// Loads the counts, then writes what changed each second, and once more when it is dropped.
+#[derive(Debug)]
+pub struct Keeper {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Stop {
+    /// `false`: it is time to end.
+    fn rest(&self, time: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.told.wait_for(&mut stopped, time);
+        }
+        !*stopped
+    }
+}
+
+impl Keeper {
+    /// The directory of `path` must be there. Limits hold from the start; what was counted before is added at
+    /// [`Event::Loaded`].
+    pub fn start(
+        limits: Arc<Limits>,
+        path: PathBuf,
+        clock: Clock,
+        tell: impl FnMut(Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let stop = Arc::<Stop>::default();
+        let run = Run { limits, path, clock, tell, stop: stop.clone(), state: State::Begins };
+        let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| run.run())?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        *self.stop.stopped.lock() = true;
+        self.stop.told.notify_all();
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+struct Run<T> {
+    limits: Arc<Limits>,
+    path: PathBuf,
+    clock: Clock,
+    tell: T,
+    stop: Arc<Stop>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Begins,
+    Waits,
+    Works,
+    Fails,
+}
+
+impl<T: FnMut(Event)> Run<T> {
+    fn run(mut self) {
+        let Some(mut checkpoint) = self.load() else { return };
+        let mut ends = false;
+        loop {
+            match checkpoint.write(&self.limits, Now::of(&self.clock)) {
+                Ok(()) => self.say(State::Works, None),
+                Err(error) => self.say(State::Fails, Some(Event::Failed(error))),
+            }
+            if ends {
+                return;
+            }
+            ends = !self.stop.rest(PERIOD);
+        }
+    }
+
+    /// The checkpoint once it is this process's; none where it is time to end.
+    fn load(&mut self) -> Option<Checkpoint> {
+        loop {
+            match self.try_load() {
+                Ok(Some((checkpoint, loaded))) => {
+                    self.say(State::Works, Some(Event::Loaded(loaded)));
+                    return Some(checkpoint);
+                }
+                Ok(None) => self.say(State::Waits, Some(Event::Waits)),
+                Err(error) => self.say(State::Fails, Some(Event::Failed(error))),
+            }
+            if !self.stop.rest(TRY) {
+                return None;
+            }
+        }
+    }
+
+    fn try_load(&self) -> io::Result<Option<(Checkpoint, Loaded)>> {
+        let Some(mut checkpoint) = Checkpoint::open(&self.path)? else { return Ok(None) };
+        let loaded = checkpoint.load(&self.limits, Now::of(&self.clock))?;
+        Ok(Some((checkpoint, loaded)))
+    }
+
+    /// Tells of a change.
+    fn say(&mut self, state: State, event: Option<Event>) {
+        if std::mem::replace(&mut self.state, state) != state {
+            (self.tell)(event.unwrap_or(Event::Recovered));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Counts of limits on disk: taken up before the first request, said in the log when the file is not as it should be.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
+
+use super::shared::Shared;
+use crate::limits::{Event, Keeper};
+
+/// Returns once the counts are taken up, or it is known that they cannot be yet.
+pub(super) fn start(shared: &Arc<Shared>, file: PathBuf) -> Result<Keeper, String> {
+    let (tell_first, first) = mpsc::sync_channel(1);
+    let (told, path) = (shared.clone(), file.display().to_string());
+    let tell = move |event| {
+        log(&told, &path, &event);
+        let _ = tell_first.try_send(());
+    };
+    let keeper = Keeper::start(shared.limits.clone(), file, shared.clock.clone(), tell);
+    let keeper = keeper.map_err(|e| format!("no thread: {e}"))?;
+    let _ = first.recv();
+    Ok(keeper)
+}
+
+fn log(shared: &Shared, file: &str, event: &Event) {
+    let log = &shared.log;
+    match event {
+        Event::Waits => {
+            log.warn(
+                "another process keeps the counts of limits; they are added here when it ends",
+                &[("file", &file)],
+            );
+        }
+        Event::Loaded(loaded) if loaded.damaged_bytes > 0 => log.warn(
+            "the end of the file with the counts of limits is damaged and was dropped",
+            &[("file", &file), ("bytes", &loaded.damaged_bytes), ("counters", &loaded.counters)],
+        ),
+        Event::Loaded(loaded) => {
+            log.debug("counts of limits taken up", &[("file", &file), ("counters", &loaded.counters)]);
+        }
+        Event::Failed(error) => log.error(
+            "counts of limits cannot be kept over a restart; it is tried again each second",
+            &[("file", &file), ("error", &error.to_string())],
+        ),
+        Event::Recovered => log.info("counts of limits are kept over a restart again", &[("file", &file)]),
+    }
+}

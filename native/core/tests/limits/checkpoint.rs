@@ -1,0 +1,287 @@
+//! Counts that survive the process: what a new one finds, whatever became of the file.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    thread::yield_now,
+};
+
+use penstock_core::{
+    clock::Clock,
+    limits::{Checkpoint, Event, Keeper, Kind, Limits, Loaded, Now, Policy, Scope, Used},
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::made::{SECOND, START_US, admit, ask, clock_at, layered, need, now, policy, set};
+
+const HOUR: u64 = 3_600 * SECOND;
+
+/// A directory of one test, removed with it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("penstock-limits-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("limits")
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(dir: &Dir) -> Checkpoint {
+    Checkpoint::open(&dir.file()).unwrap().unwrap()
+}
+
+/// What a new process finds at a moment.
+fn loaded(dir: &Dir, now: Now) -> (Limits, Loaded) {
+    let limits = Limits::new();
+    let loaded = open(dir).load(&limits, now).unwrap();
+    (limits, loaded)
+}
+
+fn every_kind() -> Policy {
+    let rates = json!([
+        {"amount": 1000, "window_us": 60 * SECOND}, {"amount": 1000, "window_us": HOUR}, {"amount": 1000, "period": "day"},
+    ]);
+    policy(json!({"requests": rates, "tokens": rates, "budget": rates, "concurrent": [{"amount": 1000}]}))
+}
+
+fn charge(limits: &Limits, scope: Scope<'_>, amount: u64, clock: &Clock) {
+    let written = every_kind();
+    let held = admit(limits, &[ask(scope, &written, need(1, amount, amount))], clock).unwrap();
+    held.settle(Used { tokens: amount, nanousd: amount }, now(clock));
+}
+
+/// The counts of tokens: of a minute, an hour and a day.
+fn tokens(limits: &Limits, scope: Scope<'_>, at: Now) -> [u64; 3] {
+    let uses = limits.report(scope, layered(&every_kind()), at);
+    let tokens: Vec<_> = uses.iter().filter(|each| each.kind == Kind::Tokens).map(|each| each.used).collect();
+    tokens.try_into().unwrap()
+}
+
+#[test]
+fn of_a_budget_that_is_60_percent_spent_exactly_40_are_left_and_short_windows_begin_empty() {
+    let (dir, (clock, hand)) = (Dir::new("budget"), clock_at(START_US));
+    {
+        let limits = Limits::new();
+        let mut checkpoint = open(&dir);
+        assert_eq!(checkpoint.load(&limits, now(&clock)).unwrap(), Loaded::default());
+        for step in 0..6 {
+            charge(&limits, Scope::Key("k"), 100, &clock);
+            set(&hand, START_US + (step + 1) * 5 * SECOND);
+            checkpoint.write(&limits, now(&clock)).unwrap();
+        }
+        charge(&limits, Scope::Team("after the last second"), 1, &clock);
+    }
+    let (limits, found) = loaded(&dir, now(&clock));
+    assert_eq!(found, Loaded { counters: 6, damaged_bytes: 0 });
+    assert_eq!(tokens(&limits, Scope::Key("k"), now(&clock)), [0, 600, 600]);
+    let written = policy(json!({"budget": [{"amount": 1000, "period": "day"}]}));
+    assert!(admit(&limits, &[ask(Scope::Key("k"), &written, need(1, 0, 401))], &clock).is_err());
+    assert!(admit(&limits, &[ask(Scope::Key("k"), &written, need(1, 0, 400))], &clock).is_ok());
+    let mode = std::fs::metadata(dir.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn after_a_reboot_uses_leave_the_window_when_they_would_have_and_at_most_a_sub_bucket_later() {
+    let (dir, (clock, _)) = (Dir::new("reboot"), clock_at(START_US));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, now(&clock)).unwrap();
+    charge(&limits, Scope::Global, 7, &clock);
+    checkpoint.write(&limits, now(&clock)).unwrap();
+    drop(checkpoint);
+    // Half an hour later, on a machine that has been up for three seconds.
+    let at = |after: u64| Now { boot_us: 3 * SECOND + after - HOUR / 2, utc_us: START_US + after };
+    let (limits, _) = loaded(&dir, at(HOUR / 2));
+    assert_eq!(tokens(&limits, Scope::Global, at(HOUR / 2))[1], 7);
+    assert_eq!(tokens(&limits, Scope::Global, at(HOUR))[1], 7);
+    assert_eq!(tokens(&limits, Scope::Global, at(HOUR + 2 * 60 * SECOND))[1], 0);
+    // Nothing of a window, and the day's, on the next day.
+    let tomorrow = Now { boot_us: 1, utc_us: START_US + 25 * HOUR };
+    assert_eq!(loaded(&dir, tomorrow).1.counters, 0);
+    // A clock that was set back in between: as if it had been now.
+    let back = Now { boot_us: HOUR, utc_us: START_US - HOUR };
+    assert_eq!(tokens(&loaded(&dir, back).0, Scope::Global, back)[1], 7);
+}
+
+#[test]
+fn a_file_that_ends_anywhere_or_is_damaged_anywhere_gives_what_was_written_before() {
+    let (dir, (clock, _)) = (Dir::new("cut"), clock_at(START_US));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, now(&clock)).unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..5 {
+        checkpoint.write(&limits, now(&clock)).unwrap();
+        ends.push(std::fs::metadata(dir.file()).unwrap().len() as usize);
+        charge(&limits, Scope::Key("k"), 10, &clock);
+        charge(&limits, Scope::Model("m"), 10, &clock);
+    }
+    drop(checkpoint);
+    let whole = std::fs::read(dir.file()).unwrap();
+    let check = |bytes: &[u8], intact: usize| {
+        std::fs::write(dir.file(), bytes).unwrap();
+        let (limits, found) = loaded(&dir, now(&clock));
+        let entries = ends.iter().rposition(|end| *end <= intact);
+        let expected = entries.unwrap_or(0) as u64 * 10;
+        assert_eq!(tokens(&limits, Scope::Key("k"), now(&clock))[1..], [expected; 2], "{intact}");
+        assert_eq!(tokens(&limits, Scope::Model("m"), now(&clock))[1..], [expected; 2], "{intact}");
+        assert_eq!(found.damaged_bytes, bytes.len() - entries.map_or(0, |at| ends[at]));
+    };
+    for length in 0..=whole.len() {
+        check(&whole[..length], length);
+    }
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x41;
+        check(&damaged, at);
+    }
+    check(&[&whole[..], b"more"].concat(), whole.len());
+}
+
+#[test]
+fn a_second_process_has_it_once_the_first_has_ended() {
+    let dir = Dir::new("two");
+    let first = open(&dir);
+    assert!(Checkpoint::open(&dir.file()).unwrap().is_none());
+    drop(first);
+    assert!(Checkpoint::open(&dir.file()).unwrap().is_some());
+}
+
+#[test]
+fn after_a_write_that_failed_the_next_writes_everything() {
+    let (dir, (clock, _)) = (Dir::new("failed"), clock_at(START_US));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, now(&clock)).unwrap();
+    // In the way of the file that is to be renamed.
+    std::fs::create_dir(dir.file().with_extension("new")).unwrap();
+    charge(&limits, Scope::Global, 3, &clock);
+    assert!(checkpoint.write(&limits, now(&clock)).is_err());
+    std::fs::remove_dir(dir.file().with_extension("new")).unwrap();
+    checkpoint.write(&limits, now(&clock)).unwrap();
+    drop(checkpoint);
+    assert_eq!(tokens(&loaded(&dir, now(&clock)).0, Scope::Global, now(&clock))[1..], [3, 3]);
+}
+
+#[test]
+fn a_thread_writes_what_changed_and_hands_the_file_to_the_next_process() {
+    let dir = Dir::new("keeper");
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let start = |limits: &Arc<Limits>| {
+        let events = events.clone();
+        let tell = move |event| events.lock().unwrap().push(format!("{event:?}"));
+        Keeper::start(limits.clone(), dir.file(), Clock::System, tell).unwrap()
+    };
+    let until = |n: usize| {
+        while events.lock().unwrap().len() < n {
+            yield_now();
+        }
+    };
+    let (first, second) = (Arc::new(Limits::new()), Arc::new(Limits::new()));
+    let old = start(&first);
+    until(1);
+    let new = start(&second);
+    until(2);
+    charge(&first, Scope::Key("k"), 5, &Clock::System);
+    charge(&second, Scope::Key("k"), 2, &Clock::System);
+    drop(old);
+    until(3);
+    assert_eq!(tokens(&second, Scope::Key("k"), now(&Clock::System))[1..], [7, 7]);
+    drop(new);
+    let (third, _) = loaded(&dir, now(&Clock::System));
+    assert_eq!(tokens(&third, Scope::Key("k"), now(&Clock::System))[1..], [7, 7]);
+    let empty = "Loaded(Loaded { counters: 0, damaged_bytes: 0 })";
+    let six = "Loaded(Loaded { counters: 6, damaged_bytes: 0 })";
+    assert_eq!(*events.lock().unwrap(), [empty, "Waits", six]);
+    let _: fn(std::io::Error) -> Event = Event::Failed;
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Charges { key: u8, reserved: u64, used: Option<u64> },
+    Resets { key: u8 },
+    Passes(u64),
+    Writes,
+    Restarts,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u8..3, 0u64..9, prop::option::of(0u64..20))
+            .prop_map(|(key, reserved, used)| Step::Charges { key, reserved, used }),
+        1 => (0u8..3).prop_map(|key| Step::Resets { key }),
+        2 => (0..200 * SECOND).prop_map(Step::Passes),
+        1 => (0..30 * HOUR).prop_map(Step::Passes),
+        4 => Just(Step::Writes),
+        1 => Just(Step::Restarts),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn after_any_history_a_new_process_counts_what_the_old_one_did(
+        steps in prop::collection::vec(step(), 1..80), most_counters in prop_oneof![Just(0), Just(usize::MAX)]
+    ) {
+        let dir = Dir::new("history");
+        let (clock, hand): (Clock, Arc<AtomicU64>) = clock_at(START_US);
+        let written = every_kind();
+        let mut limits = Limits::with_most_counters(most_counters);
+        let mut checkpoint = open(&dir);
+        checkpoint.load(&limits, now(&clock)).unwrap();
+        let mut at = START_US;
+        let names = ["a", "b", "c"];
+        let counts = |limits: &Limits| {
+            names.map(|name| {
+                let uses = limits.report(Scope::Key(name), layered(&written), now(&clock));
+                let kept = uses.iter().filter(|each| each.span != penstock_core::limits::Span::Window(60 * SECOND));
+                kept.map(|each| (each.kind, each.span, each.used)).collect::<Vec<_>>()
+            })
+        };
+        for step in steps {
+            match step {
+                Step::Charges { key, reserved, used } => {
+                    let scope = Scope::Key(names[usize::from(key)]);
+                    if let Ok(held) = admit(&limits, &[ask(scope, &written, need(1, reserved, reserved))], &clock) {
+                        match used {
+                            Some(used) => held.settle(Used { tokens: used, nanousd: used }, now(&clock)),
+                            None => drop(held),
+                        }
+                    }
+                }
+                Step::Resets { key } => drop(limits.reset(Scope::Key(names[usize::from(key)]))),
+                Step::Passes(us) => {
+                    at += us;
+                    set(&hand, at);
+                    limits.sweep(now(&clock));
+                }
+                Step::Writes => checkpoint.write(&limits, now(&clock)).unwrap(),
+                Step::Restarts => {
+                    checkpoint.write(&limits, now(&clock)).unwrap();
+                    drop(checkpoint);
+                    let (before, renewed) = (counts(&limits), Limits::with_most_counters(most_counters));
+                    checkpoint = open(&dir);
+                    checkpoint.load(&renewed, now(&clock)).unwrap();
+                    prop_assert_eq!(counts(&renewed), before);
+                    limits = renewed;
+                }
+            }
+        }
+    }
+}
