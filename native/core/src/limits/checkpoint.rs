@@ -64,16 +64,13 @@ impl Checkpoint {
 
     /// Adds what an earlier process counted to what is counted here; from now on changes are noted.
     pub fn load(&mut self, limits: &Limits, now: Now) -> io::Result<Loaded> {
+        self.load_beyond(&mut Kept::default(), limits, now)
+    }
+
+    /// The same without what was [taken up](take_up) before.
+    pub(super) fn load_beyond(&mut self, known: &mut Kept, limits: &Limits, now: Now) -> io::Result<Loaded> {
         limits.ledger().keep(true);
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(mut file) => file.read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
-            Err(error) => return Err(error),
-        };
-        let (kept, writers_us, whole) = read(&bytes);
-        let counters = limits.restore(&kept, writers_us, now.into());
-        Ok(Loaded { counters, damaged_bytes: bytes.len() - whole })
+        take_up(&self.path, known, limits, now)
     }
 
     /// Writes what has changed since the last call. After an error the next call writes everything.
@@ -112,6 +109,20 @@ impl Checkpoint {
         std::fs::rename(&aside, &self.path)?;
         Ok(file)
     }
+}
+
+/// Adds what stands in a file now, be it another process's, and is not known yet; then it is.
+pub(super) fn take_up(path: &Path, known: &mut Kept, limits: &Limits, now: Now) -> io::Result<Loaded> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(mut file) => file.read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+        Err(error) => return Err(error),
+    };
+    let (kept, writers_us, whole) = read(&bytes);
+    let counters = limits.restore(&kept, known, writers_us, now.into());
+    *known = kept;
+    Ok(Loaded { counters, damaged_bytes: bytes.len() - whole })
 }
 
 fn create(path: &Path, flags: OFlags) -> io::Result<File> {
@@ -191,12 +202,13 @@ fn entry(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
 
 impl Limits {
     /// Counts what is kept, of which a clock `writers_us` behind UTC numbered the buckets.
-    fn restore(&self, kept: &Kept, writers_us: u64, now: Moment) -> usize {
+    fn restore(&self, kept: &Kept, known: &Kept, writers_us: u64, now: Moment) -> usize {
         // What the writer's clock would tell now; ours tells another time after a reboot.
         let writers_now_us = now.utc_us.wrapping_sub(writers_us);
         let mut counters = 0;
-        for ((scope, kind, span), counter) in kept {
-            let buckets = counter.buckets().filter(|bucket| bucket.amount > 0);
+        for (of, counter) in kept {
+            let (scope, kind, span) = of;
+            let buckets = counter.beyond(known.get(of)).filter(|bucket| bucket.amount > 0);
             let buckets: Vec<_> = buckets.filter_map(|bucket| moved(*span, bucket, writers_now_us, now)).collect();
             if buckets.is_empty() || (counter.until_us <= now.utc_us && matches!(span, Span::Period(_))) {
                 continue;

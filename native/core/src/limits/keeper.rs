@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Checkpoint, Limits, Loaded, Now};
+use super::{Checkpoint, Limits, Loaded, Now, checkpoint::take_up, record::Kept};
 use crate::clock::Clock;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -20,9 +20,9 @@ const TRY: Duration = Duration::from_millis(50);
 /// What becomes of the file; each of these is told once, until another comes.
 #[derive(Debug)]
 pub enum Event {
-    /// Another process has the file, and is waited for.
+    /// Another process has the file, and is waited for. What it has written so far is counted here.
     Waits,
-    /// What it counted is counted here.
+    /// All that an earlier process counted is counted here.
     Loaded(Loaded),
     /// The file cannot be read or written, which is tried again.
     Failed(io::Error),
@@ -55,8 +55,7 @@ impl Stop {
 }
 
 impl Keeper {
-    /// The directory of `path` must be there. Limits hold from the start; what was counted before is added at
-    /// [`Event::Loaded`].
+    /// The directory of `path` must be there. By the first event what was counted before is counted here.
     pub fn start(
         limits: Arc<Limits>,
         path: PathBuf,
@@ -64,7 +63,7 @@ impl Keeper {
         tell: impl FnMut(Event) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::<Stop>::default();
-        let run = Run { limits, path, clock, tell, stop: stop.clone(), state: State::Begins };
+        let run = Run { limits, path, clock, tell, stop: stop.clone(), state: State::Begins, known: Kept::default() };
         let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| run.run())?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -85,6 +84,8 @@ struct Run<T> {
     tell: T,
     stop: Arc<Stop>,
     state: State,
+    /// What is counted here of what another process wrote.
+    known: Kept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +129,16 @@ impl<T: FnMut(Event)> Run<T> {
         }
     }
 
-    fn try_load(&self) -> io::Result<Option<(Checkpoint, Loaded)>> {
-        let Some(mut checkpoint) = Checkpoint::open(&self.path)? else { return Ok(None) };
-        let loaded = checkpoint.load(&self.limits, Now::of(&self.clock))?;
-        Ok(Some((checkpoint, loaded)))
+    fn try_load(&mut self) -> io::Result<Option<(Checkpoint, Loaded)>> {
+        let now = Now::of(&self.clock);
+        if let Some(mut checkpoint) = Checkpoint::open(&self.path)? {
+            let loaded = checkpoint.load_beyond(&mut self.known, &self.limits, now)?;
+            return Ok(Some((checkpoint, loaded)));
+        }
+        if self.state != State::Waits {
+            take_up(&self.path, &mut self.known, &self.limits, now)?;
+        }
+        Ok(None)
     }
 
     /// Tells of a change.

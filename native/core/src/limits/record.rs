@@ -51,8 +51,12 @@ pub(super) struct KeptCounter {
 }
 
 impl KeptCounter {
-    pub(super) fn buckets(&self) -> impl Iterator<Item = Bucket> {
-        self.buckets.iter().map(|(number, amount)| Bucket { number: *number, amount: *amount })
+    /// What it counts more than an earlier one.
+    pub(super) fn beyond(&self, known: Option<&Self>) -> impl Iterator<Item = Bucket> {
+        self.buckets.iter().map(move |(number, amount)| {
+            let known = known.and_then(|known| known.buckets.get(number)).copied().unwrap_or(0);
+            Bucket { number: *number, amount: amount.saturating_sub(known) }
+        })
     }
 }
 

@@ -27,7 +27,7 @@ fn log(shared: &Shared, file: &str, event: &Event) {
     match event {
         Event::Waits => {
             log.warn(
-                "another process keeps the counts of limits; they are added here when it ends",
+                "another process keeps the counts of limits; what it goes on to count is added when it ends",
                 &[("file", &file)],
             );
         }

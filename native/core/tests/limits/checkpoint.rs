@@ -192,22 +192,25 @@ fn a_thread_writes_what_changed_and_hands_the_file_to_the_next_process() {
             yield_now();
         }
     };
+    let count = |limits: &Limits| tokens(limits, Scope::Key("k"), now(&Clock::System))[1..].to_vec();
     let (first, second) = (Arc::new(Limits::new()), Arc::new(Limits::new()));
+    let earlier = Arc::new(Limits::new());
+    charge(&earlier, Scope::Key("k"), 4, &Clock::System);
+    drop(start(&earlier));
     let old = start(&first);
-    until(1);
-    let new = start(&second);
     until(2);
+    let new = start(&second);
+    until(3);
+    assert_eq!(count(&second), [4, 4], "what the first has written so far");
     charge(&first, Scope::Key("k"), 5, &Clock::System);
     charge(&second, Scope::Key("k"), 2, &Clock::System);
     drop(old);
-    until(3);
-    assert_eq!(tokens(&second, Scope::Key("k"), now(&Clock::System))[1..], [7, 7]);
+    until(4);
+    assert_eq!(count(&second), [11, 11]);
     drop(new);
-    let (third, _) = loaded(&dir, now(&Clock::System));
-    assert_eq!(tokens(&third, Scope::Key("k"), now(&Clock::System))[1..], [7, 7]);
-    let empty = "Loaded(Loaded { counters: 0, damaged_bytes: 0 })";
-    let six = "Loaded(Loaded { counters: 6, damaged_bytes: 0 })";
-    assert_eq!(*events.lock().unwrap(), [empty, "Waits", six]);
+    assert_eq!(count(&loaded(&dir, now(&Clock::System)).0), [11, 11]);
+    let told = |counters| format!("Loaded(Loaded {{ counters: {counters}, damaged_bytes: 0 }})");
+    assert_eq!(*events.lock().unwrap(), [told(0), told(6), "Waits".to_owned(), told(6)]);
     let _: fn(std::io::Error) -> Event = Event::Failed;
 }
 
