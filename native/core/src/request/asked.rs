@@ -172,7 +172,11 @@ async fn admit(
             call.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
             Err(limit_text::refusal(&refused, principal).into())
         }
-        Watched::Gone | Watched::Late => Err(Stop::Gone),
+        Watched::Gone | Watched::Late => {
+            let left_us = call.worker.clock().boot_us();
+            call.queued(left_us - now_us);
+            Err(Stop::Gone)
+        }
     }
 }
 

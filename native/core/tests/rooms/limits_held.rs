@@ -85,6 +85,7 @@ fn whoever_leaves_while_it_waits_has_not_asked() {
     second.leave();
     until("it is gone", || (house.status()["in_flight"] == 1).then_some(()));
     assert_eq!(used(&house, "model", "fast"), json!({"concurrent": 1, "requests": 1}));
+    assert_eq!(house.metric("penstock_limit_wait_seconds_count"), 1, "it has waited all the same");
     upstream.open.store(true, SeqCst);
     assert_eq!(first.answer().unwrap().status, 200);
     house.stop();
