@@ -77,9 +77,9 @@ def test_a_key_is_shown_with_where_each_limit_comes_from_and_its_use(run: Run, t
     shown = run("keys", "show", id).stdout.splitlines()
     at = shown.index("limits     requests 600/min  (from the key)  12 used, free again in 59s")
     assert shown[at + 1] == "           concurrent 50  (from limits.default)  3 used"
-    assert shown[at + 2] == "           budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h"
+    assert shown[at + 2] == "           budget 20 usd/day  (from the team research)  1.5 usd used, free again in 1h"
     of_team = run("teams", "show", "research").stdout.splitlines()
-    assert "limits    budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h" in of_team
+    assert "limits    budget 20 usd/day  (from the team research)  1.5 usd used, free again in 1h" in of_team
 
 
 def test_a_key_without_limits_says_so(run: Run, transport: ApiTransport) -> None:
