@@ -213,6 +213,16 @@ def test_what_is_wrong_is_refused_with_place_and_advice(name: str, refused: Call
     assert hint in found.hint
 
 
+def test_a_reference_is_shown_as_it_is_written_and_the_advice_stays(refused: Callable[..., list[Problem]]) -> None:
+    text = GOOD + "limits: {default: {requests: ['${env:A}', '${env:B}'], concurrent: 1, queue: '${env:C}'}}\n"
+    wrong = refused(text, A="sk-secret", B="5/7day", C="2m")
+    assert [each.message for each in wrong] == [
+        "expected a limit such as 600/min, 100/10s or 5000/day, not '${env:A}'",
+        "the calendar's period is one day: write day alone, or a length such as 24h or 7d",
+        "at most 60s: whoever waits longer has given up",
+    ]
+
+
 def test_names_of_models_are_not_judged_while_a_provider_is_wrong(refused: Callable[..., list[Problem]]) -> None:
     problems = refused("providers: {opnai: {}}\nlimits: {models: {gpt-5: {requests: 5/s}}}\n")
     assert [dotted(each.path) for each in problems] == ["providers.opnai"]
