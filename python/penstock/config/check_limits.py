@@ -74,8 +74,8 @@ def _zone(zone: str, found: Notes) -> None:
         zoneinfo.ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         shown = as_written(zone)
-        hint = did_you_mean(shown, zoneinfo.available_timezones()) or "such as Europe/Berlin; its data is in tzdata"
-        found.add(("limits", "zone"), f"{shown!r} is no time zone that this machine knows", hint)
+        hint = did_you_mean(shown, zoneinfo.available_timezones()) or "such as Europe/Berlin"
+        found.add(("limits", "zone"), f"{shown!r} is no time zone that is known here", hint)
 
 
 def _price(name: str, price: Price, found: Notes) -> None:
