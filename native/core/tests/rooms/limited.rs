@@ -1,6 +1,6 @@
 //! What administrators see of limits: the rows of the key table over the snapshot, and beginning anew.
 
-use std::{fs, path::PathBuf, sync::atomic::Ordering::SeqCst};
+use std::{fs, path::PathBuf, process::Command, sync::atomic::Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
@@ -80,6 +80,17 @@ fn what_was_counted_of_a_day_is_counted_by_the_next_process_and_a_minute_begins_
         assert_eq!(counts(), [1, earlier + 1, earlier + 1]);
         house.stop();
     }
+    ["", "lock"].iter().for_each(|ending| fs::remove_file(file.with_extension(ending)).unwrap());
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nobody_from_serving_nor_from_the_end() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rooms-{}-hangs", std::process::id()));
+    // To open one takes until somebody writes to it.
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let house = House::start_with(&document(1), 1, 0, &json!({"limits_file": file}));
+    assert_eq!(house.client().ask(&chat("fast")).unwrap().status, 502, "nobody listens there");
+    house.stop();
     ["", "lock"].iter().for_each(|ending| fs::remove_file(file.with_extension(ending)).unwrap());
 }
 
