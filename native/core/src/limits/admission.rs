@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{
     sync::Notify,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, timeout},
 };
 
 use super::{
@@ -37,8 +37,9 @@ pub struct Ask<'a> {
 struct Turn {
     ticket: u64,
     woken: Arc<Notify>,
-    since: Instant,
     since_us: u64,
+    /// How long it has waited in each place.
+    waited: [Duration; Scope::KINDS],
     /// Where it waits.
     at: Option<(usize, Arc<Cell>)>,
 }
@@ -90,17 +91,22 @@ impl Limits {
                 }
                 Tried::Waits(place) => place,
             };
-            let (Some(waiting), Some(party)) = (&turn, &parties[place]) else { continue };
+            let (Some(waiting), Some(party)) = (&mut turn, &parties[place]) else { continue };
             let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
-            let until = waiting.since.checked_add(Duration::from_micros(queue_us)).unwrap_or(waiting.since);
-            if timeout_at(until, waiting.woken.notified()).await.is_err() {
-                let refused = Bar::of_slots(party).refused(standing(&lock(&parties, clock)));
+            let began = Instant::now();
+            // Each queue has its own time, of which waiting elsewhere takes nothing.
+            let most = Duration::from_micros(queue_us).saturating_sub(waiting.waited[place]);
+            if timeout(most, waiting.woken.notified()).await.is_err() {
+                let refused = Bar::of_slots(party).refused(standing(&mut lock(&parties, clock)));
                 return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
             }
+            waiting.waited[place] += began.elapsed();
         }
     }
 
     fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, may_wait: bool, clock: &Clock) -> Tried {
+        // Freed behind the locks, should anything below panic: to release it takes them.
+        let mut holds = Vec::new();
         let mut locked = lock(parties, clock);
         let ticket = turn.as_ref().map_or(NEWCOMER, |turn| turn.ticket);
         let left = turn.as_mut().and_then(|turn| turn.at.take()).map(|(place, _)| place);
@@ -110,18 +116,22 @@ impl Limits {
         let mut verdict = Verdict::default();
         locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, &mut verdict));
         let tried = match verdict {
-            Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&locked))),
+            Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&mut locked))),
             Verdict { waits: Some(place), .. } => {
                 locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
                 Tried::Waits(place)
             }
-            Verdict { .. } => Tried::Admitted(Held {
-                holds: locked.iter_mut().flatten().map(Locked::take).collect(),
-                standing: standing(&locked),
-                admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
-                waited_us: waited_us(turn.as_ref(), clock),
-                keeps_requests: false,
-            }),
+            Verdict { .. } => {
+                holds.reserve_exact(locked.iter().flatten().count());
+                locked.iter_mut().flatten().for_each(|one| holds.push(one.take()));
+                let standing = standing(&mut locked);
+                Tried::Admitted(Held {
+                    holds,
+                    standing,
+                    admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
+                    waited_us: waited_us(turn.as_ref(), clock),
+                })
+            }
         };
         // Whoever is next there, now that it is clear whether this one took a slot.
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
@@ -133,7 +143,7 @@ impl Limits {
     /// Waits in a place: behind all others, or where it has been since it first had to wait.
     fn enter(&self, one: &mut Locked<'_>, place: usize, turn: &mut Option<Turn>) {
         let turn = turn.get_or_insert_with(|| self.turn(one.now));
-        one.state.slots.enter(turn.ticket, turn.woken.clone());
+        one.state.wait(&one.party.cell, turn.ticket, turn.woken.clone());
         turn.at = Some((place, one.party.cell.clone()));
     }
 
@@ -141,8 +151,8 @@ impl Limits {
         Turn {
             ticket: self.next_ticket(),
             woken: Arc::default(),
-            since: Instant::now(),
             since_us: now.boot_us(),
+            waited: [Duration::ZERO; Scope::KINDS],
             at: None,
         }
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{
-    Kind, Need, ScopeOwned, Span,
+    Kind, Layered, Need, ScopeOwned, Span,
     counter::{Change, Counter, Moment},
     ledger::Ledger,
     queue::Slots,
@@ -37,13 +38,15 @@ impl Drop for Cell {
 pub(super) struct State {
     /// The latest moment seen: time does not go back.
     last_us: u64,
-    /// Grows only, but where [`forget`](Self::forget) or [`sweep`](Self::sweep) says otherwise: holds name them by place.
+    /// Holds name them by place: each stays in its own, until nobody holds anything of the cell.
     pub counters: Vec<Counter>,
     pub slots: Slots,
-    /// Of the counts; holds of an earlier one are about counts that are no more.
+    /// Of the counts: one more each time that some begin anew.
     pub generation: u32,
     /// Whether the next checkpoint is going to look at it.
     listed: bool,
+    /// Whether the ledger knows that somebody waits here.
+    queued: bool,
 }
 
 impl State {
@@ -74,16 +77,60 @@ impl State {
 
     /// The place of a counter, brought up to now; it is made when there is none.
     pub(super) fn counter(&mut self, kind: Kind, span: Span, now: Moment, ledger: &Ledger) -> usize {
-        let place = self.find(kind, span).unwrap_or_else(|| {
-            if self.counters.len() == MOST_COUNTERS {
-                self.forget(ledger);
-            }
-            self.counters.reserve_exact(1);
-            self.counters.push(Counter::new(kind, span));
-            self.counters.len() - 1
-        });
+        let place = self.find(kind, span).unwrap_or_else(|| self.make(kind, span, 0, now, ledger));
         self.counters[place].advance(now, ledger);
+        self.counters[place].seen_s = now.seconds();
         place
+    }
+
+    /// Makes what a policy lacks of counters where places are scarce, so that none of its own has to go for another.
+    pub(super) fn make_room(&mut self, policy: Layered<'_>, now: Moment, ledger: &Ledger) {
+        if self.counters.len() + policy.all_rates().count() <= MOST_COUNTERS {
+            return;
+        }
+        let spans = || policy.all_rates().map(|(kind, rate)| (kind, Span::of(rate)));
+        let mut wanted = spans().filter_map(|(kind, span)| self.find(kind, span)).fold(0, |mask, at| mask | 1 << at);
+        for (kind, span) in spans() {
+            if self.find(kind, span).is_none() {
+                wanted |= 1 << self.make(kind, span, wanted, now, ledger);
+            }
+        }
+    }
+
+    /// The place of a new counter. Of limits that were changed 64 times over one that counts nothing goes for it, else
+    /// the one that was not looked at for the longest time, but none that is wanted.
+    fn make(&mut self, kind: Kind, span: Span, wanted: u64, now: Moment, ledger: &Ledger) -> usize {
+        if self.counters.len() < MOST_COUNTERS {
+            self.counters.reserve_exact(1);
+            self.counters.push(Counter::new(kind, span, self.generation));
+            return self.counters.len() - 1;
+        }
+        self.counters.iter_mut().for_each(|counter| counter.advance(now, ledger));
+        let places = (0..MOST_COUNTERS).filter(|place| wanted & (1 << place) == 0);
+        let oldest = places.min_by_key(|place| (self.counters[*place].sum() > 0, self.counters[*place].seen_s));
+        let place = oldest.unwrap_or(0);
+        ledger.resized(self.counters[place].room(), 0);
+        self.generation += 1;
+        self.counters[place] = Counter::new(kind, span, self.generation);
+        place
+    }
+
+    /// Waits for a slot from now on.
+    pub(super) fn wait(&mut self, cell: &Arc<Cell>, ticket: u64, woken: Arc<Notify>) {
+        self.slots.enter(ticket, woken);
+        if !self.queued {
+            self.queued = true;
+            cell.ledger.queued(Arc::downgrade(cell));
+        }
+    }
+
+    /// Takes note of how many slots there are by now. `false`: nobody waits for any.
+    pub(super) fn renew(&mut self, amount: Option<u32>) -> bool {
+        if let Some(amount) = amount {
+            self.slots.set_amount(amount);
+        }
+        self.queued = self.slots.has_waiters();
+        self.queued
     }
 
     /// What is used of a kind, and until when that counts.
@@ -100,8 +147,9 @@ impl State {
 
     /// Counts begin again at zero; slots stay. What is in flight is forgotten with the rest.
     pub(super) fn reset(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        self.counters.iter_mut().for_each(Counter::reset);
+        self.generation += 1;
+        let since = self.generation;
+        self.counters.iter_mut().for_each(|counter| counter.reset(since));
     }
 
     /// Drops what says nothing. `true`: nothing is left. Nobody may hold anything of the cell.
@@ -117,11 +165,13 @@ impl State {
         self.counters.is_empty() && self.slots.is_idle()
     }
 
-    /// Counters of limits that were changed 64 times over: those of today are made anew, at zero.
-    fn forget(&mut self, ledger: &Ledger) {
-        ledger.resized(self.room(), 0);
-        self.counters.clear();
-        self.generation = self.generation.wrapping_add(1);
+    /// Gives back the memory of counters that count nothing any more, where they may be held: their places stay.
+    pub(super) fn shrink(&mut self, now: Moment, ledger: &Ledger) {
+        let now = self.moment(now);
+        for counter in &mut self.counters {
+            counter.advance(now, ledger);
+            counter.shrink(ledger);
+        }
     }
 
     fn room(&self) -> usize {

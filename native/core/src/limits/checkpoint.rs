@@ -69,8 +69,10 @@ impl Checkpoint {
 
     /// The same without what was [taken up](take_up) before.
     pub(super) fn load_beyond(&mut self, known: &mut Kept, limits: &Limits, now: Now) -> io::Result<Loaded> {
+        let loaded = take_up(&self.path, known, limits, now)?;
+        // Not before: what is noted is kept until somebody writes it. The first write is of everything.
         limits.ledger().keep(true);
-        take_up(&self.path, known, limits, now)
+        Ok(loaded)
     }
 
     /// Writes what has changed since the last call. After an error the next call writes everything.
@@ -79,7 +81,13 @@ impl Checkpoint {
         let is_long = self.appended_bytes > SMALL_BYTES.max(4 * self.whole_bytes);
         let file = match file {
             Some(file) if !is_long => self.append(file, limits, now)?,
-            _ => self.write_whole(limits, now)?,
+            _ => {
+                // What changes from here on is listed anew, be it that nothing can be written.
+                limits.ledger().take_changed().iter().for_each(|cell| cell.state.lock().tell(true).for_each(drop));
+                let aside = self.path.with_extension("new");
+                // What was not finished is in nobody's way on a disk that is full.
+                self.write_whole(&aside, limits, now).inspect_err(|_| drop(std::fs::remove_file(&aside)))?
+            }
         };
         self.file = Some(file);
         Ok(())
@@ -92,21 +100,18 @@ impl Checkpoint {
         Ok(file)
     }
 
-    fn write_whole(&mut self, limits: &Limits, now: Now) -> io::Result<File> {
-        let aside = self.path.with_extension("new");
-        match std::fs::remove_file(&aside) {
+    fn write_whole(&mut self, aside: &Path, limits: &Limits, now: Now) -> io::Result<File> {
+        match std::fs::remove_file(aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = create(&aside, OFlags::EXCL)?;
+        let mut file = create(aside, OFlags::EXCL)?;
         file.write_all(FORM)?;
-        // What changes from here on is listed anew.
-        limits.ledger().take_changed().iter().for_each(|cell| cell.state.lock().tell(true).for_each(drop));
         let mut entries = Entries::new(&mut file, now);
         limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
         (self.whole_bytes, self.appended_bytes) = (entries.end()?, 0);
         file.sync_data()?;
-        std::fs::rename(&aside, &self.path)?;
+        std::fs::rename(aside, &self.path)?;
         Ok(file)
     }
 }

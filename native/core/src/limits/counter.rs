@@ -31,6 +31,11 @@ impl From<Now> for Moment {
 }
 
 impl Moment {
+    /// Whole seconds.
+    pub(super) fn seconds(&self) -> u32 {
+        u32::try_from(self.us / 1_000_000).unwrap_or(u32::MAX)
+    }
+
     /// Boot time as clocks tell it.
     pub(super) fn boot_us(&self) -> u64 {
         self.us.saturating_sub(BEFORE_BOOT_US)
@@ -58,6 +63,10 @@ pub(super) struct Change<'a> {
 #[derive(Debug)]
 pub(super) struct Counter {
     pub kind: Kind,
+    /// The cell's [generation](super::cell::State::generation) in which it began to count: earlier holds are not about it.
+    pub since: u32,
+    /// When it was last looked at, seconds.
+    pub seen_s: u32,
     pub span: Span,
     /// Of a period: its end, microseconds UTC.
     until_us: u64,
@@ -70,8 +79,8 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn new(kind: Kind, span: Span) -> Self {
-        Self { kind, span, until_us: 0, sum: 0, buckets: Vec::new(), changed_from: NOTHING }
+    pub(super) fn new(kind: Kind, span: Span, since: u32) -> Self {
+        Self { kind, since, seen_s: 0, span, until_us: 0, sum: 0, buckets: Vec::new(), changed_from: NOTHING }
     }
 
     /// What is used, as of the last [`advance`](Self::advance).
@@ -176,8 +185,9 @@ impl Counter {
         }
     }
 
-    /// Counts begin again at zero.
-    pub(super) fn reset(&mut self) {
+    /// Counts begin again at zero, in a new generation.
+    pub(super) fn reset(&mut self, since: u32) {
+        self.since = since;
         self.sum = 0;
         self.buckets.iter_mut().for_each(|bucket| bucket.amount = 0);
         self.changed_from = 0;

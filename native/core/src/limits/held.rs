@@ -26,6 +26,7 @@ pub(super) struct Hold {
     pub counters: u64,
     pub generation: u32,
     pub slot: bool,
+    pub keeps_requests: bool,
 }
 
 /// What a request holds of all its scopes. Dropped, all of it is released as unused, the request's count included.
@@ -36,7 +37,6 @@ pub struct Held {
     pub(super) standing: Standing,
     pub(super) waited_us: u64,
     pub(super) admitted_us: u64,
-    pub(super) keeps_requests: bool,
 }
 
 impl Held {
@@ -62,59 +62,60 @@ impl Held {
 
     /// From now on the request counts, whatever becomes of it.
     pub fn keep_requests(&mut self) {
-        self.keeps_requests = true;
+        self.holds.iter_mut().for_each(|hold| hold.keeps_requests = true);
     }
 
     /// Puts what was used in the place of what was reserved. The request counts, its slots are free.
     pub fn settle(mut self, used: Used, now: Now) {
-        std::mem::take(&mut self.holds).into_iter().for_each(|hold| hold.settle(used, now));
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.holds.iter().for_each(|hold| hold.release(self.keeps_requests));
+        self.keep_requests();
+        self.holds.drain(..).for_each(|mut hold| hold.end(Some((used, now))));
     }
 }
 
 impl Hold {
-    fn settle(&self, used: Used, now: Now) {
+    /// Settles or releases what it still holds, once: what is done with is forgotten at once.
+    fn end(&mut self, used: Option<(Used, Now)>) {
         let mut state = self.cell.state.lock();
-        let now = state.moment(now.into());
-        if state.generation == self.generation {
-            for place in places(self.counters) {
-                let counter = &mut state.counters[place];
-                let used = match counter.kind {
-                    Kind::Concurrent | Kind::Requests => continue,
-                    Kind::Tokens => used.tokens,
-                    Kind::Budget => used.nanousd,
-                };
-                let reserved = amount(&self.need, counter.kind);
-                counter.advance(now, &self.cell.ledger);
-                counter.give_back(reserved.saturating_sub(used), self.at, now);
-                counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
+        // First of all: whatever becomes of the counts, others may have the slot.
+        if std::mem::take(&mut self.slot) {
+            state.slots.release();
+        }
+        let now = match used {
+            Some((_, now)) => state.moment(now.into()),
+            None => state.latest(),
+        };
+        for place in places(std::mem::take(&mut self.counters)) {
+            let counter = &mut state.counters[place];
+            // One that has begun anew since knows nothing of this.
+            if counter.since > self.generation || (self.keeps_requests && counter.kind == Kind::Requests) {
+                continue;
             }
+            let (reserved, used) = (amount(&self.need, counter.kind), used.map(|(used, _)| used.of(counter.kind)));
+            if used.is_some() {
+                counter.advance(now, &self.cell.ledger);
+            }
+            let used = used.unwrap_or(0);
+            counter.give_back(reserved.saturating_sub(used), self.at, now);
+            counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
         }
         state.note(&self.cell);
-        if self.slot {
-            state.slots.release();
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.slot || self.counters != 0 {
+            self.end(None);
         }
     }
+}
 
-    fn release(&self, keeps_requests: bool) {
-        let mut state = self.cell.state.lock();
-        let now = state.latest();
-        if state.generation == self.generation {
-            for place in places(self.counters) {
-                let counter = &mut state.counters[place];
-                if !(keeps_requests && counter.kind == Kind::Requests) {
-                    counter.give_back(amount(&self.need, counter.kind), self.at, now);
-                }
-            }
-        }
-        state.note(&self.cell);
-        if self.slot {
-            state.slots.release();
+impl Used {
+    fn of(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Concurrent | Kind::Requests => 0,
+            Kind::Tokens => self.tokens,
+            Kind::Budget => self.nanousd,
         }
     }
 }
@@ -126,4 +127,55 @@ fn places(mut mask: u64) -> impl Iterator<Item = usize> {
         mask &= mask.checked_sub(1)?;
         Some(place as usize)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::{Held, Used};
+    use crate::{
+        clock::Clock,
+        limits::{Ask, Kind, Layered, Limits, Need, Now, Policy, Scope},
+    };
+
+    #[test]
+    fn a_panic_in_one_scope_costs_no_other_its_slot() {
+        let limits = Limits::new();
+        let policy: Policy = serde_json::from_str(
+            r#"{"tokens": [{"amount": 9, "window_us": 60000000}], "concurrent": [{"amount": 1}]}"#,
+        )
+        .unwrap();
+        let policy = Layered { own: Some(&policy), default: None };
+        let need = Need { requests: 1, tokens: 5, nanousd: 0 };
+        let scopes = [Scope::Key("k"), Scope::Team("t"), Scope::Global];
+        let asks = scopes.map(|scope| Ask { scope, policy, need });
+        let admit = || match pin!(limits.admit(&asks, &Clock::System)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(held) => held.unwrap(),
+            Poll::Pending => Held::none(),
+        };
+        for settles in [true, false] {
+            let mut held = admit();
+            assert_eq!(held.holds.len(), 3);
+            // A counter that is not there.
+            held.holds[0].counters = 1 << 63;
+            let ends = AssertUnwindSafe(|| if settles { held.settle(Used::default(), now()) } else { drop(held) });
+            assert!(catch_unwind(ends).is_err());
+            for scope in scopes {
+                let used =
+                    |kind| limits.report(scope, policy, now()).iter().find(|each| each.kind == kind).unwrap().used;
+                assert_eq!(used(Kind::Concurrent), 0, "{scope:?}");
+                assert_eq!(used(Kind::Tokens), if scope == scopes[0] { 5 } else { 0 }, "{scope:?}");
+            }
+            limits.reset(scopes[0]);
+        }
+    }
+
+    fn now() -> Now {
+        Now::of(&Clock::System)
+    }
 }

@@ -14,6 +14,10 @@ use super::{Checkpoint, Limits, Loaded, Now, checkpoint::take_up, record::Kept};
 use crate::clock::Clock;
 
 const PERIOD: Duration = Duration::from_secs(1);
+/// What cannot be written is tried again after twice the time, up to this: each time it is all there is.
+const LONGEST_PERIOD: Duration = Duration::from_secs(60);
+/// The last write may take so long. A disk that hangs keeps no process from its end.
+const LAST: Duration = Duration::from_secs(2);
 /// How often a lock that another process has is tried.
 const TRY: Duration = Duration::from_millis(50);
 
@@ -30,7 +34,8 @@ pub enum Event {
     Recovered,
 }
 
-/// Loads the counts, then writes what changed each second, and once more when it is dropped.
+/// Loads the counts, then writes what changed each second, and once more when it is dropped, which takes two seconds at
+/// most.
 #[derive(Debug)]
 pub struct Keeper {
     stop: Arc<Stop>,
@@ -39,18 +44,27 @@ pub struct Keeper {
 
 #[derive(Debug, Default)]
 struct Stop {
-    stopped: Mutex<bool>,
+    /// Whether it is time to end, and whether the thread has ended.
+    now: Mutex<(bool, bool)>,
     told: Condvar,
 }
 
 impl Stop {
     /// `false`: it is time to end.
     fn rest(&self, time: Duration) -> bool {
-        let mut stopped = self.stopped.lock();
-        if !*stopped {
-            self.told.wait_for(&mut stopped, time);
-        }
-        !*stopped
+        let mut now = self.now.lock();
+        self.told.wait_while_for(&mut now, |(stops, _)| !*stops, time);
+        !now.0
+    }
+}
+
+/// Held by the thread while it runs.
+struct Running(Arc<Stop>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.now.lock().1 = true;
+        self.0.told.notify_all();
     }
 }
 
@@ -64,16 +78,24 @@ impl Keeper {
     ) -> io::Result<Self> {
         let stop = Arc::<Stop>::default();
         let run = Run { limits, path, clock, tell, stop: stop.clone(), state: State::Begins, known: Kept::default() };
-        let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| run.run())?;
+        let running = Running(stop.clone());
+        let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| {
+            let _running = running;
+            run.run();
+        })?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        *self.stop.stopped.lock() = true;
+        let mut now = self.stop.now.lock();
+        now.0 = true;
         self.stop.told.notify_all();
-        self.thread.take().map(JoinHandle::join);
+        self.stop.told.wait_while_for(&mut now, |(_, ended)| !*ended, LAST);
+        let ended = now.1;
+        drop(now);
+        self.thread.take().filter(|_| ended).map(JoinHandle::join);
     }
 }
 
@@ -99,16 +121,22 @@ enum State {
 impl<T: FnMut(Event)> Run<T> {
     fn run(mut self) {
         let Some(mut checkpoint) = self.load() else { return };
-        let mut ends = false;
+        let (mut ends, mut period) = (false, PERIOD);
         loop {
             match checkpoint.write(&self.limits, Now::of(&self.clock)) {
-                Ok(()) => self.say(State::Works, None),
-                Err(error) => self.say(State::Fails, Some(Event::Failed(error))),
+                Ok(()) => {
+                    period = PERIOD;
+                    self.say(State::Works, None);
+                }
+                Err(error) => {
+                    period = LONGEST_PERIOD.min(2 * period);
+                    self.say(State::Fails, Some(Event::Failed(error)));
+                }
             }
             if ends {
                 return;
             }
-            ends = !self.stop.rest(PERIOD);
+            ends = !self.stop.rest(period);
         }
     }
 
@@ -123,7 +151,7 @@ impl<T: FnMut(Event)> Run<T> {
                 Ok(None) => self.say(State::Waits, Some(Event::Waits)),
                 Err(error) => self.say(State::Fails, Some(Event::Failed(error))),
             }
-            if !self.stop.rest(TRY) {
+            if !self.stop.rest(if self.state == State::Waits { TRY } else { PERIOD }) {
                 return None;
             }
         }

@@ -1,7 +1,7 @@
 //! What all cells share: the calendar, how many counters there are, and which cells a checkpoint has to look at.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     keeps: AtomicBool,
     /// Cells that have changed since the last one, each once.
     changed: Mutex<Vec<Arc<Cell>>>,
+    /// Cells in which somebody waited of late, each once.
+    queued: Mutex<Vec<Weak<Cell>>>,
 }
 
 impl Default for Ledger {
@@ -38,6 +40,7 @@ impl Ledger {
             most,
             keeps: AtomicBool::new(false),
             changed: Mutex::default(),
+            queued: Mutex::default(),
         }
     }
 
@@ -57,6 +60,15 @@ impl Ledger {
     /// The cells that have changed since the last call.
     pub(super) fn take_changed(&self) -> Vec<Arc<Cell>> {
         std::mem::take(&mut *self.changed.lock())
+    }
+
+    pub(super) fn queued(&self, cell: Weak<Cell>) {
+        self.queued.lock().push(cell);
+    }
+
+    /// The cells in which somebody has waited since the last call.
+    pub(super) fn take_queued(&self) -> Vec<Weak<Cell>> {
+        std::mem::take(&mut *self.queued.lock())
     }
 
     pub(super) fn is_tight(&self) -> bool {

@@ -53,13 +53,15 @@ impl<'a> Locked<'a> {
                 self.state.slots.set_amount(slots.amount);
             }
             if !self.state.slots.is_free(ticket) {
-                if may_wait && slots.amount > 0 && slots.queue_us > 0 && !self.state.slots.is_full() {
+                let has_room = ticket != NEWCOMER || !self.state.slots.is_full();
+                if may_wait && slots.amount > 0 && slots.queue_us > 0 && has_room {
                     verdict.waits.get_or_insert(ask.scope.rank());
                 } else {
                     verdict.meet(Bar::of_slots(self.party));
                 }
             }
         }
+        self.state.make_room(ask.policy, self.now, &cell.ledger);
         for (kind, rate) in ask.policy.all_rates() {
             let (need, span) = (amount(&ask.need, kind), Span::of(rate));
             let place = self.state.counter(kind, span, self.now, &cell.ledger);
@@ -89,20 +91,21 @@ impl<'a> Locked<'a> {
         if slot {
             self.state.slots.take();
         }
-        Hold { cell: cell.clone(), need: ask.need, at, counters, generation: self.state.generation, slot }
+        let generation = self.state.generation;
+        Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false }
     }
 }
 
 /// What the limits leave, of the tightest of each kind.
-pub(super) fn standing(locked: &[Option<Locked<'_>>]) -> Standing {
+pub(super) fn standing(locked: &mut [Option<Locked<'_>>]) -> Standing {
     let mut standing = Standing::default();
-    for one in locked.iter().flatten() {
+    for one in locked.iter_mut().flatten() {
         let policy = one.party.ask.policy;
         for (kind, rate) in policy.all_rates().filter(|(kind, _)| *kind != Kind::Budget) {
-            if let Some(place) = one.state.find(kind, Span::of(rate)) {
-                let counter = &one.state.counters[place];
-                let (limit, remaining) = (rate.amount, rate.amount.saturating_sub(counter.sum()));
-                standing.meet(kind, Left { limit, remaining, reset_us: counter.reset_us(one.now) });
+            let cell = &one.party.cell;
+            if let Some((used, reset_us)) = one.state.usage(kind, Span::of(rate), one.now, &cell.ledger) {
+                let (limit, remaining) = (rate.amount, rate.amount.saturating_sub(used));
+                standing.meet(kind, Left { limit, remaining, reset_us });
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::Notify;
 
-/// Whoever comes when so many wait is refused.
+/// Whoever comes when so many wait is refused, unless it has waited elsewhere.
 const MOST_WAITERS: usize = 1024;
 
 #[derive(Debug)]
@@ -30,7 +30,11 @@ impl Slots {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.in_use == 0 && self.waiting() == 0
+        self.in_use == 0 && !self.has_waiters()
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        self.waiting() > 0
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -64,6 +64,17 @@ impl Limits {
         self.ledger.calendar.store(calendar);
     }
 
+    /// Tells those who wait for slots how many there are by now, where their limits may have changed. `amount` knows: as
+    /// many as can be where they are not limited any more, `None` where nobody can say.
+    pub fn renew(&self, amount: impl Fn(Scope<'_>) -> Option<u32>) {
+        for cell in self.ledger.take_queued().iter().filter_map(Weak::upgrade) {
+            let amount = amount(cell.scope.as_scope());
+            if cell.state.lock().renew(amount) {
+                self.ledger.queued(Arc::downgrade(&cell));
+            }
+        }
+    }
+
     /// How much of each limit is used.
     pub fn report(&self, scope: Scope<'_>, policy: Layered<'_>, now: Now) -> Vec<Use> {
         let cell = self.find(scope);
@@ -117,7 +128,14 @@ impl Limits {
             seen += cells.len();
             shards += 1;
             // Whoever holds or waits for something of a cell has it too, and nobody gets it but through here.
-            cells.retain(|cell| Arc::strong_count(cell) > 1 || !cell.state.lock().sweep(now.into(), &self.ledger));
+            cells.retain(|cell| {
+                let mut state = cell.state.lock();
+                let is_held = Arc::strong_count(cell) > 1;
+                if is_held {
+                    state.shrink(now.into(), &self.ledger);
+                }
+                is_held || !state.sweep(now.into(), &self.ledger)
+            });
             if cells.capacity() > 64 && cells.capacity() > 4 * cells.len() {
                 let cells = &mut *cells;
                 cells.shrink_to(2 * cells.len(), |cell| self.hash.hash_one(cell.scope.as_scope()));

@@ -146,6 +146,7 @@ impl Engine {
         self.shared.log.set(snapshot.log);
         self.shared.models.forget();
         self.shared.snapshot.store(Some(Arc::new(snapshot)));
+        limited::renew(&self.shared);
         Ok(())
     }
 
@@ -156,6 +157,7 @@ impl Engine {
                 let _ = worker.inbox.send(Order::Cut(cut));
             }
         }
+        limited::renew(&self.shared);
         Ok(())
     }
 

@@ -3,22 +3,32 @@
 use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use super::shared::Shared;
 use crate::limits::{Event, Keeper};
 
-/// Returns once the counts are taken up, or it is known that they cannot be yet.
+/// A disk that takes longer to tell what was counted is not waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Returns once the counts are taken up, or it is known that they cannot be yet, or after two seconds.
 pub(super) fn start(shared: &Arc<Shared>, file: PathBuf) -> Result<Keeper, String> {
     let (tell_first, first) = mpsc::sync_channel(1);
     let (told, path) = (shared.clone(), file.display().to_string());
+    let named = path.clone();
     let tell = move |event| {
         log(&told, &path, &event);
         let _ = tell_first.try_send(());
     };
     let keeper = Keeper::start(shared.limits.clone(), file, shared.clock.clone(), tell);
     let keeper = keeper.map_err(|e| format!("no thread: {e}"))?;
-    let _ = first.recv();
+    if first.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        shared.log.warn(
+            "the counts of limits are not read after two seconds; requests are served, and they are added when they are",
+            &[("file", &named)],
+        );
+    }
     Ok(keeper)
 }
 
@@ -39,7 +49,7 @@ fn log(shared: &Shared, file: &str, event: &Event) {
             log.debug("counts of limits taken up", &[("file", &file), ("counters", &loaded.counters)]);
         }
         Event::Failed(error) => log.error(
-            "counts of limits cannot be kept over a restart; it is tried again each second",
+            "counts of limits cannot be kept over a restart; it is tried again, at least each minute",
             &[("file", &file), ("error", &error.to_string())],
         ),
         Event::Recovered => log.info("counts of limits are kept over a restart again", &[("file", &file)]),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::shared::Shared;
 use crate::{
     keys::{KeyId, OPEN},
-    limits::{Layered, Now, Period, Policy, Scope, Span, Use},
+    limits::{Layered, Now, Period, Scope, Span, Use},
 };
 
 /// The scope of these words.
@@ -22,27 +22,38 @@ pub(super) fn scope<'a>(kind: &str, name: &'a str) -> Result<Scope<'a>, String> 
 
 /// A JSON list of what is used of each limit of a scope; empty where nothing is limited.
 pub(super) fn report(shared: &Shared, scope: Scope<'_>) -> Vec<u8> {
+    let report = |policy: Layered<'_>| shared.limits.report(scope, policy, Now::of(&shared.clock));
+    let uses = with_policy(shared, scope, report).unwrap_or_default();
+    Value::Array(uses.iter().map(one).collect()).to_string().into_bytes()
+}
+
+/// Lets those who wait for slots know of limits that have changed.
+pub(super) fn renew(shared: &Shared) {
+    let amount = |policy: Layered<'_>| policy.slots().map_or(u32::MAX, |slots| slots.amount);
+    shared.limits.renew(|scope| with_policy(shared, scope, amount));
+}
+
+/// Does something with the limits that a scope has now; `None`: it is not there.
+fn with_policy<T>(shared: &Shared, scope: Scope<'_>, then: impl FnOnce(Layered<'_>) -> T) -> Option<T> {
     let snapshot = shared.snapshot.load();
-    let limits = snapshot.as_ref().map(|snapshot| &snapshot.limits);
-    let report = |own: Option<&Policy>, default: Option<&Policy>| {
-        let uses = shared.limits.report(scope, Layered { own, default }, Now::of(&shared.clock));
-        Value::Array(uses.iter().map(one).collect()).to_string().into_bytes()
-    };
-    let default = limits.and_then(|limits| limits.default.as_ref());
-    match scope {
-        Scope::Key(OPEN) => report(None, default),
-        Scope::Key(id) => match KeyId::parse(id.as_bytes()).and_then(|id| shared.keys.row(id)) {
-            Some(row) => report(row.limits.as_deref(), default),
-            None => report(None, None),
-        },
-        Scope::Team(id) => report(shared.keys.team(id).and_then(|team| team.limits.clone()).as_deref(), None),
-        Scope::Model(name) => report(limits.and_then(|limits| limits.models.get(name)), None),
-        Scope::Provider(name) => {
-            let at = snapshot.as_ref().and_then(|snapshot| snapshot.providers.iter().position(|p| p.name == name));
-            report(at.and_then(|at| limits?.providers.get(at)?.as_ref()), None)
+    let snapshot = snapshot.as_ref()?;
+    let limits = &snapshot.limits;
+    let default = limits.default.as_ref();
+    let alone = |own| Layered { own, default: None };
+    Some(match scope {
+        Scope::Key(OPEN) => then(Layered { own: None, default }),
+        Scope::Key(id) => {
+            let row = shared.keys.row(KeyId::parse(id.as_bytes())?)?;
+            then(Layered { own: row.limits.as_deref(), default })
         }
-        Scope::Global => report(limits.and_then(|limits| limits.global.as_ref()), None),
-    }
+        Scope::Team(id) => then(alone(shared.keys.team(id)?.limits.as_deref())),
+        Scope::Model(name) => then(alone(limits.models.get(name))),
+        Scope::Provider(name) => {
+            let at = snapshot.providers.iter().position(|provider| provider.name == name)?;
+            then(alone(limits.providers.get(at)?.as_ref()))
+        }
+        Scope::Global => then(alone(limits.global.as_ref())),
+    })
 }
 
 fn one(of: &Use) -> Value {

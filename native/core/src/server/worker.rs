@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Role, connection,
     cuts::Cuts,
-    lag, listener,
+    lag, limited, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -236,6 +236,7 @@ impl Worker {
         self.pool.sweep();
         if self.index == 0 {
             self.shared.limits.sweep(Now::of(self.clock()));
+            limited::renew(&self.shared);
         }
         self.handle().buffers.store(self.buffers.lent(), Relaxed);
         if self.shared.stage() >= Stage::Closing {

@@ -135,6 +135,34 @@ fn counts_stay_when_amounts_change_and_belong_to_kind_and_span() {
 }
 
 #[test]
+fn of_a_cell_that_is_always_held_no_count_is_lost_however_often_its_limits_change() {
+    let (limits, (clock, hand)) = (Limits::new(), clock_at(START_US));
+    let of = |window_us: u64| {
+        let window = |amount: u64| json!([{"amount": amount, "window_us": window_us}]);
+        let day = json!([{"amount": 3, "period": "day"}]);
+        policy(json!({"requests": window(1), "tokens": window(9), "budget": day}))
+    };
+    // In flight all the time, and of a limit that is changed soon.
+    let held = admit(&limits, &[ask(Scope::Global, &of(SECOND), need(1, 5, 1))], &clock).unwrap();
+    for n in 1..200 {
+        set(&hand, START_US + n * SECOND);
+        let policy = of(1_000 * SECOND + n);
+        let asks = [ask(Scope::Global, &policy, need(1, 5, 0))];
+        admit(&limits, &asks, &clock).unwrap().settle(Used { tokens: 5, nanousd: 0 }, now(&clock));
+        limits.sweep(now(&clock));
+        assert!(admit(&limits, &asks, &clock).is_err(), "{n}");
+        assert_eq!(used(&limits, Scope::Global, &policy, Kind::Tokens, &clock), 5);
+        assert_eq!(used(&limits, Scope::Global, &policy, Kind::Budget, &clock), 1, "{n}");
+    }
+    let last = of(1_000 * SECOND + 199);
+    // Its own counters are no more, but for that of the day.
+    held.settle(Used { tokens: 0, nanousd: 3 }, now(&clock));
+    assert_eq!(used(&limits, Scope::Global, &last, Kind::Tokens, &clock), 5);
+    assert_eq!(used(&limits, Scope::Global, &last, Kind::Requests, &clock), 1);
+    assert_eq!(used(&limits, Scope::Global, &last, Kind::Budget, &clock), 3);
+}
+
+#[test]
 fn the_standing_is_that_of_the_tightest_limit_of_each_kind() {
     let (limits, (clock, hand)) = (Limits::new(), clock_at(START_US));
     let key = policy(json!({

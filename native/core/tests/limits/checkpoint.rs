@@ -1,10 +1,12 @@
 //! Counts that survive the process: what a new one finds, whatever became of the file.
 
 use std::{
+    io::ErrorKind,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64, mpsc},
     thread::yield_now,
+    time::Duration,
 };
 
 use penstock_core::{
@@ -212,6 +214,34 @@ fn a_thread_writes_what_changed_and_hands_the_file_to_the_next_process() {
     let told = |counters| format!("Loaded(Loaded {{ counters: {counters}, damaged_bytes: 0 }})");
     assert_eq!(*events.lock().unwrap(), [told(0), told(6), "Waits".to_owned(), told(6)]);
     let _: fn(std::io::Error) -> Event = Event::Failed;
+}
+
+#[test]
+fn what_goes_wrong_with_the_file_is_told_once_and_costs_no_count_and_no_memory() {
+    let (dir, aside) = (Dir::new("trouble"), Dir::new("trouble-aside"));
+    std::fs::remove_dir(&dir.0).unwrap();
+    // In the way of the file that is to be renamed.
+    std::fs::create_dir(aside.file().with_extension("new")).unwrap();
+    let limits = Arc::new(Limits::new());
+    let (tell, told) = mpsc::channel();
+    let tell = move |event| drop(tell.send(event));
+    let keeper = Keeper::start(limits.clone(), dir.file(), Clock::System, tell).unwrap();
+    let next = || told.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(matches!(next(), Event::Failed(error) if error.kind() == ErrorKind::NotFound));
+    charge(&limits, Scope::Key("k"), 5, &Clock::System);
+    std::fs::rename(&aside.0, &dir.0).unwrap();
+    assert!(matches!(next(), Event::Loaded(_)));
+    assert!(matches!(next(), Event::Failed(_)));
+    charge(&limits, Scope::Key("k"), 5, &Clock::System);
+    charge(&limits, Scope::Key("other"), 5, &Clock::System);
+    assert!(limits.reset(Scope::Key("other")));
+    std::fs::remove_dir(dir.file().with_extension("new")).unwrap();
+    assert!(matches!(next(), Event::Recovered));
+    (0..256).for_each(|_| limits.sweep(now(&Clock::System)));
+    assert_eq!(limits.len(), 1, "nothing holds on to what counts nothing");
+    drop(keeper);
+    assert_eq!(tokens(&loaded(&dir, now(&Clock::System)).0, Scope::Key("k"), now(&Clock::System))[1..], [10, 10]);
+    assert!(told.recv().is_err());
 }
 
 #[derive(Clone, Debug)]

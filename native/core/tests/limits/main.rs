@@ -9,4 +9,5 @@ mod made;
 mod periods;
 mod queue;
 mod settle;
+mod stress;
 mod windows;

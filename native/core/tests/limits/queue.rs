@@ -3,16 +3,13 @@
 use std::{
     cell::RefCell,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
 use penstock_core::{
     clock::Clock,
-    limits::{Held, Kind, Limits, Now, Policy, Scope, Used},
+    limits::{Held, Kind, Limits, Policy, Scope, Used},
 };
 use serde_json::json;
 use tokio::{
@@ -20,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::made::{START_US, admit, ask, clock_at, layered, need, now, policy, set, used};
+use crate::made::{START_US, admit, ask, clock_at, need, now, policy, set, used};
 
 fn slots(amount: u32, queue_ms: u64) -> Policy {
     policy(json!({"concurrent": [{"amount": amount, "queue_us": queue_ms * 1_000}]}))
@@ -285,65 +282,91 @@ fn more_slots_by_a_new_policy_are_for_those_who_wait_too() {
     });
 }
 
-/// Threads with a runtime each, as workers are: at no time more than the limits, nobody is forgotten, nothing is left.
 #[test]
-fn among_threads_slots_are_never_exceeded_and_nobody_waits_for_ever() {
-    let rounds: u64 = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
-    let limits = Arc::new(Limits::new());
-    let (team, window) = (slots(3, 60_000), json!([{"amount": 1u64 << 40, "window_us": 60_000_000u64}]));
-    let keyed = policy(json!({"tokens": window, "concurrent": [{"amount": 2, "queue_us": 60_000_000u64}]}));
-    let (in_team, most) = (AtomicU64::new(0), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        for worker in 0..4u64 {
-            let (limits, team, keyed, in_team, most) = (&limits, &team, &keyed, &in_team, &most);
-            scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-                let requests = (0..4u64).map(|lane| async move {
-                    let key = ["a", "b", "c"][((worker + lane) % 3) as usize];
-                    for n in 0..rounds {
-                        let asks = [ask(Scope::Key(key), keyed, need(1, 5, 0)), ask(TEAM, team, need(1, 5, 0))];
-                        let admission = limits.admit(&asks, &Clock::System);
-                        if n % 7 == lane {
-                            // Gives up at some point of its wait.
-                            let _ = tokio::time::timeout(Duration::from_micros(50 * (n % 200)), admission).await;
-                            continue;
-                        }
-                        let mut held = admission.await.unwrap();
-                        most.fetch_max(in_team.fetch_add(1, SeqCst) + 1, SeqCst);
-                        yield_now().await;
-                        in_team.fetch_sub(1, SeqCst);
-                        match n % 3 {
-                            0 => held.settle(Used { tokens: 5, nanousd: 0 }, Now::of(&Clock::System)),
-                            1 => held.keep_requests(),
-                            _ => {}
-                        }
-                    }
-                });
-                let local = LocalSet::new();
-                local.block_on(&runtime, async { join_all(requests.collect()).await });
-            });
+fn slots_that_a_new_policy_lifts_are_no_slots_to_wait_for() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let other = held(house.begin(1, &[(OTHER, &one)]).await).await;
+        let tasks = [house.begin(2, &[(KEY, &one)]).await, house.begin(3, &[(KEY, &one)]).await];
+        let unknown = house.begin(4, &[(OTHER, &one)]).await;
+        house.limits.renew(|_| Some(1));
+        settle_down().await;
+        assert_eq!(house.order(), [0, 1]);
+        let began = Instant::now();
+        house.limits.renew(|scope| (scope == KEY).then_some(u32::MAX));
+        for task in tasks {
+            drop(held(task).await);
         }
+        assert_eq!((house.order(), began.elapsed()), (vec![0, 1, 2, 3], Duration::ZERO));
+        drop((first, other));
+        drop(held(unknown).await);
+        house.limits.renew(|_| None);
+        house.limits.sweep(now(&house.clock));
+        assert!(house.limits.is_empty());
     });
-    assert_eq!(most.load(SeqCst), 3);
-    let now = Now::of(&Clock::System);
-    let kept =
-        (0..rounds).flat_map(|n| (0..4).map(move |lane| (n, lane))).filter(|(n, lane)| n % 7 != *lane && n % 3 == 0);
-    let tokens: u64 = ["a", "b", "c"].iter().map(|key| tokens_used(&limits, key, &keyed, now)).sum();
-    assert_eq!(tokens, 4 * 5 * kept.count() as u64);
-    assert_eq!(limits.report(TEAM, layered(&team), now)[0].used, 0);
 }
 
-fn tokens_used(limits: &Limits, key: &str, policy: &Policy, now: Now) -> u64 {
-    let uses = limits.report(Scope::Key(key), layered(policy), now);
-    assert_eq!((uses[0].kind, uses[0].used), (Kind::Concurrent, 0));
-    uses[1].used
+#[test]
+fn each_queue_has_its_own_time() {
+    paused(async {
+        let (house, key, team) = (House::new(), slots(1, 60_000), slots(1, 2_000));
+        let of_key = held(house.begin(0, &[(KEY, &key)]).await).await;
+        let task = house.begin(1, &[(KEY, &key), (TEAM, &team)]).await;
+        let of_team = held(house.begin(2, &[(TEAM, &team)]).await).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        drop(of_key);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert!(!task.is_finished());
+        // To the key's queue and back: the half second that is left in this one.
+        let of_key = held(house.begin(3, &[(KEY, &key)]).await).await;
+        drop(of_team);
+        settle_down().await;
+        let of_team = held(house.begin(4, &[(TEAM, &team)]).await).await;
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        drop(of_key);
+        let began = Instant::now();
+        assert!(held_none(task).await);
+        assert_eq!(began.elapsed().as_millis().div_ceil(10), 50);
+        drop(of_team);
+    });
 }
 
-async fn join_all<F: Future<Output = ()>>(futures: Vec<F>) {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
+#[test]
+fn who_waited_elsewhere_is_not_refused_for_a_queue_full_of_those_who_came_later() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 60_000));
+        let of_key = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let task = house.begin(1, &[(KEY, &one), (TEAM, &one)]).await;
+        let of_team = held(house.begin(2, &[(TEAM, &one)]).await).await;
+        let mut later = Vec::new();
+        for n in 3..1027 {
+            later.push(house.begin(n, &[(TEAM, &one)]).await);
+        }
+        assert!(held_none(house.begin(5_000, &[(TEAM, &one)]).await).await);
+        drop(of_key);
+        settle_down().await;
+        drop(of_team);
+        drop(held(task).await);
+        assert_eq!(house.order()[..3], [0, 2, 1]);
+        later.iter().for_each(JoinHandle::abort);
+    });
+}
+
+#[test]
+fn a_refusal_after_a_wait_tells_of_the_counts_at_its_end() {
+    paused(async {
+        let (house, minute) = (House::new(), json!([{"amount": 9, "window_us": 60_000_000u64}]));
+        let one = policy(json!({"requests": minute, "concurrent": [{"amount": 1, "queue_us": 60_000_000}]}));
+        let mut first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        first.keep_requests();
+        let asks = [ask(KEY, &one, need(1, 0, 0))];
+        let mut admission = std::pin::pin!(house.limits.admit(&asks, &house.clock));
+        assert!(tokio::time::timeout(Duration::from_secs(1), admission.as_mut()).await.is_err());
+        let Clock::Manual(hand) = &house.clock else { unreachable!() };
+        hand.fetch_add(62_000_000, SeqCst);
+        let left = admission.await.unwrap_err().standing.requests.unwrap();
+        assert_eq!((left.limit, left.remaining, left.reset_us), (9, 9, 0));
+        drop(first);
+    });
 }

@@ -1,13 +1,13 @@
 //! What administrators see of limits: the rows of the key table over the snapshot, and beginning anew.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command, sync::atomic::Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
 use crate::{
     document::bytes,
-    house::{House, chat, document},
-    keyed::{keyed_document, keyed_house, put, row, with},
+    house::{House, Upstream, chat, document, until},
+    keyed::{asking, keyed_document, keyed_house, own, put, row, with},
 };
 
 const ID: &str = "abcdefghijkl";
@@ -81,4 +81,52 @@ fn what_was_counted_of_a_day_is_counted_by_the_next_process_and_a_minute_begins_
         house.stop();
     }
     ["", "lock"].iter().for_each(|ending| fs::remove_file(file.with_extension(ending)).unwrap());
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nobody_from_serving_nor_from_the_end() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rooms-{}-hangs", std::process::id()));
+    // To open one takes until somebody writes to it.
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let house = House::start_with(&document(1), 1, 0, &json!({"limits_file": file}));
+    assert_eq!(house.client().ask(&chat("fast")).unwrap().status, 502, "nobody listens there");
+    house.stop();
+    ["", "lock"].iter().for_each(|ending| fs::remove_file(file.with_extension(ending)).unwrap());
+}
+
+#[test]
+fn who_waits_for_a_slot_goes_on_when_the_limit_is_lifted_by_a_snapshot_or_a_row() {
+    let upstream = Upstream::start();
+    let one = json!({"concurrent": [{"amount": 1, "queue_us": 60_000_000}]});
+    let mut document = keyed_document(upstream.port);
+    document["limits"]["global"] = one.clone();
+    let house = keyed_house(&document, 2);
+    let key = own(ID, 'a');
+    let limited = |version: u64, limits: &Value| {
+        let row = with(row(ID, version, Some(&key)), &json!({"limits": 0}));
+        put(&house, &json!({"limits": [limits], "keys": [row]}));
+    };
+    upstream.open.store(false, SeqCst);
+    let asked = |n: usize| until("so many at the upstream", || (upstream.asked.load(SeqCst) == n).then_some(()));
+    let in_flight = |n: u64| {
+        until("so many in flight", || (house.metric("penstock_requests_in_flight") == n).then_some(()));
+    };
+    limited(1, &per_minute(9));
+    let mut clients = vec![asking(&house, &key)];
+    asked(1);
+    clients.push(asking(&house, &key));
+    in_flight(2);
+    house.engine.apply(&bytes(&keyed_document(upstream.port))).unwrap();
+    asked(2);
+
+    limited(2, &one);
+    clients.push(asking(&house, &key));
+    asked(3);
+    clients.push(asking(&house, &key));
+    in_flight(4);
+    limited(3, &json!({"concurrent": []}));
+    asked(4);
+    upstream.open.store(true, SeqCst);
+    clients.iter_mut().for_each(|client| assert_eq!(client.answer().unwrap().status, 200));
+    house.stop();
 }
