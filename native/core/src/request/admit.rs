@@ -5,14 +5,14 @@ use std::rc::Rc;
 use super::{
     Principal,
     endpoint::{Api, Endpoint},
-    estimate::{Answers, Estimate, Prompt, answers_in_tokens, uncapped, uses_tokens},
+    estimate::{Answers, Estimate, Prompt, answers_in_tokens, endless, uncapped, uses_tokens},
     guard::Account,
     plan::Plan,
-    scan::Scan,
+    scan::{Scan, UNBOUNDED},
 };
 use crate::{
     error::{Code, Error},
-    limits::{Ask, Held, Layered, Need, Policy, Refused, Reserve, Scope},
+    limits::{Ask, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
     route::Attempt,
     server::worker::Worker,
     snapshot::{Cost, Snapshot},
@@ -30,8 +30,8 @@ pub struct Candidate<'a> {
     /// The whole body, or what is here of one that flows.
     pub body: &'a [u8],
     pub scan: Option<&'a Scan<'a>>,
-    /// What stands between its parts if it is a form.
-    pub delimiter: Option<&'a [u8]>,
+    /// What it holds if it is a form.
+    pub form_prompt: Option<Prompt>,
     /// The name asked for.
     pub model: Option<&'a str>,
 }
@@ -45,7 +45,9 @@ pub struct Admission<'a> {
     /// `None`: neither tokens nor money are limited.
     estimate: Option<Estimate>,
     /// What the dearest target would take, by what is reserved.
-    costs: [u64; 2],
+    costs: [Costs; 2],
+    /// Tokens of prompt and answer, of a request whose answer comes by another one.
+    reserved: Option<(u64, u64)>,
     key: Scope<'a>,
     model: &'a str,
     /// Any limit may meet the request.
@@ -92,7 +94,8 @@ impl<'a> Admission<'a> {
             endpoint: candidate.endpoint,
             scopes: [nothing; SCOPES],
             estimate: None,
-            costs: [0; 2],
+            costs: [Costs::default(); 2],
+            reserved: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
             is_limited: false,
@@ -127,23 +130,27 @@ impl<'a> Admission<'a> {
         if !uses_tokens(api) {
             return Ok(());
         }
-        let answers = Answers::of(api, candidate.scan, candidate.body, plan.max_output_tokens);
+        let answers = Answers::of(api, candidate.scan, plan.max_output_tokens);
         if answers.cap.is_none() && reserves_cap {
-            return Err(uncapped(candidate.endpoint));
+            return Err(uncapped(candidate.endpoint, candidate.scan));
         }
-        let prompt = match candidate.delimiter {
-            Some(delimiter) => Prompt::of_form(candidate.body, delimiter),
-            None => Prompt::of_json(candidate.body),
-        };
+        let prompt = candidate.form_prompt.unwrap_or_else(|| Prompt::of_json(candidate.body));
+        if prompt.bytes_to_come == UNBOUNDED && reserves_cap {
+            return Err(endless());
+        }
         let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
         let usual = if answers_in_tokens(api) { usual() } else { None };
         let estimate = Estimate::new(prompt, answers, usual);
         for attempt in &plan.attempts {
+            let price = self.price(attempt);
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
-                *most = (*most).max(cost(self.snapshot, attempt, &estimate, reserve));
+                *most = most.max(Costs::of(price, &estimate, reserve));
             }
         }
         self.estimate = Some(estimate);
+        let is_background = candidate.scan.is_some_and(|scan| scan.background) && api == Api::Responses;
+        let reserve = if reserves_cap { Reserve::Cap } else { Reserve::Expected };
+        self.reserved = is_background.then(|| estimate.tokens(reserve));
         Ok(())
     }
 
@@ -200,11 +207,16 @@ impl<'a> Admission<'a> {
         let estimate = self.estimate?;
         Some(Account {
             prompt: estimate.tokens(Reserve::Expected).0,
+            reserved: self.reserved,
             in_tokens: answers_in_tokens(self.endpoint.api),
-            count: estimate.answers.count,
+            answers: estimate.answers,
             key: self.key.into(),
             model: self.model.into(),
         })
+    }
+
+    fn price(&self, attempt: &Attempt<'_>) -> Cost {
+        self.snapshot.price(attempt.provider, attempt.model)
     }
 
     /// What one scope would reserve, for one target or for the dearest.
@@ -213,10 +225,19 @@ impl<'a> Admission<'a> {
             return Need { requests: 1, tokens: 0, nanousd: 0 };
         };
         let reserve = policy.reserve();
-        let (input, output) = estimate.tokens(reserve);
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let nanousd = attempt.map_or(dearest, |a| cost(self.snapshot, a, estimate, reserve));
-        Need { requests: 1, tokens: input.saturating_add(output), nanousd }
+        let costs = attempt.map_or(dearest, |a| Costs::of(self.price(a), estimate, reserve));
+        let sum = |(input, output): (u64, u64)| input.saturating_add(output);
+        // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
+        let within = |kind, whole: u64, certain: u64| {
+            let smallest = policy.rates(kind).iter().map(|rate| rate.amount).min();
+            whole.min(certain.max(smallest.unwrap_or(u64::MAX)))
+        };
+        Need {
+            requests: 1,
+            tokens: within(Kind::Tokens, sum(estimate.tokens(reserve)), sum(estimate.certain(reserve))),
+            nanousd: within(Kind::Budget, costs.whole, costs.certain),
+        }
     }
 }
 
@@ -238,8 +259,22 @@ fn model_scope<'a>(
     Some((Scope::Model(name), own(policy)))
 }
 
-fn cost(snapshot: &Snapshot, attempt: &Attempt<'_>, estimate: &Estimate, reserve: Reserve) -> u64 {
-    let Cost::Priced(price) = snapshot.price(attempt.provider, attempt.model) else { return 0 };
-    let (input, output) = estimate.tokens(reserve);
-    price.cost(input, output)
+/// What a request would cost at a target, in nano-dollars.
+#[derive(Clone, Copy, Default)]
+struct Costs {
+    whole: u64,
+    /// What of it is no guess.
+    certain: u64,
+}
+
+impl Costs {
+    fn of(price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
+        let Cost::Priced(price) = price else { return Self::default() };
+        let cost = |(input, output)| price.cost(input, output);
+        Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { whole: self.whole.max(other.whole), certain: self.certain.max(other.certain) }
+    }
 }
