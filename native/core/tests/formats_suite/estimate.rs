@@ -134,6 +134,19 @@ fn escapes_hide_nothing() {
 }
 
 #[test]
+fn what_our_reader_does_not_take_hides_nothing() {
+    let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}"#;
+    let deep = format!("{}1{}", r#"{"content":["#.repeat(60), "]}".repeat(60));
+    for other in
+        [r#"{"role":"user","content":"\ud83d"}"#, r#"{"content":"\\ud83d\uDE00\uD83D"}"#, r#"{"\udead":1}"#, &deep]
+    {
+        let body = format!(r#"{{"messages":[{other},{image}]}}"#);
+        assert!(scan(body.as_bytes(), 128).is_ok());
+        assert_eq!(Prompt::of_json(body.as_bytes()).images, 1, "{body}");
+    }
+}
+
+#[test]
 fn what_is_still_to_come_of_a_form_may_be_text() {
     let prompt = Prompt { text_bytes: 30, bytes_to_come: 1_000, ..Prompt::default() };
     let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None);

@@ -22,17 +22,33 @@ pub struct Attached {
 static MARKS: LazyLock<[Finder<'static>; 4]> =
     LazyLock::new(|| ["image", "\"data", "file_data", "\\u00"].map(|mark| Finder::new(mark.as_bytes())));
 
+/// Nothing is attached deeper than this, in any dialect; the reader itself gives up at 128.
+const MAX_DEPTH: usize = 64;
+
 /// Looks for what is attached, in the places where each dialect has it. Of a body that cannot be read all is text.
 pub fn attached(body: &[u8]) -> Attached {
     if !MARKS.iter().any(|mark| mark.find(body).is_some()) {
         return Attached::default();
     }
+    read(body).or_else(|| read(&without_surrogates(body))).unwrap_or_default()
+}
+
+fn read(body: &[u8]) -> Option<Attached> {
     let mut found = Attached::default();
     let mut json = serde_json::Deserializer::from_slice(body);
-    match (At { place: Place::Top, found: &mut found }).deserialize(&mut json) {
-        Ok(_) => found,
-        Err(_) => Attached::default(),
+    let read = (At { place: Place::Top, depth: 0, found: &mut found }).deserialize(&mut json);
+    read.ok().map(|_| found)
+}
+
+/// The same JSON with other letters in place of escaped surrogates: lone ones pass, but stand in no string of Rust's.
+fn without_surrogates(body: &[u8]) -> Vec<u8> {
+    let mut clean = body.to_vec();
+    for at in memchr::memmem::find_iter(body, b"\\u") {
+        if let Some(digit @ (b'd' | b'D')) = clean.get_mut(at + 2) {
+            *digit = b'0';
+        }
     }
+    clean
 }
 
 /// Where a value stands.
@@ -125,6 +141,8 @@ struct Told {
 
 struct At<'a> {
     place: Place,
+    /// Of objects and arrays around it.
+    depth: usize,
     found: &'a mut Attached,
 }
 
@@ -132,7 +150,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
     type Value = Told;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Told, D::Error> {
-        if self.place == Place::Elsewhere {
+        if self.place == Place::Elsewhere || self.depth > MAX_DEPTH {
             IgnoredAny::deserialize(deserializer)?;
             return Ok(Told::default());
         }
@@ -169,18 +187,20 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Told, A::Error> {
+        let depth = self.depth + 1;
         let place = match self.place {
             Place::Items => Place::Item,
             Place::Images => Place::Images,
             _ => Place::Elsewhere,
         };
-        while let Some(told) = list.next_element_seed(At { place, found: &mut *self.found })? {
+        while let Some(told) = list.next_element_seed(At { place, depth, found: &mut *self.found })? {
             self.found.images += u64::from(place == Place::Images && told.bytes > 0);
         }
         Ok(Told::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Told, A::Error> {
+        let depth = self.depth + 1;
         let here = match self.place {
             // `images` of other dialects is a list of objects like the parts of a message.
             Place::Items | Place::Images => Place::Item,
@@ -188,7 +208,7 @@ impl<'de> Visitor<'de> for At<'_> {
         };
         let (mut word, mut data, mut source, mut has_url) = (Word::Other, 0, 0, false);
         while let Some(name) = object.next_key::<Name>()? {
-            let told = object.next_value_seed(At { place: here.member(name), found: &mut *self.found })?;
+            let told = object.next_value_seed(At { place: here.member(name), depth, found: &mut *self.found })?;
             match name {
                 Name::Type => word = told.word,
                 Name::Data | Name::Result => data = told.bytes,
