@@ -65,6 +65,15 @@ impl Limits {
     ///
     /// Where slots are missing and the policy has a queue, this waits, in the order of arrival.
     pub async fn admit(&self, asks: &[Ask<'_>], clock: &Clock) -> Result<Held, Refused> {
+        self.admit_or_wait(asks, true, clock).await
+    }
+
+    /// The same where nobody waits: a slot that is missing refuses.
+    pub async fn admit_at_once(&self, asks: &[Ask<'_>], clock: &Clock) -> Result<Held, Refused> {
+        self.admit_or_wait(asks, false, clock).await
+    }
+
+    async fn admit_or_wait(&self, asks: &[Ask<'_>], may_wait: bool, clock: &Clock) -> Result<Held, Refused> {
         let mut parties: Parties<'_> = [const { None }; Scope::KINDS];
         for ask in asks.iter().filter(|ask| !ask.policy.is_empty()) {
             parties[ask.scope.rank()].get_or_insert_with(|| Party { ask, cell: self.cell(ask.scope) });
@@ -74,21 +83,24 @@ impl Limits {
         }
         let mut turn = None;
         loop {
-            let place = match self.attempt(&parties, &mut turn, clock) {
+            let place = match self.attempt(&parties, &mut turn, may_wait, clock) {
                 Tried::Admitted(held) => return Ok(held),
-                Tried::Refused(refused) => return Err(refused),
+                Tried::Refused(refused) => {
+                    return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
+                }
                 Tried::Waits(place) => place,
             };
-            let (Some(turn), Some(party)) = (&turn, &parties[place]) else { continue };
+            let (Some(waiting), Some(party)) = (&turn, &parties[place]) else { continue };
             let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
-            let until = turn.since.checked_add(Duration::from_micros(queue_us)).unwrap_or(turn.since);
-            if timeout_at(until, turn.woken.notified()).await.is_err() {
-                return Err(Bar::of_slots(party).refused(standing(&lock(&parties, clock))));
+            let until = waiting.since.checked_add(Duration::from_micros(queue_us)).unwrap_or(waiting.since);
+            if timeout_at(until, waiting.woken.notified()).await.is_err() {
+                let refused = Bar::of_slots(party).refused(standing(&lock(&parties, clock)));
+                return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
             }
         }
     }
 
-    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, clock: &Clock) -> Tried {
+    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, may_wait: bool, clock: &Clock) -> Tried {
         let mut locked = lock(parties, clock);
         let ticket = turn.as_ref().map_or(NEWCOMER, |turn| turn.ticket);
         let left = turn.as_mut().and_then(|turn| turn.at.take()).map(|(place, _)| place);
@@ -96,7 +108,7 @@ impl Limits {
             one.state.slots.leave(ticket);
         }
         let mut verdict = Verdict::default();
-        locked.iter_mut().flatten().for_each(|one| one.look(ticket, &mut verdict));
+        locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, &mut verdict));
         let tried = match verdict {
             Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&locked))),
             Verdict { waits: Some(place), .. } => {
@@ -107,7 +119,7 @@ impl Limits {
                 holds: locked.iter_mut().flatten().map(Locked::take).collect(),
                 standing: standing(&locked),
                 admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
-                waited_us: turn.as_ref().map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us)),
+                waited_us: waited_us(turn.as_ref(), clock),
                 keeps_requests: false,
             }),
         };
@@ -134,4 +146,9 @@ impl Limits {
             at: None,
         }
     }
+}
+
+/// How long a request has been waiting.
+fn waited_us(turn: Option<&Turn>, clock: &Clock) -> u64 {
+    turn.map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us))
 }
