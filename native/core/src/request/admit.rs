@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use super::{
     Principal,
-    endpoint::Endpoint,
-    estimate::{Answers, Estimate, Prompt, answers_in_tokens, uncapped, uses_tokens},
+    endpoint::{Api, Endpoint},
+    estimate::{Answers, Estimate, Prompt, answers_in_tokens, endless, uncapped, uses_tokens},
     guard::Account,
     plan::Plan,
-    scan::Scan,
+    scan::{Scan, UNBOUNDED},
 };
 use crate::{
     error::{Code, Error},
     keys::OPEN,
-    limits::{Ask, Held, Layered, Need, Policy, Refused, Reserve, Scope},
+    limits::{Ask, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
     route::Attempt,
     server::worker::Worker,
     snapshot::{Cost, Snapshot},
@@ -29,8 +29,8 @@ pub struct Candidate<'a> {
     /// The whole body, or what is here of one that flows.
     pub body: &'a [u8],
     pub scan: Option<&'a Scan<'a>>,
-    /// What stands between its parts if it is a form.
-    pub delimiter: Option<&'a [u8]>,
+    /// What it holds if it is a form.
+    pub form_prompt: Option<Prompt>,
     /// The name asked for.
     pub model: Option<&'a str>,
 }
@@ -46,7 +46,9 @@ pub struct Admission<'a> {
     /// What each target of the plan takes; empty: money is not limited.
     prices: Vec<Cost>,
     /// What the dearest of them would take, by what is reserved.
-    costs: [u64; 2],
+    costs: [Costs; 2],
+    /// Tokens of prompt and answer, of a request whose answer comes by another one.
+    reserved: Option<(u64, u64)>,
     key: Scope<'a>,
     model: &'a str,
     /// Any limit may meet the request.
@@ -94,7 +96,8 @@ impl<'a> Admission<'a> {
             scopes: [nothing; SCOPES],
             estimate: None,
             prices: Vec::new(),
-            costs: [0; 2],
+            costs: [Costs::default(); 2],
+            reserved: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
             is_limited: false,
@@ -135,23 +138,26 @@ impl<'a> Admission<'a> {
             self.prices = plan.attempts.iter().map(|a| self.snapshot.price(a.provider, a.model)).collect();
             self.leave_out_unpriced(plan)?;
         }
-        let answers = Answers::of(api, candidate.scan, candidate.body, plan.max_output_tokens);
+        let answers = Answers::of(api, candidate.scan, plan.max_output_tokens);
         if answers.cap.is_none() && reserves_cap {
-            return Err(uncapped(candidate.endpoint));
+            return Err(uncapped(candidate.endpoint, candidate.scan));
         }
-        let prompt = match candidate.delimiter {
-            Some(delimiter) => Prompt::of_form(candidate.body, delimiter),
-            None => Prompt::of_json(candidate.body),
-        };
+        let prompt = candidate.form_prompt.unwrap_or_else(|| Prompt::of_json(candidate.body));
+        if prompt.bytes_to_come == UNBOUNDED && reserves_cap {
+            return Err(endless());
+        }
         let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
         let usual = if answers_in_tokens(api) { usual() } else { None };
         let estimate = Estimate::new(prompt, answers, usual);
         for price in &self.prices {
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
-                *most = (*most).max(cost(*price, &estimate, reserve));
+                *most = most.max(Costs::of(*price, &estimate, reserve));
             }
         }
         self.estimate = Some(estimate);
+        let is_background = candidate.scan.is_some_and(|scan| scan.background) && api == Api::Responses;
+        let reserve = if reserves_cap { Reserve::Cap } else { Reserve::Expected };
+        self.reserved = is_background.then(|| estimate.tokens(reserve));
         Ok(())
     }
 
@@ -224,9 +230,10 @@ impl<'a> Admission<'a> {
         let estimate = self.estimate?;
         Some(Account {
             prompt: estimate.tokens(Reserve::Expected).0,
+            reserved: self.reserved,
             in_tokens: answers_in_tokens(self.endpoint.api),
             in_money: !self.prices.is_empty(),
-            count: estimate.answers.count,
+            answers: estimate.answers,
             key: self.key.into(),
             model: self.model.into(),
         })
@@ -238,10 +245,19 @@ impl<'a> Admission<'a> {
             return Need { requests: 1, tokens: 0, nanousd: 0 };
         };
         let reserve = policy.reserve();
-        let (input, output) = estimate.tokens(reserve);
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let nanousd = place.map_or(dearest, |place| cost(self.price(place), estimate, reserve));
-        Need { requests: 1, tokens: input.saturating_add(output), nanousd }
+        let costs = place.map_or(dearest, |place| Costs::of(self.price(place), estimate, reserve));
+        let sum = |(input, output): (u64, u64)| input.saturating_add(output);
+        // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
+        let within = |kind, whole: u64, certain: u64| {
+            let smallest = policy.rates(kind).iter().map(|rate| rate.amount).min();
+            whole.min(certain.max(smallest.unwrap_or(u64::MAX)))
+        };
+        Need {
+            requests: 1,
+            tokens: within(Kind::Tokens, sum(estimate.tokens(reserve)), sum(estimate.certain(reserve))),
+            nanousd: within(Kind::Budget, costs.whole, costs.certain),
+        }
     }
 }
 
@@ -263,8 +279,22 @@ fn model_scope<'a>(
     Some((Scope::Model(name), own(policy)))
 }
 
-fn cost(price: Cost, estimate: &Estimate, reserve: Reserve) -> u64 {
-    let Cost::Priced(price) = price else { return 0 };
-    let (input, output) = estimate.tokens(reserve);
-    price.cost(input, output)
+/// What a request would cost at a target, in nano-dollars.
+#[derive(Clone, Copy, Default)]
+struct Costs {
+    whole: u64,
+    /// What of it is no guess.
+    certain: u64,
+}
+
+impl Costs {
+    fn of(price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
+        let Cost::Priced(price) = price else { return Self::default() };
+        let cost = |(input, output)| price.cost(input, output);
+        Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { whole: self.whole.max(other.whole), certain: self.certain.max(other.certain) }
+    }
 }

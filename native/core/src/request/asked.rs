@@ -50,7 +50,7 @@ pub struct Asked {
 pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, method, query, principal, .. } = *wanted;
-    let Content { message, flows, form, delimiter, json, held: _held, read_us } = content;
+    let Content { message, flows, form, form_prompt, json, held: _held, read_us } = content;
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
@@ -71,8 +71,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
         && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
     let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
-    let candidate =
-        Candidate { principal, endpoint, body, scan: scan.as_ref(), delimiter: delimiter.as_deref(), model };
+    let candidate = Candidate { principal, endpoint, body, scan: scan.as_ref(), form_prompt, model };
     let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
     let now_us = call.worker.clock().boot_us();
     call.record.phases.route_us = Some(now_us - read_us);

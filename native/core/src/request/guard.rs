@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use super::{admit::Admission, estimate::TOKEN_BYTES};
+use super::{
+    admit::Admission,
+    estimate::{Answers, TOKEN_BYTES},
+};
 use crate::{
     dialects::usage::Usage,
     limits::{Held, Now, ScopeOwned, Standing, Used},
@@ -35,8 +38,9 @@ pub struct Account {
     pub in_tokens: bool,
     /// Money is limited.
     pub in_money: bool,
-    /// Alternatives that were asked for.
-    pub count: u64,
+    /// Of an answer that comes by another request: the tokens of prompt and answer that are charged for it.
+    pub reserved: Option<(u64, u64)>,
+    pub answers: Answers,
     pub key: ScopeOwned,
     pub model: Box<str>,
 }
@@ -142,11 +146,13 @@ impl Guard {
         }
     }
 
-    /// Remembers how long answers are.
+    /// Remembers how long answers are that end by themselves.
     fn learn(&self, usage: Option<Usage>) {
         let (Some(account), Some(usage)) = (&self.account, usage) else { return };
-        if account.in_tokens {
-            let one = usage.completion_tokens / account.count.max(1);
+        let Answers { own_cap, count, .. } = account.answers;
+        // More answers than tokens there were not, whatever was asked for.
+        let one = usage.completion_tokens / count.min(usage.completion_tokens).max(1);
+        if account.in_tokens && own_cap.is_none_or(|cap| one < cap) {
             self.worker.shared.limits.learn_output(account.key.as_scope(), &account.model, one);
         }
     }
@@ -160,7 +166,7 @@ impl Account {
         let (prompt, completion) = match said.usage {
             Some(usage) if said.is_whole => (usage.prompt_tokens, usage.completion_tokens),
             Some(usage) => (usage.prompt_tokens, usage.completion_tokens.max(passed)),
-            None => (self.prompt, passed),
+            None => self.reserved.map_or((self.prompt, passed), |(prompt, answer)| (prompt, answer.max(passed))),
         };
         let nanousd = match cost {
             Cost::Priced(price) => price.cost(prompt, completion),
