@@ -149,7 +149,7 @@ impl Tap {
             text.feed(bytes);
         }
         if self.kind.is_lines() {
-            flow.has_data = true;
+            flow.has_data |= !bytes.trim_ascii().is_empty();
             self.skimmer.feed(bytes, &mut self.fields);
         } else {
             flow.feed(bytes, |data| self.skimmer.feed(data, &mut self.fields));
