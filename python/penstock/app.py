@@ -64,6 +64,7 @@ class App:
         """`started` is called once native's threads run."""
         self._config, self._catalogue = loaded.config, loaded.catalogue
         self._file, self._source, self._environ = file, loaded.source, environ
+        self._warnings = loaded.warnings
         self._make_native, self._started_native = make_native, started
         self._memory = machine.memory_bytes()
         self._revision = 1
@@ -115,6 +116,7 @@ class App:
         finally:
             systemd.notify(self._environ, "READY")
         warnings = [f"{name} changes with the next restart" for name in settled_changes(self._config, loaded.config)]
+        warnings += loaded.warnings
         self._config, self._catalogue, self._revision = config, loaded.catalogue, self._revision + 1
         self._callers.configure(tokens)
         self._names.use(config, loaded.catalogue, self._environ)
@@ -159,7 +161,7 @@ class App:
             tokens = known_tokens(self._config.admin.tokens, self._environ)
         except (PrivateFileError, BindError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
-        for warning in warnings:
+        for warning in (*warnings, *self._warnings):
             self.log.warning(warning)
         self._callers = Callers(token, tokens, lambda: self._desk.tokens)
         self._make_engine(

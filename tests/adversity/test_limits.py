@@ -258,6 +258,10 @@ def test_a_queue_ends_after_its_time(gateway: Gateway, upstream: Upstream) -> No
         refused = ask(gateway, CHAT, False, "m-short")
         assert_refused(refused, CHAT, 429, "rate_limit_concurrent")
         assert 0.2 <= time.monotonic() - began < 2
+        queued_ms = int(refused.header("x-penstock-queued-ms") or 0)
+        assert queued_ms >= 200
+        assert math.ceil(record(gateway, refused)["queued_us"] / 1_000) == queued_ms
+        assert int(refused.header("x-penstock-overhead-us") or 0) < 200_000
         go.set()
         assert first.read().status == 200
 
@@ -312,18 +316,19 @@ def test_if_all_providers_are_at_their_limit_the_client_is_told_whose(
         wait_s(refused)
 
 
-def test_an_attempt_that_fails_uses_up_nothing_of_its_provider(
+def test_an_attempt_that_fails_uses_up_its_providers_requests_alone(
     gateway: Gateway, upstream: Upstream, other: Upstream
 ) -> None:
     upstream.always(answer(CHAT.whole))
     other.always(answer({"error": {"message": "no"}}, 500))
-    for _ in range(4):
-        answered = ask(gateway, CHAT, False, "m-failing")
-        assert (answered.header("x-penstock-target"), answered.header("x-penstock-attempts")) == ("up/y", "2")
-    assert used(gateway, "slow", "provider") == {"requests": 0, "tokens": 0}
+    answered = ask(gateway, CHAT, False, "m-failing")
+    assert (answered.header("x-penstock-target"), answered.header("x-penstock-attempts")) == ("up/y", "2")
+    assert used(gateway, "slow", "provider") == {"requests": 1, "tokens": 0}
     other.always(answer(CHAT.whole))
     assert ask(gateway, CHAT, False, "m-failing").header("x-penstock-target") == "slow/x"
-    assert used(gateway, "slow", "provider") == {"requests": 1, "tokens": TOKENS}
+    assert used(gateway, "slow", "provider") == {"requests": 2, "tokens": TOKENS}
+    assert ask(gateway, CHAT, False, "m-failing").header("x-penstock-target") == "up/y"
+    assert used(gateway, "slow", "provider") == {"requests": 2, "tokens": TOKENS}
 
 
 # -- reload

@@ -131,13 +131,19 @@ def test_an_upstreams_refusal_costs_no_tokens(gateway: Gateway, upstream: Upstre
     assert counted(gateway, CHAT) == (before[0] + 1, before[1])
 
 
-def test_whoever_leaves_before_an_answer_is_charged_nothing(gateway: Gateway, upstream: Upstream) -> None:
-    upstream.always([Hold()])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+def test_whoever_leaves_before_an_answer_is_charged_its_prompt(
+    gateway: Gateway, upstream: Upstream, streamed: bool
+) -> None:
+    upstream.always([*([stream_head()] if streamed else []), Hold()])
     before = counted(gateway, CHAT)
-    with open_request(gateway, CHAT, False, "m-counted-chat"):
+    with open_request(gateway, CHAT, streamed, "m-counted-chat"):
         upstream.wait_request()
-        assert used(gateway, "m-counted-chat")["tokens"] > before[1], "while it runs it is reserved"
-    assert counted(gateway, CHAT) == before
+        reserved = used(gateway, "m-counted-chat")["tokens"]
+        assert reserved > before[1], "while it runs it is reserved"
+    requests, tokens = counted(gateway, CHAT)
+    assert requests == before[0] + 1
+    assert before[1] < tokens < reserved
 
 
 def test_what_answers_usually_have_is_learned(gateway: Gateway, upstream: Upstream) -> None:

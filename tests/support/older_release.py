@@ -2,7 +2,8 @@
 
 Not imported: `python -P older_release.py` with that release on PYTHONPATH. Reads `{"urls": […], "mixed": url}` from
 standard input, `url` being `[store, data_dir]`: an empty store for each rule, and one with rows of ours in it, whose
-names it changes. Prints how many rules held.
+names it changes; those named "gone" it deletes and makes again. Its newest version, of a change named in "subject", has
+no row. Prints how many rules held.
 """
 
 import asyncio
@@ -29,8 +30,18 @@ async def main() -> None:
             await rule(handles.make)
     async with Handles(lambda: make_store(*given["mixed"])) as handles:
         store = await handles.make()
+        newest = (await store.changed_since(0, 100)).version
+        reset, *_ = await store.changes(given["subject"], None, 9)
+        assert (reset.action, reset.version) == ("limits.reset", newest)
+        delta = await store.changed_since(newest - 1, 10)
+        assert (delta.version, delta.rows, delta.more) == (newest, (), False)
         pages = [await store.list(Key, Filter(), None, 10), await store.list(Team, Filter(), None, 10)]
         for row in (row for page in pages for row in page.rows):
+            if row.name == "gone":
+                gone = replace(row, state="deleted")
+                await store.save(gone, row.version, change(gone))
+                await store.save(replace(row, version=0), None, change(row))
+                continue
             renamed = replace(row, name=f"{row.name} again")
             await store.save(renamed, row.version, change(renamed))
     print(len(RULES))

@@ -129,6 +129,18 @@ def test_a_start_without_keys_says_how_one_is_made(running: Running) -> None:
     running.lines.clear()
 
 
+def test_a_budget_without_prices_is_told_at_the_start_and_at_each_reload(running: Running) -> None:
+    running.rewrite("limits: {default: {budget: 20 usd/day}}\n")
+    running.app = running.remake()
+
+    async def reload() -> None:
+        (warning,) = running.app.reload()
+        assert "no price of openai/*" in warning
+
+    assert serving(running, reload) == 0
+    assert len([message for message in running.messages() if "no price of openai/*" in message]) == 2
+
+
 def test_a_stop_signal_drains_in_order_and_exits_with_0(running: Running) -> None:
     async def during() -> None:
         running.native.busy = 5

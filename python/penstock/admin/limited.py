@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from penstock.admin.shapes import LimitShape, Origin
-from penstock.limits.policy import LimitError, Limits, Period, Rate, policy_of, show_rate
+from penstock.limits.policy import CONCURRENT, RATES, Kind, Limits, Period, Rate, policy_of, show_rate
 
-Scope = Literal["key", "team", "model", "provider", "global"]
-Kind = Literal["requests", "tokens", "budget", "concurrent"]
 OPEN = "open"
 """The key that every request has where none is asked for."""
-CONCURRENT: Literal["concurrent"] = "concurrent"
 
 
 class Counters(Protocol):
@@ -44,14 +41,13 @@ class _Part(NamedTuple):
     period: Period | None = None
 
 
-_RATES: tuple[Kind, ...] = ("requests", "tokens", "budget")
 Layer = tuple[Origin, Limits | None]
 _decode = msgspec.json.Decoder(list[Used]).decode
 
 
 def limited(layers: Iterable[Layer], report: bytes | None) -> tuple[LimitShape, ...]:
     """What is in force: of each kind what the first layer says that sets it. `report` is native's; None: no node runs
-    here, and what is used is not known."""
+    here, and what is used is not known. The limits can be read."""
     chosen: dict[Kind, tuple[Origin, tuple[_Part, ...]]] = {}
     for origin, limits in layers:
         for kind, parts in _parts(limits).items():
@@ -59,7 +55,7 @@ def limited(layers: Iterable[Layer], report: bytes | None) -> tuple[LimitShape, 
     counters = None
     if report is not None:
         counters = {(each.kind, each.window_us, each.period): each for each in _decode(report)}
-    ordered = (chosen[kind] for kind in (*_RATES, CONCURRENT) if kind in chosen)
+    ordered = (chosen[kind] for kind in (*RATES, CONCURRENT) if kind in chosen)
     return tuple(_shape(part, origin, counters) for origin, parts in ordered for part in parts)
 
 
@@ -67,12 +63,9 @@ def _parts(limits: Limits | None) -> dict[Kind, tuple[_Part, ...]]:
     """Kind by kind; one that lifts has none."""
     if limits is None:
         return {}
-    try:
-        policy = policy_of(limits)
-    except LimitError:  # somebody wrote them past us; native has left the row out and said so
-        return {}
+    policy = policy_of(limits)
     found: dict[Kind, tuple[_Part, ...]] = {}
-    for kind in _RATES:
+    for kind in RATES:
         rates: tuple[Rate, ...] | None = getattr(policy, kind)
         if rates is not None:
             found[kind] = tuple(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.keys.model import Role
-from penstock.limits.policy import Limits
+from penstock.limits.policy import Kind, Limits, Scope
 
 ItemT = TypeVar("ItemT")
 Origin = Literal["key", "team", "default", "model", "provider", "global"]
@@ -91,7 +91,7 @@ class LimitShape(Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
     `used`, `remaining` and `reset_ms`, which is when all of it is free again, null says that no node runs here.
     """
 
-    kind: Literal["requests", "tokens", "budget", "concurrent"]
+    kind: Kind
     limit: str
     amount: int
     used: int | None
@@ -101,17 +101,20 @@ class LimitShape(Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
 
 
 class LimitsShape(Struct, frozen=True, kw_only=True):
-    """The limits in force in one place; `name` is the id of a key or team, empty for `global`."""
+    """The limits in force in one place; `name` is the id of a key or team, empty for `global`. With a `problem` it is
+    not known what they are, as they cannot be read, and the key or team counts as disabled.
+    """
 
-    scope: Literal["key", "team", "model", "provider", "global"]
+    scope: Scope
     name: str
     limits: tuple[LimitShape, ...]
+    problem: str | None
 
 
 class ResetShape(Struct, frozen=True, kw_only=True):
     """What was counted in one place is forgotten; `reset` is false where nothing was counted."""
 
-    scope: Literal["key", "team", "model", "provider", "global"]
+    scope: Scope
     name: str
     reset: bool
 

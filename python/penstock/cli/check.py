@@ -31,7 +31,11 @@ def command(config: str | None, as_json: bool, schema: bool) -> None:
         click.echo(msgspec.json.encode({"ok": False, "errors": [each.plain() for each in error.problems]}))
         raise SystemExit(WRONG) from None
     if as_json:
-        click.echo(msgspec.json.encode({"ok": True, "source": loaded.source, "errors": []}))
+        click.echo(
+            msgspec.json.encode({"ok": True, "source": loaded.source, "errors": [], "warnings": loaded.warnings})
+        )
     else:
+        for warning in loaded.warnings:
+            click.echo(f"warning: {warning}", err=True)
         providers, models = len(loaded.config.providers), len(loaded.config.models)
         click.echo(f"{loaded.source}: ok (providers: {providers}, models: {models})")

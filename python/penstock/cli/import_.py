@@ -82,7 +82,7 @@ def _convert(
     notes = Notes()
     models = allowed.Allowed(converted.names, converted.access_groups, notes)
     known = Teams(rows(teams, "team_id") if teams else (), models, notes)
-    return converted, keys.convert(rows(dump, "token"), known, models, datetime.now(UTC), notes)
+    return converted, keys.convert(rows(dump, "token"), known, models, datetime.now(UTC), notes, converted.unpriced)
 
 
 def _plain(

@@ -171,22 +171,26 @@ def _csv(text: str) -> Iterator[Row | Wrong]:
             if len(cells) != len(names):
                 yield reader.line_num, f"has {len(cells)} cells instead of {len(names)}"
                 continue
-            yield _cells(reader.line_num, {name: cell.strip() for name, cell in zip(names, cells, strict=True)})
+            yield from _cells(reader.line_num, {name: cell.strip() for name, cell in zip(names, cells, strict=True)})
     except csv.Error as error:
         yield reader.line_num, f"is not CSV: {error}"
 
 
-def _cells(line: int, cells: dict[str, str]) -> Row | Wrong:
+def _cells(line: int, cells: dict[str, str]) -> Iterator[Row | Wrong]:
+    problems: list[str] = []
     key: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
     key |= {name: key[name].split() for name in LISTS if name in key}
     if "limits" in key:
         try:
             key["limits"] = read_limits(key["limits"].split())
         except LimitsError as error:
-            return line, f"limits: {error}"
+            problems += [f"limits: {each}" for each in error.problems]
     if "tags" in key:
         pairs = [pair.partition("=") for pair in key["tags"].split()]
         if not all(name and equals for name, equals, _ in pairs):
-            return line, "tags: expected name=value, separated by blanks"
+            problems.append("tags: expected name=value, separated by blanks")
         key["tags"] = {name: value for name, _, value in pairs}
-    return Row(line, key)
+    if problems:
+        yield from ((line, each) for each in problems)
+    else:
+        yield Row(line, key)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from penstock.cli.admin_client import Client, admin_options, connected, fail
+from penstock.cli.admin_client import admin_options, connected, fail
 from penstock.cli.key_options import (
     access_options,
     lift_options,
@@ -21,7 +21,7 @@ from penstock.cli.key_options import (
     untag_option,
 )
 from penstock.cli.limit_options import lift_limits_option, limit_option, limits_patch, limits_wish
-from penstock.cli.limits import limits_of
+from penstock.cli.limits import in_force, shown
 from penstock.cli.options import WRONG, json_option
 from penstock.cli.output import listed, moment, print_facts, print_table, tagged
 
@@ -105,11 +105,15 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
     """Show a key, and for each list and limit who sets it; from a running node, what is used of each limit."""
     with connected(config, admin, token_file) as client:
         key = client.call("GET", "keys", id)
-        limits = [] if as_json else _limits(client, key)
+        team = key["team"]
+        own = in_force(client, "key", key["id"])
+        pool = in_force(client, "team", team["id"]) if team else None
     if as_json:
-        click.echo(msgspec.json.encode(key))
+        parts = [own, pool] if team else [own]
+        both = None if None in parts else [limit for part in parts if part for limit in part["limits"]]
+        click.echo(msgspec.json.encode(key | {"in_force": both}))
         return
-    team = key["team"]
+    limits = shown(own) + (shown(pool, team["name"]) if team else [])
     print_facts(
         [
             ("id", [key["id"]]),
@@ -296,12 +300,6 @@ def _origins(key: dict[str, Any], name: str) -> list[str]:
     team = key["team"]["name"] if key["team"] else ""
     origins = {"key": "from the key", "team": f"from the team {team}"}
     return [f"{listed(part['list'])}  ({origins[part['from']]})" for part in parts]
-
-
-def _limits(client: Client, key: dict[str, Any]) -> list[str]:
-    """A line for each limit in force, those of the team behind the key's own."""
-    team = key["team"]
-    return limits_of(client, "key", key["id"]) + (limits_of(client, "team", team["id"], team["name"]) if team else [])
 
 
 def _secret_line(secret: dict[str, Any]) -> str:

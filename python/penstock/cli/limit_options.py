@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 
 import click
 
+from penstock.config.units import show_usd
+from penstock.limits.policy import CONCURRENT, RATES, Limits
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-RATES = ("requests", "tokens", "budget")
-KINDS = (*RATES, "concurrent", "queue", "reserve")
+KINDS = Limits.__struct_fields__
 DEFAULT = "default"
 _ABOUT = (
-    "Limit it: requests=600/min, tokens=200000/min, budget='20 usd/day', concurrent=50, queue=2s, reserve=cap; "
-    "KIND=none lifts the default. Repeat for more."
+    "Limit it: requests=600/min, tokens=200000/min, budget='20 usd/day', concurrent=50, queue=2s, reserve=cap. "
+    "Repeat for more."
 )
+_LIFTS = " KIND=none lifts limits.default."
 _LONGEST_NUMBER = 15
 _ORIGINS = {
     "key": "the key",
@@ -26,11 +29,20 @@ _ORIGINS = {
 
 
 class LimitsError(ValueError):
-    """A limit is not written as KIND=VALUE; the message says which and how."""
+    """Limits are not written as KIND=VALUE; each problem says which and how."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
 
 
 def limit_option(command: CommandT) -> CommandT:
-    """`--limit KIND=VALUE`."""
+    """`--limit KIND=VALUE` of a key."""
+    return click.option("--limit", "limits", multiple=True, metavar="KIND=VALUE", help=_ABOUT + _LIFTS)(command)
+
+
+def pool_option(command: CommandT) -> CommandT:
+    """`--limit KIND=VALUE` of a team, which has no default."""
     return click.option("--limit", "limits", multiple=True, metavar="KIND=VALUE", help=_ABOUT)(command)
 
 
@@ -43,18 +55,21 @@ def lift_limits_option(command: CommandT) -> CommandT:
 def read_limits(given: Iterable[str]) -> dict[str, Any]:
     """The object of the API; several limits of one kind become a list. Raises `LimitsError`."""
     found: dict[str, Any] = {}
+    problems: list[str] = []
     for each in given:
         kind, equals, value = (part.strip() for part in each.partition("="))
         if not equals or not value or kind not in KINDS:
-            raise LimitsError(f"expected KIND=VALUE with a kind of {', '.join(KINDS)}, not {each[:100]!r}")
-        if kind in RATES and kind in found and DEFAULT not in (value, found[kind]):
+            problems.append(f"expected KIND=VALUE with a kind of {', '.join(KINDS)}, not {each[:100]!r}")
+        elif kind in RATES and kind in found and DEFAULT not in (value, found[kind]):
             before = found[kind]
             found[kind] = [*(before if isinstance(before, list) else [before]), value]
         elif kind in found:
-            raise LimitsError(f"{kind} stands twice")
+            problems.append(f"{kind} stands twice")
         else:
-            is_number = kind == "concurrent" and value.isascii() and value.isdecimal()
+            is_number = kind == CONCURRENT and value.isascii() and value.isdecimal()
             found[kind] = int(value) if is_number and len(value) <= _LONGEST_NUMBER else value
+    if problems:
+        raise LimitsError(problems)
     return found
 
 
@@ -88,8 +103,8 @@ def _use(limit: dict[str, Any]) -> str:
 
 
 def _amount(kind: str, used: int) -> str:
-    """Money is counted in nano-dollars; people count in fewer places."""
-    return f"{used / 1e9:.4f} usd" if kind == "budget" else str(used)
+    """As limits are written."""
+    return f"{show_usd(used)} usd" if kind == "budget" else str(used)
 
 
 def _duration(ms: int) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 import click
 import msgspec
 
-from penstock.cli.admin_client import Client, admin_options, connected
+from penstock.cli.admin_client import Client, admin_options, connected, fail, problem_lines
 from penstock.cli.limit_options import limit_lines
 from penstock.cli.options import json_option
 from penstock.cli.output import print_facts
+from penstock.limits.policy import SCOPES
 
-SCOPES = ("key", "team", "model", "provider", "global")
+NOT_FOUND = 404
 
 
 @click.group("limits")
@@ -36,7 +37,7 @@ def show(
         click.echo(msgspec.json.encode(found))
     else:
         facts = [(field, [found[field]] if found[field] else []) for field in ("scope", "name")]
-        print_facts([*facts, ("limits", limit_lines(found["limits"], name or "") or ["none"])])
+        print_facts([*facts, ("limits", shown(found, name or "") or ["none"])])
 
 
 @command.command("reset")
@@ -57,9 +58,21 @@ def reset(
         click.echo(f"began anew: {' '.join(path[1:])}" if done["reset"] else "nothing was counted there")
 
 
-def limits_of(client: Client, scope: str, id: str, team: str = "") -> list[str]:
-    """Lines for `keys show` and `teams show`."""
-    return limit_lines(client.call("GET", "limits", scope, id)["limits"], team)
+def in_force(client: Client, scope: str, id: str) -> dict[str, Any] | None:
+    """What the API says of limits; None: not known, as a node of the release before does not tell."""
+    status, answer = client.try_call("GET", "limits", scope, id)
+    if status == NOT_FOUND:
+        return None
+    if status >= 400:
+        fail(problem_lines(answer))
+    return dict(answer)
+
+
+def shown(limits: dict[str, Any] | None, team: str = "") -> list[str]:
+    """Lines for people."""
+    if limits is None:
+        return ["not known: the node is of an older release"]
+    return [limits["problem"]] if limits["problem"] else limit_lines(limits["limits"], team)
 
 
 def _path(scope: str, name: str | None) -> tuple[Any, ...]:

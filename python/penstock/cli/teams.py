@@ -17,8 +17,8 @@ from penstock.cli.key_options import (
     tag_option,
     untag_option,
 )
-from penstock.cli.limit_options import lift_limits_option, limit_option, limits_patch, limits_wish
-from penstock.cli.limits import limits_of
+from penstock.cli.limit_options import lift_limits_option, limits_patch, limits_wish, pool_option
+from penstock.cli.limits import in_force, shown
 from penstock.cli.options import json_option
 from penstock.cli.output import listed, moment, print_facts, print_table, tagged
 
@@ -31,7 +31,7 @@ def command() -> None:
 @command.command("create")
 @click.option("--name", required=True, help="Unique among teams.")
 @access_options
-@limit_option
+@pool_option
 @tag_option
 @admin_options
 @json_option
@@ -86,9 +86,9 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
     """Show TEAM, by name or id, and what is used of its limits."""
     with connected(config, admin, token_file) as client:
         found = client.find_team(team)
-        limits = [] if as_json else limits_of(client, "team", found["id"], found["name"])
+        limits = in_force(client, "team", found["id"])
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        click.echo(msgspec.json.encode(found | {"in_force": None if limits is None else limits["limits"]}))
         return
     print_facts(
         [
@@ -96,7 +96,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
             ("name", [found["name"]]),
             ("state", [found["state"]]),
             *((name, [listed(found[name])]) for name in ("models", "paths", "networks")),
-            ("limits", limits or ["none"]),
+            ("limits", shown(limits, found["name"]) or ["none"]),
             ("tags", [tagged(found["tags"])] if found["tags"] else []),
             ("created", [moment(found["created"])]),
         ]
@@ -109,7 +109,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
 @click.option("--state", type=click.Choice(["active", "disabled"]), help="The keys of a disabled team are disabled.")
 @access_options
 @lift_options
-@limit_option
+@pool_option
 @lift_limits_option
 @tag_option
 @untag_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 
-from penstock.config.model import Config, Price, Referenced, as_written
+from penstock.config.model import Config, Price, as_written
 from penstock.config.problem import Notes, Path, did_you_mean
 from penstock.limits.policy import LimitError, Limits, problems
 from penstock.policy.names import meet_any
@@ -16,7 +16,7 @@ def check(config: Config, upstreams: Mapping[str, Upstream], wrong: Container[Pa
     """Notes what is wrong; `upstreams` are those of the providers that could be resolved, `wrong` has the fields that
     could not be read."""
     for path, limits in _places(config):
-        for error in problems(limits):
+        for error in problems(limits, lifts=False):
             if error.field != "queue" or (*path, "concurrent") not in wrong:
                 _note(path, limits, error, found)
     for name in config.limits.providers:
@@ -45,10 +45,8 @@ def _note(path: Path, limits: Limits, error: LimitError, found: Notes) -> None:
     if place:
         written = written[int(place[0])]
     message = str(error)
-    if isinstance(written, Referenced):  # the message may repeat a piece of what a reference brought
-        message = f"expected a limit, not {as_written(written)!r}"
-    elif isinstance(written, str) and message.startswith("expected "):
-        message += f", not {written!r}"
+    if isinstance(written, str) and message.startswith("expected "):
+        message += f", not {as_written(written)!r}"
     found.add((*path, kind, *map(int, place)), message)
 
 
@@ -76,8 +74,8 @@ def _zone(zone: str, found: Notes) -> None:
         zoneinfo.ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         shown = as_written(zone)
-        hint = did_you_mean(shown, zoneinfo.available_timezones()) or "such as Europe/Berlin; its data is in tzdata"
-        found.add(("limits", "zone"), f"{shown!r} is no time zone that this machine knows", hint)
+        hint = did_you_mean(shown, zoneinfo.available_timezones()) or "such as Europe/Berlin"
+        found.add(("limits", "zone"), f"{shown!r} is no time zone that is known here", hint)
 
 
 def _price(name: str, price: Price, found: Notes) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping as Environ
 from typing import NamedTuple
 
+from penstock.config import prices
 from penstock.config.check import check
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Path, Problem, did_you_mean
@@ -25,6 +26,8 @@ class Loaded(NamedTuple):
     config: Config
     catalogue: Catalogue
     source: str
+    warnings: tuple[str, ...] = ()
+    """What is allowed and yet hardly meant."""
 
 
 def find(given: str | None, environ: Environ[str, str]) -> str | None:
@@ -49,7 +52,7 @@ def load(file: str | None, environ: Environ[str, str]) -> Loaded:
     check(config, catalogue, environ, reader, tree.mark)
     if reader.problems:
         raise ConfigError(reader.problems)
-    return Loaded(config, catalogue, file or NO_FILE)
+    return Loaded(config, catalogue, file or NO_FILE, prices.warnings(config, catalogue, environ))
 
 
 def load_places(file: str | None, environ: Environ[str, str]) -> Config:

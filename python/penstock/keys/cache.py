@@ -26,9 +26,7 @@ from penstock.policy.key_table import Secret
 from penstock.private_file import tighten
 
 NAME = "keys.sqlite"
-FORMAT = 4
-WITHOUT_LIMITS = 3
-"""The format before: its rows are of no use, its digests are."""
+FORMAT = 5
 BUSY_S = 5.0
 GATHER_S = 0.25
 """How long a digest waits for others: one transaction for many costs requests less than one for each."""
@@ -252,12 +250,7 @@ class Cache:
             database.execute(f"PRAGMA {pragma}")
         with _transaction(database):
             (made,) = database.execute("PRAGMA user_version").fetchone()
-            if made == WITHOUT_LIMITS:
-                database.execute("DELETE FROM rows")
-                forget = "UPDATE place SET life = ?, version = 0, change = '', synced_us = 0"
-                database.execute(forget, (os.urandom(8).hex(),))
-                database.execute(f"PRAGMA user_version = {FORMAT}")
-            elif made != FORMAT:
+            if made != FORMAT:
                 tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
                 for (name,) in database.execute(tables).fetchall():
                     database.execute(f'DROP TABLE "{name}"')

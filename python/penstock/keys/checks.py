@@ -84,11 +84,11 @@ def networks(found: Findings, value: tuple[str, ...] | None) -> tuple[str, ...] 
     return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in checked))
 
 
-def limits(found: Findings, value: Limits | None) -> Limits | None:
-    """Limits of its own; where none is set there are none."""
+def limits(found: Findings, value: Limits | None, *, lifts: bool = True) -> Limits | None:
+    """Limits of its own; where none is set there are none. Those of a key may lift the default."""
     if value is None or value == Limits():
         return None
-    for error in problems(value):
+    for error in problems(value, lifts=lifts):
         kind, dot, place = error.field.partition(".")
         found.add(f"limits.{kind}" + (f"[{place}]" if dot else ""), str(error))
     return value

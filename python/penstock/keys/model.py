@@ -43,6 +43,8 @@ class Key(Struct, frozen=True, kw_only=True):
     """CIDR, against the client's address."""
     limits: Limits | None = None
     """Of its own; a kind that it does not set comes from the default."""
+    limits_rest: str | None = None
+    """JSON of what this release cannot read of its limits, kept as it stands."""
     expires_us: int | None = None
     state: State = "active"
     tags: dict[str, str] = {}
@@ -64,6 +66,7 @@ class Team(Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
     limits: Limits | None = None
+    limits_rest: str | None = None
     state: State = "active"
     tags: dict[str, str] = {}
     created_us: int = 0

@@ -8,6 +8,7 @@ from typing import overload
 import msgspec
 
 from penstock.keys.model import AdminToken, Key, Row, Team
+from penstock.limits.written import write_limits
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -64,4 +65,8 @@ def _lists(row: Key | Team) -> dict[str, object]:
 
 
 def _limits(row: Key | Team) -> object:
-    return None if row.limits is None else msgspec.to_builtins(row.limits)
+    text = write_limits(row.limits, row.limits_rest)
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return text

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from penstock.keys.model import AdminToken, Key, Row, Team
 from penstock.limits.policy import Limits, Policy, policy_of
+from penstock.limits.written import read_limits, unreadable, write_limits
 from penstock.policy.key_table import FORMAT, Access, Batch, Digest, KeyRow, Secret, TeamRow
 
 ROWS_AT_ONCE = 5_000
@@ -28,6 +29,8 @@ class KeptKey(Struct, frozen=True, array_like=True):
     cut_us: int | None = None
     secrets: tuple[Secret, ...] = ()
     limits: Limits | None = None
+    limits_rest: str | None = None
+    """What the release that kept it could not read; a later one may."""
 
 
 class KeptTeam(Struct, frozen=True, array_like=True):
@@ -39,6 +42,7 @@ class KeptTeam(Struct, frozen=True, array_like=True):
     state: str
     access: Access = Access(None, None, None)
     limits: Limits | None = None
+    limits_rest: str | None = None
 
 
 Kept = KeptKey | KeptTeam | AdminToken
@@ -53,21 +57,28 @@ def keep(row: Row) -> Kept:
             secrets = tuple(Secret(each.generation, each.until_us, None) for each in row.secrets)
             access = Access(row.models, row.paths, row.networks)
             return KeptKey(
-                row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets, row.limits
-            )
+                row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets,
+                row.limits, row.limits_rest,
+            )  # fmt: skip
         case Team() if row.state == "deleted":
             return KeptTeam(row.id, row.version, "", row.state)
         case Team():
             access = Access(row.models, row.paths, row.networks)
-            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits)
+            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits, row.limits_rest)
         case _:
             return row
+
+
+def closed(row: KeptKey | KeptTeam) -> KeptKey | KeptTeam:
+    """What stands in for a row that cannot be read: nobody may use it, and nothing of it is guessed."""
+    state = "deleted" if row.state == "deleted" else "disabled"
+    return msgspec.structs.replace(row, state=state, access=Access((), (), ()), limits=None, limits_rest=None)
 
 
 def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> Batch:
     """At most `ROWS_AT_ONCE` rows as one batch; admin tokens do not concern native.
 
-    Raises ValueError for limits that mean nothing: somebody wrote them past us.
+    Raises ValueError for limits that cannot be read: somebody wrote them past us, or a later release did.
     """
     indexes: dict[Access, int] = {}
     policies = _Policies()
@@ -76,7 +87,7 @@ def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> 
     for row in rows:
         if isinstance(row, KeptKey):
             access = indexes.setdefault(row.access, len(indexes))
-            limits = policies.index(row.limits)
+            limits = policies.index(_limits(row))
             keys.append(
                 KeyRow(
                     row.id, row.version, row.state, row.team, access, limits, row.expires_us, row.cut_us, row.secrets
@@ -84,13 +95,23 @@ def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> 
             )
         elif isinstance(row, KeptTeam):
             access = indexes.setdefault(row.access, len(indexes))
-            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, policies.index(row.limits)))
+            limits = policies.index(_limits(row))
+            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, limits))
     return Batch(FORMAT, tuple(indexes), tuple(policies.found), tuple(teams), tuple(keys), (), reset, settled)
 
 
 def digest_batch(key: str, generation: int, digest: str) -> Batch:
     """One verified secret as a batch."""
     return Batch(FORMAT, digests=(Digest(key, generation, digest),))
+
+
+def _limits(row: KeptKey | KeptTeam) -> Limits | None:
+    if row.limits_rest is None:
+        return row.limits
+    limits, rest = read_limits(write_limits(row.limits, row.limits_rest))
+    if why := unreadable(limits, rest):
+        raise ValueError(why)
+    return limits
 
 
 class _Policies:

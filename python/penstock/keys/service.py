@@ -24,6 +24,7 @@ from penstock.keys.takeover import Imported, import_keys
 from penstock.keys.teams import find_team
 from penstock.keys.wishes import ForeignKey, KeyPatch, NewKey, NewTeam, NewToken, TeamPatch
 from penstock.limits.policy import Limits
+from penstock.limits.written import without
 from penstock.store.interface import ConflictError, Store
 
 TRIES = 5
@@ -232,7 +233,7 @@ class Ledger:
             models=checks.models(findings, wish.models, self.names),
             paths=checks.paths(findings, wish.paths),
             networks=checks.networks(findings, wish.networks),
-            limits=checks.limits(findings, wish.limits),
+            limits=checks.limits(findings, wish.limits, lifts=False),
             tags=checks.tags(findings, wish.tags),
             created_us=self._now_us(),
         )
@@ -296,7 +297,7 @@ class Ledger:
             if isinstance(new, Key | Team):
                 checks.tags(findings, new.tags)
                 if new.limits != getattr(row, "limits", None):  # somebody may have written past us what is there
-                    checks.limits(findings, new.limits)
+                    checks.limits(findings, new.limits, lifts=isinstance(new, Key))
             findings.raise_any()
             if new == row:
                 break
@@ -361,11 +362,14 @@ def _patched(row: RowT, fields: dict[str, object], patch: KeyPatch | TeamPatch) 
         merged = tags | patch.tags
         fields = fields | {"tags": {name: text for name, text in merged.items() if text is not None}}
     if patch.limits is None:
-        fields = fields | {"limits": None}
+        fields = fields | {"limits": None, "limits_rest": None}
     elif patch.limits is not UNSET:
         given = {kind: limit for kind, limit in asdict(patch.limits).items() if limit is not UNSET}
-        limits = replace(asdict(row).get("limits") or Limits(), **given)
-        fields = fields | {"limits": None if limits == Limits() else limits}
+        known = asdict(row)
+        limits, rest = replace(known.get("limits") or Limits(), **given), known.get("limits_rest")
+        if given:
+            rest = without(rest, given)
+        fields = fields | {"limits": None if limits == Limits() else limits, "limits_rest": rest}
     return replace(row, **fields)
 
 

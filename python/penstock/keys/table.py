@@ -11,7 +11,7 @@ from typing import Protocol
 from penstock.keys.argon2id import Cost
 from penstock.keys.cache import Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken, Row
-from penstock.keys.rows import Kept, KeptKey, batch_of, digest_batch, encode, in_batches, keep
+from penstock.keys.rows import Kept, KeptKey, batch_of, closed, digest_batch, encode, in_batches, keep
 from penstock.observe.logs import Log
 from penstock.policy.key_table import FORMAT, Batch
 
@@ -173,8 +173,21 @@ class Table:
         except ValueError as error:
             # One row that somebody wrote past us must not keep the others out.
             if len(rows) == 1:
-                self._log.error(f"a row of the store is left out: {error}", row=rows[0].id, version=rows[0].version)
+                self._put_closed(rows[0], error)
                 return
             half = len(rows) // 2
             self._put_some(rows[:half])
             self._put_some(rows[half:])
+
+    def _put_closed(self, row: Kept, error: ValueError) -> None:
+        """Left out, it would leave the row before in force: what was disabled, cut or rotated since would go on."""
+        told = {"row": row.id, "version": row.version}
+        if not isinstance(row, AdminToken):
+            try:
+                self._send(batch_of([closed(row)]))
+            except ValueError:  # then it is not what was taken out of it
+                pass
+            else:
+                self._log.error(f"a row of the store cannot be read and counts as disabled: {error}", **told)
+                return
+        self._log.error(f"a row of the store is left out: {error}", **told)

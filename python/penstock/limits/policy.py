@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -13,9 +13,15 @@ from penstock.config.units import parse_duration, parse_usd, show_usd
 Reserve = Literal["expected", "cap"]
 Period = Literal["day", "month"]
 
-KINDS = ("requests", "tokens", "budget")
+Kind = Literal["requests", "tokens", "budget", "concurrent"]
+Scope = Literal["key", "team", "model", "provider", "global"]
+"""Where limits sit."""
+
+RATES: tuple[Kind, ...] = ("requests", "tokens", "budget")
+CONCURRENT: Kind = "concurrent"
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 NONE = "none"
-"""Written in place of a limit: it lifts the default of its kind."""
+"""Written in place of a limit of a key: it lifts the default of its kind."""
 LARGEST = (1 << 53) - 1
 """What every JSON reader takes exactly; in nano-dollars 9 million dollars."""
 SHORTEST_US, LONGEST_US = 1_000_000, 400 * 86_400_000_000
@@ -28,6 +34,11 @@ _UNITS_US = {
 }  # fmt: skip
 _RATE = re.compile(r"(\d{1,16})\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
 _BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
+
+
+_EXPECTED = "expected a limit such as"
+_EMPTY = "an empty list says nothing: write none to lift the default, null for the default's"
+_LIFTS_NOTHING = "none lifts limits.default for a key, and here is nothing to lift: leave it out"
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,7 +84,7 @@ class Policy(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 
 
 class LimitError(ValueError):
-    """One field is not a limit; `field` is its path below the place of the limits."""
+    """One field is not a limit; `field` is its path below the place of the limits. The message repeats none of it."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -84,7 +95,7 @@ def policy_of(limits: Limits) -> Policy:
     """What it means. Raises `LimitError` for the first thing that is wrong."""
     for error in problems(limits):
         raise error
-    rates = {kind: _rates(kind, getattr(limits, kind)) for kind in KINDS}
+    rates = {kind: _rates(kind, getattr(limits, kind)) for kind in RATES}
     queue_us = parse_duration(limits.queue) * 1000 if limits.queue is not None else 0
     slots: tuple[Slots, ...] | None = None
     if limits.concurrent == NONE:
@@ -94,11 +105,16 @@ def policy_of(limits: Limits) -> Policy:
     return Policy(**rates, concurrent=slots, reserve=limits.reserve)
 
 
-def problems(limits: Limits) -> Iterator[LimitError]:
-    """Everything that is wrong, field by field."""
-    for kind in KINDS:
+def problems(limits: Limits, *, lifts: bool = True) -> Iterator[LimitError]:
+    """Everything that is wrong, field by field; without `lifts` these are not a key's, and have nothing to lift."""
+    for kind in RATES:
         written = _list(getattr(limits, kind))
-        if NONE in written and len(written) > 1:
+        if getattr(limits, kind) == ():
+            yield LimitError(kind, _EMPTY if lifts else "an empty list says nothing: leave it out")
+        elif NONE in written and not lifts:
+            yield LimitError(kind, _LIFTS_NOTHING)
+            continue
+        elif NONE in written and len(written) > 1:
             yield LimitError(kind, "`none` stands alone: it lifts every default of its kind")
         elif len(written) > MOST:
             yield LimitError(kind, f"at most {MOST} limits of one kind")
@@ -108,14 +124,16 @@ def problems(limits: Limits) -> Iterator[LimitError]:
             try:
                 rate = None if text == NONE else parse_rate(kind, text)
             except ValueError as error:
-                yield LimitError(field, str(error))
+                yield LimitError(field, f"{error}, or none" if lifts and _asks_for_one(error) else str(error))
                 continue
             if rate is not None and (rate.window_us, rate.period) in seen:
                 yield LimitError(field, "a second limit over the same time: leave the larger one out")
             elif rate is not None:
                 seen.add((rate.window_us, rate.period))
     if isinstance(limits.concurrent, int) and not 0 <= limits.concurrent <= 1_000_000:
-        yield LimitError("concurrent", "expected a number from 0 to 1000000, or none")
+        yield LimitError("concurrent", "expected a number from 0 to 1000000" + (", or none" if lifts else ""))
+    elif limits.concurrent == NONE and not lifts:
+        yield LimitError("concurrent", _LIFTS_NOTHING)
     if limits.queue is not None:
         try:
             long = parse_duration(limits.queue)
@@ -124,7 +142,9 @@ def problems(limits: Limits) -> Iterator[LimitError]:
         else:
             if long > 60_000:
                 yield LimitError("queue", "at most 60s: whoever waits longer has given up")
-            elif not isinstance(limits.concurrent, int):
+            elif limits.concurrent == NONE and lifts:
+                yield LimitError("queue", "with `concurrent` none there is nothing to wait for: set it to null as well")
+            elif limits.concurrent is None:
                 yield LimitError("queue", "needs `concurrent` beside it: that is what it waits for")
 
 
@@ -135,17 +155,19 @@ def parse_rate(kind: str, text: str) -> Rate:
     )
     found = pattern.match(text.strip())
     if found is None:
-        raise ValueError(f"expected a limit such as {example}, or none")
+        raise ValueError(f"{_EXPECTED} {example}")
     number, count, unit = found.groups()
     amount = parse_usd(number) if kind == "budget" else int(number)
     if amount > LARGEST:
-        raise ValueError("larger than any limit can be: write none to lift it")
+        raise ValueError("larger than any limit can be")
     if unit in ("day", "month"):
         if count is not None:
-            raise ValueError(f"{count}{unit} is no period of the calendar: write {unit}, or a length such as 24h or 7d")
+            raise ValueError(f"the calendar's period is one {unit}: write {unit} alone, or a length such as 24h or 7d")
         return Rate(amount, period="day" if unit == "day" else "month")
     if unit not in _UNITS_US:
-        raise ValueError(f"expected a limit such as {example}, or none")
+        raise ValueError(f"{_EXPECTED} {example}")
+    if unit == "m" and kind == "budget":
+        raise ValueError("m could be minute or month: write min or month")
     window_us = int(count or 1) * _UNITS_US[unit]
     if not SHORTEST_US <= window_us <= LONGEST_US:
         raise ValueError("a window is from 1s to 400d long")
@@ -165,6 +187,10 @@ def _show_window(us: int) -> str:
         if not rest and count > above:
             return unit if count == 1 else f"{count}{unit}"
     raise ValueError("a window has whole seconds")
+
+
+def _asks_for_one(error: ValueError) -> bool:
+    return str(error).startswith(_EXPECTED)
 
 
 def _rates(kind: str, written: str | tuple[str, ...] | None) -> tuple[Rate, ...] | None:

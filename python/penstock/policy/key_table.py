@@ -21,7 +21,7 @@ class Secret(Struct, frozen=True, forbid_unknown_fields=True):
     generation: int
     until_us: int | None
     digest: str | None
-    """Keyed BLAKE3 of the secret's whole text, 64 hex digits, by the key in `data_dir/digest.key`."""
+    """Keyed BLAKE3 of the secret, 64 hex digits, as `Engine.digest` makes it by the key in `data_dir/digest.key`."""
 
     def __repr__(self) -> str:
         return f"Secret(generation={self.generation}, known={self.digest is not None})"

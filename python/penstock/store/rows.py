@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
-from penstock.limits.policy import Limits
+from penstock.limits.written import read_limits, write_limits
 from penstock.store.database import Value
 from penstock.store.interface import StoreRefusedError
 
@@ -91,31 +91,25 @@ def _allowed(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else _names.decode(text)
 
 
-def _limits(text: str | None) -> Limits | None:
-    """A kind that only a later release knows is passed over: it runs beside this one for a while."""
-    if text is None:
-        return None
-    found = _plain.decode(text)
-    return msgspec.convert({name: found[name] for name in Limits.__struct_fields__ if name in found}, Limits)
-
-
 def _write_key(key: Key, deleted_us: int | None) -> Values:
     return (
         key.id, key.name, fold(key.name), key.team, key.owner,
         _json(key.models), _json(key.paths), _json(key.networks), key.expires_us, key.state, _json(key.tags),
-        key.created_us, key.last_used_us, key.cut_us, key.version, deleted_us, _json(key.limits),
+        key.created_us, key.last_used_us, key.cut_us, key.version, deleted_us,
+        write_limits(key.limits, key.limits_rest),
     )  # fmt: skip
 
 
 def _read_key(values: Sequence[Any]) -> Key:
     (id, name, _, team, owner, models, paths, networks, expires_us, state, tags,
      created_us, last_used_us, cut_us, version, _, limits, secrets) = values  # fmt: skip
+    known, rest = read_limits(limits)
     return Key(
         id=id, name=name, team=team, owner=owner,
         models=_allowed(models), paths=_allowed(paths), networks=_allowed(networks), expires_us=expires_us,
         state=state, tags=_tags.decode(tags), created_us=created_us, last_used_us=last_used_us, cut_us=cut_us,
         secrets=tuple(Secret(generation=g, hash=hash, until_us=until) for g, hash, until in _secrets.decode(secrets)),
-        limits=_limits(limits), version=version,
+        limits=known, limits_rest=rest, version=version,
     )  # fmt: skip
 
 
@@ -123,15 +117,16 @@ def _write_team(team: Team, deleted_us: int | None) -> Values:
     return (
         team.id, team.name, fold(team.name), name_hash(team.name),
         _json(team.models), _json(team.paths), _json(team.networks), team.state, _json(team.tags),
-        team.created_us, team.version, deleted_us, _json(team.limits),
+        team.created_us, team.version, deleted_us, write_limits(team.limits, team.limits_rest),
     )  # fmt: skip
 
 
 def _read_team(values: Sequence[Any]) -> Team:
     id, name, _, _, models, paths, networks, state, tags, created_us, version, _, limits = values
+    known, rest = read_limits(limits)
     return Team(
         id=id, name=name, models=_allowed(models), paths=_allowed(paths), networks=_allowed(networks),
-        limits=_limits(limits), state=state, tags=_tags.decode(tags), created_us=created_us, version=version,
+        limits=known, limits_rest=rest, state=state, tags=_tags.decode(tags), created_us=created_us, version=version,
     )  # fmt: skip
 
 

@@ -61,6 +61,18 @@ async def limits_change_and_go_with_the_row(make: Make) -> None:
 
 
 @rule
+async def what_cannot_be_read_of_limits_stays_and_keeps_no_other_row_out(make: Make) -> None:
+    store = await make()
+    later = await put(store, key("k1", limits=Limits(requests="1/s"), limits_rest='{"burst":3}'))
+    broken = await put(store, key("k2", limits_rest='{"reserve":"p95"}'))
+    team = await put(store, Team(id="t", name="t", limits_rest="[]"))
+    assert await everything(store) == [later, broken, team]
+    changed = await put(store, replace(later, limits=None, name="other"), later.version)
+    assert await store.get(Key, "k1") == changed
+    assert changed.limits_rest == '{"burst":3}'
+
+
+@rule
 async def a_change_that_no_row_tells_of_takes_a_version_once(make: Make) -> None:
     store = await make()
     row = await put(store, key())

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.admin.limited import limited
 from penstock.admin.routes import table
 from penstock.admin.shapes import KeyShape, LimitsShape, ResetShape
 from penstock.config.model import AllLimits
+from penstock.keys.model import Key
 from penstock.limits.policy import Limits
 from tests.unit.admin.conftest import VIEWER, Api
+from tests.unit.keys.scene import put
 
 KEYS, LIMITS = "/admin/v1/keys", "/admin/v1/limits"
 MINUTE = 60_000_000
@@ -144,6 +145,21 @@ async def test_where_no_node_runs_nothing_is_known_and_nothing_reset(api: Api) -
     assert await api.store.changes(None, None, 1) == []
 
 
-def test_limits_that_mean_nothing_are_passed_over() -> None:
-    layers = (("key", Limits(requests="plenty")), ("default", Limits(requests="1/s")))
-    assert [each.origin for each in limited(layers, b"[]")] == ["default"]  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ({"limits": Limits(requests="plenty")}, "requests: expected a limit such as 600/min"),
+        ({"limits_rest": '{"reserve":"p95"}'}, "reserve says what this release does not know"),
+        ({"limits_rest": "[]"}, "they are no JSON object"),
+    ],
+)
+async def test_limits_that_cannot_be_read_are_a_problem_and_not_the_default(
+    api: Api, written: dict[str, Any], why: str
+) -> None:
+    api.configured = AllLimits(default=Limits(requests="1/s"))
+    row = Key(id="key000000001", name="k", **written)
+    await put(api.store, row)
+    got = await api.ask("GET", f"{LIMITS}/key/{row.id}")
+    assert (got.status, got.json["limits"]) == (200, [])
+    assert got.json["problem"].startswith("its limits cannot be read: ")
+    assert why in got.json["problem"]

@@ -62,6 +62,15 @@ def test_check_tells_programs_the_same(run: Run, write: Callable[[str], str]) ->
     }  # fmt: skip
 
 
+def test_check_warns_of_what_is_hardly_meant(run: Run, write: Callable[[str], str]) -> None:
+    path = write("providers: {openai: {api_key: x}}\nlimits: {default: {budget: 20 usd/day}}\n")
+    result = run("check", "-c", path)
+    assert (result.exit_code, result.stdout) == (0, f"{path}: ok (providers: 1, models: 0)\n")
+    assert result.stderr.startswith("warning: there is a budget, and no price of openai/")
+    (warning,) = json.loads(run("check", "-c", path, "--json").stdout)["warnings"]
+    assert f"warning: {warning}\n" == result.stderr
+
+
 def test_check_prints_the_schema(run: Run) -> None:
     assert json.loads(run("check", "--schema").output)["title"] == "penstock.yaml"
 

@@ -173,3 +173,15 @@ def test_what_was_taken_before_a_wrong_piece_is_said(
         "k:2: secret: has 5 characters; a secret has 20 to 512: make a new key instead",
         "1 keys were imported before; mend the file and import it again",
     ]
+
+
+def test_everything_wrong_of_a_line_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "keys.csv"
+    file.write_text(f"name,sha256,limits,tags\na,{DIGEST},request=5/s tokens=,prod\n")
+    with pytest.raises(FileError) as error:
+        read_file(str(file), "auto")
+    assert [line.removeprefix(f"{file}:2: ").partition(":")[0] for line in error.value.lines] == [
+        "limits",
+        "limits",
+        "tags",
+    ]

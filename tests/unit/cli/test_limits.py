@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from penstock.cli.limit_options import LimitsError, limit_lines, limits_patch, limits_wish, read_limits
 from penstock.config.model import AllLimits
+from penstock.keys.model import Key
 from penstock.limits.policy import Limits
 from tests.unit.cli.conftest import ApiTransport, Run
 
@@ -77,9 +79,58 @@ def test_a_key_is_shown_with_where_each_limit_comes_from_and_its_use(run: Run, t
     shown = run("keys", "show", id).stdout.splitlines()
     at = shown.index("limits     requests 600/min  (from the key)  12 used, free again in 59s")
     assert shown[at + 1] == "           concurrent 50  (from limits.default)  3 used"
-    assert shown[at + 2] == "           budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h"
+    assert shown[at + 2] == "           budget 20 usd/day  (from the team research)  1.5 usd used, free again in 1h"
     of_team = run("teams", "show", "research").stdout.splitlines()
-    assert "limits    budget 20 usd/day  (from the team research)  1.5000 usd used, free again in 1h" in of_team
+    assert "limits    budget 20 usd/day  (from the team research)  1.5 usd used, free again in 1h" in of_team
+
+
+def test_programs_are_told_what_is_in_force(run: Run, transport: ApiTransport) -> None:
+    team = create(run, "teams", "research", "--limit", "budget=20 usd/day")
+    id = create(run, "keys", "app", "--team", "research", "--limit", "requests=600/min")
+    transport.api.process.counted["key", id] = [use("requests", 600, 12, 1, window_us=60_000_000)]
+    own, pool = json.loads(run("keys", "show", id, "--json").stdout)["in_force"]
+    assert (own["limit"], own["used"], own["from"]) == ("600/min", 12, "key")
+    assert (pool["limit"], pool["used"], pool["from"]) == ("20 usd/day", 0, "team")
+    assert json.loads(run("teams", "show", team, "--json").stdout)["in_force"] == [pool]
+
+
+def test_a_node_of_the_release_before_does_not_tell(
+    run: Run, transport: ApiTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = create(run, "keys", "app")
+    call = transport.call
+
+    def older(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return (404, {"detail": "no such path"}) if "/limits/" in path else call(method, path, body)
+
+    monkeypatch.setattr(transport, "call", older)
+    assert "limits     not known: the node is of an older release" in run("keys", "show", id).stdout.splitlines()
+    assert json.loads(run("keys", "show", id, "--json").stdout)["in_force"] is None
+
+
+def test_limits_that_cannot_be_read_are_said_to_be(run: Run, transport: ApiTransport) -> None:
+    id = create(run, "keys", "app")
+    rows = transport.api.store._rows
+    rows[Key, id] = replace(rows[Key, id], limits_rest='{"reserve":"p95"}')
+    line = "limits     its limits cannot be read: reserve says what this release does not know"
+    assert line in run("keys", "show", id).stdout.splitlines()
+
+
+def test_every_wrong_limit_is_told() -> None:
+    with pytest.raises(LimitsError) as error:
+        read_limits(["request=1/s", "concurrent=1", "concurrent=2", "9/s"])
+    assert [problem.partition(",")[0] for problem in error.value.problems] == [
+        "expected KIND=VALUE with a kind of requests",
+        "concurrent stands twice",
+        "expected KIND=VALUE with a kind of requests",
+    ]
+
+
+def test_a_team_has_no_default_to_lift(run: Run, transport: ApiTransport) -> None:
+    assert "lifts limits.default" in " ".join(run("keys", "create", "--help").stdout.split())
+    assert "lifts" not in run("teams", "create", "--help").stdout
+    wrong = run("teams", "create", "--name", "t", "--limit", "tokens=none")
+    assert (wrong.exit_code, wrong.stderr.partition(":")[0]) == (2, "limits.tokens")
 
 
 def test_a_key_without_limits_says_so(run: Run, transport: ApiTransport) -> None:

@@ -25,11 +25,11 @@ def test_a_kind_has_one_limit_or_a_list_of_them(read: Callable[..., Config]) -> 
 def test_every_place_of_a_limit_is_read(read: Callable[..., Config]) -> None:
     limits = read(
         MODELS
-        + "limits:\n  global: {requests: 5/s}\n  models: {fast: {concurrent: none}}\n"
+        + "limits:\n  global: {requests: 5/s}\n  models: {fast: {concurrent: 6}}\n"
         + "  providers: {openai: {reserve: cap, concurrent: 7, queue: 2s}}\n  unpriced: allow\n  zone: Europe/Berlin\n"
     ).limits
     assert limits.global_ == Limits(requests="5/s")
-    assert limits.models == {"fast": Limits(concurrent="none")}
+    assert limits.models == {"fast": Limits(concurrent=6)}
     assert limits.providers == {"openai": Limits(reserve="cap", concurrent=7, queue="2s")}
     assert (limits.unpriced, limits.zone) == ("allow", "Europe/Berlin")
 
@@ -44,10 +44,10 @@ def test_a_variable_may_hold_several_limits(read: Callable[..., Config]) -> None
         GOOD,
         PENSTOCK_LIMITS__DEFAULT__REQUESTS="600/min, 10000/day",
         PENSTOCK_LIMITS__GLOBAL__CONCURRENT="9",
-        PENSTOCK_LIMITS__PROVIDERS__OPENAI__CONCURRENT="none",
+        PENSTOCK_LIMITS__PROVIDERS__OPENAI__CONCURRENT="8",
     ).limits
     assert limits.default.requests == ("600/min", "10000/day")
-    assert (limits.global_.concurrent, limits.providers["openai"].concurrent) == (9, "none")
+    assert (limits.global_.concurrent, limits.providers["openai"].concurrent) == (9, 8)
 
 
 @pytest.mark.parametrize("name", ["fast", "gpt-*", "gpt-5", "openai/gpt-5", "local/qwen3:8b"])
@@ -75,7 +75,7 @@ def test_a_price_is_exact(read: Callable[..., Config]) -> None:
 CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     "a limit that is none": (
         GOOD + "limits: {default: {requests: 600/mn}}\n",
-        *(2, 30, "limits.default.requests", "such as 600/min, 100/10s or 5000/day, or none, not '600/mn'", ""),
+        *(2, 30, "limits.default.requests", "such as 600/min, 100/10s or 5000/day, not '600/mn'", ""),
     ),
     "one of several": (
         GOOD + "limits:\n  default:\n    requests:\n      - 600/min\n      - 5 per day\n",
@@ -83,19 +83,25 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     ),
     "money without a currency": (
         GOOD + "limits: {global: {budget: 20/day}}\n",
-        *(2, 27, "limits.global.budget", "such as 20 usd/day or 5 usd/24h, or none, not '20/day'", ""),
+        *(2, 27, "limits.global.budget", "such as 20 usd/day or 5 usd/24h, not '20/day'", ""),
     ),
     "days that are no period": (
         GOOD + "limits: {default: {tokens: 5/7day}}\n",
-        *(2, 28, "limits.default.tokens", "7day is no period of the calendar: write day, or a length such as 24h", ""),
+        *(
+            2,
+            28,
+            "limits.default.tokens",
+            "one day: write day alone, or a length such as 24h",
+            "",
+        ),
     ),
     "a second limit over the same time": (
         GOOD + "limits: {default: {requests: [5/min, 6/60s]}}\n",
         *(2, 38, "limits.default.requests[1]", "a second limit over the same time", ""),
     ),
-    "none beside a limit": (
+    "something lifted where nothing is": (
         GOOD + "limits: {default: {requests: [5/min, none]}}\n",
-        *(2, 30, "limits.default.requests", "`none` stands alone", ""),
+        *(2, 30, "limits.default.requests", "none lifts limits.default for a key", ""),
     ),
     "too many of one kind": (
         GOOD + "limits: {default: {requests: [1/s, 2/2s, 3/3s, 4/4s, 5/5s]}}\n",
@@ -119,7 +125,7 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     ),
     "a negative number at once": (
         GOOD + "limits: {default: {concurrent: -1}}\n",
-        *(2, 32, "limits.default.concurrent", "from 0 to 1000000, or none", ""),
+        *(2, 32, "limits.default.concurrent", "from 0 to 1000000", ""),
     ),
     "a word at once": (
         GOOD + "limits: {default: {concurrent: many, queue: 2s}}\n",
@@ -205,6 +211,16 @@ def test_what_is_wrong_is_refused_with_place_and_advice(name: str, refused: Call
     assert (found.mark.line, found.mark.column, dotted(found.path)) == (line, column, field)
     assert message in found.message
     assert hint in found.hint
+
+
+def test_a_reference_is_shown_as_it_is_written_and_the_advice_stays(refused: Callable[..., list[Problem]]) -> None:
+    text = GOOD + "limits: {default: {requests: ['${env:A}', '${env:B}'], concurrent: 1, queue: '${env:C}'}}\n"
+    wrong = refused(text, A="sk-secret", B="5/7day", C="2m")
+    assert [each.message for each in wrong] == [
+        "expected a limit such as 600/min, 100/10s or 5000/day, not '${env:A}'",
+        "the calendar's period is one day: write day alone, or a length such as 24h or 7d",
+        "at most 60s: whoever waits longer has given up",
+    ]
 
 
 def test_names_of_models_are_not_judged_while_a_provider_is_wrong(refused: Callable[..., list[Problem]]) -> None:

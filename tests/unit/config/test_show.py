@@ -14,9 +14,9 @@ timeouts: {connect: 1500ms}
 providers: {openai: {}, claude: {kind: anthropic, timeouts: {total: 2m}}}
 models: {fast: {targets: [{provider: openai, model: gpt-5}], max_output_tokens: 4096}}
 limits:
-  default: {requests: [600/min, 10000/day], tokens: none, concurrent: 50, queue: 2s}
+  default: {requests: [600/min, 10000/day], tokens: 9/h, concurrent: 50, queue: 2s}
   global: {budget: 20 usd/day, reserve: cap}
-  models: {fast: {concurrent: none}}
+  models: {fast: {concurrent: 6}}
 prices: {"gpt-5*": {input: 1.25, output: 10}}
 """
 
@@ -36,9 +36,9 @@ def test_units_are_shown_as_people_write_them(read: Callable[..., Config]) -> No
 
 def test_limits_are_shown_as_they_were_written_and_what_is_not_set_is_left_out(read: Callable[..., Config]) -> None:
     assert show(read(TEXT.replace("20 usd/day", "'${env:USD} usd/day'"), USD="20"))["limits"] == {
-        "default": {"requests": ["600/min", "10000/day"], "tokens": "none", "concurrent": 50, "queue": "2s"},
+        "default": {"requests": ["600/min", "10000/day"], "tokens": "9/h", "concurrent": 50, "queue": "2s"},
         "global": {"budget": "${env:USD} usd/day", "reserve": "cap"},
-        "models": {"fast": {"concurrent": "none"}},
+        "models": {"fast": {"concurrent": 6}},
         "providers": {},
         "unpriced": "refuse",
         "zone": "UTC",

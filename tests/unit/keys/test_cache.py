@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -63,28 +62,6 @@ async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: P
     assert await second.open() == AT
     assert await rows(second) == [team, token, kept[0]]
     assert (tmp_path / "keys.sqlite").stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_file_of_rows_without_limits_keeps_the_digests_and_asks_for_every_row(
-    cache: Open, tmp_path: Path
-) -> None:
-    first = cache()
-    await first.open()
-    await first.reset("store")
-    await first.write([key()], 0, AT)
-    first.learn("key000000001", 1, DIGEST, OWASP)
-    await first.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "keys.sqlite", isolation_level=None)) as database:
-        database.execute("PRAGMA user_version = 3")
-    second = cache()
-    assert await second.open() == Place("store")
-    assert await rows(second) == []
-    assert await second.known("key000000001") == {1: DIGEST}
-    await second.write([key()], 0, AT)
-    assert await rows(second) == [key(secrets=(Secret(1, None, DIGEST),))]
-    third = cache("another")
-    await third.open()
-    assert await third.known("key000000001") == {}
 
 
 async def test_digests_come_back_with_their_generation_only(cache: Open) -> None:

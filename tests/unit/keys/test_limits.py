@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.keys import checks
 from penstock.keys.model import Key, Team
@@ -165,15 +167,73 @@ async def test_a_restart_knows_the_limits_without_the_store(node: Node) -> None:
     }
 
 
-async def test_a_row_whose_limits_mean_nothing_is_left_out_and_can_be_mended(node: Node) -> None:
+BROKEN: dict[str, dict[str, Any]] = {
+    "a value that nobody here wrote": {"limits": Limits(requests="plenty")},
+    "a value of a later release": {"limits": Limits(tokens="5/s"), "limits_rest": '{"reserve":"p95"}'},
+    "no object": {"limits_rest": "5"},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_limits_that_cannot_be_read_disable_the_key_that_native_had_before(node: Node, name: str) -> None:
     scene = node()
-    bad = foreign("sk-foreign-0123456789", limits=Limits(requests="plenty"))
-    await put(scene.store, bad)
+    row = foreign("sk-foreign-0123456789", limits=Limits(requests="5/s"))
+    await put(scene.store, row)
     await put(scene.store, foreign("sk-foreign-9876543210"))
     await scene.start()
-    assert len(scene.table.keys) == 1
-    assert "a row of the store is left out" in scene.log.texts("error")
+    before = scene.table.keys[row.id]
+    assert before.state == "active"
+    await put(scene.store, replace(row, cut_us=7, **({"limits": None} | BROKEN[name])))
+    await put(scene.store, foreign("sk-foreign-5555555555"))
+    await scene.poll()
+    known = scene.table.keys[row.id]
+    assert (known.state, known.cut_us, known.limits, known.secrets) == ("disabled", 7, None, before.secrets)
+    assert [key.state for id, key in scene.table.keys.items() if id != row.id] == ["active", "active"]
+    assert "cannot be read and counts as disabled" in scene.log.texts("error")
+
     ledger: Ledger = scene.ledger
-    assert (await ledger.set_key_state(bad.id, "disabled", "ops")).state == "disabled"
-    assert (await ledger.change_key(bad.id, KeyPatch(limits=None), "ops")).limits is None
-    assert len(scene.table.keys) == 2
+    assert (await ledger.change_key(row.id, KeyPatch(name="b"), "ops")).limits_rest == BROKEN[name].get("limits_rest")
+    assert scene.table.keys[row.id].state == "disabled"
+    mended = await ledger.change_key(row.id, KeyPatch(limits=None), "ops")
+    assert (mended.limits, mended.limits_rest) == (None, None)
+    assert scene.table.keys[row.id].state == "active"
+
+
+async def test_a_team_whose_limits_cannot_be_read_is_disabled(node: Node) -> None:
+    scene = node()
+    await put(scene.store, team("team0", limits=Limits(tokens="many")))
+    await scene.start()
+    assert scene.table.teams["team0"].state == "disabled"
+
+
+async def test_kinds_of_a_later_release_stay_beside_what_is_changed(scene: Scene, ledger: Ledger) -> None:
+    rest = '{"burst":3,"reserve":"p95"}'
+    row = foreign("sk-foreign-0123456789", limits=Limits(requests="5/s"), limits_rest=rest)
+    await put(scene.store, row)
+    await scene.poll()
+    changed = await ledger.change_key(row.id, KeyPatch(limits=LimitsPatch(requests="6/s", reserve="cap")), "ops")
+    assert (changed.limits, changed.limits_rest) == (Limits(requests="6/s", reserve="cap"), '{"burst":3}')
+    assert scene.table.keys[row.id].state == "active"
+    (change, *_) = await scene.store.changes(row.id, None, 9)
+    assert change.after is not None
+    assert change.after["limits"] == {"burst": 3, "requests": "6/s", "reserve": "cap"}
+
+
+async def test_a_restart_keeps_closed_what_could_not_be_read(node: Node) -> None:
+    first = node()
+    row = foreign("sk-foreign-0123456789", limits_rest='{"reserve":"p95"}')
+    await put(first.store, row)
+    await first.start()
+    await first.stop()
+    first.store.away = True
+    second = node()
+    await second.start()
+    assert second.table.keys[row.id].state == "disabled"
+
+
+async def test_a_team_has_nothing_to_lift(ledger: Ledger) -> None:
+    with pytest.raises(Invalid, match=r"limits\.tokens: none lifts limits\.default for a key"):
+        await ledger.create_team(NewTeam(name="t", limits=Limits(tokens="none")), "ops")
+    made = await ledger.create_team(NewTeam(name="t"), "ops")
+    with pytest.raises(Invalid, match=r"limits\.concurrent: none lifts"):
+        await ledger.change_team(made.id, TeamPatch(limits=LimitsPatch(concurrent="none")), "ops")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.limits.policy import (
-    KINDS,
     LARGEST,
     LONGEST_US,
     SHORTEST_US,
@@ -25,6 +24,7 @@ from penstock.limits.policy import (
     problems,
     show_rate,
 )
+from penstock.limits.policy import RATES as KINDS
 
 S, MIN, H, D = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 USD = 10**9
@@ -62,7 +62,7 @@ def test_money_is_exact_to_the_nano_dollar(text: str, nanousd: int, window: int)
 
 
 BAD = {
-    "600/min, 100/10s or 5000/day, or none": ["", "600", "600/", "/min", "-1/min", "1.5/min", "1e3/min", "1k/s", "٣/s"],
+    "600/min, 100/10s or 5000/day": ["", "600", "600/", "/min", "-1/min", "1.5/min", "1e3/min", "1k/s", "٣/s"],
     "expected a limit such as 600/min": [
         "600 usd/min",
         "6/week",
@@ -72,15 +72,16 @@ BAD = {
         "6/s 7/h",
         "none/s",
     ],
-    "is no period of the calendar: write day": ["5/1day", "5/2day"],
-    "is no period of the calendar: write month": ["5/3month"],
+    "the calendar's period is one day: write day alone": ["5/1day", "5/2day"],
+    "the calendar's period is one month: write month alone": ["5/3month"],
     "a window is from 1s to 400d long": ["1/0s", "1/401d", "1/999999999h"],
-    "larger than any limit can be: write none to lift it": [f"{LARGEST + 1}/s"],
+    "larger than any limit can be": [f"{LARGEST + 1}/s"],
 }
 BAD_BUDGETS = {
-    "20 usd/day or 5 usd/24h, or none": ["20/day", "20 eur/day", "$20/day", "usd/day", "-1 usd/h", "20 usd"],
+    "20 usd/day or 5 usd/24h": ["20/day", "20 eur/day", "$20/day", "usd/day", "-1 usd/h", "20 usd"],
     "expected a limit such as 20 usd/day": ["1. usd/h", ".5 usd/h", "0.0000000001 usd/h", "1,5 usd/h", "1 usd/week"],
-    "7day is no period of the calendar: write day, or a length such as 24h or 7d": ["5 usd/7day"],
+    "write day alone, or a length such as 24h or 7d": ["5 usd/7day"],
+    "m could be minute or month: write min or month": ["20 usd/m", "20 usd/5m"],
     "larger than any limit can be": ["9007199.254740992 usd/h"],
 }
 
@@ -132,7 +133,8 @@ def test_none_is_no_limit_and_not_set_is_another_thing() -> None:
         (Limits(concurrent=5, queue="soon"), "queue", "expected a duration"),
         (Limits(concurrent=5, queue="61s"), "queue", "at most 60s"),
         (Limits(queue="2s"), "queue", "needs `concurrent` beside it"),
-        (Limits(concurrent="none", queue="2s"), "queue", "needs `concurrent` beside it"),
+        (Limits(concurrent="none", queue="2s"), "queue", "there is nothing to wait for: set it to null as well"),
+        (Limits(requests=()), "requests", "an empty list says nothing: write none to lift the default, null for"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_field(limits: Limits, field: str, message: str) -> None:
@@ -142,6 +144,15 @@ def test_what_is_wrong_is_said_with_its_field(limits: Limits, field: str, messag
     with pytest.raises(LimitError) as error:
         policy_of(limits)
     assert (error.value.field, str(error.value)) == (field, str(problem))
+
+
+def test_nothing_but_a_key_has_something_to_lift() -> None:
+    found = list(problems(Limits(requests="none", tokens=("none", "5/s"), concurrent="none"), lifts=False))
+    assert [each.field for each in found] == ["requests", "tokens", "concurrent"]
+    assert all("none lifts limits.default for a key" in str(each) for each in found)
+    wrong = list(problems(Limits(requests="many", budget=(), concurrent=-1), lifts=False))
+    assert [each.field for each in wrong] == ["requests", "budget", "concurrent"]
+    assert not any("none" in str(each) for each in wrong)
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

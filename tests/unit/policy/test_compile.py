@@ -75,10 +75,10 @@ def test_places_without_a_limit_do_not_cross(compiled: Compile) -> None:
     assert (limits.default, limits.global_, limits.models, limits.providers) == (None, None, {}, {})
 
 
-def test_what_is_lifted_crosses_and_what_is_not_set_does_not(compiled: Compile) -> None:
-    text = "providers: {openai: {}}\nlimits: {default: {requests: none, concurrent: none}}"
+def test_what_is_set_crosses_and_what_is_not_set_does_not(compiled: Compile) -> None:
+    text = "providers: {openai: {}}\nlimits: {default: {concurrent: 0}}"
     crossed = msgspec.json.decode(encode(compiled(text)))["limits"]
-    assert crossed["default"] == {"requests": [], "concurrent": []}
+    assert crossed["default"] == {"concurrent": [{"amount": 0}]}
     assert set(crossed) == {"default", "global", "models", "providers", "unpriced", "zone"}
 
 

@@ -66,6 +66,15 @@ impl Limits {
     ///
     /// Where slots are missing and the policy has a queue, this waits, in the order of arrival.
     pub async fn admit(&self, asks: &[Ask<'_>], clock: &Clock) -> Result<Held, Refused> {
+        self.admit_or_wait(asks, true, clock).await
+    }
+
+    /// The same where nobody waits: a slot that is missing refuses.
+    pub async fn admit_at_once(&self, asks: &[Ask<'_>], clock: &Clock) -> Result<Held, Refused> {
+        self.admit_or_wait(asks, false, clock).await
+    }
+
+    async fn admit_or_wait(&self, asks: &[Ask<'_>], may_wait: bool, clock: &Clock) -> Result<Held, Refused> {
         let mut parties: Parties<'_> = [const { None }; Scope::KINDS];
         for ask in asks.iter().filter(|ask| !ask.policy.is_empty()) {
             parties[ask.scope.rank()].get_or_insert_with(|| Party { ask, cell: self.cell(ask.scope) });
@@ -75,24 +84,27 @@ impl Limits {
         }
         let mut turn = None;
         loop {
-            let place = match self.attempt(&parties, &mut turn, clock) {
+            let place = match self.attempt(&parties, &mut turn, may_wait, clock) {
                 Tried::Admitted(held) => return Ok(held),
-                Tried::Refused(refused) => return Err(refused),
+                Tried::Refused(refused) => {
+                    return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
+                }
                 Tried::Waits(place) => place,
             };
-            let (Some(turn), Some(party)) = (&mut turn, &parties[place]) else { continue };
+            let (Some(waiting), Some(party)) = (&mut turn, &parties[place]) else { continue };
             let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
             let began = Instant::now();
             // Each queue has its own time, of which waiting elsewhere takes nothing.
-            let most = Duration::from_micros(queue_us).saturating_sub(turn.waited[place]);
-            if timeout(most, turn.woken.notified()).await.is_err() {
-                return Err(Bar::of_slots(party).refused(standing(&mut lock(&parties, clock))));
+            let most = Duration::from_micros(queue_us).saturating_sub(waiting.waited[place]);
+            if timeout(most, waiting.woken.notified()).await.is_err() {
+                let refused = Bar::of_slots(party).refused(standing(&mut lock(&parties, clock)));
+                return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
             }
-            turn.waited[place] += began.elapsed();
+            waiting.waited[place] += began.elapsed();
         }
     }
 
-    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, clock: &Clock) -> Tried {
+    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, may_wait: bool, clock: &Clock) -> Tried {
         // Freed behind the locks, should anything below panic: to release it takes them.
         let mut holds = Vec::new();
         let mut locked = lock(parties, clock);
@@ -102,7 +114,7 @@ impl Limits {
             one.state.slots.leave(ticket);
         }
         let mut verdict = Verdict::default();
-        locked.iter_mut().flatten().for_each(|one| one.look(ticket, &mut verdict));
+        locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, &mut verdict));
         let tried = match verdict {
             Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&mut locked))),
             Verdict { waits: Some(place), .. } => {
@@ -117,7 +129,7 @@ impl Limits {
                     holds,
                     standing,
                     admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
-                    waited_us: turn.as_ref().map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us)),
+                    waited_us: waited_us(turn.as_ref(), clock),
                 })
             }
         };
@@ -144,4 +156,9 @@ impl Limits {
             at: None,
         }
     }
+}
+
+/// How long a request has been waiting.
+fn waited_us(turn: Option<&Turn>, clock: &Clock) -> u64 {
+    turn.map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us))
 }

@@ -59,6 +59,8 @@ pub struct Refused {
     pub exceeds: bool,
     /// Until the request could fit. A guess where slots are missing; 0 where it [exceeds](Self::exceeds) the limit.
     pub retry_after_us: u64,
+    /// How long it waited for a slot before.
+    pub waited_us: u64,
     pub standing: Standing,
 }
 

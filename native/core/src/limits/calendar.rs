@@ -7,8 +7,8 @@ use super::Period;
 const DAY_US: u64 = 86_400_000_000;
 
 /// The zone of calendar periods.
-#[derive(Debug)]
-pub(super) struct Calendar(TimeZone);
+#[derive(Debug, PartialEq, Eq)]
+pub struct Calendar(TimeZone);
 
 impl Default for Calendar {
     fn default() -> Self {
@@ -18,7 +18,7 @@ impl Default for Calendar {
 
 impl Calendar {
     /// A zone by its IANA name.
-    pub(super) fn of(iana: &str) -> Result<Self, String> {
+    pub fn of(iana: &str) -> Result<Self, String> {
         TimeZone::get(iana).map(Self).map_err(|error| error.to_string())
     }
 

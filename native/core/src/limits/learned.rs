@@ -13,6 +13,8 @@ const MOST_IN_SHARD: usize = 2048;
 const MOST_MODELS_OF_A_KEY: usize = 8;
 /// A new answer's weight is one part of so many.
 const WEIGHT: u64 = 8;
+/// The same of a key in its model's average once it is known there, so that no key drags the others along.
+const WEIGHT_OF_KNOWN: u64 = 64;
 /// Averages are kept in parts of a token.
 const PARTS: u64 = 256;
 
@@ -44,14 +46,14 @@ impl Learned {
     pub(super) fn learn(&self, key: Scope<'_>, model: &str, tokens: u64) {
         let model = self.hash.hash_one(model);
         let (key, shard) = self.shard(key);
-        {
+        let (of_key, weight) = {
             let mut shard = shard.lock();
             make_room(&mut shard, key);
-            shard.entry(key).or_default().learn(model, tokens);
-        }
+            shard.entry(key).or_default().learn(model, tokens)
+        };
         let mut models = self.models.lock();
         make_room(&mut models, model);
-        models.entry(model).and_modify(|average| average.learn(tokens)).or_insert_with(|| Average::of(tokens));
+        models.entry(model).and_modify(|average| average.take(of_key, weight)).or_insert(of_key);
     }
 
     fn shard(&self, key: Scope<'_>) -> (u64, &Mutex<Shard<OfKey>>) {
@@ -77,14 +79,17 @@ impl OfKey {
         self.0.iter().find(|(known, _)| *known == model).map(|(_, average)| *average)
     }
 
-    fn learn(&mut self, model: u64, tokens: u64) {
+    /// What the key's answers have now, and how much that weighs among those of other keys.
+    fn learn(&mut self, model: u64, tokens: u64) -> (Average, u64) {
         let known = self.0.iter().position(|(known, _)| *known == model).map(|at| self.0.remove(at).1);
         if self.0.len() >= MOST_MODELS_OF_A_KEY {
             self.0.remove(0);
         }
+        let weight = if known.is_some() { WEIGHT_OF_KNOWN } else { WEIGHT };
         let mut average = known.unwrap_or(Average::of(tokens));
-        average.learn(tokens);
+        average.take(Average::of(tokens), WEIGHT);
         self.0.push((model, average));
+        (average, weight)
     }
 }
 
@@ -97,9 +102,8 @@ impl Average {
         Self(tokens.saturating_mul(PARTS))
     }
 
-    fn learn(&mut self, tokens: u64) {
-        let new = tokens.saturating_mul(PARTS);
-        self.0 = self.0 - self.0 / WEIGHT + new / WEIGHT;
+    fn take(&mut self, new: Self, weight: u64) {
+        self.0 = self.0 - self.0 / weight + new.0 / weight;
     }
 
     fn tokens(self) -> u64 {

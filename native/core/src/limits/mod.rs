@@ -24,6 +24,7 @@ mod verdict;
 
 pub use admission::{Ask, Need};
 pub use answer::{Left, Refused, Standing, Use};
+pub use calendar::Calendar;
 pub use checkpoint::{Checkpoint, Loaded};
 pub use held::{Held, Used};
 pub use keeper::{Event, Keeper};

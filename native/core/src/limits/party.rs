@@ -46,14 +46,15 @@ pub(super) fn lock<'a>(parties: &'a Parties<'a>, clock: &Clock) -> [Option<Locke
 
 impl<'a> Locked<'a> {
     /// Looks for what is in the way of a request; takes nothing.
-    pub(super) fn look(&mut self, ticket: u64, verdict: &mut Verdict<'a>) {
+    pub(super) fn look(&mut self, ticket: u64, may_wait: bool, verdict: &mut Verdict<'a>) {
         let Party { ask, cell } = self.party;
         if let Some(slots) = ask.policy.slots() {
             if ticket == NEWCOMER {
                 self.state.slots.set_amount(slots.amount);
             }
             if !self.state.slots.is_free(ticket) {
-                if slots.amount > 0 && slots.queue_us > 0 && (ticket != NEWCOMER || !self.state.slots.is_full()) {
+                let has_room = ticket != NEWCOMER || !self.state.slots.is_full();
+                if may_wait && slots.amount > 0 && slots.queue_us > 0 && has_room {
                     verdict.waits.get_or_insert(ask.scope.rank());
                 } else {
                     verdict.meet(Bar::of_slots(self.party));

@@ -18,6 +18,20 @@ pub enum Kind {
     Budget,
 }
 
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Concurrent, Self::Requests, Self::Tokens, Self::Budget];
+
+    /// As configuration, API and metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Concurrent => "concurrent",
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Budget => "budget",
+        }
+    }
+}
+
 /// A period of the calendar in the zone of the configuration.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]

@@ -14,10 +14,12 @@ pub enum Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(super) const KINDS: usize = 5;
+    pub(crate) const KINDS: usize = Self::NAMES.len();
+    /// What its kinds are called, in that order.
+    pub(crate) const NAMES: [&'static str; 5] = ["key", "team", "model", "provider", "global"];
 
     /// Its kind's place in that order.
-    pub(super) fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         match self {
             Self::Key(_) => 0,
             Self::Team(_) => 1,
@@ -28,13 +30,7 @@ impl<'a> Scope<'a> {
     }
 
     pub fn kind_name(&self) -> &'static str {
-        match self {
-            Self::Key(_) => "key",
-            Self::Team(_) => "team",
-            Self::Model(_) => "model",
-            Self::Provider(_) => "provider",
-            Self::Global => "global",
-        }
+        Self::NAMES[self.rank()]
     }
 
     /// Empty for global.

@@ -60,9 +60,8 @@ impl Limits {
     }
 
     /// Days and months begin in this zone from now on; one that has begun ends as it would have.
-    pub fn set_zone(&self, iana: &str) -> Result<(), String> {
-        self.ledger.calendar.store(Arc::new(Calendar::of(iana)?));
-        Ok(())
+    pub fn set_calendar(&self, calendar: Arc<Calendar>) {
+        self.ledger.calendar.store(calendar);
     }
 
     /// Tells those who wait for slots how many there are by now, where their limits may have changed. `amount` knows: as

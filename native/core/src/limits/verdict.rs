@@ -41,6 +41,7 @@ impl<'a> Bar<'a> {
             need: self.need,
             exceeds: self.exceeds,
             retry_after_us: self.retry_after_us,
+            waited_us: 0,
             standing,
         }
     }

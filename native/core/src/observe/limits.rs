@@ -2,33 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::limits::Kind;
-
-/// The values of the label `scope`.
-pub(super) const SCOPES: [&str; 5] = ["key", "team", "model", "provider", "global"];
-/// The values of the label `kind`.
-pub(super) const KINDS: [(Kind, &str); 4] = [
-    (Kind::Requests, "requests"),
-    (Kind::Tokens, "tokens"),
-    (Kind::Budget, "budget"),
-    (Kind::Concurrent, "concurrent"),
-];
+use crate::limits::{Kind, Scope};
 
 /// One shard's counters.
 #[derive(Debug, Default)]
-pub(super) struct ByLimit([[AtomicU64; KINDS.len()]; SCOPES.len()]);
+pub(super) struct ByLimit([[AtomicU64; Kind::ALL.len()]; Scope::KINDS]);
 
 impl ByLimit {
-    pub(super) fn refused(&self, scope: &str, kind: Kind) {
-        let scope = SCOPES.iter().position(|known| *known == scope);
-        let kind = KINDS.iter().position(|(known, _)| *known == kind);
-        if let Some((scope, kind)) = scope.zip(kind) {
-            self.0[scope][kind].fetch_add(1, Ordering::Relaxed);
-        }
+    pub(super) fn refused(&self, scope: Scope<'_>, kind: Kind) {
+        self.0[scope.rank()][kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// By the places in [`SCOPES`] and [`KINDS`].
-    pub(super) fn get(&self, scope: usize, kind: usize) -> &AtomicU64 {
-        &self.0[scope][kind]
+    /// By the place of the scope's kind in [`Scope::NAMES`].
+    pub(super) fn get(&self, scope: usize, kind: Kind) -> &AtomicU64 {
+        &self.0[scope][kind as usize]
     }
 }

@@ -12,7 +12,11 @@ use super::{
     record::{Consumer, Outcome, Record},
     render,
 };
-use crate::{dialects::Dialect, limits::Kind, questions::Counts};
+use crate::{
+    dialects::Dialect,
+    limits::{Kind, Scope},
+    questions::Counts,
+};
 
 /// Which of the two ports a connection came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +171,11 @@ impl Shard {
     }
 
     /// A limit refused a request, or had a provider skipped.
-    pub fn limited(&self, scope: &str, kind: Kind) {
+    pub fn limited(&self, scope: Scope<'_>, kind: Kind) {
         self.limits.refused(scope, kind);
     }
 
-    /// A request waited for a slot of a limit, and got it.
+    /// A request waited for a slot of a limit, whether it got it or not.
     pub fn waited_for_limit(&self, us: u64) {
         self.limit_wait.observe(us);
     }

@@ -4,12 +4,14 @@ use std::io::Write;
 
 use super::{
     histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals, WAIT},
-    limits::{KINDS, SCOPES},
     metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
     provider::{REASONS, reason_name},
     record::Outcome,
 };
-use crate::questions::{Counts, Kind, Outcome as Answer};
+use crate::{
+    limits,
+    questions::{Counts, Kind, Outcome as Answer},
+};
 
 /// `Content-Type` of what `render` writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -46,9 +48,10 @@ fn keys(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
 fn limits(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
     let name = "penstock_limit_refusals_total";
     page.family(name, "counter", "Requests that a limit refused, and targets skipped at a provider's.");
-    for (s, scope) in SCOPES.iter().enumerate() {
-        for (k, (_, kind)) in KINDS.iter().enumerate() {
-            page.sample(name, &[("scope", scope), ("kind", kind)], metrics.sum(|shard| shard.limits.get(s, k)));
+    for (place, scope) in limits::Scope::NAMES.iter().enumerate() {
+        for kind in limits::Kind::ALL {
+            let refused = metrics.sum(|shard| shard.limits.get(place, kind));
+            page.sample(name, &[("scope", scope), ("kind", kind.name())], refused);
         }
     }
     let wait = Totals::of(WAIT, metrics.shards.iter().map(|shard| &shard.limit_wait));

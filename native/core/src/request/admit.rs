@@ -5,21 +5,20 @@ use std::rc::Rc;
 use super::{
     Principal,
     endpoint::{Api, Endpoint},
-    estimate::{Answers, Estimate, Prompt, answers_in_tokens, uncapped, uses_tokens},
+    estimate::{Answers, Estimate, Prompt, answers_in_tokens, endless, uncapped, uses_tokens},
     guard::Account,
     plan::Plan,
-    scan::Scan,
+    scan::{Scan, UNBOUNDED},
 };
 use crate::{
     error::{Code, Error},
-    limits::{Ask, Held, Layered, Need, Policy, Refused, Reserve, Scope},
+    keys::OPEN,
+    limits::{Ask, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
     route::Attempt,
     server::worker::Worker,
     snapshot::{Cost, Snapshot},
 };
 
-/// The key that all requests are with `auth: open`. No key has so short an id.
-pub const OPEN: &str = "open";
 /// Key, team, model, global.
 const SCOPES: usize = 4;
 
@@ -30,8 +29,8 @@ pub struct Candidate<'a> {
     /// The whole body, or what is here of one that flows.
     pub body: &'a [u8],
     pub scan: Option<&'a Scan<'a>>,
-    /// What stands between its parts if it is a form.
-    pub delimiter: Option<&'a [u8]>,
+    /// What it holds if it is a form.
+    pub form_prompt: Option<Prompt>,
     /// The name asked for.
     pub model: Option<&'a str>,
 }
@@ -44,8 +43,12 @@ pub struct Admission<'a> {
     scopes: [(Scope<'a>, Layered<'a>); SCOPES],
     /// `None`: neither tokens nor money are limited.
     estimate: Option<Estimate>,
-    /// What the dearest target would take, by what is reserved.
-    costs: [u64; 2],
+    /// What each target of the plan takes; empty: money is not limited.
+    prices: Vec<Cost>,
+    /// What the dearest of them would take, by what is reserved.
+    costs: [Costs; 2],
+    /// Tokens of prompt and answer, of a request whose answer comes by another one.
+    reserved: Option<(u64, u64)>,
     key: Scope<'a>,
     model: &'a str,
     /// Any limit may meet the request.
@@ -92,7 +95,9 @@ impl<'a> Admission<'a> {
             endpoint: candidate.endpoint,
             scopes: [nothing; SCOPES],
             estimate: None,
-            costs: [0; 2],
+            prices: Vec::new(),
+            costs: [Costs::default(); 2],
+            reserved: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
             is_limited: false,
@@ -111,50 +116,60 @@ impl<'a> Admission<'a> {
         }
         let of_scopes = || admission.scopes.iter().map(|(_, l)| *l);
         let counted = || of_scopes().chain(of_targets()).filter(counts);
-        if counted().next().is_some() {
+        // What names no model has no price, and its tokens are not ours to guess.
+        if candidate.model.is_some() && uses_tokens(candidate.endpoint.api) && counted().next().is_some() {
             let reserves_cap = counted().any(|l| l.reserve() == Reserve::Cap);
-            admission.count(plan, candidate, reserves_cap)?;
+            let limits_money = counted().any(|l| l.limits_budget());
+            admission.count(plan, candidate, reserves_cap, limits_money)?;
         }
         Ok(admission)
     }
 
     /// What the request may use, by the limits that count it.
-    fn count(&mut self, plan: &mut Plan<'a>, candidate: &Candidate<'a>, reserves_cap: bool) -> Result<(), Error> {
+    fn count(
+        &mut self,
+        plan: &mut Plan<'a>,
+        candidate: &Candidate<'a>,
+        reserves_cap: bool,
+        limits_money: bool,
+    ) -> Result<(), Error> {
         let api = candidate.endpoint.api;
-        if api == Api::Other || uses_tokens(api) {
+        if limits_money {
+            self.prices = plan.attempts.iter().map(|a| self.snapshot.price(a.provider, a.model)).collect();
             self.leave_out_unpriced(plan)?;
         }
-        if !uses_tokens(api) {
-            return Ok(());
-        }
-        let answers = Answers::of(api, candidate.scan, candidate.body, plan.max_output_tokens);
+        let answers = Answers::of(api, candidate.scan, plan.max_output_tokens);
         if answers.cap.is_none() && reserves_cap {
-            return Err(uncapped(candidate.endpoint));
+            return Err(uncapped(candidate.endpoint, candidate.scan));
         }
-        let prompt = match candidate.delimiter {
-            Some(delimiter) => Prompt::of_form(candidate.body, delimiter),
-            None => Prompt::of_json(candidate.body),
-        };
+        let prompt = candidate.form_prompt.unwrap_or_else(|| Prompt::of_json(candidate.body));
+        if prompt.bytes_to_come == UNBOUNDED && reserves_cap {
+            return Err(endless());
+        }
         let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
         let usual = if answers_in_tokens(api) { usual() } else { None };
         let estimate = Estimate::new(prompt, answers, usual);
-        for attempt in &plan.attempts {
+        for price in &self.prices {
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
-                *most = (*most).max(cost(self.snapshot, attempt, &estimate, reserve));
+                *most = most.max(Costs::of(*price, &estimate, reserve));
             }
         }
         self.estimate = Some(estimate);
+        let is_background = candidate.scan.is_some_and(|scan| scan.background) && api == Api::Responses;
+        let reserve = if reserves_cap { Reserve::Cap } else { Reserve::Expected };
+        self.reserved = is_background.then(|| estimate.tokens(reserve));
         Ok(())
     }
 
     /// Money that is limited is not spent where nobody knows how much it is.
-    fn leave_out_unpriced(&self, plan: &mut Plan<'_>) -> Result<(), Error> {
-        let is_bound = self.scopes.iter().any(|(_, l)| l.limits_budget());
-        let is_unpriced = |a: &Attempt<'_>| {
-            let is_bound = is_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget());
-            is_bound && self.snapshot.price(a.provider, a.model) == Cost::Unknown
+    fn leave_out_unpriced(&mut self, plan: &mut Plan<'_>) -> Result<(), Error> {
+        let all_are_bound = self.scopes.iter().any(|(_, l)| l.limits_budget());
+        let is_bound = |a: &Attempt<'_>| {
+            all_are_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget())
         };
-        if !plan.attempts.iter().any(is_unpriced) {
+        let fits = |(a, price): (&Attempt<'_>, &Cost)| *price != Cost::Unknown || !is_bound(a);
+        let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
+        if !fit.contains(&false) {
             return Ok(());
         }
         self.worker.metrics().met_unpriced();
@@ -162,7 +177,10 @@ impl<'a> Admission<'a> {
             return Ok(());
         }
         let first = plan.attempts.first().map(|a| (&self.snapshot.providers[a.provider].name, a.model));
-        plan.attempts.retain(|a| !is_unpriced(a));
+        let mut each = fit.iter();
+        plan.attempts.retain(|_| each.next() == Some(&true));
+        let mut each = fit.iter();
+        self.prices.retain(|_| each.next() == Some(&true));
         match first.filter(|_| plan.attempts.is_empty()) {
             None => Ok(()),
             Some((provider, model)) => {
@@ -187,12 +205,24 @@ impl<'a> Admission<'a> {
         self.worker.shared.limits.admit(&asks, self.worker.clock()).await
     }
 
-    /// Reserves what one target's provider is limited to, if it is. May wait for its turn.
-    pub async fn admit_at(&self, attempt: &Attempt<'_>) -> Result<Option<Held>, Refused> {
-        let Some(policy) = provider_policy(self.snapshot, attempt).map(own) else { return Ok(None) };
-        let scope = Scope::Provider(&self.snapshot.providers[attempt.provider].name);
-        let ask = Ask { scope, policy, need: self.need(&policy, Some(attempt)) };
-        self.worker.shared.limits.admit(&[ask], self.worker.clock()).await.map(Some)
+    /// Reserves what the provider of a target is limited to, if it is. `place` is the target's in the plan. May wait for
+    /// its turn at the last one: any other is passed over.
+    pub async fn admit_at(&self, targets: &[Attempt<'_>], place: usize) -> Result<Option<Held>, Refused> {
+        let target = &targets[place];
+        let Some(policy) = provider_policy(self.snapshot, target).map(own) else { return Ok(None) };
+        let scope = Scope::Provider(&self.snapshot.providers[target.provider].name);
+        let asks = [Ask { scope, policy, need: self.need(&policy, Some(place)) }];
+        let (limits, clock) = (&self.worker.shared.limits, self.worker.clock());
+        if place + 1 == targets.len() {
+            limits.admit(&asks, clock).await.map(Some)
+        } else {
+            limits.admit_at_once(&asks, clock).await.map(Some)
+        }
+    }
+
+    /// What the target in this place of the plan takes, as far as money is limited.
+    pub fn price(&self, place: usize) -> Cost {
+        self.prices.get(place).copied().unwrap_or(Cost::Free)
     }
 
     /// What is to be paid for once the answer is known; `None`: nothing is.
@@ -200,23 +230,34 @@ impl<'a> Admission<'a> {
         let estimate = self.estimate?;
         Some(Account {
             prompt: estimate.tokens(Reserve::Expected).0,
+            reserved: self.reserved,
             in_tokens: answers_in_tokens(self.endpoint.api),
-            count: estimate.answers.count,
+            in_money: !self.prices.is_empty(),
+            answers: estimate.answers,
             key: self.key.into(),
             model: self.model.into(),
         })
     }
 
     /// What one scope would reserve, for one target or for the dearest.
-    fn need(&self, policy: &Layered<'_>, attempt: Option<&Attempt<'_>>) -> Need {
+    fn need(&self, policy: &Layered<'_>, place: Option<usize>) -> Need {
         let Some(estimate) = self.estimate.as_ref().filter(|_| counts(policy)) else {
             return Need { requests: 1, tokens: 0, nanousd: 0 };
         };
         let reserve = policy.reserve();
-        let (input, output) = estimate.tokens(reserve);
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let nanousd = attempt.map_or(dearest, |a| cost(self.snapshot, a, estimate, reserve));
-        Need { requests: 1, tokens: input.saturating_add(output), nanousd }
+        let costs = place.map_or(dearest, |place| Costs::of(self.price(place), estimate, reserve));
+        let sum = |(input, output): (u64, u64)| input.saturating_add(output);
+        // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
+        let within = |kind, whole: u64, certain: u64| {
+            let smallest = policy.rates(kind).iter().map(|rate| rate.amount).min();
+            whole.min(certain.max(smallest.unwrap_or(u64::MAX)))
+        };
+        Need {
+            requests: 1,
+            tokens: within(Kind::Tokens, sum(estimate.tokens(reserve)), sum(estimate.certain(reserve))),
+            nanousd: within(Kind::Budget, costs.whole, costs.certain),
+        }
     }
 }
 
@@ -238,8 +279,22 @@ fn model_scope<'a>(
     Some((Scope::Model(name), own(policy)))
 }
 
-fn cost(snapshot: &Snapshot, attempt: &Attempt<'_>, estimate: &Estimate, reserve: Reserve) -> u64 {
-    let Cost::Priced(price) = snapshot.price(attempt.provider, attempt.model) else { return 0 };
-    let (input, output) = estimate.tokens(reserve);
-    price.cost(input, output)
+/// What a request would cost at a target, in nano-dollars.
+#[derive(Clone, Copy, Default)]
+struct Costs {
+    whole: u64,
+    /// What of it is no guess.
+    certain: u64,
+}
+
+impl Costs {
+    fn of(price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
+        let Cost::Priced(price) = price else { return Self::default() };
+        let cost = |(input, output)| price.cost(input, output);
+        Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { whole: self.whole.max(other.whole), certain: self.certain.max(other.certain) }
+    }
 }

@@ -20,14 +20,12 @@ use super::{
     outbound::Outbound,
     plan::{Wanted, plan},
     scan::scan_after,
-    standing::Told,
     upload,
 };
 use crate::{
     dialects::StreamKind,
     error::{Code, Error},
     relay::{Watched, watch},
-    route::Attempt,
     server::timer,
     snapshot::Overrides,
 };
@@ -52,7 +50,7 @@ pub struct Asked {
 pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, method, query, principal, .. } = *wanted;
-    let Content { message, flows, form, delimiter, json, held: _held, read_us } = content;
+    let Content { message, flows, form, form_prompt, json, held: _held, read_us } = content;
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
@@ -73,8 +71,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
         && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
     let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
-    let candidate =
-        Candidate { principal, endpoint, body, scan: scan.as_ref(), delimiter: delimiter.as_deref(), model };
+    let candidate = Candidate { principal, endpoint, body, scan: scan.as_ref(), form_prompt, model };
     let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
     let now_us = call.worker.clock().boot_us();
     call.record.phases.route_us = Some(now_us - read_us);
@@ -101,9 +98,11 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         trace: call.trace,
         timeouts: plan.timeouts,
         admission: &admission,
+        guard: &guard,
         told: call.told,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
+        queued_us: Cell::new(0),
         flowed_bytes: Cell::new(0),
         now_us: Cell::new(now_us),
         connect_us: Cell::new(None),
@@ -121,26 +120,28 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
+    let queued_us = out.queued_us.get();
+    call.queued(queued_us);
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
-    let mut answered = match answered {
+    let answered = match answered {
         Ok(answered) => answered,
         Err(stop) => {
-            // Whom the gateway keeps waiting too long has asked all the same.
-            if matches!(stop, Stop::Refused(_)) {
+            if matches!(stop, Stop::Gone) {
+                guard.leaves();
+            } else {
+                // Whom the gateway keeps waiting too long has asked all the same.
+                guard.fails();
                 guard.settle(&Said::default());
             }
+            guard.note(call.record);
             return Err(stop);
         }
     };
-    if let Ok(answer) = &mut answered {
-        let held = answer.held.take();
-        if let Some(held) = &held {
-            call.told.standing = call.told.standing.tighter(held.standing());
-        }
-        let target = Attempt { provider: answer.provider, model: &answer.model };
-        guard.answered(&snapshot, &target, (200..300).contains(&answer.head.status), held);
+    if let Ok(answer) = &answered {
+        call.told.standing = call.told.standing.tighter(guard.standing_at_provider());
+        guard.answers((200..300).contains(&answer.head.status));
     }
     Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
 }
@@ -159,21 +160,22 @@ async fn admit(
     call.client.timer.set_at(None);
     match watch(call.client, pin!(admission.admit())).await {
         Watched::Done(Ok(held)) => {
-            call.told = Told { standing: held.standing(), waited_us: held.waited_us() };
+            call.told.standing = held.standing();
+            call.queued(held.waited_us());
             call.record.admitted_boottime_us = Some(held.admitted_us());
-            if held.waited_us() > 0 {
-                call.waited_us += held.waited_us();
-                call.record.queued_us = Some(held.waited_us());
-                call.worker.metrics().waited_for_limit(held.waited_us());
-            }
             Ok(Guard::new(admission, call.worker, Some(held)))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;
-            call.worker.metrics().limited(refused.scope.kind_name(), refused.kind);
+            call.queued(refused.waited_us);
+            call.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
             Err(limit_text::refusal(&refused, principal).into())
         }
-        Watched::Gone | Watched::Late => Err(Stop::Gone),
+        Watched::Gone | Watched::Late => {
+            let left_us = call.worker.clock().boot_us();
+            call.queued(left_us - now_us);
+            Err(Stop::Gone)
+        }
     }
 }
 

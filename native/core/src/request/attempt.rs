@@ -13,7 +13,7 @@ use crate::{
         head::{HeadLimits, ResponseHead},
         write::Output,
     },
-    limits::{Held, Refused},
+    limits::Refused,
     observe::record::{AttemptRecord, AttemptResult},
     relay::{
         peek::{self, Opening},
@@ -36,8 +36,6 @@ pub struct Answer {
     pub opening: Option<Box<Opening>>,
     pub provider: usize,
     pub model: String,
-    /// What was reserved of its provider's limits.
-    pub held: Option<Held>,
 }
 
 /// An upstream that answered with a status that another target may better.
@@ -102,8 +100,8 @@ pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed
 
 /// Remembers that a target was not asked, as its provider is at a limit.
 pub fn skipped(out: &Outbound<'_>, to: &Attempt<'_>, refused: &Refused) {
-    out.worker.metrics().limited(refused.scope.kind_name(), refused.kind);
-    record(out, to, AttemptResult::Skipped(limit_text::code(refused)), 0);
+    out.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
+    record(out, to, AttemptResult::Skipped(limit_text::code(refused)), refused.waited_us);
 }
 
 fn record(out: &Outbound<'_>, to: &Attempt<'_>, result: AttemptResult, us: u64) {
@@ -125,6 +123,7 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
     let connected_us = if lease.reused() { asked_us } else { out.tick() };
     out.connect_us.set(Some(connected_us - asked_us));
+    out.guard.sends();
     let answer = pin!(async {
         let sent = send(out, to, base, &mut lease).await;
         receive(out, to, lease, &sent).await
@@ -210,8 +209,7 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     if is_retryable(head.status) {
         return Err(Failed::Refused(Box::new(refusal(source, head, to).await?)));
     }
-    let mut answer =
-        Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), held: None, source };
+    let mut answer = Answer { head, opening: None, provider: to.provider, model: to.model.to_owned(), source };
     if (200..300).contains(&answer.head.status) {
         answer.opening = peek::open(out, &mut answer.source, &answer.head, sent.swallow_usage).await?;
     }

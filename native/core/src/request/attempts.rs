@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Failure},
-    limits::Refused,
+    limits::{Held, Refused},
     relay::{Watched, watch},
     route::Attempt,
     server::{connection::Client, timer},
@@ -41,22 +41,40 @@ impl Exhausted {
     }
 }
 
-/// Tries the targets in their order.
+/// Reserves what the provider of a target is limited to. `false`: it is at its limit, and passed over.
+pub async fn reserve(out: &Outbound<'_>, targets: &[Attempt<'_>], place: usize, exhausted: &mut Exhausted) -> bool {
+    match out.admission.admit_at(targets, place).await {
+        Ok(held) => {
+            out.queued(held.as_ref().map_or(0, Held::waited_us));
+            out.guard.tries(held, out.admission.price(place));
+            true
+        }
+        Err(refused) => {
+            out.queued(refused.waited_us);
+            skipped(out, &targets[place], &refused);
+            exhausted.skip(refused);
+            false
+        }
+    }
+}
+
+/// Tries the targets in their order, until as many as may be have been asked.
 async fn try_all(out: &Outbound<'_>, targets: &[Attempt<'_>]) -> Result<Answer, Exhausted> {
     let mut exhausted = Exhausted::new();
-    for target in targets {
-        let held = match out.admission.admit_at(target).await {
-            Ok(held) => held,
-            Err(refused) => {
-                skipped(out, target, &refused);
-                exhausted.skip(refused);
-                continue;
-            }
-        };
+    let mut asked = 0;
+    for (place, target) in targets.iter().enumerate() {
+        if asked == out.snapshot.max_attempts {
+            break;
+        }
+        if !reserve(out, targets, place, &mut exhausted).await {
+            continue;
+        }
+        asked += 1;
         let failed = match attempt(out, target).await {
-            Ok(answer) => return Ok(Answer { held, ..answer }),
+            Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
+        out.guard.fails();
         let stop = !failed.is_retryable();
         match failed {
             Failed::Refused(refusal) => exhausted.refusal = Some(refusal),
@@ -83,7 +101,7 @@ pub async fn answer(
     let answered = wait(client, reply, out, targets, total_at).await;
     // An answer has just stamped its time; any other end has not.
     let now_us = if matches!(answered, Ok(Ok(_))) { out.now_us.get() } else { out.tick() };
-    out.waited(now_us - asked_us);
+    out.waited((now_us - asked_us).saturating_sub(out.queued_us.get()));
     answered
 }
 

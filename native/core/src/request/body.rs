@@ -4,10 +4,11 @@ use super::{
     Principal, Reply, Stop,
     call::Call,
     endpoint::{Endpoint, Form},
+    estimate::{Prompt, answers_in_tokens},
     facts::Facts,
     multipart::{self, Found},
     read::{Held, check_length, read_body_until},
-    scan::Ahead,
+    scan::{Ahead, UNBOUNDED},
 };
 use crate::{
     error::{Code, Error},
@@ -28,8 +29,8 @@ pub struct Content {
     /// The rest is still to come.
     pub flows: bool,
     pub form: Option<FormField>,
-    /// What stands between the parts of a form.
-    pub delimiter: Option<Vec<u8>>,
+    /// What a form holds as far as it has come.
+    pub form_prompt: Option<Prompt>,
     /// What is known already of a body that is to be read as JSON.
     pub json: Option<Ahead>,
     /// Memory held for it.
@@ -64,8 +65,12 @@ pub async fn read(
     }
     let mut held = Held::new(call.worker);
     let waits_from_us = (!call.client.conn.has_whole_body()).then(|| call.worker.clock().boot_us());
-    let (mut form, mut json, mut delimiter) = (None, None, None);
+    let (mut form, mut json, mut form_prompt) = (None, None, None);
     match endpoint.form {
+        Form::Model if is_form && answers_in_tokens(endpoint.api) => {
+            let message = "This path takes JSON, not a multipart form.";
+            return Err(Error::new(Code::InvalidRequest, message).at("content-type").into());
+        }
         Form::Model if is_form => {
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
             let mut found = None;
@@ -83,7 +88,7 @@ pub async fn read(
                 return Err(Error::new(Code::InvalidRequest, message).at("model").into());
             }
             form = found;
-            delimiter = Some(reader.delimiter().to_vec());
+            form_prompt = Some(reader.prompt(call.client.conn.payload().len()));
         }
         Form::Model => {
             let ahead = json.insert(Ahead::default());
@@ -102,12 +107,15 @@ pub async fn read(
     let conn = &mut call.client.conn;
     call.record.received_bytes += conn.payload().len() as u64;
     let flows = !conn.body_done();
+    if let Some(prompt) = form_prompt.as_mut().filter(|_| flows) {
+        prompt.bytes_to_come = conn.body_remaining().unwrap_or(UNBOUNDED);
+    }
     let message = if flows { conn.split_message() } else { conn.take_message() };
     let read_us = call.worker.clock().boot_us();
     let waited_us = waits_from_us.map_or(0, |from_us| read_us - from_us);
     call.record.phases.body_wait_us = waited_us;
     call.waited_us += waited_us;
-    Ok(Content { message, flows, form, delimiter, json, held, read_us })
+    Ok(Content { message, flows, form, form_prompt, json, held, read_us })
 }
 
 fn essence_is(content_type: &[u8], name: &str) -> bool {

@@ -14,7 +14,7 @@ use super::{
     read::read_head,
     relayed,
     respond::{self, Way},
-    standing::Told,
+    standing::LimitFields,
 };
 use crate::{
     dialects::{self, Dialect, StreamKind},
@@ -53,7 +53,7 @@ pub struct Call<'a> {
     /// The client's connection is of no further use.
     pub broken: bool,
     /// Where the request stands with its limits.
-    pub told: Told,
+    pub told: LimitFields,
     /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
 }
@@ -92,7 +92,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         arrived_us,
         waited_us: 0,
         broken: false,
-        told: Told::default(),
+        told: LimitFields::default(),
         key,
     };
     let result = match read {
@@ -188,6 +188,16 @@ impl Call<'_> {
     /// Microseconds that the gateway itself has spent on the request so far.
     pub fn overhead_us(&self) -> u64 {
         (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
+    }
+
+    /// The request has waited so long for a slot of a limit: no work of ours, and worth telling.
+    pub fn queued(&mut self, us: u64) {
+        if us > 0 {
+            self.waited_us += us;
+            self.told.waited_us += us;
+            self.record.queued_us = Some(self.record.queued_us.unwrap_or(0) + us);
+            self.worker.metrics().waited_for_limit(us);
+        }
     }
 
     /// While the process drains, every answer is the last of its connection.

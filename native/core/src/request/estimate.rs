@@ -3,11 +3,11 @@
 
 pub mod attached;
 
-use serde::Deserialize;
+use attached::{Attached, attached};
 
 use super::{
     endpoint::{Api, Endpoint},
-    scan::Scan,
+    scan::{Scan, UNBOUNDED},
 };
 use crate::{
     error::{Code, Error},
@@ -26,52 +26,27 @@ pub const FIRST_GUESS: u64 = 500;
 pub struct Prompt {
     pub text_bytes: u64,
     pub images: u64,
+    /// Of sound, documents and other files.
+    pub file_bytes: u64,
+    /// What is still to come of a form that flows, whatever it is; [`UNBOUNDED`]: nobody knows.
+    pub bytes_to_come: u64,
 }
 
 impl Prompt {
     /// Of a body in JSON.
     pub fn of_json(body: &[u8]) -> Self {
-        let attached = attached::attached(body);
-        Self { text_bytes: (body.len() as u64).saturating_sub(attached.bytes), images: attached.images }
-    }
-
-    /// Of a form, or of the beginning of one that flows: files are no text. `delimiter` stands between its parts, line end
-    /// and hyphens included.
-    pub fn of_form(body: &[u8], delimiter: &[u8]) -> Self {
-        let mut prompt = Self::default();
-        let Some(first) = delimiter.get(2..) else { return prompt };
-        let mut left = match memchr::memmem::find(body, first) {
-            Some(at) => &body[at + first.len()..],
-            None => return prompt,
-        };
-        loop {
-            let end = memchr::memmem::find(left, delimiter);
-            // The delimiter of an empty value begins with the end of its head.
-            let part = &left[..end.map_or(left.len(), |end| end + 2)];
-            prompt.add_part(part, if end.is_some() { 2 } else { 0 });
-            match end {
-                Some(end) => left = &left[end + delimiter.len()..],
-                None => return prompt,
-            }
-        }
-    }
-
-    /// One part of a form, of which `tail` bytes belong to what follows it.
-    fn add_part(&mut self, part: &[u8], tail: usize) {
-        let Some(end) = memchr::memmem::find(part, b"\r\n\r\n") else { return };
-        let head = part[..end].to_ascii_lowercase();
-        let has = |text: &str| memchr::memmem::find(&head, text.as_bytes()).is_some();
-        if has("filename") {
-            self.images += u64::from(has("image/"));
-        } else {
-            self.text_bytes += part.len().saturating_sub(end + 4 + tail) as u64;
-        }
+        let Attached { image_bytes, file_bytes, images } = attached(body);
+        let text_bytes = (body.len() as u64).saturating_sub(image_bytes + file_bytes);
+        Self { text_bytes, images, file_bytes, bytes_to_come: 0 }
     }
 
     /// Its tokens: at most so many, or about so many.
     fn tokens(self, reserve: Reserve) -> u64 {
         let text = match reserve {
-            Reserve::Cap => self.text_bytes,
+            Reserve::Cap => {
+                let files = self.file_bytes.div_ceil(TOKEN_BYTES);
+                self.text_bytes.saturating_add(files).saturating_add(self.bytes_to_come)
+            }
             Reserve::Expected => self.text_bytes.div_ceil(TOKEN_BYTES),
         };
         text.saturating_add(self.images.saturating_mul(IMAGE_TOKENS))
@@ -83,7 +58,9 @@ impl Prompt {
 pub struct Answers {
     /// Of each answer; `None`: nobody says.
     pub cap: Option<u64>,
-    /// Alternatives that are asked for.
+    /// What the request itself says of it.
+    pub own_cap: Option<u64>,
+    /// Answers that are asked for: alternatives, and those for each of several prompts.
     pub count: u64,
 }
 
@@ -108,22 +85,31 @@ pub fn answers_in_tokens(api: Api) -> bool {
 
 impl Answers {
     /// `usual`: the most that the model answers where a request does not say.
-    pub fn of(api: Api, scan: Option<&Scan<'_>>, body: &[u8], usual: Option<u64>) -> Self {
+    pub fn of(api: Api, scan: Option<&Scan<'_>>, usual: Option<u64>) -> Self {
         if !answers_in_tokens(api) {
-            return Self { cap: Some(0), count: 1 };
+            return Self { cap: Some(0), own_cap: None, count: 1 };
         }
-        if matches!(api, Api::OllamaChat | Api::OllamaGenerate) {
-            return Self { cap: num_predict(body).or(usual), count: 1 };
-        }
-        let Some(scan) = scan else { return Self { cap: usual, count: 1 } };
+        let Some(scan) = scan else { return Self { cap: usual, own_cap: None, count: 1 } };
         let number = |field: &Option<(_, u64)>| field.as_ref().map(|(_, n)| *n);
-        let caps = [&scan.max_tokens, &scan.max_completion_tokens, &scan.max_output_tokens];
-        let best_of = number(&scan.best_of).filter(|_| api == Api::Completions);
-        Self {
-            cap: caps.into_iter().filter_map(number).max().or(usual),
-            count: number(&scan.n).max(best_of).unwrap_or(1).max(1),
-        }
+        let own_cap = match api {
+            Api::OllamaChat | Api::OllamaGenerate => scan.num_predict,
+            Api::Responses | Api::Compact => number(&scan.max_output_tokens),
+            Api::Chat => number(&scan.max_tokens).max(number(&scan.max_completion_tokens)),
+            _ => number(&scan.max_tokens),
+        };
+        // Whether an upstream knows these names, and which of two it takes, nobody can say: they only raise a cap.
+        let raise = if is_ollama(api) { None } else { scan.n_predict };
+        let cap = own_cap.or(usual).map(|cap| cap.max(raise.unwrap_or(0)));
+        let is_completion = api == Api::Completions;
+        let choices = number(&scan.n).max(number(&scan.best_of).filter(|_| is_completion)).unwrap_or(1).max(1);
+        let prompts = if is_completion { scan.prompts.max(1) } else { 1 };
+        let bounds = |cap: &u64| *cap != UNBOUNDED;
+        Self { cap: cap.filter(bounds), own_cap: own_cap.filter(bounds), count: choices.saturating_mul(prompts) }
     }
+}
+
+fn is_ollama(api: Api) -> bool {
+    matches!(api, Api::OllamaChat | Api::OllamaGenerate)
 }
 
 /// What a request may use.
@@ -150,34 +136,35 @@ impl Estimate {
         };
         (self.prompt.tokens(reserve), one.saturating_mul(self.answers.count))
     }
+
+    /// What of that is no guess: with what is expected, one token of each answer that may have any.
+    pub fn certain(&self, reserve: Reserve) -> (u64, u64) {
+        let (prompt, answer) = self.tokens(reserve);
+        match reserve {
+            Reserve::Cap => (prompt, answer),
+            Reserve::Expected => (prompt, self.answers.count.min(answer)),
+        }
+    }
 }
 
 /// 400 for a request that does not say how much may be answered, where that much is to be reserved.
-pub fn uncapped(endpoint: &Endpoint<'_>) -> Error {
+pub fn uncapped(endpoint: &Endpoint<'_>, scan: Option<&Scan<'_>>) -> Error {
     let field = match endpoint.api {
-        Api::Responses => "max_output_tokens",
-        Api::OllamaChat | Api::OllamaGenerate => "options.num_predict",
+        api if is_ollama(api) => "options.num_predict",
+        _ if scan.is_some_and(|scan| scan.n_predict == Some(UNBOUNDED)) => "n_predict",
+        Api::Responses | Api::Compact => "max_output_tokens",
         _ => "max_tokens",
     };
     let message = format!(
         "A limit on this request reserves the most that may be answered (reserve: cap), and the request does not say \
-         how much that is; set {field}."
+         how much that is; set {field} to a whole number above 0."
     );
     Error::new(Code::InvalidRequest, message).at(field)
 }
 
-/// Ollama's cap; below zero it means none.
-fn num_predict(body: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Request {
-        options: Option<Options>,
-    }
-    #[derive(Deserialize)]
-    struct Options {
-        num_predict: Option<serde_json::Number>,
-    }
-    let request: Request = serde_json::from_slice(body).ok()?;
-    let number = request.options?.num_predict?;
-    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "whole and not negative")]
-    number.as_u64().or_else(|| number.as_f64().filter(|f| *f >= 0.0 && f.fract() == 0.0).map(|f| f as u64))
+/// 400 for a form of unknown length, where the most that it may hold is to be reserved.
+pub fn endless() -> Error {
+    let message = "A limit on this request reserves the most that may be used (reserve: cap); send a form of this size \
+                   with a content-length.";
+    Error::new(Code::InvalidRequest, message).at("content-length")
 }

@@ -2,13 +2,16 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use super::{admit::Admission, estimate::TOKEN_BYTES};
+use super::{
+    admit::Admission,
+    estimate::{Answers, TOKEN_BYTES},
+};
 use crate::{
     dialects::usage::Usage,
-    limits::{Held, Now, ScopeOwned, Used},
-    route::Attempt,
+    limits::{Held, Now, ScopeOwned, Standing, Used},
+    observe::Record,
     server::worker::Worker,
-    snapshot::{Cost, Snapshot},
+    snapshot::Cost,
 };
 
 /// What a request holds. Dropping it without [`Guard::settle`] releases all of it as unused.
@@ -17,10 +20,12 @@ pub struct Guard {
     worker: Rc<Worker>,
     /// Of key, team, model and all together; `None`: nothing is limited, or all is settled.
     held: Cell<Option<Held>>,
-    /// Of the provider that answered.
+    /// Of the provider that is tried, or answers.
     at_provider: Cell<Option<Held>>,
     account: Option<Account>,
-    /// What the one that answered takes; `None`: nobody did.
+    /// What the target takes that is tried.
+    price: Cell<Cost>,
+    /// The same once something was sent to it; `None`: there is nothing to pay.
     cost: Cell<Option<Cost>>,
     used: Cell<Option<Used>>,
 }
@@ -31,8 +36,11 @@ pub struct Account {
     pub prompt: u64,
     /// The answer is made of tokens.
     pub in_tokens: bool,
-    /// Alternatives that were asked for.
-    pub count: u64,
+    /// Money is limited.
+    pub in_money: bool,
+    /// Of an answer that comes by another request: the tokens of prompt and answer that are charged for it.
+    pub reserved: Option<(u64, u64)>,
+    pub answers: Answers,
     pub key: ScopeOwned,
     pub model: Box<str>,
 }
@@ -54,22 +62,56 @@ impl Guard {
             held: Cell::new(held),
             at_provider: Cell::default(),
             account: admission.account(),
+            price: Cell::new(Cost::Free),
             cost: Cell::default(),
             used: Cell::default(),
         }
     }
 
-    /// An upstream answers: from now on the request counts, whatever becomes of it. `is_good`: it does not refuse.
-    pub fn answered(&self, snapshot: &Snapshot, target: &Attempt<'_>, is_good: bool, at_provider: Option<Held>) {
-        for (place, held) in [(&self.held, self.held.take()), (&self.at_provider, at_provider)] {
-            place.set(held.map(|mut held| {
+    /// A target is tried next: what its provider lets it have, and what it takes.
+    pub fn tries(&self, at_provider: Option<Held>, price: Cost) {
+        self.at_provider.set(at_provider);
+        self.price.set(price);
+    }
+
+    /// The target is sent the request: from now on that counts, whatever becomes of it.
+    pub fn sends(&self) {
+        for place in [&self.held, &self.at_provider] {
+            place.set(place.take().map(|mut held| {
                 held.keep_requests();
                 held
             }));
         }
-        if self.account.is_some() && is_good {
-            self.cost.set(Some(snapshot.price(target.provider, target.model)));
+        self.cost.set(self.account.as_ref().map(|_| self.price.get()));
+    }
+
+    /// The target gives no answer, or one that nothing is paid for: of its provider's limits only the request stays
+    /// counted, if it was sent.
+    pub fn fails(&self) {
+        self.cost.set(None);
+        drop(self.at_provider.take());
+    }
+
+    /// The target answers. `is_good`: it does not refuse.
+    pub fn answers(&self, is_good: bool) {
+        if !is_good {
+            self.cost.set(None);
         }
+    }
+
+    /// The client leaves before there is an answer: whoever was sent the request works on its prompt at least.
+    pub fn leaves(&self) {
+        if self.cost.get().is_some() {
+            self.settle(&Said::default());
+        }
+    }
+
+    /// What its limits leave of the provider that is tried.
+    pub fn standing_at_provider(&self) -> Standing {
+        let held = self.at_provider.take();
+        let standing = held.as_ref().map(Held::standing).unwrap_or_default();
+        self.at_provider.set(held);
+        standing
     }
 
     /// Whether text that passes must be counted.
@@ -96,16 +138,21 @@ impl Guard {
         }
     }
 
-    /// What the request was charged, if anything of it was counted.
-    pub fn used(&self) -> Option<Used> {
-        self.used.get()
+    /// Notes what the request was charged, if anything of it was counted.
+    pub fn note(&self, record: &mut Record) {
+        if let Some((account, used)) = self.account.as_ref().zip(self.used.get()) {
+            record.charged_tokens = Some(used.tokens);
+            record.charged_nanousd = account.in_money.then_some(used.nanousd);
+        }
     }
 
-    /// Remembers how long answers are.
+    /// Remembers how long answers are that end by themselves.
     fn learn(&self, usage: Option<Usage>) {
         let (Some(account), Some(usage)) = (&self.account, usage) else { return };
-        if account.in_tokens {
-            let one = usage.completion_tokens / account.count.max(1);
+        let Answers { own_cap, count, .. } = account.answers;
+        // More answers than tokens there were not, whatever was asked for.
+        let one = usage.completion_tokens / count.min(usage.completion_tokens).max(1);
+        if account.in_tokens && own_cap.is_none_or(|cap| one < cap) {
             self.worker.shared.limits.learn_output(account.key.as_scope(), &account.model, one);
         }
     }
@@ -119,7 +166,7 @@ impl Account {
         let (prompt, completion) = match said.usage {
             Some(usage) if said.is_whole => (usage.prompt_tokens, usage.completion_tokens),
             Some(usage) => (usage.prompt_tokens, usage.completion_tokens.max(passed)),
-            None => (self.prompt, passed),
+            None => self.reserved.map_or((self.prompt, passed), |(prompt, answer)| (prompt, answer.max(passed))),
         };
         let nanousd = match cost {
             Cost::Priced(price) => price.cost(prompt, completion),

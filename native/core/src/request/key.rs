@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::{
     Principal, Stop,
-    admit::{OPEN, key_scope, team_scope},
+    admit::{key_scope, team_scope},
     call::Call,
-    limit_text::{kind_name, written},
+    limit_text::written,
 };
 use crate::{
     clock::write_utc,
-    keys::access::Lists,
+    keys::{OPEN, access::Lists},
     limits::{Kind, Layered, Now, Policy, Scope},
 };
 
@@ -31,7 +31,7 @@ fn limits(call: &Call<'_>, principal: &Principal) -> Value {
         let uses = call.worker.shared.limits.report(scope, policy, now);
         uses.into_iter().map(move |of| {
             json!({
-                "kind": kind_name(of.kind),
+                "kind": of.kind.name(),
                 "limit": written(of.kind, of.amount, of.span),
                 "used": of.used,
                 "remaining": of.amount.saturating_sub(of.used),

@@ -7,18 +7,6 @@ use crate::{
 };
 
 const NANOUSD: u64 = 1_000_000_000;
-/// A limit of concurrency that lets nobody in opens by no end of a request: only by a change.
-const CLOSED_MS: u64 = 60_000;
-
-/// The name of a kind, as configuration and API have it.
-pub const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Concurrent => "concurrent",
-        Kind::Requests => "requests",
-        Kind::Tokens => "tokens",
-        Kind::Budget => "budget",
-    }
-}
 
 /// A limit as it is written in configuration: `600/min`, `20 usd/day`, `50`.
 pub fn written(kind: Kind, amount: u64, span: Span) -> String {
@@ -61,8 +49,6 @@ pub fn refusal(refused: &Refused, principal: &Principal) -> Error {
         return Error::new(code(refused), message);
     }
     let wait_ms = refused.retry_after_us.div_ceil(1_000).max(1);
-    let is_closed = refused.kind == Kind::Concurrent && refused.amount == 0;
-    let wait_ms = if is_closed { wait_ms.max(CLOSED_MS) } else { wait_ms };
     let need = quantity(refused.kind, refused.need);
     let why = match refused.kind {
         Kind::Requests | Kind::Concurrent => String::new(),

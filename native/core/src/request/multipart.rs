@@ -1,11 +1,13 @@
-//! Finds the `model` field of a multipart form (RFC 7578) in a growing prefix of the body.
+//! Finds the `model` field of a multipart form (RFC 7578) in a growing prefix of the body, and how much text the form has.
 
 mod part;
 
 use std::ops::Range;
 
 use memchr::memmem;
+use part::Kind;
 
+use super::estimate::Prompt;
 use crate::error::{Code, Error};
 
 /// Longest boundary that RFC 2046 allows.
@@ -40,7 +42,7 @@ enum State {
     Head,
     /// In the value of a part, which begins at `start`.
     Value {
-        is_model: bool,
+        kind: Kind,
         start: usize,
     },
     Ended,
@@ -56,14 +58,11 @@ pub struct Form {
     pos: usize,
     parts: usize,
     model: Option<(String, Range<usize>)>,
+    /// Of the values that were read to their ends.
+    prompt: Prompt,
 }
 
 impl Form {
-    /// What stands between two parts.
-    pub fn delimiter(&self) -> &[u8] {
-        &self.delimiter
-    }
-
     /// Takes the boundary from a `content-type` value.
     pub fn new(content_type: &[u8]) -> Result<Self, Error> {
         let boundary = part::parameters(content_type)
@@ -77,7 +76,7 @@ impl Form {
             return Err(malformed("its content-type names no valid boundary"));
         };
         let delimiter = [b"\r\n--", boundary.as_slice()].concat();
-        Ok(Self { delimiter, state: State::Preamble, pos: 0, parts: 0, model: None })
+        Ok(Self { delimiter, state: State::Preamble, pos: 0, parts: 0, model: None, prompt: Prompt::default() })
     }
 
     /// Looks for `model`; `prefix` is the body so far, from its first byte, and only ever grows.
@@ -92,13 +91,22 @@ impl Form {
         })
     }
 
+    /// What the form holds as far as it was read: the `length` bytes that were given to [`find_model`](Self::find_model).
+    pub fn prompt(&self, length: usize) -> Prompt {
+        let mut prompt = self.prompt;
+        if let State::Value { kind, start } = self.state {
+            add(&mut prompt, kind, length.saturating_sub(start));
+        }
+        prompt
+    }
+
     /// One step on; false if more bytes are needed or nothing is left to do.
     fn step(&mut self, body: &[u8]) -> Result<bool, Error> {
         match self.state {
             State::Preamble => self.preamble(body),
             State::Boundary => self.boundary(body),
             State::Head => self.head(body),
-            State::Value { is_model, start } => self.value(body, is_model, start),
+            State::Value { kind, start } => self.value(body, kind, start),
             State::Ended => Ok(false),
         }
     }
@@ -177,25 +185,26 @@ impl Form {
                 Ok(false)
             };
         };
-        let is_model = part::field_name(&rest[..length]).map_err(malformed)? == b"model";
-        if is_model && self.model.is_some() {
+        let kind = part::kind(&rest[..length]).map_err(malformed)?;
+        if kind == Kind::Model && self.model.is_some() {
             let message = "The field \"model\" stands twice in the multipart body.";
             return Err(Error::new(Code::DuplicateField, message).at("model"));
         }
         let start = self.pos + length + 2;
         // The delimiter of an empty value begins with the blank line's own end.
         self.pos = start - 2;
-        self.state = State::Value { is_model, start };
+        self.state = State::Value { kind, start };
         Ok(true)
     }
 
-    fn value(&mut self, body: &[u8], is_model: bool, start: usize) -> Result<bool, Error> {
+    fn value(&mut self, body: &[u8], kind: Kind, start: usize) -> Result<bool, Error> {
         let Some(end) = self.next_delimiter(body) else {
-            let too_long = is_model && body.len() > start + MAX_MODEL + self.delimiter.len();
+            let too_long = kind == Kind::Model && body.len() > start + MAX_MODEL + self.delimiter.len();
             return if too_long { Err(bad_model("is too long")) } else { Ok(false) };
         };
         let span = start..end.max(start);
-        if is_model {
+        add(&mut self.prompt, kind, span.len());
+        if kind == Kind::Model {
             self.take_model(&body[span.clone()], span)?;
         }
         self.state = State::Boundary;
@@ -209,6 +218,15 @@ impl Form {
         let text = std::str::from_utf8(value).map_err(|_| bad_model("is not valid UTF-8"))?;
         self.model = Some((text.to_owned(), span));
         Ok(())
+    }
+}
+
+/// Counts a value of `length` bytes.
+fn add(prompt: &mut Prompt, kind: Kind, length: usize) {
+    match kind {
+        Kind::Model | Kind::Text => prompt.text_bytes += length as u64,
+        Kind::Image => prompt.images += 1,
+        Kind::File => prompt.file_bytes += length as u64,
     }
 }
 

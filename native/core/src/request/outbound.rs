@@ -6,7 +6,10 @@ use std::{
     rc::Rc,
 };
 
-use super::{admit::Admission, credential, endpoint::Endpoint, ids::Trace, scan::Scan, splice::Splice, standing::Told};
+use super::{
+    admit::Admission, credential, endpoint::Endpoint, guard::Guard, ids::Trace, scan::Scan, splice::Splice,
+    standing::LimitFields,
+};
 use crate::{
     dialects::StreamKind,
     http::head::{RequestHead, Span},
@@ -54,11 +57,15 @@ pub struct Outbound<'a> {
     pub timeouts: Overrides,
     /// What the request may use.
     pub admission: &'a Admission<'a>,
+    /// What it holds of it.
+    pub guard: &'a Guard,
     /// What an early head says of its limits.
-    pub told: Told,
+    pub told: LimitFields,
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
+    /// Time spent waiting for slots of providers.
+    pub queued_us: Cell<u64>,
     /// Body bytes that came after routing.
     pub flowed_bytes: Cell<u64>,
     /// When the clock was last read, microseconds since boot.
@@ -149,6 +156,14 @@ impl Outbound<'_> {
     pub fn tick(&self) -> u64 {
         self.now_us.set(self.worker.clock().boot_us());
         self.now_us.get()
+    }
+
+    /// A slot of a provider was waited for: that is no part of the attempt.
+    pub fn queued(&self, us: u64) {
+        if us > 0 {
+            self.queued_us.set(self.queued_us.get() + us);
+            self.tick();
+        }
     }
 
     pub fn waited(&self, us: u64) {

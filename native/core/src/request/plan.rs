@@ -58,9 +58,9 @@ pub fn plan<'a>(
     let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
     let can = |p: usize| speaks(p) && (has_own || !snapshot.providers[p].client_credentials);
-    let mut attempts = route::order(&route, model, snapshot.max_attempts, &mut rng, can, is_down);
+    let mut attempts = route::order(&route, model, &mut rng, can, is_down);
     if attempts.is_empty() {
-        if !route::order(&route, model, 1, &mut rng, speaks, is_down).is_empty() {
+        if !route::order(&route, model, &mut rng, speaks, is_down).is_empty() {
             return Err(no_own());
         }
         let message = format!(

@@ -46,10 +46,7 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
         }
     };
     guard.settle(&Said::default());
-    if let Some(used) = guard.used() {
-        call.record.charged_tokens = Some(used.tokens);
-        call.record.charged_nanousd = Some(used.nanousd);
-    }
+    guard.note(call.record);
     result
 }
 

@@ -38,6 +38,9 @@ pub struct StreamOptions {
     pub include_usage: Option<(Span, Option<bool>)>,
 }
 
+/// A number of tokens that bounds nothing: not a whole number, or one that its reader takes for no bound.
+pub const UNBOUNDED: u64 = u64::MAX;
+
 /// What a request body says. All spans are of values; `null` counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan<'a> {
@@ -48,8 +51,16 @@ pub struct Scan<'a> {
     pub max_tokens: Option<(Span, u64)>,
     pub max_completion_tokens: Option<(Span, u64)>,
     pub max_output_tokens: Option<(Span, u64)>,
+    /// Names of other servers for the same, `n_predict` and `num_predict`: the larger of them.
+    pub n_predict: Option<u64>,
+    /// Ollama's: `num_predict` of its `options`.
+    pub num_predict: Option<u64>,
     pub n: Option<(Span, u64)>,
     pub best_of: Option<(Span, u64)>,
+    /// How many prompts `prompt` lists; 0: it is none.
+    pub prompts: u64,
+    /// The answer comes later, by another request.
+    pub background: bool,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
     /// The outer object, braces included.

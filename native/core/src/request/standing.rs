@@ -11,7 +11,7 @@ use crate::{
 
 /// What the head of an answer says of limits; nothing, while there are none.
 #[derive(Clone, Copy, Default)]
-pub struct Told {
+pub struct LimitFields {
     pub standing: Standing,
     /// How long the request waited for its turn.
     pub waited_us: u64,
@@ -33,7 +33,7 @@ const ANTHROPIC: [Names; 2] = [
     ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
 ];
 
-impl Told {
+impl LimitFields {
     /// Adds the headers of a dialect. `utc_us` is asked only if a time has to be told.
     pub fn write(&self, reply: &mut Reply, dialect: Dialect, utc_us: impl Fn() -> u64) {
         let names = if dialect == Dialect::Anthropic { &ANTHROPIC } else { &OPENAI };
@@ -41,7 +41,7 @@ impl Told {
             let Some(Left { limit: amount, remaining: rest, reset_us }) = left else { continue };
             reply.number(limit, amount);
             reply.number(remaining, rest);
-            let mut text = Text::new();
+            let mut text = ShortText::new();
             if dialect == Dialect::Anthropic {
                 text.instant(utc_us().saturating_add(reset_us));
             } else {
@@ -56,14 +56,14 @@ impl Told {
 }
 
 /// A short text without a place in memory of its own.
-struct Text {
+struct ShortText {
     bytes: [u8; ROOM],
     len: usize,
 }
 
 const ROOM: usize = 40;
 
-impl Text {
+impl ShortText {
     const fn new() -> Self {
         Self { bytes: [0; ROOM], len: 0 }
     }
@@ -94,7 +94,7 @@ impl Text {
     }
 }
 
-impl Write for Text {
+impl Write for ShortText {
     /// What has no room is left out.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = &mut self.bytes[self.len..];
@@ -131,7 +131,7 @@ mod tests {
             (86_398_000_000, "23h59m58s"),
             (u64::MAX, "5124095576h1m50s"),
         ] {
-            let mut out = Text::new();
+            let mut out = ShortText::new();
             out.duration(us);
             assert_eq!(std::str::from_utf8(out.get()), Ok(text));
         }
@@ -142,7 +142,7 @@ mod tests {
         for (us, text) in
             [(1_735_689_599_000_000, "2024-12-31T23:59:59Z"), (1_735_689_599_000_001, "2025-01-01T00:00:00Z")]
         {
-            let mut out = Text::new();
+            let mut out = ShortText::new();
             out.instant(us);
             assert_eq!(std::str::from_utf8(out.get()), Ok(text));
         }

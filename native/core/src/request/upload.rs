@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Stop,
     attempt::{self, Answer, Failed, Sent, write_unless_answered},
-    attempts::Exhausted,
+    attempts::{Exhausted, reserve},
     outbound::{BodyFraming, Outbound},
     read::{body_error, stopped_arriving},
 };
@@ -54,29 +54,39 @@ pub async fn answer(
     targets: &[Attempt<'_>],
     total_at: Option<Instant>,
 ) -> Result<Result<Answer, Exhausted>, Stop> {
+    let asked_us = out.tick();
+    let answered = try_all(client, out, targets, total_at).await;
+    out.waited((out.tick() - asked_us).saturating_sub(out.queued_us.get()));
+    answered
+}
+
+async fn try_all(
+    client: &mut Client,
+    out: &Outbound<'_>,
+    targets: &[Attempt<'_>],
+    total_at: Option<Instant>,
+) -> Result<Result<Answer, Exhausted>, Stop> {
     let mut exhausted = Exhausted::new();
-    for to in targets {
-        let asked_us = out.tick();
+    let mut asked = 0;
+    for (place, to) in targets.iter().enumerate() {
+        if asked == out.snapshot.max_attempts {
+            break;
+        }
         client.timer.set_at(total_at);
-        let held = match watch(client, pin!(out.admission.admit_at(to))).await {
-            Watched::Done(Ok(held)) => held,
-            Watched::Done(Err(refused)) => {
-                attempt::skipped(out, to, &refused);
-                exhausted.skip(refused);
-                continue;
-            }
+        match watch(client, pin!(reserve(out, targets, place, &mut exhausted))).await {
+            Watched::Done(true) => asked += 1,
+            Watched::Done(false) => continue,
             Watched::Gone => return Err(Stop::Gone),
             Watched::Late => return Err(too_late()),
-        };
-        let result = attempt(client, out, to, total_at).await;
-        out.waited(out.tick() - asked_us);
-        let (result, may_go_on) = match result {
-            Ok(result) => result,
-            Err(stop) => return Err(stop),
-        };
+        }
+        let asked_us = out.tick();
+        let (result, may_go_on) = attempt(client, out, to, total_at).await?;
         attempt::note(out, to, &result, asked_us);
+        if result.is_err() {
+            out.guard.fails();
+        }
         match result {
-            Ok(answer) => return Ok(Ok(Answer { held, ..answer })),
+            Ok(answer) => return Ok(Ok(answer)),
             Err(Failed::Refused(refusal)) => exhausted.refusal = Some(refusal),
             Err(Failed::Failure(failure)) => exhausted.failure = Some(failure),
         }
@@ -106,6 +116,7 @@ async fn attempt(
         Watched::Gone => return Err(Stop::Gone),
         Watched::Late => return Err(too_late()),
     };
+    out.guard.sends();
     let sent = match send(client, out, to, base, &mut lease, total_at).await {
         Ok(sent) => sent,
         Err(Unsent::Stop(stop)) => return Err(stop),

@@ -12,16 +12,15 @@ pub struct Attempt<'a> {
 }
 
 /// The weighted choice, the other targets once each by weight, then the fallback in order; targets that `is_down`
-/// says failed lately go last. `can_serve` filters; at most `max` remain.
+/// says failed lately go last. `can_serve` filters.
 pub fn order<'a>(
     route: &Route<'a>,
     asked: &'a str,
-    max: usize,
     rng: &mut fastrand::Rng,
     can_serve: impl Fn(usize) -> bool,
     is_down: impl Fn(usize) -> bool,
 ) -> Vec<Attempt<'a>> {
-    let mut attempts = Vec::with_capacity(max.min(4));
+    let mut attempts = Vec::new();
     match route {
         Route::Direct { provider, model } => {
             if can_serve(*provider) {
@@ -34,7 +33,6 @@ pub fn order<'a>(
             if attempts.len() > 1 {
                 attempts.sort_by_key(|a| is_down(a.provider));
             }
-            attempts.truncate(max);
         }
     }
     attempts

@@ -142,7 +142,7 @@ impl Engine {
     pub fn apply(&self, snapshot: &[u8]) -> Result<(), String> {
         let mut snapshot = Snapshot::decode(snapshot, &self.shared.network)?;
         snapshot.take_effect(&self.shared.network, &self.shared.metrics)?;
-        self.shared.limits.set_zone(&snapshot.limits.zone)?;
+        self.shared.limits.set_calendar(snapshot.limits.calendar.clone());
         self.shared.log.set(snapshot.log);
         self.shared.models.forget();
         self.shared.snapshot.store(Some(Arc::new(snapshot)));

@@ -4,12 +4,9 @@ use serde_json::{Value, json};
 
 use super::shared::Shared;
 use crate::{
-    keys::KeyId,
-    limits::{Kind, Layered, Now, Period, Scope, Span, Use},
+    keys::{KeyId, OPEN},
+    limits::{Layered, Now, Period, Scope, Span, Use},
 };
-
-/// The key that every request has where none is asked for.
-const OPEN: &str = "open";
 
 /// The scope of these words.
 pub(super) fn scope<'a>(kind: &str, name: &'a str) -> Result<Scope<'a>, String> {
@@ -60,13 +57,7 @@ fn with_policy<T>(shared: &Shared, scope: Scope<'_>, then: impl FnOnce(Layered<'
 }
 
 fn one(of: &Use) -> Value {
-    let kind = match of.kind {
-        Kind::Concurrent => "concurrent",
-        Kind::Requests => "requests",
-        Kind::Tokens => "tokens",
-        Kind::Budget => "budget",
-    };
-    let mut value = json!({"kind": kind, "amount": of.amount, "used": of.used, "reset_us": of.reset_us});
+    let mut value = json!({"kind": of.kind.name(), "amount": of.amount, "used": of.used, "reset_us": of.reset_us});
     match of.span {
         Span::Window(us) => value["window_us"] = us.into(),
         Span::Period(Period::Day) => value["period"] = "day".into(),

@@ -1,9 +1,9 @@
 //! The limits of a configuration, each where it holds.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::document::{self, Unpriced};
-use crate::limits::Policy;
+use crate::limits::{Calendar, Policy};
 
 /// What is limited beside keys and teams, which have their own in the key table.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub struct Limits {
     pub providers: Vec<Option<Policy>>,
     /// A model without a price costs nothing; else it is not asked while money is limited.
     pub unpriced_allowed: bool,
-    /// Where days and months begin: an IANA name.
-    pub zone: String,
+    /// When days and months begin.
+    pub calendar: Arc<Calendar>,
 }
 
 impl Limits {
@@ -39,7 +39,7 @@ impl Limits {
             models: document.models,
             providers: by_index,
             unpriced_allowed: document.unpriced == Unpriced::Allow,
-            zone: document.zone,
+            calendar: Arc::new(Calendar::of(&document.zone).map_err(|e| format!("limits.zone: {e}"))?),
         })
     }
 }

@@ -117,7 +117,8 @@ impl Provider {
 }
 
 impl Snapshot {
-    /// Has network and metrics follow this snapshot; called once it is known to be whole.
+    /// Has network and metrics follow this snapshot; called once it is known to be whole. After an error nothing has
+    /// changed.
     pub fn take_effect(&mut self, network: &Network, metrics: &observe::Metrics) -> Result<(), String> {
         network.set_ca_file(self.ca_file.as_deref())?;
         for provider in &mut self.providers {

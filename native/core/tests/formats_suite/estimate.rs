@@ -100,34 +100,62 @@ fn what_a_model_reads_is_text_whatever_it_looks_like() {
 }
 
 #[test]
-fn files_of_a_form_are_no_text() {
-    let field = |name: &str, more: &str, content: &str| {
-        format!("--xyz\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n{content}\r\n")
-    };
-    let png = "; filename=\"a.png\"\r\nContent-Type: Image/PNG";
-    let form = [
-        field("model", "", "m"),
-        field("image", png, &"\u{1}".repeat(5_000)),
-        field("prompt", "", "a cat"),
-        field("file", "; filename=\"a.mp3\"\r\ncontent-type: audio/mpeg", "sound"),
-        "--xyz--\r\n".to_owned(),
-    ]
-    .concat();
-    let of = |body: &[u8]| Prompt::of_form(body, b"\r\n--xyz");
-    assert_eq!(of(form.as_bytes()), Prompt { text_bytes: 6, images: 1 });
-    assert_eq!(of(format!("--ab\r\nfilename\r\n\r\n\r\n{form}").as_bytes()), Prompt { text_bytes: 6, images: 1 });
-    let empty = "--xyz\r\na: filename\r\n\r\n--xyz\r\na: b\r\n\r\n--xyz\r\na: b\r\n\r\nhey\r\n--xyz--\r\n";
-    assert_eq!(of(empty.as_bytes()), Prompt { text_bytes: 3, images: 0 }, "files and values may be empty");
-    let begun = &form.as_bytes()[..200];
-    assert_eq!(of(begun), Prompt { text_bytes: 1, images: 1 }, "the file is still to come");
-    assert_eq!(of(b""), Prompt::default());
-    let odd = "--xyz\r\n".repeat(200_000);
-    assert_eq!(of(odd.as_bytes()), Prompt::default(), "in one pass");
+fn files_count_by_their_bytes_where_the_most_is_reserved() {
+    let data = base64(4_000);
+    let document = |kind: &str| json!([{"type": kind, "source": {"type": "base64", "data": data}}]);
+    for (what, body, file_bytes) in [
+        ("sound", message(&json!([{"type": "input_audio", "input_audio": {"data": data}}])), 4_000),
+        ("file", json!({"input": [{"content": [{"type": "input_file", "file_data": data}]}]}), 4_000),
+        ("PDF", message(&document("document")), 4_000),
+        ("image", message(&document("image")), 0),
+        ("made image", json!({"input": [{"type": "image_generation_call", "result": data}]}), 0),
+    ] {
+        let prompt = Prompt::of_json(&serde_json::to_vec(&body).unwrap());
+        assert_eq!(prompt.file_bytes, file_bytes, "{what}");
+        let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None);
+        let beside = prompt.images * IMAGE_TOKENS;
+        assert_eq!(estimate.tokens(Reserve::Cap).0, prompt.text_bytes + file_bytes.div_ceil(3) + beside, "{what}");
+        assert_eq!(estimate.tokens(Reserve::Expected).0, prompt.text_bytes.div_ceil(3) + beside, "{what}");
+    }
+}
+
+#[test]
+fn escapes_hide_nothing() {
+    let data = base64(4_000);
+    for body in [
+        format!(
+            r#"{{"messages":[{{"content":[{{"type":"im\u0061ge_url","im\u0061ge_url":{{"url":"https://x"}}}}]}}]}}"#
+        ),
+        format!(r#"{{"messages":[{{"\u0069mages":["{data}"]}}]}}"#),
+        r#"{"input":[{"content":[{"type":"input_im\u0061ge","file\u005fid":"f"}]}]}"#.to_owned(),
+    ] {
+        assert_eq!(Prompt::of_json(body.as_bytes()).images, 1, "{body}");
+    }
+}
+
+#[test]
+fn what_our_reader_does_not_take_hides_nothing() {
+    let image = r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}"#;
+    let deep = format!("{}1{}", r#"{"content":["#.repeat(60), "]}".repeat(60));
+    for other in
+        [r#"{"role":"user","content":"\ud83d"}"#, r#"{"content":"\\ud83d\uDE00\uD83D"}"#, r#"{"\udead":1}"#, &deep]
+    {
+        let body = format!(r#"{{"messages":[{other},{image}]}}"#);
+        assert!(scan(body.as_bytes(), 128).is_ok());
+        assert_eq!(Prompt::of_json(body.as_bytes()).images, 1, "{body}");
+    }
+}
+
+#[test]
+fn what_is_still_to_come_of_a_form_may_be_text() {
+    let prompt = Prompt { text_bytes: 30, bytes_to_come: 1_000, ..Prompt::default() };
+    let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None);
+    assert_eq!((estimate.tokens(Reserve::Cap).0, estimate.tokens(Reserve::Expected).0), (1_030, 10));
 }
 
 fn answers(api: Api, body: &str, usual: Option<u64>) -> (Option<u64>, u64) {
     let found = scan(body.as_bytes(), 128).unwrap();
-    let answers = Answers::of(api, Some(&found), body.as_bytes(), usual);
+    let answers = Answers::of(api, Some(&found), usual);
     (answers.cap, answers.count)
 }
 
@@ -142,9 +170,25 @@ fn the_cap_is_the_largest_that_the_request_gives_else_the_models() {
         (Api::Messages, r#"{"max_tokens":64}"#, (Some(64), 1)),
         (Api::OllamaChat, r#"{"options":{"num_predict":12},"max_tokens":5}"#, (Some(12), 1)),
         (Api::OllamaGenerate, r#"{"options":{"num_predict":12.0}}"#, (Some(12), 1)),
-        (Api::OllamaChat, r#"{"options":{"num_predict":-1}}"#, (Some(900), 1)),
-        (Api::OllamaChat, r#"{"options":{"num_predict":1,"num_predict":100}}"#, (Some(900), 1)),
+        (Api::Chat, r#"{"max_output_tokens":10}"#, (Some(900), 1)),
+        (Api::Completions, r#"{"max_completion_tokens":10}"#, (Some(900), 1)),
+        (Api::Messages, r#"{"max_completion_tokens":10,"max_output_tokens":10}"#, (Some(900), 1)),
+        (Api::Responses, r#"{"max_tokens":10,"max_output_tokens":7}"#, (Some(7), 1)),
+        (Api::Compact, r#"{"max_tokens":10}"#, (Some(900), 1)),
+        (Api::Chat, r#"{"max_tokens":10,"n_predict":30,"num_predict":20}"#, (Some(30), 1)),
+        (Api::Chat, r#"{"max_tokens":10,"n_predict":3}"#, (Some(10), 1)),
+        (Api::Chat, r#"{"n_predict":3}"#, (Some(900), 1)),
+        (Api::Completions, r#"{"max_tokens":10,"n_predict":-1}"#, (None, 1)),
+        (Api::Completions, r#"{"max_tokens":10,"n_predict":null}"#, (Some(10), 1)),
+        (Api::OllamaChat, r#"{"num_predict":30}"#, (Some(900), 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":-1}}"#, (None, 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":0}}"#, (None, 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":1,"num_predict":100}}"#, (None, 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":1,"num_pr\u0065dict":100}}"#, (None, 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":"9"}}"#, (None, 1)),
+        (Api::OllamaChat, r#"{"options":{"num_predict":null}}"#, (Some(900), 1)),
         (Api::OllamaChat, r#"{"options":null}"#, (Some(900), 1)),
+        (Api::OllamaChat, r#"{"options":{}}"#, (Some(900), 1)),
         (Api::Embeddings, r#"{"max_tokens":64,"n":2}"#, (Some(0), 1)),
         (Api::Images, r#"{"n":4}"#, (Some(0), 1)),
     ] {
@@ -154,10 +198,42 @@ fn the_cap_is_the_largest_that_the_request_gives_else_the_models() {
 }
 
 #[test]
+fn each_of_several_prompts_is_answered() {
+    let thousand = format!(r#"{{"max_tokens":1000,"n":2,"prompt":[{}"x"]}}"#, r#""x","#.repeat(999));
+    for (api, body, count) in [
+        (Api::Completions, thousand.as_str(), 2_000),
+        (Api::Chat, &thousand, 2),
+        (Api::Completions, r#"{"prompt":[[1,2],[3],[]],"best_of":2}"#, 6),
+        (Api::Completions, r#"{"prompt":[1,2,3]}"#, 1),
+        (Api::Completions, r#"{"prompt":["a",1,[2]]}"#, 2),
+        (Api::Completions, r#"{"prompt":[]}"#, 1),
+        (Api::Completions, r#"{"prompt":"a,b"}"#, 1),
+        (Api::Completions, r#"{"pr\u006fmpt":["a","b"]}"#, 2),
+    ] {
+        assert_eq!(answers(api, body, None).1, count, "{body}");
+    }
+}
+
+#[test]
+fn a_guess_is_never_certain() {
+    let prompt = Prompt { text_bytes: 301, ..Prompt::default() };
+    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: cap, count }, usual);
+    for (estimate, certain) in [
+        (of(None, 1, Some(1_000_000)), 1),
+        (of(Some(9), 3, Some(40)), 3),
+        (of(Some(0), 3, Some(40)), 0),
+        (of(None, 3, Some(0)), 0),
+    ] {
+        assert_eq!(estimate.certain(Reserve::Expected), (101, certain));
+        assert_eq!(estimate.certain(Reserve::Cap), estimate.tokens(Reserve::Cap));
+    }
+}
+
+#[test]
 fn what_is_expected_is_what_is_usual_within_the_cap_and_for_each_choice() {
-    let prompt = Prompt { text_bytes: 301, images: 2 };
+    let prompt = Prompt { text_bytes: 301, images: 2, ..Prompt::default() };
     let images = 2 * IMAGE_TOKENS;
-    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, count }, usual);
+    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: None, count }, usual);
     for (estimate, expected, most) in [
         (of(None, 1, None), FIRST_GUESS, FIRST_GUESS),
         (of(Some(100), 1, None), 100, 100),
@@ -182,7 +258,7 @@ proptest! {
     fn no_body_is_estimated_beyond_its_bytes(value in json_noise::value(), style in json_noise::style()) {
         let body = json_noise::write(&json!({"messages": [value.clone()], "images": value, "x": "image \"data"}), &style);
         let found = attached(body.as_bytes());
-        prop_assert!(found.bytes <= body.len() as u64);
+        prop_assert!(found.image_bytes + found.file_bytes <= body.len() as u64);
         prop_assert!(found.images <= body.len() as u64);
     }
 }

@@ -2,7 +2,10 @@
 
 use penstock_core::{
     error::{Code, Error},
-    request::multipart::{Form, Found},
+    request::{
+        estimate::Prompt,
+        multipart::{Form, Found},
+    },
 };
 use proptest::prelude::*;
 
@@ -15,6 +18,12 @@ fn find_model(content_type: &[u8], body: &[u8]) -> Result<Found, Error> {
 fn form(parts: &[(&str, &str)]) -> String {
     let part = |(head, value): &(&str, &str)| ["--XX\r\n", head, "\r\n\r\n", value, "\r\n"].concat();
     parts.iter().map(part).collect::<String>() + "--XX--\r\n"
+}
+
+fn prompt(body: &str) -> Prompt {
+    let mut form = Form::new(TYPE).unwrap();
+    form.find_model(body.as_bytes()).unwrap();
+    form.prompt(body.len())
 }
 
 fn named(name: &str) -> String {
@@ -175,4 +184,28 @@ proptest! {
         let _ = find_model(content_type.as_bytes(), &bytes);
         let _ = find_model(TYPE, &bytes);
     }
+}
+
+#[test]
+fn fields_are_text_and_files_are_not() {
+    let png = format!("{}; filename=\"a.png\"\r\nContent-Type: Image/PNG", named("image"));
+    let sound = format!("content-type: audio/mpeg\r\n{}; FileName*=utf-8''a", named("file"));
+    let odd = format!("{}\r\nx-filename: filename", named("\"filename\""));
+    let whole = form(&[
+        (&named("model"), "m"),
+        (&png, &"\u{1}".repeat(5_000)),
+        (&named("prompt"), "a cat"),
+        (&sound, "sound"),
+        (&odd, "text"),
+        (&named("empty"), ""),
+    ]);
+    let expected = Prompt { text_bytes: 10, images: 1, file_bytes: 5, bytes_to_come: 0 };
+    assert_eq!(prompt(&whole), expected);
+    assert_eq!(prompt(&format!("preamble\r\n--X\r\n{whole}epilogue")), expected, "around a form stands nothing");
+    assert_eq!(prompt(&whole.replace("--XX\r\n", "--XX \t\r\n")), expected, "blanks may follow a boundary");
+    let begun = &whole[..whole.find("at\r\n").unwrap()];
+    assert_eq!(prompt(begun), Prompt { text_bytes: 4, images: 1, ..Prompt::default() }, "as far as it has come");
+    let in_image = &whole[..whole.find("Image/PNG").unwrap() + 100];
+    assert_eq!(prompt(in_image), Prompt { text_bytes: 1, images: 1, ..Prompt::default() });
+    assert_eq!(prompt(""), Prompt::default());
 }

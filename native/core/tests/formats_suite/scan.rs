@@ -94,6 +94,7 @@ fn a_name_that_other_decoders_take_for_one_that_is_read_is_refused_with_the_righ
         ("be\u{17f}t_of", "be\u{17f}t_of", "best_of"),
         ("Option\u{17f}", "Option\u{17f}", "options"),
         ("N", "N", "n"),
+        ("Prompt", "Prompt", "prompt"),
         ("u\u{17f}er", "u\u{17f}er", "user"),
         ("MetaData", "MetaData", "metadata"),
     ] {

@@ -241,11 +241,23 @@ fn answers_of_a_key_and_model_are_learned_by_an_eighth_and_the_oldest_of_nine_mo
     limits.learn_output(other, "m", 700);
     limits.learn_output(other, "m", 15_000);
     assert_eq!(limits.expected_output(key, "m"), Some(700));
-    assert_eq!(limits.expected_output(Scope::Key("new"), "m"), Some(2488), "what the model answers to all");
+    assert_eq!(limits.expected_output(Scope::Key("new"), "m"), Some(813), "what the model answers to all");
     for n in 0..8 {
         limits.learn_output(key, &format!("m{n}"), 1);
     }
-    assert_eq!(limits.expected_output(key, "m"), Some(2488));
+    assert_eq!(limits.expected_output(key, "m"), Some(813));
     limits.learn_output(key, "m", u64::MAX);
     assert!(limits.expected_output(key, "m").is_some_and(|tokens| tokens > 1 << 40));
+}
+
+#[test]
+fn no_key_drags_along_what_others_are_expected_to_be_answered() {
+    let limits = Limits::new();
+    let names = (0..50).map(|n| format!("k{n}")).collect::<Vec<_>>();
+    names.iter().for_each(|name| limits.learn_output(Scope::Key(name), "m", 100));
+    for _ in 0..5 {
+        limits.learn_output(Scope::Key("loud"), "m", 0);
+    }
+    let expected = limits.expected_output(Scope::Key("new"), "m").unwrap();
+    assert!((80..=100).contains(&expected), "{expected}");
 }

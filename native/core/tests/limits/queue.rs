@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::made::{START_US, admit, ask, clock_at, need, now, policy, used};
+use crate::made::{START_US, admit, ask, clock_at, need, now, policy, set, used};
 
 fn slots(amount: u32, queue_ms: u64) -> Policy {
     policy(json!({"concurrent": [{"amount": amount, "queue_us": queue_ms * 1_000}]}))
@@ -246,6 +246,27 @@ fn a_queue_is_bounded() {
 
 async fn held_none(task: JoinHandle<Option<Held>>) -> bool {
     task.await.unwrap().is_none()
+}
+
+#[test]
+fn whoever_may_not_wait_is_refused_at_once_and_whoever_waits_in_vain_knows_how_long() {
+    paused(async {
+        let (house, one) = (House::new(), slots(1, 50));
+        let _first = held(house.begin(0, &[(KEY, &one)]).await).await;
+        let asks = [ask(KEY, &one, need(1, 0, 0))];
+        let (clock, hand) = clock_at(START_US);
+        let began = Instant::now();
+        assert_eq!(house.limits.admit_at_once(&asks, &clock).await.unwrap_err().waited_us, 0);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let waiting = house.limits.admit(&asks, &clock);
+        let later = async {
+            yield_now().await;
+            set(&hand, START_US + 50_000);
+        };
+        let (refused, ()) = tokio::join!(waiting, later);
+        assert_eq!(refused.unwrap_err().waited_us, 50_000);
+        assert_eq!(house.in_use(KEY, &one), 1);
+    });
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod keys_models;
 mod keys_own;
 mod keys_verify;
 mod limited;
+mod limits_held;
 mod prices;
 mod process;
 mod route;

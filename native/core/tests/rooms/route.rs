@@ -34,9 +34,9 @@ fn model(targets: Vec<Target>, fallback: Vec<Target>) -> Routes {
 }
 
 /// The providers tried for the model `m`, in order.
-fn tried(routes: &Routes, max: usize, rng: &mut Rng, serves: &[usize], down: &[usize]) -> Vec<usize> {
+fn tried(routes: &Routes, rng: &mut Rng, serves: &[usize], down: &[usize]) -> Vec<usize> {
     let route = routes.find(&[], "m").unwrap();
-    let attempts = order(&route, "m", max, rng, |p| serves.contains(&p), |p| down.contains(&p));
+    let attempts = order(&route, "m", rng, |p| serves.contains(&p), |p| down.contains(&p));
     attempts.iter().map(|a| a.provider).collect()
 }
 
@@ -105,7 +105,7 @@ fn a_wildcard_target_without_a_model_is_asked_for_the_name_as_it_came() {
     let named = Target { provider: 1, model: Some("fixed".into()), weight: 0 };
     routes.add(configured("gpt-*", vec![target(0, 1)], vec![named]));
     let route = routes.find(&[], "gpt-9").unwrap();
-    let attempts = order(&route, "gpt-9", 4, &mut Rng::with_seed(1), |_| true, |_| false);
+    let attempts = order(&route, "gpt-9", &mut Rng::with_seed(1), |_| true, |_| false);
     assert_eq!(attempts, [Attempt { provider: 0, model: "gpt-9" }, Attempt { provider: 1, model: "fixed" }]);
 }
 
@@ -122,7 +122,7 @@ fn the_first_choice_is_in_proportion_to_the_weights() {
     let mut rng = Rng::with_seed(11);
     let mut first = [0; 4];
     for _ in 0..40_000 {
-        first[tried(&routes, 4, &mut rng, &[0, 1, 2, 3], &[])[0]] += 1;
+        first[tried(&routes, &mut rng, &[0, 1, 2, 3], &[])[0]] += 1;
     }
     let statistic = chi_square(&first, &[0.45, 0.05, 0.25, 0.25]);
     assert!(statistic < 16.27, "3 degrees of freedom, p = 0.001: {statistic} for {first:?}");
@@ -134,7 +134,7 @@ fn the_second_choice_is_in_proportion_among_those_that_are_left() {
     let mut rng = Rng::with_seed(12);
     let mut second = HashMap::<usize, [u32; 3]>::new();
     for _ in 0..60_000 {
-        let order = tried(&routes, 4, &mut rng, &[0, 1, 2], &[]);
+        let order = tried(&routes, &mut rng, &[0, 1, 2], &[]);
         second.entry(order[0]).or_default()[order[1]] += 1;
     }
     for (first, [a, b], shares) in [(0, [1, 2], [0.75, 0.25]), (1, [0, 2], [6.0 / 7.0, 1.0 / 7.0])] {
@@ -150,7 +150,7 @@ fn the_choice_among_targets_of_one_dialect_keeps_their_proportion() {
     let mut rng = Rng::with_seed(13);
     let mut first = [0; 2];
     for _ in 0..20_000 {
-        first[usize::from(tried(&routes, 4, &mut rng, &[0, 2], &[])[0] == 2)] += 1;
+        first[usize::from(tried(&routes, &mut rng, &[0, 2], &[])[0] == 2)] += 1;
     }
     let statistic = chi_square(&first, &[0.25, 0.75]);
     assert!(statistic < 10.83, "{statistic} for {first:?}");
@@ -161,17 +161,17 @@ fn a_target_of_weight_zero_is_tried_only_after_those_with_weight() {
     let routes = model(vec![target(0, 0), target(1, 1), target(2, 0), target(3, 5)], vec![]);
     let mut rng = Rng::with_seed(14);
     for _ in 0..1_000 {
-        let order = tried(&routes, 4, &mut rng, &[0, 1, 2, 3], &[]);
+        let order = tried(&routes, &mut rng, &[0, 1, 2, 3], &[]);
         assert!(order[..2].iter().all(|p| [1, 3].contains(p)), "{order:?}");
     }
     let none = model(vec![target(0, 0), target(1, 0)], vec![]);
-    assert_eq!(tried(&none, 4, &mut rng, &[0, 1], &[]).len(), 2, "weights of zero alone still serve");
+    assert_eq!(tried(&none, &mut rng, &[0, 1], &[]).len(), 2, "weights of zero alone still serve");
 }
 
 #[test]
 fn the_largest_weights_do_not_overflow() {
     let routes = model((0..5).map(|p| target(p, u32::MAX)).collect(), vec![]);
-    let mut order = tried(&routes, 9, &mut Rng::with_seed(15), &[0, 1, 2, 3, 4], &[]);
+    let mut order = tried(&routes, &mut Rng::with_seed(15), &[0, 1, 2, 3, 4], &[]);
     order.sort_unstable();
     assert_eq!(order, [0, 1, 2, 3, 4]);
 }
@@ -181,7 +181,7 @@ fn the_fallback_follows_in_its_order() {
     let routes = model(vec![target(0, 1), target(1, 1)], vec![target(4, 1), target(2, 900), target(3, 5)]);
     let mut rng = Rng::with_seed(16);
     for _ in 0..100 {
-        assert_eq!(tried(&routes, 9, &mut rng, &[0, 1, 2, 3, 4], &[])[2..], [4, 2, 3]);
+        assert_eq!(tried(&routes, &mut rng, &[0, 1, 2, 3, 4], &[])[2..], [4, 2, 3]);
     }
 }
 
@@ -189,10 +189,9 @@ fn the_fallback_follows_in_its_order() {
 fn targets_that_failed_lately_go_last_even_behind_the_fallback() {
     let routes = model(vec![target(0, 1)], vec![target(1, 1), target(2, 1)]);
     let mut rng = Rng::with_seed(17);
-    assert_eq!(tried(&routes, 9, &mut rng, &[0, 1, 2], &[0]), [1, 2, 0]);
-    assert_eq!(tried(&routes, 9, &mut rng, &[0, 1, 2], &[0, 1]), [2, 0, 1]);
-    assert_eq!(tried(&routes, 9, &mut rng, &[0, 1, 2], &[0, 1, 2]), [0, 1, 2], "all down: the usual order");
-    assert_eq!(tried(&routes, 2, &mut rng, &[0, 1, 2], &[0]), [1, 2], "cut after the order is known");
+    assert_eq!(tried(&routes, &mut rng, &[0, 1, 2], &[0]), [1, 2, 0]);
+    assert_eq!(tried(&routes, &mut rng, &[0, 1, 2], &[0, 1]), [2, 0, 1]);
+    assert_eq!(tried(&routes, &mut rng, &[0, 1, 2], &[0, 1, 2]), [0, 1, 2], "all down: the usual order");
 }
 
 #[test]
@@ -201,19 +200,18 @@ fn a_direct_route_has_one_attempt_if_its_provider_speaks_the_dialect() {
     let providers = providers(1);
     let route = routes.find(&providers, "p0/x").unwrap();
     let mut rng = Rng::with_seed(18);
-    let attempts = order(&route, "p0/x", 4, &mut rng, |_| true, |_| true);
+    let attempts = order(&route, "p0/x", &mut rng, |_| true, |_| true);
     assert_eq!(attempts, [Attempt { provider: 0, model: "x" }]);
-    assert!(order(&route, "p0/x", 4, &mut rng, |_| false, |_| false).is_empty());
+    assert!(order(&route, "p0/x", &mut rng, |_| false, |_| false).is_empty());
 }
 
 proptest! {
     #[test]
-    fn every_target_that_can_serve_is_tried_once_and_no_more_than_max(
+    fn every_target_that_can_serve_is_tried_once(
         weights in prop::collection::vec(0u32..5, 0..6),
         fallback in 0usize..4,
         serves in prop::collection::vec(any::<bool>(), 10),
         down in prop::collection::vec(any::<bool>(), 10),
-        max in 1usize..8,
         seed: u64,
     ) {
         let n = weights.len();
@@ -221,10 +219,10 @@ proptest! {
         let routes = model(targets, (n..n + fallback).map(|i| target(i, 1)).collect());
         let route = routes.find(&[], "m").unwrap();
         let asked = Cell::new(0);
-        let attempts = order(&route, "m", max, &mut Rng::with_seed(seed), |p| { asked.set(asked.get() + 1); serves[p] }, |p| down[p]);
+        let attempts = order(&route, "m", &mut Rng::with_seed(seed), |p| { asked.set(asked.get() + 1); serves[p] }, |p| down[p]);
         let tried: Vec<usize> = attempts.iter().map(|a| a.provider).collect();
         let able = (0..n + fallback).filter(|p| serves[*p]).count();
-        prop_assert_eq!(tried.len(), able.min(max));
+        prop_assert_eq!(tried.len(), able);
         let mut once = tried.clone();
         once.sort_unstable();
         once.dedup();

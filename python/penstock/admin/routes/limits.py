@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.admin.limited import OPEN, Counters, Layer, Scope, limited
+from penstock.admin.limited import OPEN, Counters, Layer, limited
 from penstock.admin.message import Answer, json_answer, problem
 from penstock.admin.route import Call, Route
 from penstock.admin.shapes import LimitsShape, ResetShape
@@ -13,6 +13,8 @@ from penstock.config.model import AllLimits
 from penstock.keys.model import Key, Team
 from penstock.keys.problem import NotFound
 from penstock.keys.teams import find_team
+from penstock.limits.policy import Scope
+from penstock.limits.written import unreadable
 
 if TYPE_CHECKING:
     from penstock.keys.service import Ledger
@@ -27,6 +29,8 @@ class Place(NamedTuple):
 
     name: str
     layers: tuple[Layer, ...]
+    problem: str | None = None
+    """Why it cannot be said what is limited."""
 
 
 class LimitHandlers:
@@ -40,8 +44,11 @@ class LimitHandlers:
 
         async def answer(call: Call[None, None]) -> Answer:
             place = await self._find(scope, call.id)
+            if place.problem is not None:
+                return json_answer(LimitsShape(scope=scope, name=place.name, limits=(), problem=place.problem))
             report = None if self._counters is None else self._counters.limits_use(scope, place.name)
-            return json_answer(LimitsShape(scope=scope, name=place.name, limits=limited(place.layers, report)))
+            found = limited(place.layers, report)
+            return json_answer(LimitsShape(scope=scope, name=place.name, limits=found, problem=None))
 
         return answer
 
@@ -69,12 +76,13 @@ class LimitHandlers:
                 row = None if given == OPEN else await self._ledger.store.get(Key, given)
                 if row is None and given != OPEN:
                     raise NotFound("key", given)
-                return Place(given, (("key", row.limits if row else None), ("default", configured.default)))
+                layers: tuple[Layer, ...] = (("key", row.limits if row else None), ("default", configured.default))
+                return Place(given, layers, unreadable(row.limits, row.limits_rest) if row else None)
             case "team":
                 team: Team | None = await find_team(self._ledger.store, given)
                 if team is None:
                     raise NotFound("team", given)
-                return Place(team.id, (("team", team.limits),))
+                return Place(team.id, (("team", team.limits),), unreadable(team.limits, team.limits_rest))
             case "model" if given in configured.models:
                 return Place(given, (("model", configured.models[given]),))
             case "provider" if given in configured.providers:

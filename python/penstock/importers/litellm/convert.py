@@ -39,6 +39,8 @@ class Converted(NamedTuple):
     problems: list[Note]
     names: Names | None
     access_groups: dict[str, list[str]]
+    unpriced: list[str]
+    """Targets that a budget of a key or team would refuse."""
 
 
 def convert(file: str, name: str = "penstock.yaml") -> Converted:
@@ -73,7 +75,9 @@ def convert(file: str, name: str = "penstock.yaml") -> Converted:
     body = yaml_text.dump(plain)
     tried = trial.run(body, plain, catalogue, name)
     text = yaml_text.with_notes(body, file, [*tried.problems, *notes], tried.variables)
-    return Converted(text, list(notes), tried.variables, tried.problems, tried.names, _access_groups(found, models))
+    return Converted(
+        text, list(notes), tried.variables, tried.problems, tried.names, _access_groups(found, models), tried.unpriced
+    )
 
 
 def _plain(asked: Settings, models: Models, providers: Providers, found: list[Deployment]) -> dict[str, object]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
+from penstock.config.prices import some
 from penstock.importers.litellm import dump, limits
 from penstock.importers.litellm.allowed import Allowed
 from penstock.importers.litellm.dump import Row
@@ -84,14 +85,28 @@ class LeftOut(Exception):
     """This key is not carried over; the message says why."""
 
 
-def convert(rows: Iterable[Row], teams: Teams, allowed: Allowed, now: datetime, notes: Notes) -> Converted:
-    """`notes` must be the one that `teams` and `allowed` write to."""
+def convert(
+    rows: Iterable[Row], teams: Teams, allowed: Allowed, now: datetime, notes: Notes, unpriced: Sequence[str] = ()
+) -> Converted:
+    """`notes` must be the one that `teams` and `allowed` write to; `unpriced`: targets that a budget refuses."""
     reading = _Reading(teams, allowed, now, notes)
     found = [key for row in rows if (key := reading.key(row)) is not None]
     reading.note()
     allowed.note()
     teams.note()
-    return Converted(found, list(teams.used()), list(notes))
+    used = list(teams.used())
+    limited = [key for key in found if "budget" in key.limits]
+    _note_budgets(limited, [team for team in used if "budget" in team.limits], unpriced, notes)
+    return Converted(found, used, list(notes))
+
+
+def _note_budgets(keys: Sequence[ForeignKey], teams: Sequence[Team], unpriced: Sequence[str], notes: Notes) -> None:
+    counts = [f"{len(found)} {what}" for found, what in ((keys, "keys"), (teams, "teams")) if found]
+    if counts and unpriced:
+        notes.add(
+            " and ".join(counts) + " have budgets",
+            f"under a budget a model without a price is refused: add prices for {some(list(unpriced))}",
+        )
 
 
 class _Reading:

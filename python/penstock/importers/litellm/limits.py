@@ -8,7 +8,7 @@ from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 from penstock.importers.litellm.deployments import Deployment
 from penstock.importers.litellm.notes import Notes, printable
-from penstock.limits.policy import LARGEST, LONGEST_US, parse_rate
+from penstock.limits.policy import LARGEST, LONGEST_US
 
 Limits = dict[str, str | int]
 """As `penstock keys import` and the configuration take them."""
@@ -17,12 +17,14 @@ KINDS = {"rpm": "requests", "tpm": "tokens", "max_parallel_requests": "concurren
 """A deployment's, and what they become."""
 MOST_AT_ONCE = 1_000_000
 WHERE = "under limits.models, where it holds for a name and all of its targets"
-_UNREAD = "is no number that a limit can have, so there is none: set it afterwards with --limit"
+_UNREAD = "is no number that a limit can have, 0 or from 1 on, so there is none: set it afterwards with --limit"
+IN_MONTHS = "budget_duration in months"
 LEFT_OUT = {
     "rpm_limit": _UNREAD,
     "tpm_limit": _UNREAD,
     "max_parallel_requests": _UNREAD,
-    "max_budget": _UNREAD,
+    "max_budget": "is no amount that a budget can have, so there is none: set one afterwards with --limit",
+    IN_MONTHS: "several months become as many times 30 days: only one can be a month of the calendar",
     "budget_duration": (
         "a budget begins anew after a time of at most 400 days, such as '20 usd/30d'; these have another or none, so "
         "there is no budget: set one afterwards with --limit"
@@ -30,7 +32,7 @@ LEFT_OUT = {
 }
 _COLUMNS = (("rpm_limit", "requests"), ("tpm_limit", "tokens"), ("max_parallel_requests", "concurrent"))
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo)\Z", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "mo": 30 * 86_400}
 _NANO = Decimal("1e-9")
 
 
@@ -48,14 +50,16 @@ def of_row(cells: Mapping[str, object]) -> tuple[Limits, list[str]]:
         if limit is not None:
             found[kind] = limit
     try:
-        amount = _number(cells.get("max_budget"))
+        written = _usd(_number(cells.get("max_budget")))
     except ValueError:
         return found, [*wrong, "max_budget"]
-    if amount is not None:
-        try:
-            found["budget"] = _budget(amount, cells.get("budget_duration"))
-        except ValueError:
+    if written is not None:
+        window = _window(cells.get("budget_duration"))
+        if window is None:
             wrong.append("budget_duration")
+        else:
+            found["budget"] = f"{written} usd/{window}"
+            wrong += [IN_MONTHS] if _is_months(cells.get("budget_duration")) else []
     return found, wrong
 
 
@@ -96,22 +100,29 @@ def _of_deployment(deployment: Deployment, notes: Notes) -> Limits:
 
 
 def _limit(kind: str, amount: Decimal) -> str | int:
-    """Raises ValueError for more than any limit can be."""
+    """Raises ValueError for more than any limit can be, and for a part of one: 0 would let nothing through."""
     whole = int(amount)
+    if amount and not whole:
+        raise ValueError(kind)
     if whole > (MOST_AT_ONCE if kind == "concurrent" else LARGEST):
         raise ValueError(kind)
     return whole if kind == "concurrent" else f"{whole}/min"
 
 
-def _budget(amount: Decimal, duration: object) -> str:
-    """`max_budget` in `budget_duration`, which slides here. Raises ValueError."""
-    window = _window(duration)
-    if window is None or amount >= 10**9:
-        raise ValueError(duration)
-    written = f"{amount.quantize(_NANO, ROUND_DOWN):f}".rstrip("0").rstrip(".")
-    text = f"{written} usd/{window}"
-    parse_rate("budget", text)
-    return text
+def _usd(amount: Decimal | None) -> str | None:
+    """`max_budget` as a limit writes it. Raises ValueError for more than any limit can be, or less than one counts."""
+    if amount is None:
+        return None
+    exact = amount.quantize(_NANO, ROUND_DOWN)
+    if exact > LARGEST * _NANO or (amount and not exact):
+        raise ValueError("expected an amount of money")
+    text = f"{exact:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _is_months(duration: object) -> bool:
+    found = _DURATION.match(duration.strip().lower()) if isinstance(duration, str) else None
+    return found is not None and found[2] == "mo" and int(found[1]) > 1
 
 
 def _window(duration: object) -> str | None:
@@ -120,8 +131,8 @@ def _window(duration: object) -> str | None:
     if found is None:
         return None
     count, unit = int(found[1]), found[2]
-    if unit == "mo":
-        return "month" if count == 1 else f"{count * 30}d"
+    if unit == "mo" and count == 1:
+        return "month"
     seconds = count * _SECONDS[unit]
     if not 0 < seconds * 1_000_000 <= LONGEST_US:
         return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from penstock.config.load import load
 from penstock.config.model import EnvPart
+from penstock.config.prices import unpriced
 from penstock.config.problem import ConfigError, dotted
 from penstock.config.references import split
 from penstock.importers.litellm.notes import Note, printable
@@ -28,6 +29,8 @@ class Tried(NamedTuple):
     names: Names | None
     variables: list[str]
     problems: list[Note]
+    unpriced: list[str]
+    """Targets that a budget would refuse."""
 
 
 def run(text: str, plain: dict[str, object], catalogue: Catalogue, name: str) -> Tried:
@@ -38,19 +41,17 @@ def run(text: str, plain: dict[str, object], catalogue: Catalogue, name: str) ->
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(text)
         try:
-            names, problems = Names(load(file, assumed).config, catalogue, assumed), []
+            config = load(file, assumed).config
         except ConfigError as error:
-            names, problems = (
-                None,
-                [
-                    Note(
-                        f"{name}: {printable(dotted(problem.path))}".rstrip(": "),
-                        f"{problem.message} {problem.hint}".strip(),
-                    )
-                    for problem in error.problems
-                ],
-            )
-    return Tried(names, list(assumed), problems)
+            problems = [
+                Note(
+                    f"{name}: {printable(dotted(problem.path))}".rstrip(": "),
+                    f"{problem.message} {problem.hint}".strip(),
+                )
+                for problem in error.problems
+            ]
+            return Tried(None, list(assumed), problems, [])
+    return Tried(Names(config, catalogue, assumed), list(assumed), [], unpriced(config, catalogue, assumed))
 
 
 def _assumed(plain: dict[str, object], catalogue: Catalogue) -> dict[str, str]:

@@ -246,3 +246,15 @@ def test_a_hundred_thousand_keys_take_no_quadratic_time(move: Move) -> None:
     rows = ({"token": f"{n:064x}", "key_alias": "same", "models": ["gpt-4o"]} for n in range(100_000))
     moved = move(*rows)
     assert len({key.name for key in moved.keys}) == 100_000
+
+
+def test_budgets_need_prices() -> None:
+    notes, budget = Notes(), {"max_budget": 1, "budget_duration": "1d"}
+    allowed = Allowed(None, {}, notes)
+    known = Teams([Row(2, {"team_id": "t", "team_alias": "T", **budget})], allowed, notes)
+    rows = [Row(n, {"token": token, "team_id": "t", **budget}) for n, token in enumerate((A, B), 2)]
+    found = reasons(keys.convert(rows, known, allowed, NOW, notes, ["openai/gpt-4o"]))
+    assert "add prices for openai/gpt-4o" in found["2 keys and 1 teams have budgets"]
+    free = Notes()
+    keys.convert(rows[:1], Teams([], allowed, free), allowed, NOW, free, [])
+    assert not any("budgets" in note.path for note in free)

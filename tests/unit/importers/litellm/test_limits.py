@@ -33,7 +33,6 @@ def test_limits_of_a_row_are_per_minute_and_at_once() -> None:
         (0.1, "1d", "0.1 usd/24h"),
         (1e-05, "7d", "0.00001 usd/7d"),
         (5, "1mo", "5 usd/month"),
-        (5, "2mo", "5 usd/60d"),
         (5, "30m", "5 usd/30min"),
         (5, "90s", "5 usd/90s"),
         (5, "2w", "5 usd/14d"),
@@ -52,7 +51,12 @@ def test_a_budget_has_its_time(budget: object, duration: str, expected: str) -> 
         ({"max_budget": 10, "budget_duration": "forever"}, "budget_duration"),
         ({"max_budget": 10, "budget_duration": "0d"}, "budget_duration"),
         ({"max_budget": 10, "budget_duration": "500d"}, "budget_duration"),
-        ({"max_budget": 1e12, "budget_duration": "1d"}, "budget_duration"),
+        ({"max_budget": 10, "budget_duration": "20mo"}, "budget_duration"),
+        ({"max_budget": 1e12, "budget_duration": "1d"}, "max_budget"),
+        ({"max_budget": 9007200, "budget_duration": "1d"}, "max_budget"),
+        ({"max_budget": 1e-10, "budget_duration": "1d"}, "max_budget"),
+        ({"rpm_limit": 0.5}, "rpm_limit"),
+        ({"max_parallel_requests": "0.9"}, "max_parallel_requests"),
         ({"max_budget": "much", "budget_duration": "1d"}, "max_budget"),
         ({"max_budget": "nan", "budget_duration": "1d"}, "max_budget"),
         ({"rpm_limit": "many"}, "rpm_limit"),
@@ -64,6 +68,11 @@ def test_a_budget_has_its_time(budget: object, duration: str, expected: str) -> 
 )
 def test_what_cannot_be_carried_over_is_listed(cells: dict[str, object], column: str) -> None:
     assert of(**cells) == ({}, [column])
+
+
+def test_several_months_are_told() -> None:
+    assert of(max_budget=5, budget_duration="2mo") == ({"budget": "5 usd/60d"}, ["budget_duration in months"])
+    assert "30 days" in limits.LEFT_OUT["budget_duration in months"]
 
 
 def test_a_name_with_one_deployment_has_its_limits(bring: Import) -> None:

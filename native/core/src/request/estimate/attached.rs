@@ -11,26 +11,44 @@ use serde::{
 /// What a body has beside text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attached {
-    /// Bytes of base64 and the like.
-    pub bytes: u64,
+    /// Bytes of images in base64.
+    pub image_bytes: u64,
+    /// The same of sound, documents and other files.
+    pub file_bytes: u64,
     pub images: u64,
 }
 
-/// No body without one of these has anything attached.
-static MARKS: LazyLock<[Finder<'static>; 3]> =
-    LazyLock::new(|| ["image", "\"data", "file_data"].map(|mark| Finder::new(mark.as_bytes())));
+/// No body without one of these has anything attached. The last one begins any letter of those that is escaped.
+static MARKS: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["image", "\"data", "file_data", "\\u00"].map(|mark| Finder::new(mark.as_bytes())));
+
+/// Nothing is attached deeper than this, in any dialect; the reader itself gives up at 128.
+const MAX_DEPTH: usize = 64;
 
 /// Looks for what is attached, in the places where each dialect has it. Of a body that cannot be read all is text.
 pub fn attached(body: &[u8]) -> Attached {
     if !MARKS.iter().any(|mark| mark.find(body).is_some()) {
         return Attached::default();
     }
+    read(body).or_else(|| read(&without_surrogates(body))).unwrap_or_default()
+}
+
+fn read(body: &[u8]) -> Option<Attached> {
     let mut found = Attached::default();
     let mut json = serde_json::Deserializer::from_slice(body);
-    match (At { place: Place::Top, found: &mut found }).deserialize(&mut json) {
-        Ok(_) => found,
-        Err(_) => Attached::default(),
+    let read = (At { place: Place::Top, depth: 0, found: &mut found }).deserialize(&mut json);
+    read.ok().map(|_| found)
+}
+
+/// The same JSON with other letters in place of escaped surrogates: lone ones pass, but stand in no string of Rust's.
+fn without_surrogates(body: &[u8]) -> Vec<u8> {
+    let mut clean = body.to_vec();
+    for at in memchr::memmem::find_iter(body, b"\\u") {
+        if let Some(digit @ (b'd' | b'D')) = clean.get_mut(at + 2) {
+            *digit = b'0';
+        }
     }
+    clean
 }
 
 /// Where a value stands.
@@ -114,7 +132,7 @@ enum Word {
     Other,
 }
 
-/// A string, as the object around it needs to know it.
+/// A string, or Anthropic's source of base64, as the object around it needs to know it.
 #[derive(Clone, Copy, Default)]
 struct Told {
     word: Word,
@@ -123,6 +141,8 @@ struct Told {
 
 struct At<'a> {
     place: Place,
+    /// Of objects and arrays around it.
+    depth: usize,
     found: &'a mut Attached,
 }
 
@@ -130,7 +150,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
     type Value = Told;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Told, D::Error> {
-        if self.place == Place::Elsewhere {
+        if self.place == Place::Elsewhere || self.depth > MAX_DEPTH {
             IgnoredAny::deserialize(deserializer)?;
             return Ok(Told::default());
         }
@@ -148,8 +168,11 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_str<E>(self, text: &str) -> Result<Told, E> {
         let bytes = text.len() as u64;
         match self.place {
-            Place::Data | Place::Images => self.found.bytes += bytes,
-            Place::Url | Place::ImageUrl if text.starts_with("data:") => self.found.bytes += bytes,
+            Place::Data => self.found.file_bytes += bytes,
+            Place::Images => self.found.image_bytes += bytes,
+            Place::Url | Place::ImageUrl if text.starts_with("data:") => self.found.image_bytes += bytes,
+            // An address, or nothing that any dialect has.
+            Place::Source => return Ok(Told::default()),
             _ => {}
         }
         let word = match text {
@@ -164,42 +187,46 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Told, A::Error> {
+        let depth = self.depth + 1;
         let place = match self.place {
             Place::Items => Place::Item,
             Place::Images => Place::Images,
             _ => Place::Elsewhere,
         };
-        while let Some(told) = list.next_element_seed(At { place, found: &mut *self.found })? {
+        while let Some(told) = list.next_element_seed(At { place, depth, found: &mut *self.found })? {
             self.found.images += u64::from(place == Place::Images && told.bytes > 0);
         }
         Ok(Told::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Told, A::Error> {
+        let depth = self.depth + 1;
         let here = match self.place {
             // `images` of other dialects is a list of objects like the parts of a message.
             Place::Items | Place::Images => Place::Item,
             other => other,
         };
-        let (mut word, mut bytes, mut has_url) = (Word::Other, 0, false);
+        let (mut word, mut data, mut source, mut has_url) = (Word::Other, 0, 0, false);
         while let Some(name) = object.next_key::<Name>()? {
-            let told = object.next_value_seed(At { place: here.member(name), found: &mut *self.found })?;
+            let told = object.next_value_seed(At { place: here.member(name), depth, found: &mut *self.found })?;
             match name {
                 Name::Type => word = told.word,
-                Name::Data | Name::Result => bytes = told.bytes,
+                Name::Data | Name::Result => data = told.bytes,
+                Name::Source => source = told.bytes,
                 Name::ImageUrl => has_url = true,
                 _ => {}
             }
         }
-        match (here, word) {
-            (Place::Source, Word::Base64) => self.found.bytes += bytes,
-            (Place::Item, Word::MadeImage) => {
-                self.found.bytes += bytes;
-                self.found.images += 1;
-            }
-            (Place::Item, Word::Image | Word::InputImage | Word::Screenshot) => self.found.images += 1,
-            (Place::Item, _) if has_url => self.found.images += 1,
-            _ => {}
+        if here == Place::Source {
+            return Ok(Told { word, bytes: if word == Word::Base64 { data } else { 0 } });
+        }
+        if here == Place::Item {
+            let is_image = matches!(word, Word::Image | Word::InputImage | Word::Screenshot | Word::MadeImage);
+            let made = if word == Word::MadeImage { data } else { 0 };
+            let (of_image, of_file) = if is_image { (source, 0) } else { (0, source) };
+            self.found.image_bytes += made + of_image;
+            self.found.file_bytes += of_file;
+            self.found.images += u64::from(is_image || has_url);
         }
         Ok(Told::default())
     }

@@ -3,9 +3,21 @@
 /// Parameters of a field value, with quotes and backslashes resolved.
 type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The `name` of the part whose head is `head`: lines, each with its CR LF.
-pub(super) fn field_name(head: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let mut name = None;
+/// What a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The field `model`.
+    Model,
+    /// Another field.
+    Text,
+    Image,
+    /// Any other file.
+    File,
+}
+
+/// What the part is whose head is `head`: lines, each with its CR LF.
+pub(super) fn kind(head: &[u8]) -> Result<Kind, &'static str> {
+    let (mut disposition, mut is_image) = (None, false);
     let mut rest = head;
     while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
         let line = &rest[..end];
@@ -21,22 +33,29 @@ pub(super) fn field_name(head: &[u8]) -> Result<Vec<u8>, &'static str> {
             return Err("a part has a head line that is no field");
         }
         if key.eq_ignore_ascii_case(b"content-disposition") {
-            if name.is_some() {
+            if disposition.is_some() {
                 return Err("a part has two content-dispositions");
             }
-            name = Some(form_data_name(value)?);
+            disposition = Some(form_data(value)?);
+        } else if key.eq_ignore_ascii_case(b"content-type") {
+            is_image = value.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case(b"image/"));
         } else if key.eq_ignore_ascii_case(b"content-transfer-encoding") && !is_plain(value) {
             return Err("a part is encoded; send it as it is");
         }
     }
-    name.ok_or("a part has no content-disposition")
+    match disposition.ok_or("a part has no content-disposition")? {
+        (name, _) if name == b"model" => Ok(Kind::Model),
+        (_, false) => Ok(Kind::Text),
+        (_, true) => Ok(if is_image { Kind::Image } else { Kind::File }),
+    }
 }
 
 fn is_plain(encoding: &[u8]) -> bool {
     [&b"binary"[..], b"8bit", b"7bit"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain))
 }
 
-fn form_data_name(value: &[u8]) -> Result<Vec<u8>, &'static str> {
+/// The name of a part, and whether it is a file.
+fn form_data(value: &[u8]) -> Result<(Vec<u8>, bool), &'static str> {
     const BAD: &str = "a part has a bad content-disposition";
     let kind = value.split(|&b| b == b';').next().unwrap_or(value);
     if !kind.trim_ascii().eq_ignore_ascii_case(b"form-data") {
@@ -47,9 +66,12 @@ fn form_data_name(value: &[u8]) -> Result<Vec<u8>, &'static str> {
     if params.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"name*")) {
         return Err(BAD);
     }
+    let is_file = params
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(b"filename") || name.eq_ignore_ascii_case(b"filename*"));
     let mut names = params.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"name"));
     match (names.next(), names.next()) {
-        (Some((_, name)), None) => Ok(name),
+        (Some((_, name)), None) => Ok((name, is_file)),
         _ => Err(BAD),
     }
 }

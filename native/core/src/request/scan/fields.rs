@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::{
-    Scan, Span, StreamOptions, Text,
+    Scan, Span, StreamOptions, Text, UNBOUNDED,
     lexer::{Kind, Lexer},
+    names::decoded,
 };
 use crate::{
     error::{Code, Error},
@@ -13,9 +14,20 @@ use crate::{
 
 /// Passes the value of the field `name`, and notes it if it is one of ours.
 pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8], name: &[u8]) -> Result<(), Error> {
-    if name == b"stream_options" {
-        scan.stream_options = Some(stream_options(lexer)?);
-        return Ok(());
+    match name {
+        b"stream_options" => {
+            scan.stream_options = Some(stream_options(lexer)?);
+            return Ok(());
+        }
+        b"options" => {
+            scan.num_predict = num_predict(lexer)?;
+            return Ok(());
+        }
+        b"prompt" => {
+            scan.prompts = prompts(lexer)?;
+            return Ok(());
+        }
+        _ => {}
     }
     let (kind, span) = lexer.value()?;
     match name {
@@ -28,8 +40,8 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"best_of" => scan.best_of = count("best_of", lexer, kind, span)?,
         b"user" => scan.user = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
-        // Read later, where it matters: what it holds is the provider's.
-        b"options" => {}
+        b"background" => scan.background = !matches!(kind, Kind::False | Kind::Null),
+        b"n_predict" | b"num_predict" => scan.n_predict = scan.n_predict.max(bound(lexer, kind, &span)),
         _ => return not_misspelt(name),
     }
     Ok(())
@@ -43,7 +55,7 @@ fn not_misspelt(name: &[u8]) -> Result<(), Error> {
         1 => ["n"].as_slice(),
         4 => &["user"],
         5 => &["model", "user"],
-        6 => &["stream"],
+        6 => &["stream", "prompt"],
         7 => &["stream", "best_of", "options"],
         8 => &["metadata", "best_of", "options"],
         10..=13 => &["max_tokens"],
@@ -97,6 +109,51 @@ fn stream_options(lexer: &mut Lexer<'_>) -> Result<StreamOptions, Error> {
     })?;
     options.span.end = lexer.pos();
     Ok(options)
+}
+
+/// How many prompts there are: an array of token ids is one.
+fn prompts(lexer: &mut Lexer<'_>) -> Result<u64, Error> {
+    lexer.skip_blanks();
+    if lexer.peek() != Some(b'[') {
+        lexer.value()?;
+        return Ok(0);
+    }
+    let mut count = 0;
+    lexer.elements(|lexer| {
+        let (kind, _) = lexer.nested_value()?;
+        count += u64::from(kind != Kind::Number);
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Ollama's cap, of its options. It takes 0 for none, and of two its decoder the last.
+fn num_predict(lexer: &mut Lexer<'_>) -> Result<Option<u64>, Error> {
+    lexer.skip_blanks();
+    if lexer.peek() != Some(b'{') {
+        lexer.value()?;
+        return Ok(None);
+    }
+    let (mut found, mut seen) = (None, false);
+    lexer.members(|lexer, name| {
+        let is_cap = *decoded(lexer.bytes(&(name.start + 1..name.end - 1))) == *b"num_predict";
+        let (kind, span) = lexer.nested_value()?;
+        if is_cap {
+            found = if seen { Some(UNBOUNDED) } else { bound(lexer, kind, &span) };
+            seen = true;
+        }
+        Ok(())
+    })?;
+    Ok(found.map(|tokens| if tokens == 0 { UNBOUNDED } else { tokens }))
+}
+
+/// A number of tokens that nobody but the upstream checks; `null` is none.
+fn bound(lexer: &Lexer<'_>, kind: Kind, span: &Span) -> Option<u64> {
+    match kind {
+        Kind::Null => None,
+        Kind::Number => Some(Scalar::Atom(lexer.bytes(span)).whole().unwrap_or(UNBOUNDED)),
+        _ => Some(UNBOUNDED),
+    }
 }
 
 fn model(body: &[u8], kind: Kind, span: Span) -> Result<Text<'_>, Error> {

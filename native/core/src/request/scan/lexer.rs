@@ -84,12 +84,34 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The same for an array and its elements.
+    pub(super) fn elements(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.pos += 1;
+        self.skip_blanks();
+        if self.peek() == Some(b']') {
+            self.pos += 1;
+            return Ok(());
+        }
+        loop {
+            visit(self)?;
+            self.skip_blanks();
+            match self.peek() {
+                Some(b',') => self.pos += 1,
+                Some(b']') => {
+                    self.pos += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.error("a comma or ] is expected")),
+            }
+        }
+    }
+
     /// Passes one value of the outer object, and the blanks before it.
     pub(super) fn value(&mut self) -> Result<(Kind, Span), Error> {
         self.value_within(1)
     }
 
-    /// The same for a member of an object that is such a value.
+    /// The same for what stands in an object or array that is such a value.
     pub(super) fn nested_value(&mut self) -> Result<(Kind, Span), Error> {
         self.value_within(2)
     }

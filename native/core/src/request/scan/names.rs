@@ -61,6 +61,7 @@ impl<'a> Names<'a> {
     }
 }
 
-fn decoded(raw: &[u8]) -> Name<'_> {
+/// A name as it decodes, from what stands between its quotes.
+pub(super) fn decoded(raw: &[u8]) -> Name<'_> {
     if memchr::memchr(b'\\', raw).is_some() { unescape(raw).into() } else { raw.into() }
 }
