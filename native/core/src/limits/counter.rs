@@ -111,6 +111,8 @@ impl Counter {
                 if ended || was_astray {
                     let (begin_us, until_us) = ledger.calendar.load().bounds(period, now.utc_us);
                     self.sum = if ended { 0 } else { self.sum };
+                    // What was counted before the clock went astray was forgotten then: it is of no period that is known.
+                    let begin_us = if ended { begin_us } else { now.utc_us };
                     self.until_us = until_us;
                     self.buckets.clear();
                     self.changed_from = 0;

@@ -21,10 +21,10 @@ use crate::made::{SECOND, START_US, admit, ask, clock_at, layered, need, now, po
 const HOUR: u64 = 3_600 * SECOND;
 
 /// A directory of one test, removed with it.
-struct Dir(PathBuf);
+pub(crate) struct Dir(PathBuf);
 
 impl Dir {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("penstock-limits-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
@@ -42,7 +42,7 @@ impl Drop for Dir {
     }
 }
 
-fn open(dir: &Dir) -> Checkpoint {
+pub(crate) fn open(dir: &Dir) -> Checkpoint {
     Checkpoint::open(&dir.file()).unwrap().unwrap()
 }
 

@@ -105,6 +105,24 @@ fn a_clock_that_was_years_ahead_does_not_hold_the_budget_for_years() {
 }
 
 #[test]
+fn what_a_clock_that_was_days_ahead_forgot_is_not_given_back_out_of_what_was_counted_since() {
+    let (limits, (clock, hand)) = (Limits::new(), clock_at(MARCH_28));
+    let written = policy(json!({"tokens": [{"amount": 10, "period": "day"}]}));
+    let begin = |tokens| admit(&limits, &[ask(Scope::Global, &written, need(1, tokens, 0))], &clock).unwrap();
+    let forgotten = begin(6);
+    set(&hand, MARCH_28 + 3 * DAY);
+    let ahead = begin(4);
+    set(&hand, MARCH_28 + HOUR);
+    let after = begin(5);
+    drop(forgotten);
+    assert_eq!(used(&limits, Scope::Global, &written, Kind::Tokens, &clock), 9);
+    drop(ahead);
+    assert_eq!(used(&limits, Scope::Global, &written, Kind::Tokens, &clock), 5);
+    drop(after);
+    assert_eq!(used(&limits, Scope::Global, &written, Kind::Tokens, &clock), 0);
+}
+
+#[test]
 fn what_is_settled_after_its_day_ended_leaves_the_new_day_alone_but_for_what_it_used_beyond() {
     let (limits, (clock, hand)) = (Limits::new(), clock_at(MARCH_28 - SECOND));
     let written = policy(json!({"tokens": [{"amount": 100, "period": "day"}]}));

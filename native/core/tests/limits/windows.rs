@@ -1,12 +1,16 @@
 //! Sliding windows against the plainest thing that can be said of them: a list of what was admitted, and when.
 
-use penstock_core::limits::{Limits, Scope, Used};
-use proptest::prelude::*;
+use penstock_core::limits::{Held, Limits, Scope, Used};
+use proptest::{prelude::*, sample::Index};
 use serde_json::json;
 
-use crate::made::{SECOND, START_US, admit, ask, clock_at, need, now, policy, set};
+use crate::{
+    checkpoint::{Dir, open},
+    made::{SECOND, START_US, admit, ask, clock_at, need, now, policy, set},
+};
 
 const WHOLE: u64 = 60;
+const HOUR: u64 = 3_600 * SECOND;
 
 /// How the clock moves before a request, microseconds: bursts, a sub-bucket, a window, far on, and back.
 fn step(window_us: u64) -> impl Strategy<Value = i64> {
@@ -92,6 +96,104 @@ proptest! {
                     at += refused.retry_after_us;
                     set(&hand, at);
                     prop_assert!(admit(&limits, &asks, &clock).is_ok());
+                }
+            }
+        }
+    }
+}
+
+/// A request of an hour's window: when it was counted, what it stands for by now, and what it holds.
+struct Charged {
+    at: u64,
+    amount: u64,
+    held: Option<Held>,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Begins(u64),
+    Settles(Index, u64),
+    Drops(Index),
+    Passes(u64),
+    Sweeps,
+    Resets,
+    /// With a clock that has been set back so far.
+    Restarts(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (1u64..6).prop_map(Event::Begins),
+        4 => (any::<Index>(), 0u64..6).prop_map(|(which, used)| Event::Settles(which, used)),
+        2 => any::<Index>().prop_map(Event::Drops),
+        6 => (0..HOUR / 40).prop_map(Event::Passes),
+        2 => (0..HOUR).prop_map(Event::Passes),
+        1 => Just(Event::Sweeps),
+        1 => Just(Event::Resets),
+        1 => prop_oneof![Just(0), 0..2 * HOUR].prop_map(Event::Restarts),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever is given back, forgotten or merged for want of memory, restored, or done to the clock.
+    #[test]
+    fn whatever_happens_no_window_holds_more_than_the_limit_and_what_was_used_beyond_what_was_reserved(
+        events in prop::collection::vec(event(), 1..150), most_counters in prop_oneof![Just(0), Just(usize::MAX)]
+    ) {
+        const LIMIT: u64 = 20;
+        let dir = Dir::new("windows");
+        let (clock, hand) = clock_at(START_US);
+        let written = policy(json!({"tokens": [{"amount": LIMIT, "window_us": HOUR}]}));
+        let mut limits = Limits::with_most_counters(most_counters);
+        let mut checkpoint = open(&dir);
+        checkpoint.load(&limits, now(&clock)).unwrap();
+        let (mut at, mut charged) = (START_US, Vec::<Charged>::new());
+        for event in events {
+            let open_ones: Vec<_> = (0..charged.len()).filter(|n| charged[*n].held.is_some()).collect();
+            match event {
+                Event::Begins(amount) => {
+                    if let Ok(held) = admit(&limits, &[ask(Scope::Global, &written, need(1, amount, 0))], &clock) {
+                        let counts = charged.iter().filter(|one| one.at + HOUR >= at).map(|one| one.amount);
+                        prop_assert!(counts.sum::<u64>() + amount <= LIMIT);
+                        charged.push(Charged { at, amount, held: Some(held) });
+                    }
+                }
+                Event::Settles(which, used) if !open_ones.is_empty() => {
+                    let one = &mut charged[open_ones[which.index(open_ones.len())]];
+                    one.held.take().unwrap().settle(Used { tokens: used, nanousd: 0 }, now(&clock));
+                    let (amount, beyond) = (one.amount.min(used), used.saturating_sub(one.amount));
+                    one.amount = amount;
+                    charged.push(Charged { at, amount: beyond, held: None });
+                }
+                Event::Drops(which) if !open_ones.is_empty() => {
+                    let one = &mut charged[open_ones[which.index(open_ones.len())]];
+                    (one.amount, one.held) = (0, None);
+                }
+                Event::Settles(..) | Event::Drops(_) => {}
+                Event::Passes(us) => {
+                    at += us;
+                    set(&hand, at);
+                }
+                Event::Sweeps => limits.sweep(now(&clock)),
+                Event::Resets => {
+                    limits.reset(Scope::Global);
+                    // What is in flight is forgotten with the rest.
+                    charged.clear();
+                }
+                Event::Restarts(back) => {
+                    checkpoint.write(&limits, now(&clock)).unwrap();
+                    drop(checkpoint);
+                    at -= back;
+                    set(&hand, at);
+                    for one in &mut charged {
+                        // What was so long ago is not nearer for it.
+                        (one.at, one.held) = (one.at - back, None);
+                    }
+                    limits = Limits::with_most_counters(most_counters);
+                    checkpoint = open(&dir);
+                    checkpoint.load(&limits, now(&clock)).unwrap();
                 }
             }
         }
