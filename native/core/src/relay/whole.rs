@@ -18,11 +18,14 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn feed(&mut self, bytes: &[u8]) {
+    /// `last`: nothing comes behind these bytes.
+    fn feed(&mut self, bytes: &[u8], last: bool) {
         if let Some(tap) = &mut self.tap {
             tap.feed(bytes);
         }
-        if let Some(text) = &mut self.text {
+        // Most answers come in one piece that states its usage: then the text need not be counted.
+        let is_told = last && self.usage().is_some();
+        if let Some(text) = self.text.as_mut().filter(|_| !is_told) {
             text.feed(bytes);
         }
     }
@@ -49,7 +52,7 @@ pub async fn pass(
 ) -> Result<Passed, Gone> {
     loop {
         let payload = source.payload();
-        reading.feed(payload);
+        reading.feed(payload, source.is_done());
         if source.is_done() {
             reading.settle(true);
             reply.end(client, &[payload]).await?;
