@@ -15,8 +15,27 @@ const MOST_MODELS_OF_A_KEY: usize = 8;
 const WEIGHT: u64 = 8;
 /// The same of a key in its model's average once it is known there, so that no key drags the others along.
 const WEIGHT_OF_KNOWN: u64 = 64;
+/// An answer that differs from the average by less than one part of so many teaches nothing.
+const AS_USUAL: u64 = 32;
 /// Averages are kept in parts of a token.
 const PARTS: u64 = 256;
+
+/// How long a model's answers to a key usually are, and where that is learnt.
+#[derive(Clone, Copy, Debug)]
+pub struct Habit {
+    key: u64,
+    model: u64,
+    /// Of this key's own answers.
+    own: Option<u64>,
+    usual: Option<u64>,
+}
+
+impl Habit {
+    /// Tokens; `None`: the model has not answered anybody yet.
+    pub fn tokens(&self) -> Option<u64> {
+        self.usual
+    }
+}
 
 /// Names are kept as hashes: of two that are equal, which never comes, one would learn from the other.
 #[derive(Debug)]
@@ -35,19 +54,20 @@ impl Default for Learned {
 }
 
 impl Learned {
-    /// What this key's answers of a model usually have, else what the model's answers usually have.
-    pub(super) fn expected(&self, key: Scope<'_>, model: &str) -> Option<u64> {
-        let model = self.hash.hash_one(model);
-        let (key, shard) = self.shard(key);
-        let of_key = shard.lock().get(&key).and_then(|models| models.of(model)).map(Average::tokens);
-        of_key.or_else(|| Some(self.models.lock().get(&model)?.tokens()))
+    pub(super) fn habit(&self, key: Scope<'_>, model: &str) -> Habit {
+        let (key, model) = (self.hash.hash_one(key), self.hash.hash_one(model));
+        let own = self.shard(key).lock().get(&key).and_then(|models| models.of(model)).map(Average::tokens);
+        let usual = own.or_else(|| Some(self.models.lock().get(&model)?.tokens()));
+        Habit { key, model, own, usual }
     }
 
-    pub(super) fn learn(&self, key: Scope<'_>, model: &str, tokens: u64) {
-        let model = self.hash.hash_one(model);
-        let (key, shard) = self.shard(key);
+    pub(super) fn learn(&self, habit: Habit, tokens: u64) {
+        let Habit { key, model, own, .. } = habit;
+        if own.is_some_and(|own| tokens.abs_diff(own) <= own / AS_USUAL) {
+            return;
+        }
         let (of_key, weight) = {
-            let mut shard = shard.lock();
+            let mut shard = self.shard(key).lock();
             make_room(&mut shard, key);
             shard.entry(key).or_default().learn(model, tokens)
         };
@@ -56,9 +76,8 @@ impl Learned {
         models.entry(model).and_modify(|average| average.take(of_key, weight)).or_insert(of_key);
     }
 
-    fn shard(&self, key: Scope<'_>) -> (u64, &Mutex<Shard<OfKey>>) {
-        let key = self.hash.hash_one(key);
-        (key, &self.keys[(key >> 40) as usize % SHARDS])
+    fn shard(&self, key: u64) -> &Mutex<Shard<OfKey>> {
+        &self.keys[(key >> 40) as usize % SHARDS]
     }
 }
 

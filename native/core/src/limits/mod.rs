@@ -29,6 +29,7 @@ pub use checkpoint::{Checkpoint, Loaded};
 pub use held::{Held, Used};
 pub use keeper::{Event, Keeper};
 pub use layered::Layered;
+pub use learned::Habit;
 pub use policy::{Kind, Period, Policy, Rate, Reserve, Slots};
 pub use scope::{Now, Scope, ScopeOwned, Span};
 pub use table::Limits;

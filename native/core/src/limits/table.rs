@@ -11,7 +11,13 @@ use std::{
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::{Kind, Layered, Now, Scope, Span, Use, calendar::Calendar, cell::Cell, learned::Learned, ledger::Ledger};
+use super::{
+    Kind, Layered, Now, Scope, Span, Use,
+    calendar::Calendar,
+    cell::Cell,
+    learned::{Habit, Learned},
+    ledger::Ledger,
+};
 
 /// So many locks, that requests seldom meet at one, and that to sweep a part is short.
 const SHARDS: usize = 256;
@@ -111,13 +117,13 @@ impl Limits {
     }
 
     /// How many tokens an answer of this model usually has, to this key if it had some, else to all.
-    pub fn expected_output(&self, key: Scope<'_>, model: &str) -> Option<u64> {
-        self.learned.expected(key, model)
+    pub fn habit(&self, key: Scope<'_>, model: &str) -> Habit {
+        self.learned.habit(key, model)
     }
 
     /// Takes note of an answer's tokens.
-    pub fn learn_output(&self, key: Scope<'_>, model: &str, tokens: u64) {
-        self.learned.learn(key, model, tokens);
+    pub fn learn(&self, habit: Habit, tokens: u64) {
+        self.learned.learn(habit, tokens);
     }
 
     /// Drops cells that say nothing. To be called once a second: of a large table each call sweeps a part.

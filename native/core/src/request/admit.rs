@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Code, Error},
     keys::OPEN,
-    limits::{Ask, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
+    limits::{Ask, Habit, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
     route::Attempt,
     server::worker::Worker,
     snapshot::{Cost, Snapshot},
@@ -49,6 +49,8 @@ pub struct Admission<'a> {
     costs: [Costs; 2],
     /// Tokens of prompt and answer, of a request whose answer comes by another one.
     reserved: Option<(u64, u64)>,
+    /// How long answers usually are, where they are made of tokens that count.
+    habit: Option<Habit>,
     key: Scope<'a>,
     model: &'a str,
     /// Any limit may meet the request.
@@ -98,6 +100,7 @@ impl<'a> Admission<'a> {
             prices: Vec::new(),
             costs: [Costs::default(); 2],
             reserved: None,
+            habit: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
             is_limited: false,
@@ -146,9 +149,8 @@ impl<'a> Admission<'a> {
         if prompt.bytes_to_come == UNBOUNDED && reserves_cap {
             return Err(endless());
         }
-        let usual = || self.worker.shared.limits.expected_output(self.key, self.model);
-        let usual = if answers_in_tokens(api) { usual() } else { None };
-        let estimate = Estimate::new(prompt, answers, usual);
+        self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
+        let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()));
         for price in &self.prices {
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
                 *most = most.max(Costs::of(*price, &estimate, reserve));
@@ -231,11 +233,9 @@ impl<'a> Admission<'a> {
         Some(Account {
             prompt: estimate.tokens(Reserve::Expected).0,
             reserved: self.reserved,
-            in_tokens: answers_in_tokens(self.endpoint.api),
+            habit: self.habit,
             in_money: !self.prices.is_empty(),
             answers: estimate.answers,
-            key: self.key.into(),
-            model: self.model.into(),
         })
     }
 

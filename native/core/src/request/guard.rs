@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     dialects::usage::Usage,
-    limits::{Held, Now, ScopeOwned, Standing, Used},
+    limits::{Habit, Held, Now, Standing, Used},
     observe::Record,
     server::worker::Worker,
     snapshot::Cost,
@@ -34,15 +34,13 @@ pub struct Guard {
 pub struct Account {
     /// Tokens of the prompt, about.
     pub prompt: u64,
-    /// The answer is made of tokens.
-    pub in_tokens: bool,
+    /// How long answers usually are; `None`: they are not made of tokens.
+    pub habit: Option<Habit>,
     /// Money is limited.
     pub in_money: bool,
     /// Of an answer that comes by another request: the tokens of prompt and answer that are charged for it.
     pub reserved: Option<(u64, u64)>,
     pub answers: Answers,
-    pub key: ScopeOwned,
-    pub model: Box<str>,
 }
 
 /// What is known of an answer's size.
@@ -116,7 +114,7 @@ impl Guard {
 
     /// Whether text that passes must be counted.
     pub fn counts_text(&self) -> bool {
-        self.cost.get().is_some() && self.account.as_ref().is_some_and(|a| a.in_tokens)
+        self.cost.get().is_some() && self.account.as_ref().is_some_and(|a| a.habit.is_some())
     }
 
     /// Replaces what was reserved by what was used, once: before the last bytes of an answer go out, as whoever has them
@@ -152,8 +150,8 @@ impl Guard {
         let Answers { own_cap, count, .. } = account.answers;
         // More answers than tokens there were not, whatever was asked for.
         let one = usage.completion_tokens / count.min(usage.completion_tokens).max(1);
-        if account.in_tokens && own_cap.is_none_or(|cap| one < cap) {
-            self.worker.shared.limits.learn_output(account.key.as_scope(), &account.model, one);
+        if let Some(habit) = account.habit.filter(|_| own_cap.is_none_or(|cap| one < cap)) {
+            self.worker.shared.limits.learn(habit, one);
         }
     }
 }
@@ -162,7 +160,7 @@ impl Account {
     /// What an answer is charged: what its usage says, else the prompt as it was estimated and the text that passed. Of
     /// an answer that stops in the middle the usage may say less than what was there.
     fn used(&self, said: &Said, cost: Cost) -> Used {
-        let passed = if self.in_tokens { said.text_bytes.div_ceil(TOKEN_BYTES) } else { 0 };
+        let passed = if self.habit.is_some() { said.text_bytes.div_ceil(TOKEN_BYTES) } else { 0 };
         let (prompt, completion) = match said.usage {
             Some(usage) if said.is_whole => (usage.prompt_tokens, usage.completion_tokens),
             Some(usage) => (usage.prompt_tokens, usage.completion_tokens.max(passed)),

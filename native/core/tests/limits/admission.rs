@@ -233,31 +233,31 @@ fn cells_that_say_nothing_are_dropped_and_those_that_do_are_kept() {
 fn answers_of_a_key_and_model_are_learned_by_an_eighth_and_the_oldest_of_nine_models_goes() {
     let limits = Limits::new();
     let (key, other) = (Scope::Key("k"), Scope::Key("other"));
-    assert_eq!(limits.expected_output(key, "m"), None);
-    limits.learn_output(key, "m", 800);
-    assert_eq!(limits.expected_output(key, "m"), Some(800));
-    limits.learn_output(key, "m", 0);
-    assert_eq!(limits.expected_output(key, "m"), Some(700));
-    limits.learn_output(other, "m", 700);
-    limits.learn_output(other, "m", 15_000);
-    assert_eq!(limits.expected_output(key, "m"), Some(700));
-    assert_eq!(limits.expected_output(Scope::Key("new"), "m"), Some(813), "what the model answers to all");
+    assert_eq!(limits.habit(key, "m").tokens(), None);
+    limits.learn(limits.habit(key, "m"), 800);
+    assert_eq!(limits.habit(key, "m").tokens(), Some(800));
+    limits.learn(limits.habit(key, "m"), 0);
+    assert_eq!(limits.habit(key, "m").tokens(), Some(700));
+    limits.learn(limits.habit(other, "m"), 700);
+    limits.learn(limits.habit(other, "m"), 15_000);
+    assert_eq!(limits.habit(key, "m").tokens(), Some(700));
+    assert_eq!(limits.habit(Scope::Key("new"), "m").tokens(), Some(813), "what the model answers to all");
     for n in 0..8 {
-        limits.learn_output(key, &format!("m{n}"), 1);
+        limits.learn(limits.habit(key, &format!("m{n}")), 1);
     }
-    assert_eq!(limits.expected_output(key, "m"), Some(813));
-    limits.learn_output(key, "m", u64::MAX);
-    assert!(limits.expected_output(key, "m").is_some_and(|tokens| tokens > 1 << 40));
+    assert_eq!(limits.habit(key, "m").tokens(), Some(813));
+    limits.learn(limits.habit(key, "m"), u64::MAX);
+    assert!(limits.habit(key, "m").tokens().is_some_and(|tokens| tokens > 1 << 40));
 }
 
 #[test]
 fn no_key_drags_along_what_others_are_expected_to_be_answered() {
     let limits = Limits::new();
     let names = (0..50).map(|n| format!("k{n}")).collect::<Vec<_>>();
-    names.iter().for_each(|name| limits.learn_output(Scope::Key(name), "m", 100));
+    names.iter().for_each(|name| limits.learn(limits.habit(Scope::Key(name), "m"), 100));
     for _ in 0..5 {
-        limits.learn_output(Scope::Key("loud"), "m", 0);
+        limits.learn(limits.habit(Scope::Key("loud"), "m"), 0);
     }
-    let expected = limits.expected_output(Scope::Key("new"), "m").unwrap();
+    let expected = limits.habit(Scope::Key("new"), "m").tokens().unwrap();
     assert!((80..=100).contains(&expected), "{expected}");
 }
