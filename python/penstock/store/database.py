@@ -66,6 +66,9 @@ class Database(Protocol):
     async def read(self, work: Work[T]) -> T:
         """Runs `work` on one unchanging view of the rows."""
 
+    async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        """One reading statement by itself, which costs whoever polls less than a transaction."""
+
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
         """Runs `work` and commits, or changes nothing; an error while committing is `in_doubt`.
 

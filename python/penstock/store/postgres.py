@@ -101,6 +101,9 @@ class PostgresDatabase:
     async def read(self, work: Work[T]) -> T:
         return await self._call(_READ, work, "COMMIT", self._call_s)
 
+    async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        return await self._call("", lambda session: session.fetch(sql, *values), "", self._call_s)
+
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
         begin, seconds = (_MIGRATE, self._patient_s) if patient else (_WRITE, self._call_s)
         return await self._call(begin, work, _TELL if tell else "COMMIT", seconds)
@@ -116,12 +119,12 @@ class PostgresDatabase:
         return stop
 
     async def _call(self, begin: str, work: Work[T], end: str, seconds: float) -> T:
-        """One transaction; once more on a fresh connection if the first was cut."""
+        """One transaction, or one statement without `begin`; once more on a fresh connection if the first was cut."""
         in_doubt = False
 
         def commits() -> None:
             nonlocal in_doubt
-            in_doubt = begin != _READ
+            in_doubt = begin not in (_READ, "")
 
         try:
             async with asyncio.timeout(seconds), self._slots:
@@ -152,10 +155,12 @@ class PostgresDatabase:
         try:
             if self._closed:  # while it was being made
                 raise StoreAwayError(f"{self._place} is closed")
-            await connection.execute(begin)
+            if begin:
+                await connection.execute(begin)
             result = await work(_Session(connection))
-            commits()
-            await connection.execute(end)
+            if end:
+                commits()
+                await connection.execute(end)
         except (StoreError, Undo):
             await self._undo(connection)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -78,6 +78,12 @@ class SqlStore:
         await self._database.close()
 
     async def changed_since(self, version: int, limit: int) -> Delta:
+        self._check_open()
+        # Nothing new, nearly always: for that a statement does.
+        self._id, newest = self._state_of(await self._database.ask(statements.STATE))
+        if newest <= version:
+            return Delta(newest, (), False)
+
         async def look(session: Session) -> tuple[str, Delta]:
             id, newest = await self._state(session)
             if newest <= version:
@@ -226,7 +232,9 @@ class SqlStore:
             raise StoreAwayError(f"{self.place} {'is closed' if self._closed else 'has not been opened yet'}")
 
     async def _state(self, session: Session) -> tuple[str, int]:
-        rows = await session.fetch(statements.STATE)
+        return self._state_of(await session.fetch(statements.STATE))
+
+    def _state_of(self, rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
         if len(rows) != 1:
             raise StoreRefusedError(f"{self.place}: penstock_state has {len(rows)} rows instead of one: restore it")
         return rows[0][0], rows[0][1]
@@ -235,11 +243,9 @@ class SqlStore:
         shape = SHAPES[kind]
         sql = f"{statements.select(shape, self._database.flavour)} WHERE {condition} AND r.state <> 'deleted'"
 
-        async def look(session: Session) -> Row | None:
-            rows = await session.fetch(sql, value)
-            return read_row(shape, rows[0]) if rows else None
-
-        return cast("RowT | None", await self._read(look))
+        self._check_open()
+        rows = await self._database.ask(sql, value)
+        return cast("RowT | None", read_row(shape, rows[0])) if rows else None
 
     async def _check(self, session: Session, row: Row, expected: int | None) -> None:
         """Raises `ConflictError`. The counter is held: nothing that is read here changes before the commit."""

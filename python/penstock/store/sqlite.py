@@ -90,6 +90,9 @@ class SqliteDatabase:
     async def read(self, work: Work[T]) -> T:
         return await self._whole(self._transact(self._reader, "BEGIN", work))
 
+    async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        return await self._whole(self._ask(sql, *values))
+
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
         return await self._whole(self._transact(self._writer, "BEGIN IMMEDIATE", work))
 
@@ -112,6 +115,14 @@ class SqliteDatabase:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # whoever has gone away does not hear of it
+
+    async def _ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
+        side = self._reader
+        if side is None:
+            raise StoreAwayError(f"{self._path} is closed")
+        async with side.line:
+            with self._explained():
+                return await side.fetch(sql, *values)
 
     async def _transact(self, side: _Side | None, begin: str, work: Work[T]) -> T:
         if side is None:
