@@ -123,9 +123,7 @@ fn files_count_by_their_bytes_where_the_most_is_reserved() {
 fn escapes_hide_nothing() {
     let data = base64(4_000);
     for body in [
-        format!(
-            r#"{{"messages":[{{"content":[{{"type":"im\u0061ge_url","im\u0061ge_url":{{"url":"https://x"}}}}]}}]}}"#
-        ),
+        r#"{"messages":[{"content":[{"type":"im\u0061ge_url","im\u0061ge_url":{"url":"https://x"}}]}]}"#.to_owned(),
         format!(r#"{{"messages":[{{"\u0069mages":["{data}"]}}]}}"#),
         r#"{"input":[{"content":[{"type":"input_im\u0061ge","file\u005fid":"f"}]}]}"#.to_owned(),
     ] {
