@@ -203,10 +203,11 @@ impl Form {
             return if too_long { Err(bad_model("is too long")) } else { Ok(false) };
         };
         let span = start..end.max(start);
-        add(&mut self.prompt, kind, span.len());
+        let length = span.len();
         if kind == Kind::Model {
             self.take_model(&body[span.clone()], span)?;
         }
+        add(&mut self.prompt, kind, length);
         self.state = State::Boundary;
         Ok(true)
     }
