@@ -169,7 +169,8 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let content = body::read(call, &endpoint, facts, &principal).await?;
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
-    relayed::serve(call, &wanted, content).await
+    // A place of its own: requests whose key is being verified do not hold it.
+    Box::pin(relayed::serve(call, &wanted, content)).await
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
