@@ -44,7 +44,9 @@ def hold_to_document(document: dict[str, Any], address: str, token: str, rounds:
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(max_examples=rounds, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             def hold(case: schemathesis.Case[Any]) -> None:
-                case.call_and_validate(f"http://{address}", headers=bearer, excluded_checks=LEFT_OUT)
+                response = case.call(f"http://{address}", headers=bearer)
+                if response.status_code != 431:  # longer than any head may be: refused before the document is asked
+                    case.validate_response(response, headers=bearer, excluded_checks=LEFT_OUT)
 
             try:
                 hold()
