@@ -3,48 +3,24 @@
 #![expect(clippy::print_stdout, reason = "its figures are what a reader wants")]
 #![expect(clippy::unwrap_used, reason = "in a test's helpers they are its verdict")]
 
+#[path = "support/counting.rs"]
+mod counting;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
 };
 
+use counting::HELD;
 use penstock_core::{
     clock::Clock,
     limits::{Ask, Held, Layered, Limits, Need, Now, Policy, Scope, Used},
 };
 use serde_json::json;
-
-/// Counts what is allocated and not freed, each piece as large as glibc makes it: 8 bytes more, in steps of 16.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-fn cost(layout: Layout) -> usize {
-    (layout.size() + 8).next_multiple_of(16).max(32)
-}
-
-// SAFETY: every call is passed on as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(cost(layout), Relaxed);
-        // SAFETY: the caller's promise is the same as `System` wants.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(cost(layout), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const KEYS: usize = 10_000;
 const SECOND_US: u64 = 1_000_000;
