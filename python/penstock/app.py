@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock import __version__, systemd
+from penstock import __version__, memory, systemd
 from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
@@ -170,8 +169,7 @@ class App:
         try:
             await self._start()
             self._say_ready(ready_fd)
-            gc.collect()
-            gc.freeze()  # what is here now stays: later collections need not look at it
+            memory.settle()
             await self._stopping.wait()
             await self._drain()
         finally:
