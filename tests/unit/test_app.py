@@ -308,6 +308,7 @@ def test_the_admin_port_answers_with_the_token_of_the_data_dir(running: Running)
         status = msgspec.json.decode(body)
         assert (status["providers"], status["revision"], status["stopping"]) == (["openai"], 1, False)
         assert status["native"] == {"revision": 1, "in_flight": 0}
+        assert (status["shared"], running.app.limits_away) == (None, False)
 
     assert serving(running, during) == 0
 

@@ -16,6 +16,9 @@ from penstock.limits.script import AwayError, Call, Refused, Reply, Script
 from penstock.limits.server import Server
 from penstock.store.password import read_password
 
+KEPT = 4
+"""Connections at most that wait for the next batch."""
+
 IDLE_S = 30.0
 """A connection that nobody used for so long may be dead without a word: it is not used again."""
 
@@ -104,7 +107,7 @@ class Redis:
         except BaseException as error:
             await _close(connection)
             raise _explain(error) from None
-        if self._closed:
+        if self._closed or len(self._kept) >= KEPT:
             await _close(connection)
         else:
             self._kept.append(_Kept(connection, self._clock()))

@@ -65,6 +65,7 @@ class FakeConnection:
         self.open = False
 
     async def connect(self) -> None:
+        await asyncio.sleep(0)
         if self._server.refuses is not None:
             raise self._server.refuses
         self.open = True
@@ -82,6 +83,7 @@ class FakeConnection:
         assert not check_health
 
     async def read_response(self) -> Any:
+        await asyncio.sleep(0)
         reply = self._server.replies.pop(0)
         if reply is None:
             await asyncio.Event().wait()

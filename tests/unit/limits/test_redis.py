@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
-from penstock.limits.redis import IDLE_S, Redis, _connection, _Password
+from penstock.limits.redis import IDLE_S, KEPT, Redis, _connection, _Password
 from penstock.limits.script import AwayError, Call, Refused, Script
 from penstock.limits.server import parse_server
 from tests.unit.limits.fakes import FakeServer
@@ -59,12 +59,14 @@ async def test_an_error_with_one_call_is_told_of_that_call() -> None:
 
 async def test_a_connection_is_kept_for_the_next_and_each_of_two_at_once_has_its_own() -> None:
     scene = Scene()
-    scene.server.replies = [1, 1, 1, 1]
+    scene.server.replies = [1, 1]
     await scene.run(ONE)
     await scene.run(ONE)
     assert len(scene.server.made) == 1
-    await asyncio.gather(scene.run(ONE), scene.run(ONE))
-    assert len(scene.server.made) <= 2
+    scene.server.replies = [1] * 16
+    await asyncio.gather(*(scene.run(ONE, TWO) for _ in range(8)))
+    assert 1 < len(scene.server.made) <= 8
+    assert sum(scene.open()) <= KEPT
 
 
 async def test_a_connection_that_died_unseen_is_replaced_and_the_calls_made_again() -> None:
