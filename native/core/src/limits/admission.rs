@@ -130,6 +130,8 @@ impl Limits {
                     standing,
                     admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
                     waited_us: waited_us(turn.as_ref(), clock),
+                    lease_us: 0,
+                    away: None,
                 })
             }
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Kind, Need, Now, Standing,
+    Away, Kind, Need, Now, Standing,
     cell::{Cell, amount},
     counter::Moment,
 };
@@ -37,6 +37,8 @@ pub struct Held {
     pub(super) standing: Standing,
     pub(super) waited_us: u64,
     pub(super) admitted_us: u64,
+    pub(super) lease_us: u64,
+    pub(super) away: Option<Away>,
 }
 
 impl Held {
@@ -48,6 +50,16 @@ impl Held {
     /// How long it waited for a slot.
     pub fn waited_us(&self) -> u64 {
         self.waited_us
+    }
+
+    /// How long it waited for leases.
+    pub fn lease_us(&self) -> u64 {
+        self.lease_us
+    }
+
+    /// It was admitted without what nodes share, by this policy; of several by the first that was asked.
+    pub fn away(&self) -> Option<Away> {
+        self.away
     }
 
     /// The boot time at which it was counted; 0 where nothing is.

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answer;
+mod broker;
 mod calendar;
 mod cell;
 mod checkpoint;
@@ -19,6 +20,7 @@ mod policy;
 mod queue;
 mod record;
 mod scope;
+mod sharing;
 mod table;
 mod verdict;
 
@@ -30,6 +32,7 @@ pub use held::{Held, Used};
 pub use keeper::{Event, Keeper};
 pub use layered::Layered;
 pub use learned::Habit;
-pub use policy::{Kind, Period, Policy, Rate, Reserve, Slots};
+pub use policy::{Away, Kind, Period, Policy, Rate, Reserve, Slots};
 pub use scope::{Now, Scope, ScopeOwned, Span};
+pub use sharing::{LeaseAsk, LeaseResult};
 pub use table::Limits;

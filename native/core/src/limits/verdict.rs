@@ -42,6 +42,9 @@ impl<'a> Bar<'a> {
             exceeds: self.exceeds,
             retry_after_us: self.retry_after_us,
             waited_us: 0,
+            lease_us: 0,
+            away: None,
+            unavailable: false,
             standing,
         }
     }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, kept, lag, limited,
+    Role, kept, lag, leases, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
@@ -149,6 +149,7 @@ impl Engine {
             threads.push(thread.map_err(|e| format!("no thread: {e}"))?);
         }
         lag::watch(&self.shared);
+        leases::watch(&self.shared);
         self.shared.advance(Stage::Serving);
         Ok(())
     }
@@ -203,6 +204,7 @@ impl Engine {
 
     /// Whether what nodes share is away, and how many nodes there are; 0: nobody knows.
     pub fn shared_state(&self, away: bool, nodes: u32) {
+        self.shared.nodes.set(away, nodes);
         self.shared.limits.set_shared(away, nodes);
     }
 
