@@ -24,6 +24,7 @@ from tests.unit.limits.fakes import FakeNode
 
 pytestmark = pytest.mark.redis
 
+ROOT = Path(__file__).parents[3]
 BEAT, RESET = Script("beat.lua"), Script("reset.lua")
 KEYS = ("p:{nodes}", "p:{nodes}:pressed")
 SECONDS = 5.0
@@ -106,13 +107,24 @@ async def test_a_redis_that_says_nothing_is_given_up_in_time(server: Server, cli
 
 
 async def test_a_password_is_taken_from_the_url_or_from_a_file_that_may_change(tmp_path: Path, server: Server) -> None:
-    assert server.call("ACL", "SETUSER", "penstock", "on", ">one", "~p:*", "+@all") == "+OK"
+    documented = (
+        (ROOT / "docs/operations.md").read_text().partition("ACL SETUSER penstock on >PASSWORD ~penstock:* ")[2]
+    )
+    allowed = documented.partition("\n")[0].split()
+    assert server.call("ACL", "SETUSER", "penstock", "on", ">one", "~p:*", *allowed) == "+OK"
     place, file = f"127.0.0.1:{server.port}", tmp_path / "password"
     in_url = Redis(parse_server(f"redis://penstock:one@{place}"))
     assert await nodes(in_url) == 0
     file.write_text("one\n")
     in_file = Redis(parse_server(f"redis://penstock@{place}/0"), str(file))
     assert await nodes(in_file) == 0
+    ask = ("100000", "0", "0", "9", "100000", "ab", "1", "0", "0", "0", "0", "1", "1", "1")
+    (granted,) = await in_url.run(Script("lease.lua"), [Call(("p:{x}",), ask)], SECONDS)
+    assert granted[5] == 1
+    told = [*ask]
+    told[6:] = ["2", str(granted[2]), str(granted[3]), "0", "1", "1", "0", "0", "1", str(granted[6]), "0"]
+    assert (await in_url.run(Script("lease.lua"), [Call(("p:{x}",), tuple(told))], SECONDS))[0][8] == 0
+    assert await in_url.run(RESET, [Call(("p:{x}",))], SECONDS) == [1]
     assert server.call("ACL", "SETUSER", "penstock", "resetpass", ">two") == "+OK"
     file.write_text("two\n")
     await in_file.forget()
