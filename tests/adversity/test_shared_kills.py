@@ -1,4 +1,4 @@
-"""Redis is killed and comes back, with all it had or with nothing: the policies meanwhile, one further limit at most."""
+"""Redis is killed and comes back, with all it had or with nothing: what policies let through, what one loss costs."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
--- Says that a node is there and which limits it was refused; tells how many nodes there are and what limits are pressed.
+-- Says that a node is there and what limits refused it; tells how many nodes there are, and what limits are pressed.
 --
 -- KEYS[1]: a sorted set, node → when it was last heard of; KEYS[2]: another, tag of a limit → when it was last refused;
 -- both in milliseconds. ARGV: 1 node · 2 whether it is leaving (0 or 1) · 3.. tags refused since its last beat.

@@ -113,7 +113,7 @@ if reposts or resets >= state.resets then
       bucket = bucket == 0 and here or slides and math.min(bucket, furthest) or bucket
     end
     if bucket >= oldest and bucket < beyond then
-      counted[bucket] = math.max((counted[bucket] or 0) + amount - was, 0)
+      counted[bucket] = math.max((counted[bucket] or 0) + (amount - was), 0)
       changed[bucket] = true
       records[number] = text(bucket) .. ':' .. text(amount)
     end

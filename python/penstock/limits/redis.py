@@ -134,13 +134,16 @@ async def _close(connection: Connection) -> None:
     """Without a word, and without waiting for the other side."""
     try:
         await connection.disconnect(nowait=True)
-    except (OSError, RedisError):
+    except (OSError, RedisError, RuntimeError):
         return
 
 
 def _explain(error: BaseException) -> BaseException:
-    """Failures of the connection become `AwayError`; what is none of them stays as it is."""
-    if isinstance(error, OSError | RedisError | ValueError | asyncio.IncompleteReadError):
+    """Failures of the connection become `AwayError`; what is none of them stays as it is.
+
+    A `RuntimeError` is what uvloop raises where a transport was closed that is written to.
+    """
+    if isinstance(error, OSError | RedisError | ValueError | RuntimeError | asyncio.IncompleteReadError):
         return AwayError(str(error).rstrip(".") or type(error).__name__)
     return error
 

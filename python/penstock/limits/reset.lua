@@ -1,7 +1,7 @@
 -- Has one limit count anew: what was granted until now is forgotten, here at once, and by each node when it next asks.
 --
--- KEYS[1] as in lease.lua. Returns 1, or 0 where nothing is counted. `resets` follows the clock, so that it grows over a
--- loss of the state too; the state's time, which a clock that was ahead may have set, is the clock's again.
+-- KEYS[1] as in lease.lua. Returns 1, or 0 where nothing is counted. `resets` follows the clock, so that it grows over
+-- a loss of the state too; the state's time, which a clock that was ahead may have set, is the clock's again.
 
 local function text(number)
   return string.format('%.0f', number)

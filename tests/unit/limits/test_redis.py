@@ -86,7 +86,15 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
     assert scene.open() == [False, True]
 
 
-@pytest.mark.parametrize("error", [RedisConnectionError("Error 111."), OSError("gone"), ValueError("no password")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RedisConnectionError("Error 111."),
+        OSError("gone"),
+        ValueError("no password"),
+        RuntimeError("the handler is closed"),
+    ],
+)
 async def test_where_no_connection_comes_about_redis_is_away(error: Exception) -> None:
     scene = Scene()
     scene.server.refuses = error

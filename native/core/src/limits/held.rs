@@ -6,6 +6,7 @@ use super::{
     Away, Kind, Need, Now, Standing,
     cell::{Cell, amount},
     counter::Moment,
+    lease::Charged,
 };
 
 /// What an answer cost.
@@ -27,7 +28,11 @@ pub(super) struct Hold {
     pub generation: u32,
     pub slot: bool,
     pub keeps_requests: bool,
+    pub charges: Leaseholds,
 }
+
+/// What was charged to leases, by the counter's place. Without shared limits nothing, and no memory.
+pub(super) type Leaseholds = Vec<(u8, Charged)>;
 
 /// What a request holds of all its scopes. Dropped, all of it is released as unused, the request's count included.
 #[must_use]
@@ -96,6 +101,7 @@ impl Hold {
             Some((_, now)) => state.moment(now.into()),
             None => state.latest(),
         };
+        let charges = std::mem::take(&mut self.charges);
         for place in places(std::mem::take(&mut self.counters)) {
             let counter = &mut state.counters[place];
             // One that has begun anew since knows nothing of this.
@@ -107,8 +113,21 @@ impl Hold {
                 counter.advance(now, &self.cell.ledger);
             }
             let used = used.unwrap_or(0);
-            counter.give_back(reserved.saturating_sub(used), self.at, now);
-            counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
+            let (less, more) = (reserved.saturating_sub(used), used.saturating_sub(reserved));
+            counter.give_back(less, self.at, now);
+            counter.charge(more, now, &self.cell.ledger);
+            let Some(broker) = self.cell.ledger.broker.get() else { continue };
+            let (kind, span) = (counter.kind, counter.span);
+            if more > 0 {
+                let (_, leased) = state.shared(place, now, &self.cell.ledger);
+                leased.spend(more, now, broker);
+                leased.touch(&self.cell, broker);
+            } else if let Some((_, charged)) = charges.iter().find(|(of, _)| usize::from(*of) == place && less > 0)
+                && let Some(leased) = state.leases.find(kind, span)
+            {
+                leased.free(*charged, less, now);
+                leased.touch(&self.cell, broker);
+            }
         }
         state.note(&self.cell);
     }

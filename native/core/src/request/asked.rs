@@ -124,8 +124,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     call.waited_us += out.waited_us.get();
     let (queued_us, lease_us, away) = (out.queued_us.get(), out.lease_us.get(), out.away.get());
     call.queued(queued_us);
-    call.leased(lease_us);
-    call.judged(away);
+    call.leased(lease_us, away);
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
@@ -166,16 +165,14 @@ async fn admit(
         Watched::Done(Ok(held)) => {
             call.told.standing = held.standing();
             call.queued(held.waited_us());
-            call.leased(held.lease_us());
-            call.judged(held.away());
+            call.leased(held.lease_us(), held.away());
             call.record.admitted_boottime_us = Some(held.admitted_us());
             Ok(Guard::new(admission, call.worker, Some(held)))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;
             call.queued(refused.waited_us);
-            call.leased(refused.lease_us);
-            call.judged(refused.away);
+            call.leased(refused.lease_us, refused.away);
             call.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
             Err(limit_text::refusal(&refused, principal).into())
         }

@@ -46,15 +46,13 @@ pub async fn reserve(out: &Outbound<'_>, targets: &[Attempt<'_>], place: usize, 
     match out.admission.admit_at(targets, place).await {
         Ok(held) => {
             out.queued(held.as_ref().map_or(0, Held::waited_us));
-            out.leased(held.as_ref().map_or(0, Held::lease_us));
-            out.judged(held.as_ref().and_then(Held::away));
+            out.leased(held.as_ref().map_or(0, Held::lease_us), held.as_ref().and_then(Held::away));
             out.guard.tries(held, out.admission.price(place));
             true
         }
         Err(refused) => {
             out.queued(refused.waited_us);
-            out.leased(refused.lease_us);
-            out.judged(refused.away);
+            out.leased(refused.lease_us, refused.away);
             skipped(out, &targets[place], &refused);
             exhausted.skip(refused);
             false

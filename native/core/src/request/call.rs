@@ -202,17 +202,14 @@ impl Call<'_> {
         }
     }
 
-    /// The request has waited so long for leases: that is work of ours.
-    pub fn leased(&mut self, us: u64) {
+    /// The request has waited so long for leases, which is work of ours; or it was judged without Redis, by a policy: the
+    /// first is told.
+    pub fn leased(&mut self, us: u64, away: Option<Away>) {
+        self.told.away = self.told.away.or(away);
         if us > 0 {
             self.record.phases.lease_us = Some(self.record.phases.lease_us.unwrap_or(0) + us);
             self.worker.metrics().waited_for_lease(us);
         }
-    }
-
-    /// A limit was judged without Redis, by this policy; the first that was asked is told.
-    pub fn judged(&mut self, away: Option<Away>) {
-        self.told.away = self.told.away.or(away);
     }
 
     /// While the process drains, every answer is the last of its connection.

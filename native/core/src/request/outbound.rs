@@ -171,17 +171,14 @@ impl Outbound<'_> {
         }
     }
 
-    /// Leases of a provider's limit were waited for: no part of the attempt either.
-    pub fn leased(&self, us: u64) {
+    /// Leases of a provider's limit were waited for, no part of the attempt either; or it was judged without Redis, by a
+    /// policy.
+    pub fn leased(&self, us: u64, away: Option<Away>) {
+        self.away.set(self.away.get().or(away));
         if us > 0 {
             self.lease_us.set(self.lease_us.get() + us);
             self.tick();
         }
-    }
-
-    /// A provider's limit was judged without Redis, by this policy.
-    pub fn judged(&self, away: Option<Away>) {
-        self.away.set(self.away.get().or(away));
     }
 
     /// All attempts are over that began at `asked_us`: what of that time was spent on neither slots nor leases, upstreams

@@ -36,9 +36,8 @@ fn question(house: &House) -> (u64, Vec<Value>) {
 
 /// What the script answers to a call: so much is granted, or refused until a second later.
 fn reply(granted: u64) -> Value {
-    let (expiry, lapse) = (NOW_US + 1_500_000, if granted == 0 { NOW_US + SECOND } else { 0 });
-    let bucket = if granted == 0 { 0 } else { expiry / SECOND };
-    let expiry = if granted == 0 { 0 } else { expiry };
+    let (expiry, lapse) = if granted == 0 { (0, NOW_US + SECOND) } else { (NOW_US + 1_500_000, 0) };
+    let bucket = expiry.saturating_sub(1) / SECOND;
     json!([0, NOW_US, NOW_US - MINUTE, 1, 0, granted, bucket, expiry, granted, lapse, 0, NOW_US / SECOND])
 }
 
