@@ -7,6 +7,7 @@ mod engine;
 pub mod health;
 mod kept;
 mod lag;
+mod leases;
 mod limited;
 mod listener;
 mod parking;
@@ -15,7 +16,7 @@ pub mod stream;
 pub mod timer;
 pub mod worker;
 
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Options, SharedOptions};
 
 /// What a listener is for: clients' requests, or administration and metrics, never on the data port.
 pub use crate::observe::Listener as Role;

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Role, connection,
     cuts::Cuts,
-    lag, limited, listener,
+    lag, leases, limited, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -59,6 +59,7 @@ pub enum Order {
     /// End requests of a key.
     Cut(Cut),
     WatchLag,
+    AskForLeases,
     Stop,
 }
 
@@ -225,6 +226,7 @@ impl Worker {
             }
             Order::Cut(cut) => self.cuts.cut(cut),
             Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
+            Order::AskForLeases => drop(self.spawn(leases::ask(self.clone()))),
             Order::Stop => return false,
         }
         true
