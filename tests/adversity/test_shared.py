@@ -81,7 +81,7 @@ def test_fifty_clients_without_a_cap_use_a_limit_of_tokens_and_do_not_pass_it(no
 def test_a_hot_limit_asks_twenty_times_a_second_at_most_also_when_redis_comes_back(nodes: Nodes, redis: Redis) -> None:
     node = nodes[0]
     rests(node)
-    with Hammer([node.gateway.address], "m-busy", clients=6) as hammer:
+    with Hammer([node.gateway.address], "m-busy", clients=6, eager=False) as hammer:
         samples = watch(node.asks, 3.0)
         before = hammer.count()
         redis.pause()
@@ -144,9 +144,19 @@ def test_a_limit_that_one_node_has_used_up_is_used_up_everywhere_and_begins_anew
 
 
 def test_a_day_and_a_month_are_one_for_all_nodes(nodes: Nodes) -> None:
-    statuses = [asked(node, "m-day").status for node in (*nodes.each, *nodes.each) for _ in range(10)]
-    assert statuses == [200] * 50 + [429] * 30
-    assert used(nodes[3].gateway, "m-day")["requests"] == 50
+    counts = [0] * 4
+
+    def all_is_used() -> bool:
+        for number, node in enumerate(nodes.each):
+            counts[number] += [asked(node, "m-day").status for _ in range(5)].count(200)
+        return sum(counts) >= 50
+
+    # What one has a lease of and does not use it gives back, as others want it: after a quarter of a minute.
+    until(all_is_used, "all of it is used", 25.0, 0.2)
+    assert sum(counts) == 50
+    assert min(counts) > 0
+    assert {asked(node, "m-day").status for node in nodes.each} == {429}
+    assert {used(node.gateway, "m-day")["requests"] for node in nodes.each} == {50}
 
 
 def test_no_limit_costs_a_request_that_is_not_limited_a_question(nodes: Nodes) -> None:

@@ -89,7 +89,8 @@ def test_a_node_that_loses_redis_goes_by_the_policy_of_each_limit_and_comes_back
     assert mine["fair_share"].most(WINDOW_US) == SHARE, "all of its share, and no more"
     assert mine["open"].most(WINDOW_US) == LIMIT
     for policy in POLICIES:
-        assert {one.away for one in told[policy]} == {policy}
+        # Of what a node has used up all by itself nobody else need be asked.
+        assert {one.away for one in told[policy] if (policy, one.status) != ("open", 429)} == {policy}
         assert max(one.took_s for one in told[policy]) < PATIENCE_S
     assert {one.status for one in told["fair_share"]} == {one.status for one in told["open"]} == {200, 429}
 
