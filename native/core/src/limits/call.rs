@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Integers beyond this one are not exact in Lua.
-const LARGEST: u64 = (1 << 53) - 1;
+pub(super) const LARGEST: u64 = (1 << 53) - 1;
 /// How an ask ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeaseResult {
@@ -97,8 +97,7 @@ impl Leased {
         if self.due_us() > now.us {
             return None;
         }
-        self.stock.tidy(now.us);
-        self.forget_ghosts(now);
+        self.tidy(now);
         self.tell_us = NEVER;
         let reposts = self.is_lost && self.stock.has_told();
         let (need, lacking) = self.line.lacks(self.stock.spare());

@@ -191,6 +191,7 @@ impl State {
             counter.advance(now, ledger);
             counter.shrink(ledger);
         }
+        self.leases.sweep(now);
     }
 
     fn room(&self) -> usize {

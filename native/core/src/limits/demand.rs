@@ -50,10 +50,14 @@ impl Demand {
         *self = Self { grant: amount, granted_us: now_us, last_us: self.last_us, ..Self::default() };
     }
 
-    pub(super) fn spent(&mut self, amount: u64, now_us: u64) {
-        self.spent = self.spent.saturating_add(amount);
+    /// A request came that takes some.
+    pub(super) fn came(&mut self, now_us: u64) {
         self.charges = self.charges.saturating_add(1);
         self.last_us = now_us;
+    }
+
+    pub(super) fn spent(&mut self, amount: u64) {
+        self.spent = self.spent.saturating_add(amount);
     }
 
     /// Nothing is foreseen before more was spent.

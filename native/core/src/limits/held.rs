@@ -120,7 +120,7 @@ impl Hold {
             let (kind, span) = (counter.kind, counter.span);
             if more > 0 {
                 let (_, leased) = state.shared(place, now, &self.cell.ledger);
-                leased.spend(more, now, broker);
+                leased.spend_more(more, now, broker);
                 leased.touch(&self.cell, broker);
             } else if let Some((_, charged)) = charges.iter().find(|(of, _)| usize::from(*of) == place && less > 0)
                 && let Some(leased) = state.leases.find(kind, span)

@@ -56,8 +56,9 @@ pub(super) struct Leased {
     pub kind: Kind,
     pub span: Span,
     pub(super) stock: Stock,
-    /// The limit as it was seen last.
+    /// The limit as it was seen last, and for which one the leases were granted.
     pub(super) limit: u64,
+    pub(super) limit_of_leases: u64,
     /// Of a period; 0 of a window.
     pub(super) begin_us: u64,
     pub(super) until_us: u64,
@@ -71,8 +72,9 @@ pub(super) struct Leased {
     pub(super) refusal: Option<Refusal>,
     /// What other nodes counted at the last answer, and until when that is said.
     pub(super) others: (u64, u64),
-    /// The last call was not answered.
+    /// The last call was not answered. Until when nothing is told by itself.
     pub(super) is_silent: bool,
+    pub(super) rest_us: u64,
     /// Redis lost what it counted: all that we know is to be told.
     pub(super) is_lost: bool,
     /// Somebody was refused: not noted yet, and until when that is remembered.
@@ -94,6 +96,7 @@ impl Leased {
             span,
             stock: Stock::default(),
             limit: 0,
+            limit_of_leases: 0,
             begin_us: 0,
             until_us: 0,
             line: Line::default(),
@@ -105,6 +108,7 @@ impl Leased {
             refusal: None,
             others: (0, 0),
             is_silent: false,
+            rest_us: 0,
             is_lost: false,
             is_pressed: false,
             pressed_until_us: 0,
@@ -150,8 +154,11 @@ impl Leased {
 
     /// Takes note of the limit. Of a lower one nothing is spent that was granted for a higher one.
     pub(super) fn set_limit(&mut self, limit: u64, now: Moment) {
-        if limit < self.limit && self.stock.close(now.us) {
-            self.tell_us = 0;
+        if limit < self.limit_of_leases {
+            self.limit_of_leases = limit;
+            if self.stock.close(now.us) {
+                self.tell_us = 0;
+            }
         }
         if limit > self.limit {
             self.refusal = None;
@@ -159,12 +166,15 @@ impl Leased {
         self.limit = limit;
     }
 
-    /// Charges what there is a lease for, and the rest to a lease of our own.
+    /// Charges a request what there is a lease for, and the rest to a lease of our own.
     pub(super) fn spend(&mut self, amount: u64, now: Moment, broker: &Broker) -> Option<Charged> {
-        if amount == 0 {
-            return None;
-        }
-        self.demand.spent(amount, now.us);
+        self.demand.came(now.us);
+        self.spend_more(amount, now, broker)
+    }
+
+    /// The same of what a request used beyond what it reserved.
+    pub(super) fn spend_more(&mut self, amount: u64, now: Moment, broker: &Broker) -> Option<Charged> {
+        self.demand.spent(amount);
         let (lacking, last) = self.stock.spend(amount);
         if lacking == 0 {
             return last;
@@ -227,8 +237,9 @@ impl Leased {
             return 0;
         }
         let lacks_us = if self.line.lacks(spare).0 > 0 || (self.is_lost && self.stock.has_told()) { 0 } else { NEVER };
-        let at_us = lacks_us.min(self.tell_us).min(first_us).min(self.closes_us()).min(self.ahead_us(last_us));
-        at_us.max(if at_us == NEVER { NEVER } else { self.pace.next_us() })
+        let tells_us = self.tell_us.min(first_us).min(self.closes_us()).max(self.rest_us);
+        let at_us = lacks_us.min(tells_us).min(self.ahead_us(last_us));
+        at_us.max(self.pace.next_us())
     }
 
     /// When to ask ahead of need.
@@ -270,8 +281,7 @@ impl Leased {
             self.forget();
             self.ghosts.clear();
         }
-        self.stock.tidy(now.us);
-        self.forget_ghosts(now);
+        self.tidy(now);
         self.stock.is_empty()
             && self.line.is_empty()
             && self.ghosts.is_empty()
@@ -279,8 +289,11 @@ impl Leased {
             && self.others(now).0 == 0
     }
 
-    /// What a call without an answer was granted has lapsed some time.
-    pub(super) fn forget_ghosts(&mut self, now: Moment) {
+    /// Forgets what has lapsed; what a call without an answer was granted has some time.
+    pub(super) fn tidy(&mut self, now: Moment) {
+        if self.stock.tidy(now.us) {
+            self.tell_us = 0;
+        }
         if let Span::Window(us) = self.span {
             let lapse_us = us + 3 * self.lease_us() + PERIOD_LEASE_US;
             self.ghosts.retain(|(_, asked_us)| now.us < asked_us.saturating_add(lapse_us));

@@ -3,7 +3,7 @@
 use super::{
     LeaseResult,
     broker::Broker,
-    call::Call,
+    call::{Call, LARGEST},
     counter::{Moment, WHOLE},
     lease::{Lease, at_least, at_most},
     leased::{Leased, Refusal},
@@ -38,7 +38,7 @@ impl Reply {
         let numbers: &[i64; 12] = answer.try_into().ok()?;
         let mut all = [0; 12];
         for (to, from) in all.iter_mut().zip(numbers) {
-            *to = u64::try_from(*from).ok()?;
+            *to = u64::try_from(*from).ok().filter(|number| *number <= LARGEST)?;
         }
         let [status, now_us, epoch, sequence, resets, granted, bucket, expiry_us, sum, lapse_us, pressed, bucket_now] =
             all;
@@ -77,25 +77,30 @@ impl Leased {
             return (LeaseResult::Unanswered, false);
         };
         broker.answered();
-        self.is_silent = reply.status == 2;
+        (self.is_silent, self.rest_us) = (reply.status == 2, 0);
         self.line.wake();
         if reply.status != 0 {
             self.is_lost |= reply.status == 1;
-            self.tell_by(if self.is_lost { 0 } else { now.us.saturating_add(REST_US) });
+            self.tell_by(0);
+            if reply.status == 2 {
+                self.rest(now);
+            }
             return (if reply.status == 1 { LeaseResult::Lost } else { LeaseResult::Stale }, false);
         }
         let is_void = under_way.is_void || call.begin_us != self.begin_us;
+        // Of who knows less than all resets Redis takes nothing but what is asked.
+        let is_taken = call.reposts || call.resets >= reply.resets;
         let was_reset = self.seen.resets.is_some_and(|known| known < reply.resets);
         if was_reset {
             self.forget();
-        } else if !is_void && (call.reposts || call.resets >= reply.resets) {
+        } else if !is_void && is_taken {
             self.take_told(call, &reply, now);
         }
         self.seen.epoch = reply.epoch;
         self.seen.sequence = reply.sequence;
         self.seen.resets = Some(self.seen.resets.unwrap_or(0).max(reply.resets));
         self.is_lost = false;
-        self.ghosts.retain(|(number, _)| !call.ghosts.contains(number));
+        self.ghosts.retain(|(number, _)| !is_taken || !call.ghosts.contains(number));
         if reply.is_pressed {
             self.pressed_until_us = now.us.saturating_add(self.lease_us());
         }
@@ -130,9 +135,14 @@ impl Leased {
     pub(super) fn unanswered(&mut self, call: &Call, now: Moment) {
         self.under_way = None;
         self.is_silent = true;
+        self.rest(now);
         self.disown(call);
-        self.tell_by(now.us.saturating_add(REST_US));
+        self.tell_by(0);
         self.line.wake();
+    }
+
+    fn rest(&mut self, now: Moment) {
+        self.rest_us = now.us.saturating_add(REST_US);
     }
 
     /// What a call may have been granted is not spent, and given back with the next one.
@@ -155,6 +165,8 @@ impl Leased {
         let is_spent = call.limit <= self.limit;
         let lasts_us = if is_spent { at_least(reply.expiry_us.saturating_sub(reply.now_us)) } else { 0 };
         let lapse_us = self.lapse_us(reply.bucket, reply, now);
+        let known = if self.stock.spare() > 0 { self.limit_of_leases } else { 0 };
+        self.limit_of_leases = known.max(call.limit);
         self.stock.put(Lease {
             number: call.number,
             bucket: reply.bucket,

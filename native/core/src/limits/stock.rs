@@ -172,9 +172,9 @@ impl Stock {
         self.leases[..self.stopped].iter().all(Lease::is_told)
     }
 
-    /// Forgets what counts no more.
-    pub(super) fn tidy(&mut self, now_us: u64) {
-        self.expire(now_us);
+    /// Forgets what counts no more. `true`: there is something to tell of what has stopped.
+    pub(super) fn tidy(&mut self, now_us: u64) -> bool {
+        let tells = self.expire(now_us);
         let live = self.leases.split_off(self.stopped);
         self.leases.retain(|lease| lease.lapse_us > now_us && (lease.counted > 0 || lease.told > 0));
         self.stopped = self.leases.len();
@@ -182,6 +182,7 @@ impl Stock {
         if self.leases.capacity() > 4 * self.leases.len().max(1) {
             self.leases.shrink_to(2 * self.leases.len());
         }
+        tells
     }
 
     pub(super) fn clear(&mut self) {

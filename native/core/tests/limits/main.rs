@@ -5,9 +5,13 @@
 
 mod admission;
 mod checkpoint;
+mod leases;
 mod made;
 mod periods;
 mod queue;
+mod redis;
 mod settle;
+mod shared_away;
+mod shared_lost;
 mod stress;
 mod windows;
