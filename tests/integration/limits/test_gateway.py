@@ -95,12 +95,13 @@ def test_two_nodes_count_together_and_a_reset_on_one_is_one_on_both(
         assert answers.count(200) == 5
         assert set(answers) == {200, 429}
         assert one.used() + two.used() >= 5
-        done = run("limits", "reset", "key", "open", "-c", str(one.config_file))
-        assert (done.returncode, done.stdout) == (0, "began anew: key open\n")
+        reset = ("limits", "reset", "key", "open", "--admin", f"http://{one.admin[0]}", "--token-file")
+        done = run(*reset, str(one.data_dir / "admin.token"))
+        assert (done.returncode, done.stdout) == (0, "began anew: key open\n"), done.stderr
         until(lambda: ask(two, CHAT, stream=False).status == 200, "there is room on the other node")
         server.kill()
         until(one.is_away, "Redis is away", 1.5)
-        refused = run("limits", "reset", "key", "open", "-c", str(one.config_file))
+        refused = run(*reset, str(one.data_dir / "admin.token"))
         assert refused.returncode == 1
         assert "nothing began anew" in refused.stderr
 
