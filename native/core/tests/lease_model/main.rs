@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
 
 mod edges;
+mod fleet;
 mod losses;
 mod node;
 mod plain;
+mod real;
 mod redis;
 mod sentence;
 mod world;

@@ -150,6 +150,9 @@ impl Plain {
     fn expire(&mut self, time: u64) {
         self.state.take_if(|state| state.expires <= time);
         self.last.retain(|_, (_, expires)| *expires > time);
+        // What was recorded of an instance is forgotten with its last call.
+        let leases = self.state.iter_mut().flat_map(|state| &mut state.leases);
+        leases.filter(|lease| !self.last.contains_key(&lease.instance)).for_each(|lease| lease.is_sealed = true);
     }
 }
 
