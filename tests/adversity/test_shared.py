@@ -1,6 +1,7 @@
 """Limits that four gateways share by one Redis: in no interval over, hardly ever under, and few questions for it."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -30,11 +31,12 @@ def nodes(
     module_upstream: Upstream, loop: LoopThread, redis: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nodes]:
     redis.call("FLUSHALL")
+    # Closed: also where a busy machine keeps Redis from answering within 50 ms all that is admitted is counted.
     limits = {
-        "m-hot": {"requests": f"{LIMIT}/{WINDOW_S}s"},
-        "m-tokens": {"tokens": f"{TOKENS}/{WINDOW_S}s"},
+        "m-hot": {"requests": f"{LIMIT}/{WINDOW_S}s", "away": "closed"},
+        "m-tokens": {"tokens": f"{TOKENS}/{WINDOW_S}s", "away": "closed"},
         "m-busy": {"requests": "100000/10s"},
-        "m-dying": {"requests": "120/3s"},
+        "m-dying": {"requests": "120/3s", "away": "closed"},
         "m-reset": {"requests": "20/h"},
         "m-day": {"requests": "50/day", "tokens": "100000/month"},
     }
@@ -59,8 +61,7 @@ def test_hammered_nodes_admit_the_limit_in_any_interval_and_hardly_less(nodes: N
     assert admitted.most(WINDOW_US) <= LIMIT
     part = len(admitted.within(admitted.first_us, 4 * WINDOW_US)) / (4 * LIMIT)
     assert part >= 0.95, part
-    assert {told.status for told in hammer.told} == {200, 429}
-    assert not [told for told in hammer.told if told.away], "Redis was there all the time"
+    assert_answered(hammer)
     assert all(hammer.count(200, node) for node in range(4)), "each node had its part"
 
 
@@ -75,13 +76,20 @@ def test_fifty_clients_without_a_cap_use_a_limit_of_tokens_and_do_not_pass_it(no
     assert admitted.most_tokens(WINDOW_US) <= TOKENS, "answers of one length are no surprise"
     part = admitted.within(admitted.first_us, 3 * WINDOW_US).tokens / (3 * TOKENS)
     assert part >= 0.9, part
-    assert {told.status for told in hammer.told} == {200, 429}
+    assert_answered(hammer)
+
+
+def assert_answered(hammer: Hammer) -> None:
+    """Redis was there all the time: it was hardly ever waited for in vain."""
+    counts = Counter(told.status for told in hammer.told)
+    assert counts[503] <= len(hammer.told) / 100, counts
+    assert set(counts) <= {200, 429, 503}
 
 
 def test_a_hot_limit_asks_twenty_times_a_second_at_most_also_when_redis_comes_back(nodes: Nodes, redis: Redis) -> None:
     node = nodes[0]
     rests(node)
-    with Hammer([node.gateway.address], "m-busy", clients=6) as hammer:
+    with Hammer([node.gateway.address], "m-busy", clients=6, eager=False) as hammer:
         samples = watch(node.asks, 3.0)
         before = hammer.count()
         redis.pause()
@@ -144,9 +152,19 @@ def test_a_limit_that_one_node_has_used_up_is_used_up_everywhere_and_begins_anew
 
 
 def test_a_day_and_a_month_are_one_for_all_nodes(nodes: Nodes) -> None:
-    statuses = [asked(node, "m-day").status for node in (*nodes.each, *nodes.each) for _ in range(10)]
-    assert statuses == [200] * 50 + [429] * 30
-    assert used(nodes[3].gateway, "m-day")["requests"] == 50
+    counts = [0] * 4
+
+    def all_is_used() -> bool:
+        for number, node in enumerate(nodes.each):
+            counts[number] += [asked(node, "m-day").status for _ in range(5)].count(200)
+        return sum(counts) >= 50
+
+    # What one has a lease of and does not use it gives back, as others want it: after a quarter of a minute.
+    until(all_is_used, "all of it is used", 25.0, 0.2)
+    assert sum(counts) == 50
+    assert min(counts) > 0
+    assert {asked(node, "m-day").status for node in nodes.each} == {429}
+    assert {used(node.gateway, "m-day")["requests"] for node in nodes.each} == {50}
 
 
 def test_no_limit_costs_a_request_that_is_not_limited_a_question(nodes: Nodes) -> None:

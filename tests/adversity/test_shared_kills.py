@@ -1,6 +1,7 @@
 """Redis is killed and comes back, with all it had or with nothing: what policies let through, what one loss costs."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_redis_is_killed_under_load(nodes: Nodes, mortal: Redis, request: pytest
         dead_us = boottime_us() - noticed_us
         mortal.start()
         nodes.settle()
-        back_us = boottime_us()
+        back, back_us = time.monotonic(), boottime_us()
         hammers["open"].run(2.2 * WINDOW_S)
     every = {policy: nodes.admitted(f"m-{policy}") for policy in POLICIES}
     # What live leases have left may still be spent, as long as they live: a sub-bucket and a half.
@@ -69,5 +70,5 @@ def test_redis_is_killed_under_load(nodes: Nodes, mortal: Redis, request: pytest
     assert every["open"].most(WINDOW_US) <= 4 * LIMIT
     for policy in POLICIES:
         again = every[policy].since(back_us)
-        assert again.most(WINDOW_US) <= LIMIT, "it counts as ever"
+        assert again.most(WINDOW_US) <= LIMIT + hammers[policy].strays(since=back), "it counts as ever"
         assert again.most(WINDOW_US) >= 0.9 * LIMIT

@@ -1,6 +1,7 @@
 """Nodes that lose Redis, each in its way: what the policies let through then, and that nothing is spent twice."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_node_that_loses_redis_goes_by_the_policy_of_each_limit_and_comes_back
         healed_us = boottime_us()
         node.line.heal()
         until(node.is_up, "the node is back", 3.0, 0.02)
-        back_us = boottime_us()
+        back, back_us = time.monotonic(), boottime_us()
         hammers["open"].run(1.5 * WINDOW_S)
     mine = {policy: nodes.admitted(model, 0).within(lost_us, healed_us - lost_us) for policy, model in models.items()}
     every = {policy: nodes.admitted(model) for policy, model in models.items()}
@@ -89,17 +90,18 @@ def test_a_node_that_loses_redis_goes_by_the_policy_of_each_limit_and_comes_back
     assert mine["fair_share"].most(WINDOW_US) == SHARE, "all of its share, and no more"
     assert mine["open"].most(WINDOW_US) == LIMIT
     for policy in POLICIES:
-        assert {one.away for one in told[policy]} == {policy}
+        # Of what a node has used up all by itself nobody else need be asked.
+        assert {one.away for one in told[policy] if (policy, one.status) != ("open", 429)} == {policy}
         assert max(one.took_s for one in told[policy]) < PATIENCE_S
     assert {one.status for one in told["fair_share"]} == {one.status for one in told["open"]} == {200, 429}
 
-    assert every["closed"].most(WINDOW_US) <= LIMIT
-    assert every["fair_share"].most(WINDOW_US) <= LIMIT + SHARE
-    assert every["open"].most(WINDOW_US) <= 2 * LIMIT
+    for policy, bound in (("closed", LIMIT), ("fair_share", LIMIT + SHARE), ("open", 2 * LIMIT)):
+        assert every[policy].most(WINDOW_US) <= bound + hammers[policy].strays(1, 2, 3)
     for policy, model in models.items():
         others = nodes.admitted(model, 1, 2, 3)
         assert others.within(others.first_us, WINDOW_US).most(WINDOW_US) >= 0.95 * LIMIT, "they have all of the limit"
-        assert every[policy].since(back_us).most(WINDOW_US) <= LIMIT, "nothing is spent twice"
+        bound = LIMIT + hammers[policy].strays(since=back)
+        assert every[policy].since(back_us).most(WINDOW_US) <= bound, "nothing is spent twice"
         assert len(nodes.admitted(model, 0).since(back_us)) > 0, "and it has its part again"
 
 
@@ -116,7 +118,7 @@ def test_when_no_node_has_redis_their_shares_add_up_to_the_limit(nodes: Nodes, r
         healed_us = boottime_us()
         redis.resume()
         nodes.settle()
-        back_us = boottime_us()
+        back, back_us = time.monotonic(), boottime_us()
         hammers["open"].run(1.5 * WINDOW_S)
     alone = {p: nodes.admitted(f"m-all-{p}").within(lost_us, healed_us - lost_us) for p in POLICIES}
     assert len(alone["closed"]) == 0
@@ -126,7 +128,7 @@ def test_when_no_node_has_redis_their_shares_add_up_to_the_limit(nodes: Nodes, r
         every = nodes.admitted(f"m-all-{policy}")
         assert every.most(WINDOW_US) <= bound
         again = every.since(back_us)
-        assert 0 < again.most(WINDOW_US) <= LIMIT, "nothing is spent twice"
+        assert 0 < again.most(WINDOW_US) <= LIMIT + hammers[policy].strays(since=back), "nothing is spent twice"
 
 
 def test_a_request_that_no_policy_lets_through_is_told_when_to_come_again(nodes: Nodes) -> None:

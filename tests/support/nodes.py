@@ -286,6 +286,14 @@ class Hammer:
             for told in list(self.told)
         )
 
+    def strays(self, *nodes: int, since: float = 0.0) -> int:
+        """So many were let through by a policy since then, at all nodes or only some: where Redis is there, it took too
+        long to answer, as it may on a machine that is busy."""
+        return sum(
+            told.status == 200 and told.away is not None and told.at >= since and (not nodes or told.node in nodes)
+            for told in list(self.told)
+        )
+
     def _ask(self, node: int, address: str) -> None:
         try:
             while not self._end.is_set():

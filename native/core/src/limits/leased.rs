@@ -84,6 +84,9 @@ pub(super) struct Leased {
     pub(super) ahead_after_us: u64,
     /// When there is something to tell.
     pub(super) tell_us: u64,
+    /// When it was last heard of, and when it is asked whether all counts began anew since.
+    pub(super) heard_us: u64,
+    pub(super) doubt_us: u64,
     /// When the broker looks at it next.
     timer_us: u64,
 }
@@ -114,6 +117,8 @@ impl Leased {
             pressed_until_us: 0,
             ahead_after_us: 0,
             tell_us: NEVER,
+            heard_us: 0,
+            doubt_us: NEVER,
             timer_us: NEVER,
         }
     }
@@ -245,7 +250,7 @@ impl Leased {
             return 0;
         }
         let lacks_us = if self.line.lacks(spare).0 > 0 || (self.is_lost && self.stock.has_told()) { 0 } else { NEVER };
-        let tells_us = self.tell_us.min(first_us).min(self.closes_us()).max(self.rest_us);
+        let tells_us = self.tell_us.min(self.doubt_us).min(first_us).min(self.closes_us()).max(self.rest_us);
         let at_us = lacks_us.min(tells_us).min(self.ahead_us(last_us));
         at_us.max(self.pace.next_us())
     }
@@ -306,6 +311,12 @@ impl Leased {
             let lapse_us = us + 3 * self.lease_us() + PERIOD_LEASE_US;
             self.ghosts.retain(|(_, asked_us)| now.us < asked_us.saturating_add(lapse_us));
         }
+    }
+
+    /// Our own counter says that the limit is reached, and no lease would help. Whether all counts began anew elsewhere
+    /// only Redis knows: it is asked now and then.
+    pub(super) fn doubt(&mut self) {
+        self.doubt_us = self.heard_us.saturating_add(AGAIN_US.1);
     }
 
     pub(super) fn tell_by(&mut self, at_us: u64) {

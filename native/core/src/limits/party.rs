@@ -76,6 +76,10 @@ impl<'a> Locked<'a> {
                 let exceeds = need > rate.amount;
                 let retry_after_us = if exceeds { 0 } else { counter.wait_us(need, rate.amount, self.now) };
                 verdict.meet(Bar { exceeds, ..self.bar(kind, rate, need, retry_after_us) });
+                if let Some((broker, leased)) = broker.zip(self.state.leases.find(kind, span)).filter(|_| !exceeds) {
+                    leased.doubt();
+                    leased.touch(cell, broker);
+                }
             } else if let Some(broker) = broker
                 && need > 0
             {

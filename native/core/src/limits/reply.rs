@@ -96,6 +96,7 @@ impl Leased {
         } else if !is_void && is_taken {
             self.take_told(call, &reply, now);
         }
+        self.heard_us = now.us;
         self.seen.epoch = reply.epoch;
         self.seen.sequence = reply.sequence;
         self.seen.resets = Some(self.seen.resets.unwrap_or(0).max(reply.resets));

@@ -125,6 +125,29 @@ fn a_reset_elsewhere_begins_leases_and_counts_anew_and_what_is_in_flight_is_not_
 }
 
 #[test]
+fn a_node_that_has_used_up_a_limit_all_by_itself_asks_each_second_whether_it_was_reset_elsewhere() {
+    let (node, written) = (Node::new(), tokens(30, 60 * MINUTE_US));
+    let mut waits = node.begin(KEY, &written, of_tokens(30));
+    node.grant(30);
+    let _held = waits.poll().unwrap().unwrap();
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    node.pass(SECOND - 1);
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    node.asks_nothing();
+    node.pass(1);
+    node.hear();
+    node.pass(5 * SECOND);
+    node.asks_nothing();
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    let ask = node.ask();
+    let reset = Answer { resets: 5, ..node.reply(&Args::of(&ask)) };
+    assert_eq!(node.answer(ask, &reset), LeaseResult::Told);
+    let mut waits = node.begin(KEY, &written, of_tokens(30));
+    node.grant(30);
+    assert!(waits.poll().unwrap().is_ok());
+}
+
+#[test]
 fn who_hears_of_resets_for_the_first_time_keeps_its_counts_and_tells_again_what_was_not_taken() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
     node.limits.set_shared(true, 2);
