@@ -90,6 +90,7 @@ impl Leased {
         if std::mem::take(&mut self.is_pressed) {
             self.pressed_until_us = now.us.saturating_add(self.lease_us());
         }
+        self.demand.fade(now.us, self.lease_us());
         if self.closes_us() <= now.us && self.stock.close(now.us) {
             self.tell_us = 0;
         }

@@ -7,7 +7,9 @@ use tokio::sync::Notify;
 
 use super::{
     Kind, Layered, Need, ScopeOwned, Span,
+    broker::Broker,
     counter::{Change, Counter, Moment},
+    held::Leaseholds,
     leased::Leased,
     leases::Leases,
     ledger::Ledger,
@@ -27,6 +29,31 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(scope: ScopeOwned, ledger: Arc<Ledger>) -> Self {
         Self { scope, ledger, state: Mutex::default() }
+    }
+
+    /// Takes note of what a request used less or more than it reserved, where that is shared with other nodes.
+    #[inline(never)]
+    pub(super) fn settle_leases(
+        self: &Arc<Self>,
+        state: &mut State,
+        place: usize,
+        (less, more): (u64, u64),
+        charges: &Leaseholds,
+        now: Moment,
+        broker: &Broker,
+    ) {
+        if more > 0 {
+            let (_, leased) = state.shared(place, now, &self.ledger);
+            leased.spend_more(more, now, broker, drop);
+            leased.touch(self, broker);
+        } else if less > 0 {
+            let (kind, span) = (state.counters[place].kind, state.counters[place].span);
+            if let Some(leased) = state.leases.find(kind, span) {
+                let charges = charges.iter().rev().filter(|(of, _)| usize::from(*of) == place);
+                leased.free(charges.map(|(_, charged)| *charged), less, now);
+                leased.touch(self, broker);
+            }
+        }
     }
 }
 
@@ -140,7 +167,26 @@ impl State {
     /// What is used of a kind, and until when that counts.
     pub(super) fn usage(&mut self, kind: Kind, span: Span, now: Moment, ledger: &Ledger) -> Option<(u64, u64)> {
         let now = self.moment(now);
-        let own = self.find(kind, span).and_then(|place| self.counters.get_mut(place)).map(|counter| {
+        let place = self.find(kind, span);
+        if !self.leases.is_empty() {
+            return self.usage_of_all(place, kind, span, now, ledger);
+        }
+        let counter = self.counters.get_mut(place?)?;
+        counter.advance(now, ledger);
+        Some((counter.sum(), counter.reset_us(now)))
+    }
+
+    /// The same with what other nodes use.
+    #[inline(never)]
+    fn usage_of_all(
+        &mut self,
+        place: Option<usize>,
+        kind: Kind,
+        span: Span,
+        now: Moment,
+        ledger: &Ledger,
+    ) -> Option<(u64, u64)> {
+        let own = place.and_then(|place| self.counters.get_mut(place)).map(|counter| {
             counter.advance(now, ledger);
             (counter.sum(), counter.reset_us(now))
         });

@@ -65,6 +65,13 @@ impl Demand {
         self.charges = 0;
     }
 
+    /// The same if nobody came for a lease time.
+    pub(super) fn fade(&mut self, now_us: u64, lease_us: u64) {
+        if now_us > self.last_us.saturating_add(lease_us) {
+            self.forget();
+        }
+    }
+
     /// What two lease times will take. What came at once is no rate.
     pub(super) fn foreseen(&self, now_us: u64, lease_us: u64) -> u64 {
         let took_us = now_us.saturating_sub(self.granted_us).max(lease_us / 4).max(1);
@@ -75,12 +82,11 @@ impl Demand {
     /// When to ask ahead of need: before the last lease stops, or when little is left. A single request, as each of a
     /// key that is hardly used, foretells no other.
     pub(super) fn ahead_us(&self, spare: u64, last_stop_us: u64, lease_us: u64) -> u64 {
-        let at_us = match () {
+        match () {
             () if self.charges < 2 => NEVER,
             () if spare < self.grant / 4 => 0,
             () if spare == 0 => NEVER,
             () => last_stop_us.saturating_sub(lease_us / 4),
-        };
-        if at_us > self.last_us.saturating_add(lease_us) { NEVER } else { at_us }
+        }
     }
 }

@@ -101,7 +101,7 @@ impl Hold {
             Some((_, now)) => state.moment(now.into()),
             None => state.latest(),
         };
-        let charges = std::mem::take(&mut self.charges);
+        let (broker, charges) = (self.cell.ledger.broker.get(), std::mem::take(&mut self.charges));
         for place in places(std::mem::take(&mut self.counters)) {
             let counter = &mut state.counters[place];
             // One that has begun anew since knows nothing of this.
@@ -116,17 +116,8 @@ impl Hold {
             let (less, more) = (reserved.saturating_sub(used), used.saturating_sub(reserved));
             counter.give_back(less, self.at, now);
             counter.charge(more, now, &self.cell.ledger);
-            let Some(broker) = self.cell.ledger.broker.get() else { continue };
-            let (kind, span) = (counter.kind, counter.span);
-            if more > 0 {
-                let (_, leased) = state.shared(place, now, &self.cell.ledger);
-                leased.spend_more(more, now, broker);
-                leased.touch(&self.cell, broker);
-            } else if let Some((_, charged)) = charges.iter().find(|(of, _)| usize::from(*of) == place && less > 0)
-                && let Some(leased) = state.leases.find(kind, span)
-            {
-                leased.free(*charged, less, now);
-                leased.touch(&self.cell, broker);
+            if let Some(broker) = broker {
+                self.cell.settle_leases(&mut state, place, (less, more), &charges, now, broker);
             }
         }
         state.note(&self.cell);

@@ -30,10 +30,9 @@ impl Lease {
     }
 }
 
-/// What a request was charged last by one counter.
+/// What of a lease a request was charged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charged {
-    /// Of the lease.
     pub number: u64,
     pub amount: u64,
 }

@@ -172,35 +172,43 @@ impl Leased {
     }
 
     /// Charges a request what there is a lease for, and the rest to a lease of our own.
-    pub(super) fn spend(&mut self, amount: u64, now: Moment, broker: &Broker) -> Option<Charged> {
+    pub(super) fn spend(&mut self, amount: u64, now: Moment, broker: &Broker, tell: impl FnMut(Charged)) {
         self.demand.came(now.us);
-        self.spend_more(amount, now, broker)
+        self.spend_more(amount, now, broker, tell);
     }
 
     /// The same of what a request used beyond what it reserved.
-    pub(super) fn spend_more(&mut self, amount: u64, now: Moment, broker: &Broker) -> Option<Charged> {
+    pub(super) fn spend_more(&mut self, amount: u64, now: Moment, broker: &Broker, mut tell: impl FnMut(Charged)) {
         self.demand.spent(amount);
-        let (lacking, last) = self.stock.spend(amount);
+        let lacking = self.stock.spend(amount, &mut tell);
         if lacking == 0 {
-            return last;
+            return;
         }
         self.tell_by(now.us.saturating_add(self.tell_after_us()));
         let lapse_us = match self.span {
             Span::Window(us) => (now.us / length(us)).saturating_add(WHOLE + 1).saturating_mul(length(us)),
             Span::Period(_) | Span::AtOnce => NEVER,
         };
-        Some(self.stock.spend_own(lacking, lapse_us, || broker.number()))
+        tell(self.stock.spend_own(lacking, lapse_us, || broker.number()));
     }
 
-    /// Gives back what was charged last, at most that: other charges of the same request count on.
-    pub(super) fn free(&mut self, charged: Charged, amount: u64, now: Moment) {
+    /// Gives back some of what was charged, beginning with what was charged last.
+    pub(super) fn free(&mut self, charges: impl Iterator<Item = Charged>, amount: u64, now: Moment) {
         if self.stock.expire(now.us) {
             self.tell_us = 0;
         }
-        match self.stock.free(charged, amount) {
-            Freed::Spare => self.line.wake(),
-            Freed::ToTell => self.tell_by(now.us.saturating_add(self.tell_after_us())),
-            Freed::Gone => {}
+        let mut rest = amount;
+        for charged in charges {
+            let freed = rest.min(charged.amount);
+            rest -= freed;
+            match self.stock.free(charged, freed) {
+                Freed::Spare => self.line.wake(),
+                Freed::ToTell => self.tell_by(now.us.saturating_add(self.tell_after_us())),
+                Freed::Gone => {}
+            }
+            if rest == 0 {
+                break;
+            }
         }
     }
 

@@ -9,6 +9,10 @@ pub(super) struct Leases(
 );
 
 impl Leases {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn find(&mut self, kind: Kind, span: Span) -> Option<&mut Leased> {
         self.0.as_mut()?.iter_mut().find(|leased| leased.kind == kind && leased.span == span)
     }

@@ -94,6 +94,7 @@ impl<'a> Locked<'a> {
     }
 
     /// The same of what is shared with other nodes.
+    #[inline(never)]
     fn look_for_leases(
         &mut self,
         place: usize,
@@ -151,16 +152,14 @@ impl<'a> Locked<'a> {
         for (kind, rate) in ask.policy.all_rates() {
             let place = self.state.counter(kind, Span::of(rate), self.now, &cell.ledger);
             let counter = &mut self.state.counters[place];
-            counter.charge(amount(&ask.need, kind), self.now, &cell.ledger);
+            let need = amount(&ask.need, kind);
+            counter.charge(need, self.now, &cell.ledger);
             counters |= 1 << place;
             at.utc_us = at.utc_us.max(counter.begin_us());
-            let need = amount(&ask.need, kind);
             if let Some(broker) = broker
                 && need > 0
             {
-                let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
-                charges.extend(leased.spend(need, self.now, broker).map(|charged| (place as u8, charged)));
-                leased.touch(cell, broker);
+                self.take_leases(place, need, broker, &mut charges);
             }
         }
         self.state.note(cell);
@@ -170,6 +169,16 @@ impl<'a> Locked<'a> {
         }
         let generation = self.state.generation;
         Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false, charges }
+    }
+}
+
+impl Locked<'_> {
+    #[inline(never)]
+    fn take_leases(&mut self, place: usize, need: u64, broker: &Broker, charges: &mut Leaseholds) {
+        let cell = &self.party.cell;
+        let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
+        leased.spend(need, self.now, broker, |charged| charges.push((place as u8, charged)));
+        leased.touch(cell, broker);
     }
 }
 

@@ -89,9 +89,9 @@ impl Stock {
         self.leases.insert(at, lease);
     }
 
-    /// Charges what is left, beginning with what stops first. Returns what is lacking, and what was charged last.
-    pub(super) fn spend(&mut self, amount: u64) -> (u64, Option<Charged>) {
-        let (mut lacking, mut last) = (amount, None);
+    /// Charges what is left, beginning with what stops first, and tells each lease's part. Returns what is lacking.
+    pub(super) fn spend(&mut self, amount: u64, mut tell: impl FnMut(Charged)) -> u64 {
+        let mut lacking = amount;
         for lease in self.leases[self.stopped..].iter_mut().filter(|lease| lease.left > 0) {
             if lacking == 0 {
                 break;
@@ -101,9 +101,9 @@ impl Stock {
             lease.counted += taken;
             self.spare -= taken;
             lacking -= taken;
-            last = Some(Charged { number: lease.number, amount: taken });
+            tell(Charged { number: lease.number, amount: taken });
         }
-        (lacking, last)
+        lacking
     }
 
     /// Charges a lease of our own, which nobody granted: the one that is open, or a new one of the next number. Until
@@ -128,12 +128,12 @@ impl Stock {
         Charged { number, amount }
     }
 
-    /// Gives back what was charged, at most that.
+    /// Gives back some of what was charged.
     pub(super) fn free(&mut self, charged: Charged, amount: u64) -> Freed {
         let at = self.leases.iter().rposition(|lease| lease.number == charged.number && !lease.is_merged);
         let Some(at) = at else { return Freed::Gone };
         let lease = &mut self.leases[at];
-        let amount = amount.min(charged.amount).min(lease.counted);
+        let amount = amount.min(lease.counted);
         lease.counted -= amount;
         if at < self.stopped {
             return Freed::ToTell;

@@ -184,7 +184,7 @@ fn what_is_freed_of_a_live_lease_is_left_again_and_serves_who_waits() {
 }
 
 #[test]
-fn a_charge_over_two_leases_frees_of_the_last_one_what_it_took_there() {
+fn a_charge_over_two_leases_is_given_back_to_each_the_last_one_first() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
     let mut waits = node.begin(KEY, &written, of_tokens(5));
     let first = node.grant(8);
@@ -194,13 +194,13 @@ fn a_charge_over_two_leases_frees_of_the_last_one_what_it_took_there() {
     let second = node.grant(4);
     assert_eq!((second.need, node.used(KEY, &written)), (4, 5));
     let seven = waits.poll().unwrap().unwrap();
-    drop(seven);
-    assert!(node.fits(KEY, &written, of_tokens(4)));
-    assert!(!node.fits(KEY, &written, of_tokens(5)), "three die with the first one");
     drop(five);
-    assert!(node.fits(KEY, &written, of_tokens(5)));
+    node.settle(seven, 2);
+    assert!(node.fits(KEY, &written, of_tokens(10)) && !node.fits(KEY, &written, of_tokens(11)));
     node.pass(400_000 - 1_000);
-    assert_eq!(node.hear().tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(first.number, 3)]);
+    assert_eq!(node.hear().tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(first.number, 2)]);
+    node.pass(SECOND);
+    assert_eq!(node.hear().tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(second.number, 0)]);
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod redis;
 mod settle;
 mod shared_away;
 mod shared_lost;
+mod shared_stress;
 mod stress;
 mod windows;
