@@ -53,6 +53,8 @@ pub struct Options {
     pub digest_key_file: Option<PathBuf>,
     /// Keeps the counts of limits over a restart, in a directory that is there; `None`: they begin at zero.
     pub limits_file: Option<PathBuf>,
+    /// Holds the tables of tokens, `<encoding>.table`; `None`: tokens are estimated.
+    pub tokens_dir: Option<PathBuf>,
     /// Limits are shared between nodes; `None`: this one counts for itself.
     pub shared: Option<SharedOptions>,
 }
@@ -102,6 +104,9 @@ impl Engine {
             handles,
             max_connections,
         ));
+        if let Some(directory) = options.tokens_dir {
+            shared.counting.look_in(directory);
+        }
         if let Some(of) = options.shared {
             shared.limits.share(&options.instance, of.timeout_us);
         }
