@@ -1,5 +1,6 @@
 //! Penstock's data plane: everything that touches a byte, a clock or a counter of a request.
 
+pub mod boxed;
 pub mod clock;
 pub mod dialects;
 pub mod error;

@@ -96,7 +96,7 @@ impl Limits {
             let began = Instant::now();
             // Each queue has its own time, of which waiting elsewhere takes nothing.
             let most = Duration::from_micros(queue_us).saturating_sub(waiting.waited[place]);
-            if timeout(most, waiting.woken.notified()).await.is_err() {
+            if Box::pin(timeout(most, waiting.woken.notified())).await.is_err() {
                 let refused = Bar::of_slots(party).refused(standing(&mut lock(&parties, clock)));
                 return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
             }

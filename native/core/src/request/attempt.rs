@@ -247,7 +247,7 @@ async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Re
             }
         }
     };
-    match tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read).await {
+    match Box::pin(tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read)).await {
         Ok(read) => read?,
         Err(_) => {
             return Err(Failure::new(Code::UpstreamTimeout, Retry::Yes, "the upstream's error did not arrive in time"));

@@ -17,6 +17,7 @@ use super::{
     standing::LimitFields,
 };
 use crate::{
+    boxed::boxed,
     dialects::{self, Dialect, StreamKind},
     error::{Code, Error},
     http::head::{RequestHead, Span},
@@ -170,7 +171,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
     // A place of its own: requests whose key is being verified do not hold it.
-    Box::pin(relayed::serve(call, &wanted, content)).await
+    boxed(|| relayed::serve(call, &wanted, content)).await
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
