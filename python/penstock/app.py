@@ -217,6 +217,7 @@ class App:
             "instance": self._instance.id,
             "digest_key_file": self._desk.digest_key_file,
             "limits_file": os.path.join(self._config.data_dir, "limits"),
+            "journal": self._journal_options(),
         }
         try:
             native = self._make_native(msgspec.json.encode(options))
@@ -225,6 +226,16 @@ class App:
         except ValueError as error:
             raise StartError(str(error)) from None
         self._engine = Engine(native, {ADMIN: gate, VERIFY: self._desk.verify}, self.log.error)
+
+    def _journal_options(self) -> dict[str, object]:
+        given = self._config.journal
+        return {
+            "dir": self._instance.path,
+            "durability": given.durability,
+            "when_full": given.when_full,
+            "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
+            "retain_ms": self._config.audit.retain,
+        }
 
     async def _start(self) -> None:
         """The keys first: the first request finds them."""

@@ -159,7 +159,7 @@ def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) 
             with socket.create_connection(address, timeout=5):
                 pass
         assert running.native.options["workers"] >= 1
-        files = {"digest_key_file", "limits_file"}
+        files = {"digest_key_file", "limits_file", "journal"}
         assert set(running.native.options) == {"workers", "max_connections", "log", "instance", *files}
         assert msgspec.json.decode(running.native.snapshots[0])["revision"] == 1
 

@@ -66,6 +66,9 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         return Err(Error::new(Code::InvalidRequest, message).at("model").into());
     }
     call.record.model.push_str(model.unwrap_or_default());
+    if let Some(scan) = &scan {
+        call.record.end_user = scan.end_user(body);
+    }
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
