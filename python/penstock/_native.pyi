@@ -6,7 +6,7 @@ written in C, and all may be called from any thread. After ``fork`` every method
 
 from typing import final
 
-__all__ = ["Engine", "JournalReader", "__version__", "error_codes", "verify_journals"]
+__all__ = ["Engine", "JournalReader", "__version__", "error_codes", "forget_private", "verify_journals"]
 
 __version__: str
 """Version of the native library; equal to the package's."""
@@ -153,6 +153,14 @@ class JournalReader:
 
         Raises ``OSError`` when the disk refuses.
         """
+
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """Takes the private parts out of the whole segments in ``data_dir/journal/<instance>`` that last changed before a
+    time, in microseconds UTC; how many they were. Releases the GIL.
+
+    ``live``: the process of the instance is alive; its newest segment stays as it is. Raises ``OSError`` when the disk
+    refuses; segments before that one are done.
+    """
 
 def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
     """Verifies all journals in ``data_dir/journal``: a JSON list with one object an instance: ``instance``,

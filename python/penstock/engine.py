@@ -74,6 +74,13 @@ def open_journal(directory: str) -> JournalReader:
     return Compiled(directory)
 
 
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """See `_native.forget_private`. Raises ImportError when native was not built."""
+    from penstock._native import forget_private as compiled
+
+    return compiled(directory, before_us, live)
+
+
 def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
     """See `_native.verify_journals`. Raises ImportError when native was not built."""
     from penstock._native import verify_journals as compiled

@@ -227,6 +227,18 @@ def test_tail_shows_requests_as_they_end(gateway: Gateway) -> None:
             process.terminate()
 
 
+def test_what_is_forgotten_is_gone_and_the_rest_verifies(gateway: Gateway) -> None:
+    assert ask(gateway, CHAT, False, user="somebody").status == 200
+    (row,) = recorded(gateway, 1)
+    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 0\n", "it is being written"
+    gateway.stop()
+    assert audit(gateway.data_dir, "forget", "--before", "1h").stdout == "forgotten: 0\n"
+    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 1\n"
+    assert query(gateway.data_dir) == [{name: row[name] for name in row if name not in ("client", "end_user")}]
+    assert verified(gateway.data_dir)[0]["records"] == 1
+    assert not [file for file in gateway.data_dir.glob("journal/*/*") if b"somebody" in file.read_bytes()]
+
+
 def test_verify_names_the_first_entry_that_is_not_what_was_written(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     with Gateway(tmp_path, config_of(upstream)) as gateway:

@@ -34,6 +34,9 @@ def test_demo_shows_one_chat_and_ends() -> None:
     assert re.search(r"^target +demo/demo-1$", done.stdout, re.MULTILINE)
     assert re.search(r"^tokens +\d+ prompt, \d+ completion$", done.stdout, re.MULTILINE)
     assert re.search(r"^overhead +\d+ µs$", done.stdout, re.MULTILINE)
+    assert re.search(r'^ +outcome +"complete"$', done.stdout, re.MULTILINE)
+    assert re.search(r"^ +cost_nanousd +0$", done.stdout, re.MULTILINE)
+    assert done.stdout.rstrip().endswith(" ok")
     assert "Traceback" not in done.stderr
 
 

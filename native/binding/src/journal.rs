@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use penstock_core::journal::{Found, Position, Reader, disk::RealDisk, verify};
+use penstock_core::journal::{self, Found, Position, Reader, disk::RealDisk, verify};
 use pyo3::{Bound, Python, pyclass, pyfunction, pymethods, types::PyBytes};
 
 use crate::{
@@ -42,6 +42,12 @@ fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
     let Position { segment, offset } = found.position;
     let private = found.private.as_deref().map(|bytes| PyBytes::new(py, bytes));
     (found.kind, found.sequence, segment, offset, PyBytes::new(py, &found.public), private)
+}
+
+#[pyfunction]
+pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<u64> {
+    let directory = PathBuf::from(directory);
+    Ok(detached(py, move || journal::forget_before(&RealDisk, &directory, before_us, live))?)
 }
 
 #[pyfunction]

@@ -20,7 +20,7 @@ mod _native {
     use crate::{
         convert::error_codes,
         engine::Engine,
-        journal::{JournalReader, verify_journals},
+        journal::{JournalReader, forget_private, verify_journals},
     };
 
     #[pymodule_export]

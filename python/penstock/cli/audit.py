@@ -170,6 +170,23 @@ def verify(config: str | None, data_dir: str | None, as_json: bool, heads: str |
         raise SystemExit(1)
 
 
+@command.command("forget")
+@config_option
+@data_dir_option
+@click.option("--before", metavar="TIME", required=True, callback=_parsed(_time), help="30d, 2026-01-31 …")
+def forget(config: str | None, data_dir: str | None, before: int) -> None:
+    """Delete client addresses and end users from whole segments that last changed before then; the chain holds."""
+    from penstock.engine import forget_private
+    from penstock.instance import LOCK, is_held
+
+    try:
+        paths = journals.instances(_data_dir(config, data_dir))
+        count = sum(forget_private(path, before, is_held(os.path.join(path, LOCK))) for path in paths)
+    except (OSError, ImportError) as error:
+        _fail(str(error))
+    click.echo(f"forgotten: {count}")
+
+
 def _show_reports(place: str, reports: list[dict[str, Any]]) -> None:
     if not reports:
         click.echo(f"nothing is recorded in {place}")

@@ -46,6 +46,8 @@ pub trait Target: Send {
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was written last.
     fn sync(&mut self) -> io::Result<()>;
+    /// Has it appear to have changed last at a time, microseconds UTC.
+    fn set_changed(&mut self, us: u64) -> io::Result<()>;
 }
 
 /// The system's own.
@@ -149,6 +151,10 @@ impl Target for RealTarget {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn set_changed(&mut self, us: u64) -> io::Result<()> {
+        self.file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_micros(us))
     }
 }
 

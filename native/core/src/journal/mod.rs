@@ -6,6 +6,7 @@
 pub mod disk;
 pub mod entry;
 pub mod facts;
+mod forgetting;
 pub mod pack;
 pub mod read;
 pub mod recover;
@@ -35,6 +36,7 @@ use serde::Deserialize;
 
 pub use entry::Kind;
 pub use facts::{Event, Facts, Why};
+pub use forgetting::forget_before;
 pub use read::{Batch, Found, Position, Reader};
 pub use ring::{Item, Lost};
 

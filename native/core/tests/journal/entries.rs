@@ -3,6 +3,7 @@
 use penstock_core::journal::{
     Durability, Kind,
     entry::{Chain, Entry, Fault, MAX_BYTES, forget},
+    forget_before,
     pack::Pack,
     segment::{HEADER_BYTES, Header, parse_name},
 };
@@ -80,6 +81,27 @@ fn what_was_forgotten_is_gone_and_the_chain_holds() {
     let report = made.report(false);
     assert_eq!((report.fault, report.records), (None, 4));
     assert_eq!(made.read(false), [0, 1, 2, 3]);
+}
+
+#[test]
+fn private_parts_are_forgotten_up_to_a_time_and_never_in_what_is_being_written() {
+    let mut made = Made::new(Durability::Group);
+    for _ in 0..60 {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+        made.later(1_000);
+    }
+    let hidden = |made: &Made, number| made.sim.bytes(&made.segment(number)).windows(9).any(|w| w == b"192.0.2.7");
+    let all_us = made.now.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(forget_before(&made.sim, &made.dir, 0, true).unwrap(), 0);
+    let some = forget_before(&made.sim, &made.dir, all_us, true).unwrap();
+    let segments = made.report(true).segments as u64;
+    assert!(segments > 3 && (1..segments).all(|number| !hidden(&made, number)) && hidden(&made, segments));
+    made.die();
+    assert!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap() > 0);
+    assert!(!hidden(&made, segments) && some > 10);
+    assert_eq!((made.report(false).fault, made.read(false).len()), (None, 60));
+    assert_eq!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap(), 0, "there is nothing left");
 }
 
 #[test]

@@ -245,4 +245,9 @@ impl Target for Handle {
         }
         Ok(())
     }
+
+    fn set_changed(&mut self, us: u64) -> io::Result<()> {
+        self.with(|file| file.changed_us = us);
+        Ok(())
+    }
 }
