@@ -22,9 +22,9 @@ START_ROUNDS, COLD_ROUNDS = 3, 2
 GOOD_RATE, WRONG_RATE = 500, 5000
 # Less than this part of the rate was no storm: the driver did not keep up.
 ENOUGH = 0.9
-# Ids whose secrets are guessed in one storm: more than two threads can look at while it lasts, and few enough for a
-# round to come to its end.
-GUESSED = 200
+# Ids whose secrets are guessed in each second of a storm: more than two threads can look at while it lasts, and few
+# enough for a round to come to its end.
+GUESSED_PER_S = 134
 COLD_KEYS = 1000
 
 
@@ -61,7 +61,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
         side.start()
         for number in range(rounds):
             # Others each time: whoever guessed an id's secret before has to wait, which spares the gateway work.
-            guessed = list(islice(ids, GUESSED))
+            guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
             path = _write(side.directory / "wrong", keys.wrong(guessed, round(WRONG_RATE * (seconds + 2)), number))
             options = {"keys": path, "rate": str(GOOD_RATE), "wrong-rate": str(WRONG_RATE), "seconds": str(seconds)}
             result = drive("storm", _toward(side) | options)

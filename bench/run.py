@@ -131,7 +131,7 @@ def with_keys(
         crowd.starts(rounds, mock, at, table)
         say("starts with 100,000 keys")
     if wanted & crowd.STORM:
-        crowd.storm(rounds, 1.5 * scale, drive, mock, at, table)
+        crowd.storm(rounds, 4 * scale, drive, mock, at, table)
         say("storm of wrong keys")
     if wanted & crowd.COLD:
         crowd.cold(rounds, 2.0 * scale, drive, mock, at, table)

@@ -22,12 +22,13 @@ class Engine:
         """Makes an engine that does nothing yet.
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
-        "digest_key_file": "/…", "limits_file": "/…", "journal": {"dir", "durability", "when_full", "max_bytes",
-        "retain_ms"}}``, where 0 connections means as many as the file limit allows;
-        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
-        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. The
-        journal's ``dir`` is there and locked by the caller; 0 ``max_bytes`` is the smaller of 10 GiB and a tenth of the
-        volume; ``null``: nothing is recorded.
+        "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
+        "when_full", "max_bytes", "retain_ms"}}``, where 0 connections means as many as the file limit allows; unknown
+        fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of
+        this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With ``shared``
+        rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at most;
+        ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
+        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``null``: nothing is recorded.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -87,8 +88,20 @@ class Engine:
     def limits_reset(self, scope: str, name: str) -> bool:
         """Forgets what was counted in one place; what runs is still counted as running. ``False`` when nothing was.
 
+        Of limits that nodes share it forgets what this process counted: reset the shared counts first.
+
         Raises ``ValueError`` for another scope.
         """
+
+    def shared_state(self, away: bool, nodes: int) -> None:
+        """Whether the counts that nodes share can be asked now, and how many nodes share them, this one included; 0:
+        that is not known. While they are ``away`` each limit goes by its policy. Away and 0 until said otherwise.
+
+        Raises ``OverflowError`` for a number of nodes that is negative or 2³² and more.
+        """
+
+    def shared_pressed(self, tags: list[str]) -> None:
+        """Another node was refused by these limits lately: leases of theirs that are idle here are given back early."""
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;
@@ -97,7 +110,8 @@ class Engine:
         Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
         JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks
         whether a secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret
-        in clear.
+        in clear. Kind 3 asks for leases of shared limits: a JSON list of at most 256 ``{"tag": limit, "args": [text,
+        …]}``, each one call of ``limits/lease.lua``.
         """
 
     def answer(self, id: int, payload: bytes) -> None:
@@ -105,7 +119,9 @@ class Engine:
 
         For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body. For
         kind 2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``,
-        ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503).
+        ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503). For
+        kind 3 it is a JSON list of the same length: of each the 12 integers of the script, or ``null`` if there was no
+        answer.
         """
 
     def status(self) -> bytes:

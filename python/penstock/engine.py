@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-NOOP, ADMIN, VERIFY = 0, 1, 2
-"""Kinds of question: how long does the loop take; a request on the admin port; is this secret right."""
+NOOP, ADMIN, VERIFY, LEASE = 0, 1, 2, 3
+"""Kinds of question: how long does the loop take; a request on the admin port; is this secret right; leases of limits
+that nodes share."""
 
 MAX_AT_ONCE = 64
 """Admin requests in work at a time. Verifications are bounded by native, and queued by their handler."""
@@ -35,6 +36,8 @@ class Native(Protocol):
     def used_keys(self) -> bytes: ...
     def limits_use(self, scope: str, name: str) -> bytes: ...
     def limits_reset(self, scope: str, name: str) -> bool: ...
+    def shared_state(self, away: bool, nodes: int) -> None: ...
+    def shared_pressed(self, tags: list[str]) -> None: ...
     def questions(self) -> list[tuple[int, int, bytes]]: ...
     def answer(self, id: int, payload: bytes) -> None: ...
     def status(self) -> bytes: ...
@@ -133,6 +136,14 @@ class Engine:
     def limits_reset(self, scope: str, name: str) -> bool:
         """Forgets what was counted there; False: nothing was."""
         return self._ours().limits_reset(scope, name)
+
+    def shared_state(self, away: bool, nodes: int) -> None:
+        """Whether what nodes share is away, and how many nodes there are; 0: not known."""
+        self._ours().shared_state(away, nodes)
+
+    def shared_pressed(self, tags: list[str]) -> None:
+        """Other nodes were refused by these limits."""
+        self._ours().shared_pressed(tags)
 
     def degraded(self, reasons: list[str]) -> None:
         """What readiness names as degraded; an empty list: all is well."""

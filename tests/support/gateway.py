@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import yaml
 
@@ -107,7 +107,7 @@ class Gateway:
     def __repr__(self) -> str:
         return f"Gateway(data={self.data}, admin={self.admin}, pid={self.pid if self._process else None})"
 
-    def __enter__(self) -> "Gateway":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -95,12 +95,12 @@ class Referenced(str):
         return repr(self.written)
 
 
-class StoreUrl(Referenced):
-    """Where a store is, `sqlite` or a PostgreSQL URL. A password in it is shown nowhere."""
+class ServerUrl(Referenced):
+    """Where a store or Redis is. A password in it is shown nowhere."""
 
-    def __new__(cls, text: str, written: str = "") -> StoreUrl:
+    def __new__(cls, text: str, written: str = "") -> ServerUrl:
         made = super().__new__(cls, text, hide_password(written or text))
-        assert isinstance(made, StoreUrl)  # noqa: S101 (for the type checker)
+        assert isinstance(made, ServerUrl)  # noqa: S101 (for the type checker)
         return made
 
 
@@ -158,10 +158,23 @@ class Admin(Struct, frozen=True, kw_only=True):
 class Store(Struct, frozen=True, kw_only=True):
     """Where keys, teams and admin tokens are kept; its URL alone may stand for it."""
 
-    url: StoreUrl = StoreUrl("sqlite")
+    url: ServerUrl = ServerUrl("sqlite")
     auto_migrate: bool = True
     password_file: str | None = None
     pool: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """The Redis in which nodes share their limits; its URL alone may stand for it."""
+
+    url: ServerUrl = ServerUrl("")
+    timeout: Annotated[int, Meta(ge=1, le=2_000, extra={"unit": "duration"})] = 50
+    """How long a request waits for Redis at most."""
+    nodes: Annotated[int, Meta(ge=1, le=65_536)] | None = None
+    """How many there are at least, reckoned with while Redis is away."""
+    prefix: str = "penstock"
+    """What its keys begin with; nodes with another one share nothing."""
+    password_file: str | None = None
 
 
 class Hash(Struct, frozen=True, kw_only=True):
@@ -295,6 +308,7 @@ class Config(Struct, frozen=True, kw_only=True):
     admin: Admin = Admin()
     data_dir: str = "./penstock-data"
     store: Store = Store()
+    shared: Shared | None = None
     auth: Literal["keys", "open"] = "keys"
     keys: Keys = Keys()
     trusted_proxies: tuple[str, ...] = ()
@@ -315,5 +329,5 @@ class Config(Struct, frozen=True, kw_only=True):
     audit: Audit = Audit()
 
 
-SHORT: dict[type[Struct], str] = {Store: "url"}
+SHORT: dict[type[Struct], str] = {Store: "url", Shared: "url"}
 """Structs that may be written as one word: the field that it stands for."""

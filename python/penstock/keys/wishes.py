@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock.config.problem import did_you_mean
 from penstock.keys.model import Role
 from penstock.keys.problem import HINTS, FieldProblem, Invalid
-from penstock.limits.policy import Limits, Reserve
+from penstock.limits.policy import Away, Limits, Reserve
 
 
 class LimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +24,7 @@ class LimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     concurrent: int | Literal["none"] | UnsetType | None = UNSET
     queue: str | UnsetType | None = UNSET
     reserve: Reserve | UnsetType | None = UNSET
+    away: Away | UnsetType | None = UNSET
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -36,8 +36,8 @@ def ledger(scene: Scene) -> Ledger:
 
 def test_limits_are_read_with_every_kind() -> None:
     body = b"""{"name": "a", "limits": {"requests": ["600/min", "9/day"], "tokens": "none", "budget": null,
-        "concurrent": 5, "queue": "2s", "reserve": "cap"}}"""
-    limits = Limits(requests=("600/min", "9/day"), tokens="none", concurrent=5, queue="2s", reserve="cap")
+        "concurrent": 5, "queue": "2s", "reserve": "cap", "away": "open"}}"""
+    limits = Limits(requests=("600/min", "9/day"), tokens="none", concurrent=5, queue="2s", reserve="cap", away="open")
     for kind in (NewKey, NewTeam, ForeignKey):
         assert decode(kind, body).limits == limits  # type: ignore[attr-defined]
 
@@ -211,12 +211,16 @@ async def test_kinds_of_a_later_release_stay_beside_what_is_changed(scene: Scene
     row = foreign("sk-foreign-0123456789", limits=Limits(requests="5/s"), limits_rest=rest)
     await put(scene.store, row)
     await scene.poll()
-    changed = await ledger.change_key(row.id, KeyPatch(limits=LimitsPatch(requests="6/s", reserve="cap")), "ops")
-    assert (changed.limits, changed.limits_rest) == (Limits(requests="6/s", reserve="cap"), '{"burst":3}')
+    patch = LimitsPatch(requests="6/s", reserve="cap", away="closed")
+    changed = await ledger.change_key(row.id, KeyPatch(limits=patch), "ops")
+    assert (changed.limits, changed.limits_rest) == (
+        Limits(requests="6/s", reserve="cap", away="closed"),
+        '{"burst":3}',
+    )
     assert scene.table.keys[row.id].state == "active"
     (change, *_) = await scene.store.changes(row.id, None, 9)
     assert change.after is not None
-    assert change.after["limits"] == {"burst": 3, "requests": "6/s", "reserve": "cap"}
+    assert change.after["limits"] == {"burst": 3, "requests": "6/s", "reserve": "cap", "away": "closed"}
 
 
 async def test_a_restart_keeps_closed_what_could_not_be_read(node: Node) -> None:

@@ -8,10 +8,11 @@ use tokio::{
 };
 
 use super::{
-    Held, Layered, Limits, Refused, Scope,
+    Held, Layered, Limits, Now, Refused, Scope,
     cell::Cell,
     counter::Moment,
     party::{Locked, NEWCOMER, Parties, Party, lock, standing},
+    short::{Waited, patience_us},
     verdict::{Bar, Verdict},
 };
 use crate::clock::Clock;
@@ -37,11 +38,22 @@ pub struct Ask<'a> {
 struct Turn {
     ticket: u64,
     woken: Arc<Notify>,
-    since_us: u64,
+    /// Since when it has waited for slots.
+    queued_us: Option<u64>,
     /// How long it has waited in each place.
     waited: [Duration; Scope::KINDS],
     /// Where it waits.
     at: Option<(usize, Arc<Cell>)>,
+    lease: LeaseWait,
+}
+
+/// How a request waits for leases.
+#[derive(Debug, Default)]
+struct LeaseWait {
+    /// The cells where it may stand in line.
+    at: Vec<Arc<Cell>>,
+    took_us: u64,
+    waited: Waited,
 }
 
 impl Drop for Turn {
@@ -51,6 +63,9 @@ impl Drop for Turn {
             state.slots.leave(self.ticket);
             state.slots.wake();
         }
+        for cell in &self.lease.at {
+            cell.state.lock().leases.iter_mut().for_each(|leased| leased.give_up(self.ticket));
+        }
     }
 }
 
@@ -59,6 +74,8 @@ enum Tried {
     Refused(Refused),
     /// A slot is missing in this place, and may be waited for.
     Waits(usize),
+    /// Leases are lacking, and may come until then.
+    Lacks(u64),
 }
 
 impl Limits {
@@ -86,10 +103,14 @@ impl Limits {
         loop {
             let place = match self.attempt(&parties, &mut turn, may_wait, clock) {
                 Tried::Admitted(held) => return Ok(held),
-                Tried::Refused(refused) => {
-                    return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
-                }
+                Tried::Refused(refused) => return Err(refused.after(turn.as_ref(), clock)),
                 Tried::Waits(place) => place,
+                Tried::Lacks(until_us) => {
+                    if let Some(waiting) = &mut turn {
+                        self.wait_for_leases(waiting, until_us, clock).await;
+                    }
+                    continue;
+                }
             };
             let (Some(waiting), Some(party)) = (&mut turn, &parties[place]) else { continue };
             let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
@@ -97,11 +118,27 @@ impl Limits {
             // Each queue has its own time, of which waiting elsewhere takes nothing.
             let most = Duration::from_micros(queue_us).saturating_sub(waiting.waited[place]);
             if Box::pin(timeout(most, waiting.woken.notified())).await.is_err() {
-                let refused = Bar::of_slots(party).refused(standing(&mut lock(&parties, clock)));
-                return Err(Refused { waited_us: waited_us(turn.as_ref(), clock), ..refused });
+                let refused = Bar::of_slots(party).refused(None, standing(&mut lock(&parties, clock)));
+                return Err(refused.after(turn.as_ref(), clock));
             }
             waiting.waited[place] += began.elapsed();
         }
+    }
+
+    /// Until something has changed, or it is too late.
+    async fn wait_for_leases(&self, turn: &mut Turn, until_us: u64, clock: &Clock) {
+        let Some(broker) = self.ledger().broker.get() else { return };
+        let (began_us, answers) = (Moment::from(Now::of(clock)).us, broker.answers());
+        let (rest_us, patience_us) = (until_us.saturating_sub(began_us), patience_us(broker));
+        let patience_us = patience_us.saturating_sub(turn.lease.took_us);
+        let most = Duration::from_micros(rest_us.min(patience_us));
+        let is_woken = Box::pin(timeout(most, turn.woken.notified())).await.is_ok();
+        turn.lease.waited = match () {
+            () if is_woken => Waited::Woken,
+            () if patience_us < rest_us => Waited::TooLong,
+            () => Waited::InVain { heard: broker.answers() > answers },
+        };
+        turn.lease.took_us += Moment::from(Now::of(clock)).us.saturating_sub(began_us);
     }
 
     fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, may_wait: bool, clock: &Clock) -> Tried {
@@ -113,15 +150,24 @@ impl Limits {
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
             one.state.slots.leave(ticket);
         }
+        let waited = turn.as_mut().map_or(Waited::No, |turn| turn.leave_lines(&mut locked));
         let mut verdict = Verdict::default();
-        locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, &mut verdict));
+        locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, waited, &mut verdict));
         let tried = match verdict {
-            Verdict { bar: Some(bar), .. } => Tried::Refused(bar.refused(standing(&mut locked))),
+            Verdict { bar: Some(bar), away, .. } => {
+                let leases = locked.iter_mut().flatten().flat_map(|one| one.state.leases.iter_mut());
+                leases.filter(|_| ticket != NEWCOMER).for_each(|leased| leased.give_up(ticket));
+                Tried::Refused(bar.refused(away, standing(&mut locked)))
+            }
             Verdict { waits: Some(place), .. } => {
                 locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
                 Tried::Waits(place)
             }
-            Verdict { .. } => {
+            Verdict { lacks_until_us: Some(until_us), .. } => {
+                self.enter_lines(&mut locked, turn);
+                Tried::Lacks(until_us)
+            }
+            Verdict { away, .. } => {
                 holds.reserve_exact(locked.iter().flatten().count());
                 locked.iter_mut().flatten().for_each(|one| holds.push(one.take()));
                 let standing = standing(&mut locked);
@@ -130,6 +176,8 @@ impl Limits {
                     standing,
                     admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
                     waited_us: waited_us(turn.as_ref(), clock),
+                    lease_us: turn.as_ref().map_or(0, |turn| turn.lease.took_us),
+                    away,
                 })
             }
         };
@@ -142,23 +190,56 @@ impl Limits {
 
     /// Waits in a place: behind all others, or where it has been since it first had to wait.
     fn enter(&self, one: &mut Locked<'_>, place: usize, turn: &mut Option<Turn>) {
-        let turn = turn.get_or_insert_with(|| self.turn(one.now));
+        let turn = turn.get_or_insert_with(|| self.turn());
         one.state.wait(&one.party.cell, turn.ticket, turn.woken.clone());
         turn.at = Some((place, one.party.cell.clone()));
+        turn.queued_us.get_or_insert(one.now.boot_us());
     }
 
-    fn turn(&self, now: Moment) -> Turn {
+    /// Waits for leases in all places that lack some.
+    fn enter_lines(&self, locked: &mut [Option<Locked<'_>>], turn: &mut Option<Turn>) {
+        let Some(broker) = self.ledger().broker.get() else { return };
+        for one in locked.iter_mut().flatten() {
+            let turn = turn.get_or_insert_with(|| self.turn());
+            one.want(turn.ticket, &turn.woken, broker);
+            turn.lease.at.push(one.party.cell.clone());
+        }
+    }
+
+    fn turn(&self) -> Turn {
         Turn {
             ticket: self.next_ticket(),
             woken: Arc::default(),
-            since_us: now.boot_us(),
+            queued_us: None,
             waited: [Duration::ZERO; Scope::KINDS],
             at: None,
+            lease: LeaseWait::default(),
         }
     }
 }
 
-/// How long a request has been waiting.
+impl Turn {
+    /// Stands in no line any more. How it has waited there.
+    fn leave_lines(&mut self, locked: &mut [Option<Locked<'_>>]) -> Waited {
+        if !self.lease.at.is_empty() {
+            self.lease.at.clear();
+            let leases = locked.iter_mut().flatten().flat_map(|one| one.state.leases.iter_mut());
+            leases.for_each(|leased| leased.line.leave(self.ticket));
+        }
+        std::mem::take(&mut self.lease.waited)
+    }
+}
+
+impl Refused {
+    /// With how long it waited before.
+    fn after(self, turn: Option<&Turn>, clock: &Clock) -> Self {
+        Self { waited_us: waited_us(turn, clock), lease_us: turn.map_or(0, |turn| turn.lease.took_us), ..self }
+    }
+}
+
+/// How long a request has been waiting for slots, with what it did meanwhile but for leases.
 fn waited_us(turn: Option<&Turn>, clock: &Clock) -> u64 {
-    turn.map_or(0, |turn| clock.boot_us().saturating_sub(turn.since_us))
+    let waited_us =
+        |turn: &Turn| Some(clock.boot_us().saturating_sub(turn.queued_us?).saturating_sub(turn.lease.took_us));
+    turn.and_then(waited_us).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! What callers are told: how much is left, why a request was refused, what is used.
 
-use super::{Kind, ScopeOwned, Span};
+use super::{Away, Kind, ScopeOwned, Span};
 
 /// How much a limit leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,12 @@ pub struct Refused {
     pub retry_after_us: u64,
     /// How long it waited for a slot before.
     pub waited_us: u64,
+    /// How long it waited for leases before.
+    pub lease_us: u64,
+    /// It was judged without what nodes share, by this policy; of several by the first that was asked.
+    pub away: Option<Away>,
+    /// Nobody can say whether the limit is reached: what nodes share cannot be asked.
+    pub unavailable: bool,
     pub standing: Standing,
 }
 

@@ -7,7 +7,11 @@ use tokio::sync::Notify;
 
 use super::{
     Kind, Layered, Need, ScopeOwned, Span,
+    broker::Broker,
     counter::{Change, Counter, Moment},
+    held::Leaseholds,
+    leased::Leased,
+    leases::Leases,
     ledger::Ledger,
     queue::Slots,
 };
@@ -26,6 +30,31 @@ impl Cell {
     pub(super) fn new(scope: ScopeOwned, ledger: Arc<Ledger>) -> Self {
         Self { scope, ledger, state: Mutex::default() }
     }
+
+    /// Takes note of what a request used less or more than it reserved, where that is shared with other nodes.
+    #[inline(never)]
+    pub(super) fn settle_leases(
+        self: &Arc<Self>,
+        state: &mut State,
+        place: usize,
+        (less, more): (u64, u64),
+        charges: &Leaseholds,
+        now: Moment,
+        broker: &Broker,
+    ) {
+        if more > 0 {
+            let (_, leased) = state.shared(place, now, &self.ledger);
+            leased.spend_more(more, now, broker, drop);
+            leased.touch(self, broker);
+        } else if less > 0 {
+            let (kind, span) = (state.counters[place].kind, state.counters[place].span);
+            if let Some(leased) = state.leases.find(kind, span) {
+                let charges = charges.iter().rev().filter(|(of, _)| usize::from(*of) == place);
+                leased.free(charges.map(|(_, charged)| *charged), less, now);
+                leased.touch(self, broker);
+            }
+        }
+    }
 }
 
 impl Drop for Cell {
@@ -41,6 +70,8 @@ pub(super) struct State {
     /// Holds name them by place: each stays in its own, until nobody holds anything of the cell.
     pub counters: Vec<Counter>,
     pub slots: Slots,
+    /// What is shared with other nodes: one for each counter that needs it.
+    pub leases: Leases,
     /// Of the counts: one more each time that some begin anew.
     pub generation: u32,
     /// Whether the next checkpoint is going to look at it.
@@ -136,9 +167,34 @@ impl State {
     /// What is used of a kind, and until when that counts.
     pub(super) fn usage(&mut self, kind: Kind, span: Span, now: Moment, ledger: &Ledger) -> Option<(u64, u64)> {
         let now = self.moment(now);
-        let counter = self.find(kind, span).and_then(|place| self.counters.get_mut(place))?;
+        let place = self.find(kind, span);
+        if !self.leases.is_empty() {
+            return self.usage_of_all(place, kind, span, now, ledger);
+        }
+        let counter = self.counters.get_mut(place?)?;
         counter.advance(now, ledger);
         Some((counter.sum(), counter.reset_us(now)))
+    }
+
+    /// The same with what other nodes use.
+    #[inline(never)]
+    fn usage_of_all(
+        &mut self,
+        place: Option<usize>,
+        kind: Kind,
+        span: Span,
+        now: Moment,
+        ledger: &Ledger,
+    ) -> Option<(u64, u64)> {
+        let own = place.and_then(|place| self.counters.get_mut(place)).map(|counter| {
+            counter.advance(now, ledger);
+            (counter.sum(), counter.reset_us(now))
+        });
+        let others = self.leases.find(kind, span).map(|leased| leased.others(now));
+        match (own, others) {
+            (Some(own), Some(others)) => Some((own.0.saturating_add(others.0), own.1.max(others.1))),
+            (own, others) => own.or(others),
+        }
     }
 
     pub(super) fn find(&self, kind: Kind, span: Span) -> Option<usize> {
@@ -150,6 +206,15 @@ impl State {
         self.generation += 1;
         let since = self.generation;
         self.counters.iter_mut().for_each(|counter| counter.reset(since));
+        self.leases.iter_mut().for_each(Leased::forget);
+    }
+
+    /// A counter and what is shared of it, brought up to now.
+    pub(super) fn shared(&mut self, place: usize, now: Moment, ledger: &Ledger) -> (&mut Counter, &mut Leased) {
+        let counter = &mut self.counters[place];
+        let leased = self.leases.get(counter.kind, counter.span);
+        leased.advance(Some(counter), now, ledger);
+        (counter, leased)
     }
 
     /// Drops what says nothing. `true`: nothing is left. Nobody may hold anything of the cell.
@@ -162,7 +227,7 @@ impl State {
         });
         ledger.resized(before, self.room());
         self.counters.iter_mut().for_each(|counter| counter.shrink(ledger));
-        self.counters.is_empty() && self.slots.is_idle()
+        self.leases.sweep(now) && self.counters.is_empty() && self.slots.is_idle()
     }
 
     /// Gives back the memory of counters that count nothing any more, where they may be held: their places stay.
@@ -172,6 +237,7 @@ impl State {
             counter.advance(now, ledger);
             counter.shrink(ledger);
         }
+        self.leases.sweep(now);
     }
 
     fn room(&self) -> usize {

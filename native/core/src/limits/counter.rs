@@ -166,6 +166,11 @@ impl Counter {
         }
     }
 
+    /// End of the period; 0 of a window.
+    pub(super) fn until_us(&self) -> u64 {
+        self.until_us
+    }
+
     /// How long until so much more fits, which does not now but is within the limit.
     pub(super) fn wait_us(&self, need: u64, limit: u64, now: Moment) -> u64 {
         let mut left: u128 = self.buckets.iter().map(|bucket| u128::from(bucket.amount)).sum();

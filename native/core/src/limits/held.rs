@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Kind, Need, Now, Standing,
+    Away, Kind, Need, Now, Standing,
     cell::{Cell, amount},
     counter::Moment,
+    lease::Charged,
 };
 
 /// What an answer cost.
@@ -27,7 +28,11 @@ pub(super) struct Hold {
     pub generation: u32,
     pub slot: bool,
     pub keeps_requests: bool,
+    pub charges: Leaseholds,
 }
+
+/// What was charged to leases, by the counter's place. Without shared limits nothing, and no memory.
+pub(super) type Leaseholds = Vec<(u8, Charged)>;
 
 /// What a request holds of all its scopes. Dropped, all of it is released as unused, the request's count included.
 #[must_use]
@@ -37,6 +42,8 @@ pub struct Held {
     pub(super) standing: Standing,
     pub(super) waited_us: u64,
     pub(super) admitted_us: u64,
+    pub(super) lease_us: u64,
+    pub(super) away: Option<Away>,
 }
 
 impl Held {
@@ -48,6 +55,16 @@ impl Held {
     /// How long it waited for a slot.
     pub fn waited_us(&self) -> u64 {
         self.waited_us
+    }
+
+    /// How long it waited for leases.
+    pub fn lease_us(&self) -> u64 {
+        self.lease_us
+    }
+
+    /// It was admitted without what nodes share, by this policy; of several by the first that was asked.
+    pub fn away(&self) -> Option<Away> {
+        self.away
     }
 
     /// The boot time at which it was counted; 0 where nothing is.
@@ -84,6 +101,7 @@ impl Hold {
             Some((_, now)) => state.moment(now.into()),
             None => state.latest(),
         };
+        let (broker, charges) = (self.cell.ledger.broker.get(), std::mem::take(&mut self.charges));
         for place in places(std::mem::take(&mut self.counters)) {
             let counter = &mut state.counters[place];
             // One that has begun anew since knows nothing of this.
@@ -95,8 +113,12 @@ impl Hold {
                 counter.advance(now, &self.cell.ledger);
             }
             let used = used.unwrap_or(0);
-            counter.give_back(reserved.saturating_sub(used), self.at, now);
-            counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
+            let (less, more) = (reserved.saturating_sub(used), used.saturating_sub(reserved));
+            counter.give_back(less, self.at, now);
+            counter.charge(more, now, &self.cell.ledger);
+            if let Some(broker) = broker {
+                self.cell.settle_leases(&mut state, place, (less, more), &charges, now, broker);
+            }
         }
         state.note(&self.cell);
     }

@@ -1,6 +1,6 @@
 //! The limits that hold for a key: its own over the default, kind by kind.
 
-use super::{Kind, Policy, Rate, Reserve, Slots};
+use super::{Away, Kind, Policy, Rate, Reserve, Slots};
 
 /// What a key has of its own over what it has otherwise, kind by kind. A kind of its own that is an empty list lifts
 /// the default.
@@ -28,6 +28,10 @@ impl<'a> Layered<'a> {
 
     pub fn reserve(&self) -> Reserve {
         self.first(|policy| policy.reserve).unwrap_or_default()
+    }
+
+    pub fn away(&self) -> Away {
+        self.first(|policy| policy.away).unwrap_or_default()
     }
 
     pub fn is_empty(&self) -> bool {

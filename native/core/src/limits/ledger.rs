@@ -1,14 +1,14 @@
 //! What all cells share: the calendar, how many counters there are, and which cells a checkpoint has to look at.
 
 use std::sync::{
-    Arc, Weak,
+    Arc, OnceLock, Weak,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{calendar::Calendar, cell::Cell};
+use super::{broker::Broker, calendar::Calendar, cell::Cell};
 
 /// Counters beyond which old ones merge into newer ones instead of taking more memory: 128 MB.
 const MOST_COUNTERS: usize = 8 << 20;
@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     changed: Mutex<Vec<Arc<Cell>>>,
     /// Cells in which somebody waited of late, each once.
     queued: Mutex<Vec<Weak<Cell>>>,
+    /// Where limits are shared between nodes.
+    pub(super) broker: OnceLock<Broker>,
 }
 
 impl Default for Ledger {
@@ -41,6 +43,7 @@ impl Ledger {
             keeps: AtomicBool::new(false),
             changed: Mutex::default(),
             queued: Mutex::default(),
+            broker: OnceLock::new(),
         }
     }
 

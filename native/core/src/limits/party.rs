@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
+use tokio::sync::Notify;
 
 use super::{
-    Ask, Kind, Left, Now, Scope, Span, Standing,
+    Ask, Away, Kind, Left, Now, Rate, Scope, Span, Standing,
+    broker::Broker,
     cell::{Cell, State, amount},
     counter::Moment,
-    held::Hold,
+    held::{Hold, Leaseholds},
+    short::{Fit, Waited},
     verdict::{Bar, Verdict},
 };
 use crate::clock::Clock;
 
 /// The ticket of whoever has not waited yet: behind all who do. Their policy is the newest, that of all others too.
 pub(super) const NEWCOMER: u64 = u64::MAX;
+/// When to come again where Redis does not answer.
+const AWAY_RETRY_US: u64 = 1_000_000;
 
 /// An ask and the cell that it is about.
 pub(super) struct Party<'a> {
@@ -46,7 +51,7 @@ pub(super) fn lock<'a>(parties: &'a Parties<'a>, clock: &Clock) -> [Option<Locke
 
 impl<'a> Locked<'a> {
     /// Looks for what is in the way of a request; takes nothing.
-    pub(super) fn look(&mut self, ticket: u64, may_wait: bool, verdict: &mut Verdict<'a>) {
+    pub(super) fn look(&mut self, ticket: u64, may_wait: bool, waited: Waited, verdict: &mut Verdict<'a>) {
         let Party { ask, cell } = self.party;
         if let Some(slots) = ask.policy.slots() {
             if ticket == NEWCOMER {
@@ -62,6 +67,7 @@ impl<'a> Locked<'a> {
             }
         }
         self.state.make_room(ask.policy, self.now, &cell.ledger);
+        let broker = cell.ledger.broker.get();
         for (kind, rate) in ask.policy.all_rates() {
             let (need, span) = (amount(&ask.need, kind), Span::of(rate));
             let place = self.state.counter(kind, span, self.now, &cell.ledger);
@@ -69,8 +75,71 @@ impl<'a> Locked<'a> {
             if !counter.fits(need, rate.amount) {
                 let exceeds = need > rate.amount;
                 let retry_after_us = if exceeds { 0 } else { counter.wait_us(need, rate.amount, self.now) };
-                let scope = ask.scope;
-                verdict.meet(Bar { scope, kind, amount: rate.amount, span, need, exceeds, retry_after_us });
+                verdict.meet(Bar { exceeds, ..self.bar(kind, rate, need, retry_after_us) });
+                if let Some((broker, leased)) = broker.zip(self.state.leases.find(kind, span)).filter(|_| !exceeds) {
+                    leased.doubt();
+                    leased.touch(cell, broker);
+                }
+            } else if let Some(broker) = broker
+                && need > 0
+            {
+                self.look_for_leases(place, rate, need, (ticket, waited), broker, verdict);
+            }
+        }
+    }
+
+    fn bar(&self, kind: Kind, rate: &Rate, need: u64, retry_after_us: u64) -> Bar<'a> {
+        let (scope, amount, span) = (self.party.ask.scope, rate.amount, Span::of(rate));
+        Bar { scope, kind, amount, span, need, exceeds: false, unavailable: false, retry_after_us }
+    }
+
+    /// The same of what is shared with other nodes.
+    #[inline(never)]
+    fn look_for_leases(
+        &mut self,
+        place: usize,
+        rate: &Rate,
+        need: u64,
+        (ticket, waited): (u64, Waited),
+        broker: &Broker,
+        verdict: &mut Verdict<'a>,
+    ) {
+        let now = self.now;
+        let (counter, leased) = self.state.shared(place, now, &self.party.cell.ledger);
+        leased.set_limit(rate.amount, now);
+        let (kind, away) = (counter.kind, self.party.ask.policy.away());
+        match leased.judge(need, ticket, waited, now.us, broker) {
+            Fit::Fits => return,
+            Fit::Wait { until_us } => return verdict.lack(until_us),
+            Fit::Refused { retry_after_us } => return verdict.meet(self.bar(kind, rate, need, retry_after_us)),
+            Fit::Away => _ = verdict.away.get_or_insert(away),
+        }
+        let share = rate.amount / broker.nodes().max(1);
+        match away {
+            Away::Open => {}
+            Away::FairShare if broker.nodes() > 0 => {
+                if !counter.fits(need, share) {
+                    let fits_some_time = need <= share;
+                    let wait_us = if fits_some_time { counter.wait_us(need, share, now) } else { AWAY_RETRY_US };
+                    verdict.meet(self.bar(kind, rate, need, wait_us));
+                }
+            }
+            Away::FairShare | Away::Closed => {
+                verdict.meet(Bar { unavailable: true, ..self.bar(kind, rate, need, AWAY_RETRY_US) });
+            }
+        }
+    }
+
+    /// Waits for leases of all limits that lack some, which they ask for now.
+    pub(super) fn want(&mut self, ticket: u64, woken: &Arc<Notify>, broker: &Broker) {
+        let Party { ask, cell } = self.party;
+        for (kind, rate) in ask.policy.all_rates() {
+            let (need, span) = (amount(&ask.need, kind), Span::of(rate));
+            if let Some(leased) = self.state.leases.find(kind, span).filter(|_| need > 0)
+                && leased.lacks(need, ticket)
+            {
+                leased.line.enter(ticket, need, woken.clone());
+                leased.touch(cell, broker);
             }
         }
     }
@@ -78,13 +147,20 @@ impl<'a> Locked<'a> {
     /// Takes what has been found to fit.
     pub(super) fn take(&mut self) -> Hold {
         let Party { ask, cell } = self.party;
-        let (mut counters, mut at) = (0, self.now);
+        let (mut counters, mut at, mut charges) = (0, self.now, Leaseholds::default());
+        let broker = cell.ledger.broker.get();
         for (kind, rate) in ask.policy.all_rates() {
             let place = self.state.counter(kind, Span::of(rate), self.now, &cell.ledger);
             let counter = &mut self.state.counters[place];
-            counter.charge(amount(&ask.need, kind), self.now, &cell.ledger);
+            let need = amount(&ask.need, kind);
+            counter.charge(need, self.now, &cell.ledger);
             counters |= 1 << place;
             at.utc_us = at.utc_us.max(counter.begin_us());
+            if let Some(broker) = broker
+                && need > 0
+            {
+                self.take_leases(place, need, broker, &mut charges);
+            }
         }
         self.state.note(cell);
         let slot = ask.policy.slots().is_some();
@@ -92,7 +168,17 @@ impl<'a> Locked<'a> {
             self.state.slots.take();
         }
         let generation = self.state.generation;
-        Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false }
+        Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false, charges }
+    }
+}
+
+impl Locked<'_> {
+    #[inline(never)]
+    fn take_leases(&mut self, place: usize, need: u64, broker: &Broker, charges: &mut Leaseholds) {
+        let cell = &self.party.cell;
+        let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
+        leased.spend(need, self.now, broker, |charged| charges.push((place as u8, charged)));
+        leased.touch(cell, broker);
     }
 }
 

@@ -69,6 +69,30 @@ pub enum Reserve {
     Cap,
 }
 
+/// What becomes of a request while its limits are shared between nodes and what they share cannot be asked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Away {
+    /// Each node admits its part of the limit.
+    #[default]
+    FairShare,
+    /// Nothing is admitted.
+    Closed,
+    /// Each node admits the whole limit.
+    Open,
+}
+
+impl Away {
+    /// As configuration, headers and metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FairShare => "fair_share",
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// The limits of one place; a kind that is `None` is not set there, an empty list sets none.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +102,7 @@ pub struct Policy {
     pub budget: Option<Box<[Rate]>>,
     pub concurrent: Option<Box<[Slots]>>,
     pub reserve: Option<Reserve>,
+    pub away: Option<Away>,
 }
 
 impl Policy {

@@ -183,7 +183,7 @@ impl Limits {
         cell
     }
 
-    fn find(&self, scope: Scope<'_>) -> Option<Arc<Cell>> {
+    pub(super) fn find(&self, scope: Scope<'_>) -> Option<Arc<Cell>> {
         let (hash, shard) = self.shard(scope);
         shard.lock().find(hash, |cell| cell.scope.as_scope() == scope).cloned()
     }

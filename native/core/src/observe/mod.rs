@@ -15,7 +15,7 @@ mod repeats;
 
 pub use self::{
     log::{Log, LogOptions},
-    metrics::{Gauges, Listener, Metrics, Shard},
+    metrics::{Gauges, Listener, Metrics, Shard, SharedGauges},
     provider::Provider,
     record::{Consumer, Record},
     render::CONTENT_TYPE as METRICS_CONTENT_TYPE,

@@ -71,6 +71,8 @@ pub struct Phases {
     pub body_wait_us: u64,
     /// Scan, route and admission.
     pub route_us: Option<u64>,
+    /// Waiting for leases of limits that nodes share, here and at providers; `None`: it never waited.
+    pub lease_us: Option<u64>,
     /// Taking or making the connection of the attempt that answered.
     pub connect_us: Option<u64>,
     /// Request sent to the head of the answer.

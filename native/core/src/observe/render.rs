@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::{
-    histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals, WAIT},
-    metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
+    histogram::{FIRST_TOKEN, LAG, LEASE_WAIT, OVERHEAD, Totals, WAIT},
+    limits::POLICIES,
+    metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, SharedGauges, request_index, statuses},
     provider::{REASONS, reason_name},
     record::Outcome,
 };
@@ -31,6 +32,9 @@ pub(super) fn render(metrics: &Metrics, gauges: &Gauges, questions: &Counts, out
     }
     keys(metrics, gauges, &mut page);
     limits(metrics, gauges, &mut page);
+    if let Some(with) = &gauges.shared {
+        shared_limits(metrics, with, &mut page);
+    }
     process(metrics, gauges, &mut page);
 }
 
@@ -61,6 +65,29 @@ fn limits(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
     let unpriced = metrics.sum(|shard| &shard.unpriced);
     let help = "Requests under a budget that had a target without a price.";
     page.single("penstock_unpriced_requests_total", "counter", help, unpriced);
+}
+
+fn shared_limits(metrics: &Metrics, with: &SharedGauges, page: &mut Page<'_>) {
+    let help = "1 while the counts of limits that nodes share can be asked.";
+    page.single("penstock_shared_up", "gauge", help, with.up);
+    page.single("penstock_shared_nodes", "gauge", "Nodes that share limits; 0: not known.", with.nodes);
+    let name = "penstock_lease_asks_total";
+    page.family(name, "counter", "Asks for leases of shared limits, by how they ended.");
+    for result in limits::LeaseResult::ALL {
+        page.sample(name, &[("result", result.name())], metrics.sum(|shard| shard.shared.asks(result)));
+    }
+    let wait = Totals::of(LEASE_WAIT, metrics.shards.iter().map(|shard| &shard.shared.wait));
+    page.family(
+        "penstock_lease_wait_seconds",
+        "histogram",
+        "How long requests that were short of leases waited for them.",
+    );
+    page.histogram("penstock_lease_wait_seconds", "", &wait);
+    let name = "penstock_away_requests_total";
+    page.family(name, "counter", "Requests that were judged without Redis, by policy.");
+    for policy in POLICIES {
+        page.sample(name, &[("policy", policy.name())], metrics.sum(|shard| shard.shared.away(policy)));
+    }
 }
 
 fn requests(metrics: &Metrics, page: &mut Page<'_>) {

@@ -106,6 +106,8 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
+        lease_us: Cell::new(0),
+        away: Cell::new(None),
         flowed_bytes: Cell::new(0),
         now_us: Cell::new(now_us),
         connect_us: Cell::new(None),
@@ -123,8 +125,9 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
-    let queued_us = out.queued_us.get();
+    let (queued_us, lease_us, away) = (out.queued_us.get(), out.lease_us.get(), out.away.get());
     call.queued(queued_us);
+    call.leased(lease_us, away);
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
@@ -165,12 +168,14 @@ async fn admit(
         Watched::Done(Ok(held)) => {
             call.told.standing = held.standing();
             call.queued(held.waited_us());
+            call.leased(held.lease_us(), held.away());
             call.record.admitted_boottime_us = Some(held.admitted_us());
             Ok(Guard::new(admission, call.worker, Some(held)))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;
             call.queued(refused.waited_us);
+            call.leased(refused.lease_us, refused.away);
             call.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
             Err(limit_text::refusal(&refused, principal).into())
         }

@@ -22,6 +22,7 @@ use crate::{
     error::{Code, Error},
     http::head::{RequestHead, Span},
     journal::Admitted,
+    limits::Away,
     observe::record::{Consumer, Outcome, Record},
     relay::{Watched, watch},
     server::{
@@ -226,6 +227,16 @@ impl Call<'_> {
         }
     }
 
+    /// The request has waited so long for leases, which is work of ours; or it was judged without Redis, by a policy: the
+    /// first is told.
+    pub fn leased(&mut self, us: u64, away: Option<Away>) {
+        self.told.away = self.told.away.or(away);
+        if us > 0 {
+            self.record.phases.lease_us = Some(self.record.phases.lease_us.unwrap_or(0) + us);
+            self.worker.metrics().waited_for_lease(us);
+        }
+    }
+
     /// While the process drains, every answer is the last of its connection.
     pub fn close_if_draining(&mut self) {
         if self.worker.shared.stage() >= Stage::Draining {
@@ -342,6 +353,9 @@ impl Call<'_> {
         let logs = shared.log.is_on(shared.log.request_level());
         if logs || self.record.number > 0 {
             self.record.trace_id = self.trace.trace_id_text();
+        }
+        if let Some(policy) = self.told.away {
+            self.worker.metrics().judged_away(policy);
         }
         self.worker.metrics().record(self.record);
         if logs {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, journaled, kept, lag, limited,
+    Role, journaled, kept, lag, leases, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
@@ -34,6 +34,7 @@ const fn most_waiting(kind: Kind) -> usize {
         Kind::Noop => 8,
         Kind::Admin => 1_024,
         Kind::Verify => 2_048,
+        Kind::Lease => 64,
     }
 }
 /// Descriptors kept free of client connections: files, listeners, room for upstream connections.
@@ -55,6 +56,16 @@ pub struct Options {
     pub limits_file: Option<PathBuf>,
     /// Where and how finished requests are recorded; `None`: they are not.
     pub journal: Option<journal::Options>,
+    /// Limits are shared between nodes; `None`: this one counts for itself.
+    pub shared: Option<SharedOptions>,
+}
+
+/// How limits are shared between nodes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedOptions {
+    /// How long a request waits for a lease at most.
+    pub timeout_us: u64,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -85,17 +96,21 @@ impl Engine {
             .unzip();
         let max_connections =
             if options.max_connections == 0 { descriptors_for_clients() } else { options.max_connections };
+        let shared = Arc::new(Shared::new(
+            clock,
+            network,
+            Arc::new(Metrics::new(workers)),
+            Arc::new(questions),
+            Arc::new(log),
+            digests,
+            handles,
+            max_connections,
+        ));
+        if let Some(of) = options.shared {
+            shared.limits.share(&options.instance, of.timeout_us);
+        }
         Ok(Self {
-            shared: Arc::new(Shared::new(
-                clock,
-                network,
-                Arc::new(Metrics::new(workers)),
-                Arc::new(questions),
-                Arc::new(log),
-                digests,
-                handles,
-                max_connections,
-            )),
+            shared,
             instance: options.instance,
             inboxes: Mutex::new(inboxes),
             threads: Mutex::default(),
@@ -143,6 +158,7 @@ impl Engine {
             threads.push(thread.map_err(|e| format!("no thread: {e}"))?);
         }
         lag::watch(&self.shared);
+        leases::watch(&self.shared);
         self.shared.advance(Stage::Serving);
         Ok(())
     }
@@ -193,6 +209,17 @@ impl Engine {
     /// Forgets what was counted in one place. `false`: nothing was.
     pub fn limits_reset(&self, scope: &str, name: &str) -> Result<bool, String> {
         Ok(self.shared.limits.reset(limited::scope(scope, name)?))
+    }
+
+    /// Whether what nodes share is away, and how many nodes there are; 0: nobody knows.
+    pub fn shared_state(&self, away: bool, nodes: u32) {
+        self.shared.nodes.set(away, nodes);
+        self.shared.limits.set_shared(away, nodes);
+    }
+
+    /// Other nodes were refused by these limits.
+    pub fn shared_pressed(&self, tags: &[String]) {
+        tags.iter().for_each(|tag| self.shared.limits.press(tag));
     }
 
     /// The questions that wait, of each kind the oldest first.

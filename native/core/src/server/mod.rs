@@ -9,6 +9,7 @@ pub mod health;
 mod journaled;
 mod kept;
 mod lag;
+mod leases;
 mod limited;
 mod listener;
 mod parking;
@@ -17,7 +18,7 @@ pub mod stream;
 pub mod timer;
 pub mod worker;
 
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Options, SharedOptions};
 
 /// What a listener is for: clients' requests, or administration and metrics, never on the data port.
 pub use crate::observe::Listener as Role;

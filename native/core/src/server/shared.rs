@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwapOption;
@@ -15,7 +15,7 @@ use crate::{
     journal::Journal,
     keys::{Digests, Table},
     limits::Limits,
-    observe::{self, Gauges, Log, Metrics},
+    observe::{self, Gauges, Log, Metrics, SharedGauges},
     questions::Questions,
     request::{models::ModelLists, verify::Flights},
     snapshot::Snapshot,
@@ -48,6 +48,8 @@ pub struct Shared {
     pub flights: Flights,
     /// What is used of every limit.
     pub limits: Arc<Limits>,
+    /// With whom this process shares them.
+    pub nodes: Nodes,
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
@@ -85,6 +87,7 @@ impl Shared {
             digests,
             flights: Flights::default(),
             limits: Arc::new(Limits::new()),
+            nodes: Nodes::default(),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
             journal: OnceLock::new(),
@@ -151,6 +154,7 @@ impl Shared {
             keys: self.keys.len() as u64,
             keys_current: u64::from(self.keys.is_current()),
             limit_cells: self.limits.len() as u64,
+            shared: self.limits.is_shared().then(|| self.nodes.gauges()),
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
         if let Some(journal) = self.journal() {
@@ -190,5 +194,24 @@ impl Inflight {
 
     pub fn held(&self) -> usize {
         self.0.load(Relaxed)
+    }
+}
+
+/// With how many nodes limits are shared, as Python last said.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    up: AtomicBool,
+    known: AtomicU32,
+}
+
+impl Nodes {
+    /// `known`: 0 where nobody knows.
+    pub fn set(&self, away: bool, known: u32) {
+        self.up.store(!away, Relaxed);
+        self.known.store(known, Relaxed);
+    }
+
+    fn gauges(&self) -> SharedGauges {
+        SharedGauges { up: self.up.load(Relaxed).into(), nodes: self.known.load(Relaxed).into() }
     }
 }

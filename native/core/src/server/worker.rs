@@ -25,7 +25,7 @@ use super::{
     audit::Audit,
     connection,
     cuts::Cuts,
-    lag, limited, listener,
+    lag, leases, limited, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -61,6 +61,7 @@ pub enum Order {
     /// End requests of a key.
     Cut(Cut),
     WatchLag,
+    AskForLeases,
     Stop,
 }
 
@@ -229,6 +230,7 @@ impl Worker {
             }
             Order::Cut(cut) => self.cuts.cut(cut),
             Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
+            Order::AskForLeases => drop(self.spawn(leases::ask(self.clone()))),
             Order::Stop => return false,
         }
         true

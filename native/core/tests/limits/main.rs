@@ -5,9 +5,14 @@
 
 mod admission;
 mod checkpoint;
+mod leases;
 mod made;
 mod periods;
 mod queue;
+mod redis;
 mod settle;
+mod shared_away;
+mod shared_lost;
+mod shared_stress;
 mod stress;
 mod windows;

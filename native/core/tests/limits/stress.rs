@@ -88,7 +88,7 @@ fn tokens_used(limits: &Limits, key: &str, policy: &Policy, now: Now) -> u64 {
     uses[1].used
 }
 
-async fn join_all<F: Future<Output = ()>>(futures: Vec<F>) {
+pub async fn join_all<F: Future<Output = ()>>(futures: Vec<F>) {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(|context| {
         futures.retain_mut(|future| future.as_mut().poll(context).is_pending());

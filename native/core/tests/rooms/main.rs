@@ -20,5 +20,6 @@ mod limits_held;
 mod prices;
 mod process;
 mod route;
+mod shared;
 mod snapshot;
 mod timer;

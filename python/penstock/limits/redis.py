@@ -1,0 +1,181 @@
+"""Connections to Redis, on which scripts run; the only importer of redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+from redis.asyncio.connection import Connection as TcpConnection
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.credentials import CredentialProvider
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from penstock.limits.script import AwayError, Call, Refused, Reply, Script
+from penstock.limits.server import Server
+from penstock.store.password import read_password
+
+KEPT = 4
+"""Connections at most that wait for the next batch."""
+
+IDLE_S = 30.0
+"""A connection that nobody used for so long may be dead without a word: it is not used again."""
+
+
+class Connection(Protocol):
+    """What we use of redis-py's connections."""
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, nowait: bool = False) -> None: ...
+    def pack_commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[bytes]: ...
+    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None: ...
+    async def read_response(self) -> Any: ...
+
+
+class _Kept(NamedTuple):
+    connection: Connection
+    since: float
+
+
+class Redis:
+    """Runs scripts, each batch on a connection of its own, which is kept for the next one."""
+
+    def __init__(
+        self,
+        server: Server,
+        password_file: str | None = None,
+        *,
+        make: Callable[[], Connection] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make = make or (lambda: _connection(server, password_file))
+        self._clock = clock
+        self._kept: list[_Kept] = []
+        self._closed = False
+
+    async def run(self, script: Script, calls: Sequence[Call], seconds: float) -> list[Reply]:
+        """The replies in the order of the calls. Raises `AwayError`; then any of the calls may have been made."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._run(script, calls)
+        except TimeoutError:
+            raise AwayError("no answer in time") from None
+
+    async def forget(self) -> None:
+        """Closes what nobody uses now: after an outage it may be dead without a word."""
+        kept, self._kept = self._kept, []
+        for each in kept:
+            await _close(each.connection)
+
+    async def close(self) -> None:
+        """No connection is kept any more."""
+        self._closed = True
+        await self.forget()
+
+    async def _run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
+        while (connection := await self._take()) is not None:
+            try:
+                return await self._on(connection, script, calls)
+            except AwayError:
+                continue  # it was closed while nobody looked; scripts bear being asked twice
+        connection = self._make()
+        try:
+            await connection.connect()
+        except BaseException as error:
+            await _close(connection)
+            raise _explain(error) from None
+        return await self._on(connection, script, calls)
+
+    async def _take(self) -> Connection | None:
+        while self._kept:
+            connection, since = self._kept.pop()
+            if self._clock() - since < IDLE_S:
+                return connection
+            await _close(connection)
+        return None
+
+    async def _on(self, connection: Connection, script: Script, calls: Sequence[Call]) -> list[Reply]:
+        try:
+            replies = await _exchange(connection, [_command(script, each) for each in calls])
+            missing = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if missing:
+                again = [_command(script, calls[place]) for place in missing]
+                load: tuple[str | bytes | int, ...] = ("SCRIPT", "LOAD", script.text)
+                for place, reply in zip(missing, (await _exchange(connection, [load, *again]))[1:], strict=True):
+                    replies[place] = reply
+        except BaseException as error:
+            await _close(connection)
+            raise _explain(error) from None
+        if self._closed or len(self._kept) >= KEPT:
+            await _close(connection)
+        else:
+            self._kept.append(_Kept(connection, self._clock()))
+        return [Refused(str(each)) if isinstance(each, ResponseError) else each for each in replies]
+
+
+def _command(script: Script, call: Call) -> tuple[str | bytes | int, ...]:
+    return ("EVALSHA", script.sha, len(call.keys), *call.keys, *call.arguments)
+
+
+async def _exchange(connection: Connection, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    """Sends all, then reads all; an error that stands in place of a reply is one."""
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: list[Any] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies
+
+
+async def _close(connection: Connection) -> None:
+    """Without a word, and without waiting for the other side."""
+    try:
+        await connection.disconnect(nowait=True)
+    except (OSError, RedisError, RuntimeError):
+        return
+
+
+def _explain(error: BaseException) -> BaseException:
+    """Failures of the connection become `AwayError`; what is none of them stays as it is.
+
+    A `RuntimeError` is what uvloop raises where a transport was closed that is written to.
+    """
+    if isinstance(error, OSError | RedisError | ValueError | RuntimeError | asyncio.IncompleteReadError):
+        return AwayError(str(error).rstrip(".") or type(error).__name__)
+    return error
+
+
+class _Password(CredentialProvider):
+    """Reads the file with each new connection, so that a password may be changed in it."""
+
+    def __init__(self, username: str | None, file: str) -> None:
+        self._username, self._file = username, file
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = read_password(self._file)
+        except ValueError as error:
+            raise ValueError(f"{self._file} {error}") from None
+        return (self._username, password) if self._username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
+
+def _connection(server: Server, password_file: str | None) -> Connection:
+    usual: dict[str, Any] = {"db": server.database, "protocol": 2}
+    usual |= {"socket_timeout": None, "socket_connect_timeout": None}  # whoever calls has its own
+    if password_file is not None:
+        usual["credential_provider"] = _Password(server.username, password_file)
+    else:
+        usual |= {"username": server.username, "password": server.password}
+    if server.socket:
+        made: object = UnixDomainSocketConnection(path=server.socket, **usual)
+    elif server.tls:
+        made = SSLConnection(host=server.host, port=server.port, **(usual | dict(server.files)))
+    else:
+        made = TcpConnection(host=server.host, port=server.port, **usual)
+    return cast(Connection, made)
