@@ -111,11 +111,18 @@ impl Writer {
     /// is not known to last.
     pub fn commit(&mut self) -> io::Result<()> {
         if self.work.is_empty() {
-            self.take();
+            self.take()?;
         }
         if self.work.is_empty() {
             return Ok(());
         }
+        self.write_all()?;
+        self.ring.durable(self.upto);
+        Ok(())
+    }
+
+    /// Writes all of the work, and removes what it says is removed.
+    fn write_all(&mut self) -> io::Result<()> {
         if let Err(error) = self.write().and_then(|()| self.settle()) {
             self.abandon();
             self.facts.failures.fetch_add(1, Relaxed);
@@ -123,7 +130,6 @@ impl Writer {
         }
         self.work.clear();
         (self.kept, self.written) = (0, 0);
-        self.ring.durable(self.upto);
         for removal in std::mem::take(&mut self.removals) {
             self.remove(&removal);
         }
@@ -155,7 +161,7 @@ impl Writer {
         Ok(())
     }
 
-    fn take(&mut self) {
+    fn take(&mut self) -> io::Result<()> {
         let before = self.upto;
         let taken = self.ring.take(&mut self.work);
         self.upto = taken.upto;
@@ -163,16 +169,16 @@ impl Writer {
         self.facts.lose(taken.lost.entries, Why::Memory);
         self.lost[0].0.add(taken.lost);
         if length == 0 && self.lost.iter().all(|(lost, _)| lost.entries == 0) {
-            return;
+            return Ok(());
         }
-        if !self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64) {
+        if !self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64)? {
             // The gap is told once there is room for it.
             let now_us = self.clock.utc_us();
             self.lost[1].0.add(Lost { entries, bytes: length as u64, first_us: now_us, last_us: now_us });
             self.facts.lose(entries, Why::Disk);
             self.work.drain(..length);
             self.ring.durable(self.upto);
-            return;
+            return Ok(());
         }
         for (lost, why) in &mut self.lost {
             let lost = std::mem::take(lost);
@@ -183,24 +189,30 @@ impl Writer {
                 self.events.push(Event::Lost { entries: lost.entries, why: *why });
             }
         }
+        Ok(())
     }
 
     /// Sees to it that so many bytes more stay within `max_bytes`. `false`: they do not.
-    fn make_room(&mut self, more: u64) -> bool {
+    fn make_room(&mut self, more: u64) -> io::Result<bool> {
         let most = self.settings.max_bytes;
         let used = self.facts.disk_bytes.load(Relaxed) + more;
         // One segment's room is kept free, as it is only whole ones that can be removed.
         let is_full = used + self.settings.segment_bytes > most;
         if self.settings.when_full == WhenFull::Shed {
             self.facts.is_full.store(is_full, Relaxed);
-            return true;
+            return Ok(true);
         }
         if is_full && self.removals.is_empty() {
             let over = (used + self.settings.segment_bytes).saturating_sub(most);
-            let oldest = self.space.oldest(over, self.open_number()).unwrap_or_default();
+            let oldest = self.space.oldest(over, self.open_number())?;
+            // What goes is told, and gone, before what comes is written.
+            let items = std::mem::take(&mut self.work);
             self.note_removals(oldest, Why::Disk);
+            let removed = self.write_all();
+            self.work.extend(items);
+            removed?;
         }
-        used <= most
+        Ok(self.facts.disk_bytes.load(Relaxed) + more <= most)
     }
 
     fn note_removals(&mut self, removals: Vec<Removal>, why: Why) {
@@ -230,7 +242,7 @@ impl Writer {
     fn measure(&mut self) -> io::Result<()> {
         self.facts.disk_bytes.store(self.space.bytes()?, Relaxed);
         if self.settings.when_full == WhenFull::Shed {
-            self.make_room(0);
+            self.make_room(0)?;
         }
         Ok(())
     }
@@ -261,7 +273,8 @@ impl Writer {
     fn encode(&mut self) -> (usize, Chain, u64) {
         self.out.clear();
         let (mut at, mut ahead, mut records) = (self.written, self.ahead, 0);
-        while self.out.len() < PIECE_BYTES
+        let most = PIECE_BYTES.min(self.settings.segment_bytes as usize / 2);
+        while self.out.len() < most
             && let Some((item, rest)) = Item::read(&self.work[at..])
         {
             ahead.append(item.kind, item.public, item.private, &self.salts, &mut self.out);

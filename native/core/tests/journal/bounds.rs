@@ -60,6 +60,37 @@ fn a_full_journal_lets_its_oldest_segments_go_and_says_so() {
 }
 
 #[test]
+fn a_batch_that_is_larger_than_a_segment_finds_the_room_that_older_ones_give() {
+    let mut made = Made::with(small("one"), None);
+    for _ in 0..20 {
+        for _ in 0..60 {
+            made.push_of(200).unwrap();
+        }
+        made.writer.commit().unwrap();
+        assert!(disk_bytes(&made) <= 32 << 10, "{}", disk_bytes(&made));
+        made.later(1_000);
+    }
+    let report = made.report(true);
+    assert_eq!((report.fault, report.lost), (None, 0));
+    assert_eq!(made.read(true).last(), Some(&1_199));
+}
+
+#[test]
+fn a_full_journal_that_cannot_be_written_loses_nothing_that_waits() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 400);
+    made.push_of(200);
+    made.sim.fail_syncs(3);
+    while made.writer.commit().is_err() {
+        made.push_of(200);
+    }
+    fill(&mut made, 1);
+    let found = made.read(true);
+    assert!(found.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{found:?}");
+    assert_eq!((made.report(true).fault, made.report(true).lost), (None, 0));
+}
+
+#[test]
 fn the_beginning_may_not_go_without_a_word() {
     let mut made = Made::with(small("one"), None);
     fill(&mut made, 400);
