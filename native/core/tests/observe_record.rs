@@ -41,6 +41,7 @@ fn full() -> Record {
             connect_us: Some(4),
             first_byte_us: Some(50_000),
             total_us: 5_000_000_000,
+            lease_us: Some(8),
         },
         overhead_us: Some(66),
         key_id: "abcdefghijkl".into(),

@@ -51,6 +51,8 @@ class Phases(Struct, frozen=True, array_like=True):
     connect_us: int | None
     first_byte_us: int | None
     total_us: int
+    lease_us: int | None = None
+    """Waiting for a lease of a limit that is shared between nodes."""
 
 
 class Stream(Struct, frozen=True, array_like=True):
