@@ -6,7 +6,16 @@ written in C, and all may be called from any thread. After ``fork`` every method
 
 from typing import final
 
-__all__ = ["Engine", "JournalReader", "__version__", "error_codes", "forget_private", "verify_journals"]
+__all__ = [
+    "Encoding",
+    "Engine",
+    "JournalReader",
+    "__version__",
+    "error_codes",
+    "forget_private",
+    "measure",
+    "verify_journals",
+]
 
 __version__: str
 """Version of the native library; equal to the package's."""
@@ -185,6 +194,41 @@ def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
 
     ``heads`` is a JSON list of heads that must stand in the chains; ``live`` names the instances whose processes are
     alive. Raises ``ValueError`` for other ``heads``, ``OSError`` when the disk refuses.
+    """
+
+@final
+class Encoding:
+    """A vocabulary, mapped from a file that all processes share; only what is looked up gets loaded."""
+
+    def __new__(cls, directory: str, name: str) -> Encoding:
+        """Opens ``<name>.table`` in a directory and checks it, in about a millisecond. Releases the GIL.
+
+        ``name`` is ``o200k_base`` or ``cl100k_base``. The file must not be changed in place while it is open; replacing
+        it by another of its name is safe.
+
+        Raises ``OSError`` when it cannot be read, ``ValueError`` for another name and for a file that is damaged or of
+        another encoding or version.
+        """
+
+    def count(self, text: bytes) -> int:
+        """Tokens of a text in UTF-8, as `encode_ordinary` of tiktoken makes them. Releases the GIL.
+
+        What is not UTF-8 counts as U+FFFD. Linear in the length; never raises.
+        """
+
+    def count_chat(self, model: str, body: bytes) -> int:
+        """Tokens of the prompt that a request in JSON makes, of chat completions or Anthropic's messages. Releases the
+        GIL.
+
+        ``model`` chooses the rules of pictures and the factor of `measure`, whose encoding this one should be. Fields
+        that do not count are passed over. Raises ``ValueError`` when the body is not such a request.
+        """
+
+def measure(model: str) -> tuple[str, int, bool]:
+    """How the tokens of a model, or of an encoding by its name, are counted: ``(encoding, per_mille, is_exact)``.
+
+    A thousand tokens of the encoding are about ``per_mille`` of the model. ``is_exact``: the encoding is the model's
+    own, and the factor 1000.
     """
 
 def error_codes() -> list[tuple[str, int]]:

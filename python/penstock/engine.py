@@ -51,6 +51,13 @@ class Native(Protocol):
 MakeNative = Callable[[bytes], Native]
 
 
+class NativeEncoding(Protocol):
+    """What `_native.Encoding` does."""
+
+    def count(self, text: bytes) -> int: ...
+    def count_chat(self, model: str, body: bytes) -> int: ...
+
+
 class ForkedError(RuntimeError):
     """The engine was used in a child process: its threads stayed with the parent."""
 
@@ -89,6 +96,20 @@ def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
     from penstock._native import verify_journals as compiled
 
     return compiled(directory, heads, live)
+
+
+def open_encoding(directory: str, name: str) -> NativeEncoding:
+    """The table of an encoding, mapped. Raises ImportError when the native library was not built."""
+    from penstock._native import Encoding
+
+    return Encoding(directory, name)
+
+
+def measure(model: str) -> tuple[str, int, bool]:
+    """How a model's tokens are counted: encoding, factor in thousandths, whether the encoding is its own."""
+    from penstock._native import measure as native
+
+    return native(model)
 
 
 class Engine:

@@ -6,6 +6,7 @@ mod detach;
 mod engine;
 mod error;
 mod journal;
+mod tokens;
 
 #[cfg(not(pyo3_disable_reference_pool))]
 compile_error!("build with RUSTFLAGS='--cfg pyo3_disable_reference_pool', as .cargo/config.toml does");
@@ -21,6 +22,7 @@ mod _native {
         convert::error_codes,
         engine::Engine,
         journal::{JournalReader, forget_private, verify_journals},
+        tokens::{Encoding, measure},
     };
 
     #[pymodule_export]

@@ -16,4 +16,5 @@ pub mod request;
 pub mod route;
 pub mod server;
 pub mod snapshot;
+pub mod tokens;
 pub mod upstream;

@@ -10,6 +10,7 @@ pub mod multipart;
 pub mod replay;
 pub mod scan;
 pub mod tap;
+pub mod tokens;
 
 // What the codec's own tests read connections with.
 #[path = "../../core/tests/http/reading.rs"]
@@ -24,3 +25,8 @@ mod script;
 mod drive;
 #[path = "../../core/tests/formats_suite/agree.rs"]
 mod scan_oracle;
+
+// What the tokens room's own tests judge by.
+#[allow(dead_code, clippy::expect_used, reason = "shared with tests that use all of it")]
+#[path = "../../core/tests/tokens/oracle.rs"]
+mod tokens_oracle;

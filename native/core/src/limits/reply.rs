@@ -83,6 +83,8 @@ impl Leased {
             self.is_lost |= reply.status == 1;
             self.tell_by(0);
             if reply.status == 2 {
+                // It came twice: what the first one was granted is not known.
+                self.disown(call);
                 self.rest(now);
             }
             return (if reply.status == 1 { LeaseResult::Lost } else { LeaseResult::Stale }, false);

@@ -184,8 +184,12 @@ async fn admit(
             Err(limit_text::refusal(&refused, principal).into())
         }
         Watched::Gone | Watched::Late => {
-            let left_us = call.worker.clock().boot_us();
-            call.queued(left_us - now_us);
+            let waited_us = call.worker.clock().boot_us() - now_us;
+            if admission.may_queue() {
+                call.queued(waited_us);
+            } else {
+                call.leased(waited_us, None);
+            }
             Err(Stop::Gone)
         }
     }

@@ -142,9 +142,9 @@ fn an_ask_that_is_not_answered_or_dropped_has_its_grant_given_back_with_the_next
         let ask = node.ask();
         ghosts.push(Args::of(&ask).number);
         if drops {
-            drop(ask)
+            drop(ask);
         } else {
-            node.lose(ask)
+            node.lose(ask);
         }
         let held = waits.held();
         assert_eq!(held.away(), Some(Away::Open));
@@ -168,7 +168,7 @@ fn what_was_admitted_without_a_lease_is_told_when_redis_is_back_by_its_sub_bucke
     let written = away(requests(100, MINUTE_US), "open");
     node.limits.set_shared(true, 2);
     for n in 0..70 {
-        for _ in 0..(1 + n % 2) {
+        for _ in 0..=(n % 2) {
             node.admit(KEY, &written, ONE).unwrap().keep_requests();
         }
         node.pass(SECOND);

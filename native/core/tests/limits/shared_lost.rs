@@ -11,6 +11,9 @@ fn of_tokens(tokens: u64) -> Need {
     need(1, tokens, 0)
 }
 
+/// What a Redis of sorts says to a call.
+type Answering<'a> = dyn Fn(&Args) -> Vec<i64> + 'a;
+
 #[test]
 fn after_a_loss_all_that_counts_is_told_anew_before_more_is_granted() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
@@ -85,7 +88,7 @@ fn a_call_that_was_overtaken_is_made_again_by_another_number() {
 fn what_is_no_answer_is_none() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
     let good = |args: &Args| node.reply(args).granting(10).numbers();
-    let no_answers: [&dyn Fn(&Args) -> Vec<i64>; 5] = [
+    let no_answers: [&Answering<'_>; 5] = [
         &|_| Vec::new(),
         &|args| good(args)[..11].to_vec(),
         &|args| [good(args).as_slice(), &[0]].concat(),

@@ -196,6 +196,8 @@ fn whoever_leaves_while_it_waits_for_a_lease_has_not_asked_and_the_lease_is_ther
     until("the lease is there", granted);
     assert_eq!(house.client().ask(&chat("fast")).unwrap().status, 200);
     assert_eq!(upstream.asked.load(SeqCst), 1);
+    assert_eq!(house.metric("penstock_lease_wait_seconds_count"), 1, "it has waited all the same");
+    assert_eq!(house.metric("penstock_limit_wait_seconds_count"), 0);
     house.stop();
 }
 
