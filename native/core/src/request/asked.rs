@@ -19,12 +19,13 @@ use super::{
     limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
-    scan::scan_after,
+    scan::{Scan, scan_after},
     upload,
 };
 use crate::{
     dialects::StreamKind,
     error::{Code, Error},
+    observe::Record,
     relay::{Watched, watch},
     server::timer,
     snapshot::Overrides,
@@ -65,7 +66,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
         return Err(Error::new(Code::InvalidRequest, message).at("model").into());
     }
-    call.record.model.push_str(model.unwrap_or_default());
+    note(call.record, model, scan.as_ref(), body);
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
@@ -147,6 +148,12 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         guard.answers((200..300).contains(&answer.head.status));
     }
     Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
+}
+
+/// Notes what is asked for, and by whom.
+fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
+    record.model.push_str(model.unwrap_or_default());
+    record.end_user = scan.map_or_else(String::new, |scan| scan.end_user(body));
 }
 
 /// Reserves what the request may use, or refuses it. It may wait for its turn.
