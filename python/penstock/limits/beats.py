@@ -28,6 +28,9 @@ class Pace(NamedTuple):
     shortest: float = 0.05
     longest: float = 0.5
     """Between two tries while Redis is away: at random, from the one to twice as long with each, up to the other."""
+    fewer: float = 2.0
+    """How long fewer nodes than before must have been told to be believed: longer than it takes one that lives to say
+    so to a Redis that has come back with nothing."""
 
 
 class Told(Protocol):
@@ -59,6 +62,7 @@ class Beats:
         self._script = Script("beat.lua")
         self._keys = (f"{prefix}:{{nodes}}", f"{prefix}:{{nodes}}:pressed")
         self._counted = 0
+        self._fewer_since: float | None = None
         self._away_since: float | None = time.monotonic()
         self._failures = 0
         self._refused: dict[str, None] = {}
@@ -136,13 +140,24 @@ class Beats:
             self.refused(told)
             await self._went_away(str(error))
             return
-        self._counted = max(1, int(reply[1]))
+        self._count(max(1, int(reply[1])))
         self._came_back()
         if self._told is not None and len(reply) > 2:
             self._told.shared_pressed([tag.decode() for tag in reply[2:]])
 
+    def _count(self, nodes: int) -> None:
+        """More are believed at once. A Redis that has lost its data has heard of one node first: if it goes away again
+        then, each must not take the whole limit for its share."""
+        now = time.monotonic()
+        if nodes < self._counted:
+            self._fewer_since = now if self._fewer_since is None else self._fewer_since
+            if now - self._fewer_since < self._pace.fewer:
+                return
+        self._counted, self._fewer_since = nodes, None
+
     async def _went_away(self, why: str) -> None:
         self._failures += 1
+        self._fewer_since = None
         first = self._failures == 1
         if self._away_since is None:
             self._away_since = time.monotonic()
