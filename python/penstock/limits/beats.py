@@ -28,6 +28,8 @@ class Pace(NamedTuple):
     shortest: float = 0.05
     longest: float = 0.5
     """Between two tries while Redis is away: at random, from the one to twice as long with each, up to the other."""
+    again: float = 30.0
+    """The shortest between two lines that say why Redis is away, if the reason is another by now."""
     fewer: float = 2.0
     """How long fewer nodes than before must have been told to be believed: longer than it takes one that lives to say
     so to a Redis that has come back with nothing."""
@@ -65,6 +67,7 @@ class Beats:
         self._fewer_since: float | None = None
         self._away_since: float | None = time.monotonic()
         self._failures = 0
+        self._why, self._said = "", ("", 0.0)
         self._refused: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._told: Told | None = None
@@ -75,6 +78,11 @@ class Beats:
     def is_away(self) -> bool:
         """Whether the last beat got no answer; until there was one, too."""
         return self._away_since is not None
+
+    @property
+    def why(self) -> str:
+        """Why Redis is away; nothing while it is not."""
+        return self._why
 
     @property
     def nodes(self) -> int:
@@ -158,12 +166,16 @@ class Beats:
     async def _went_away(self, why: str) -> None:
         self._failures += 1
         self._fewer_since = None
+        self._why = why
+        now = time.monotonic()
         first = self._failures == 1
         if self._away_since is None:
-            self._away_since = time.monotonic()
+            self._away_since = now
         self._tell()
         if first:
             self._degraded(True)
+        if first or (why != self._said[0] and now - self._said[1] >= self._pace.again):
+            self._said = (why, now)
             self._log.warning(
                 "shared limits: Redis does not answer; until it does each limit goes by its policy `away`",
                 redis=self._where,
@@ -174,7 +186,7 @@ class Beats:
 
     def _came_back(self) -> None:
         away_since, failures = self._away_since, self._failures
-        self._away_since, self._failures = None, 0
+        self._away_since, self._failures, self._why = None, 0, ""
         self._tell()
         if failures and away_since is not None:
             away_s = round(time.monotonic() - away_since, 1)

@@ -130,6 +130,33 @@ async def test_a_start_without_redis_says_so_and_goes_on() -> None:
     await scene.beats.stop()
 
 
+async def test_a_reason_that_has_become_another_is_told_and_shown() -> None:
+    scene = Scene(FAST._replace(again=0.0))
+    scene.redis.away = "Error 111"
+    await scene.beats.start(scene.node)
+    assert scene.beats.why == "Error 111"
+    scene.redis.away = "invalid username-password pair"
+    await until(lambda: scene.beats.why == "invalid username-password pair")
+    await until(lambda: scene.redis.forgotten > 3)
+    assert [msgspec.json.decode(line)["error"] for line in scene.lines] == ["Error 111", scene.beats.why]
+    assert scene.degraded == [True]
+    scene.redis.away = ""
+    await until(lambda: not scene.beats.is_away)
+    assert scene.beats.why == ""
+    await scene.beats.stop()
+
+
+async def test_reasons_that_come_and_go_are_told_at_times_only() -> None:
+    scene = Scene()
+    for number in range(4):
+        scene.redis.away = f"reason {number}"
+        if number == 0:
+            await scene.beats.start(scene.node)
+        await until(lambda number=number: scene.beats.why == f"reason {number}")  # type: ignore[misc]
+    assert len(scene.lines) == 1
+    await scene.beats.stop()
+
+
 async def test_one_beat_without_an_answer_is_away_and_one_with_it_is_back() -> None:
     scene = Scene()
     await scene.beats.start(scene.node)
