@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -140,11 +141,10 @@ def _reason(error: ResponseError) -> str:
 
 
 async def _close(connection: Connection) -> None:
-    """Without a word, and without waiting for the other side."""
-    try:
+    """Without a word, and without waiting for the other side. It is given up, whatever the library makes of that: who
+    closes it has a failure to tell already, and the beats must go on."""
+    with contextlib.suppress(Exception):
         await connection.disconnect(nowait=True)
-    except (OSError, RedisError, RuntimeError):
-        return
 
 
 def _explain(error: BaseException) -> BaseException:

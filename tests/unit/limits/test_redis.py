@@ -119,6 +119,18 @@ async def test_where_no_connection_comes_about_redis_is_away(error: Exception) -
     assert scene.open() == [False]
 
 
+async def test_a_connection_that_stumbles_as_it_is_closed_is_gone_all_the_same() -> None:
+    scene = Scene()
+    scene.server.stumbles = AttributeError("'NoneType' object has no attribute 'close'")
+    scene.server.replies = [1, 1]
+    await scene.run(ONE)
+    await scene.redis.forget()
+    scene.server.refuses = OSError("gone")
+    with pytest.raises(AwayError, match="gone"):
+        await scene.run(ONE)
+    assert scene.open() == [False, False]
+
+
 async def test_no_answer_in_time_closes_the_connection() -> None:
     scene = Scene()
     scene.server.replies = [None]
