@@ -242,10 +242,12 @@ class Shared(Limited):
 
     def stop(self) -> None:
         """Ends the gateway, then Redis."""
-        super().stop()
-        if self.redis is not None:
-            self.redis.stop()
-            self.redis = None
+        try:
+            super().stop()
+        finally:
+            if self.redis is not None:
+                self.redis.stop()
+                self.redis = None
 
 
 class Refusing(Keyed):

@@ -6,7 +6,16 @@ written in C, and all may be called from any thread. After ``fork`` every method
 
 from typing import final
 
-__all__ = ["Encoding", "Engine", "__version__", "error_codes", "measure"]
+__all__ = [
+    "Encoding",
+    "Engine",
+    "JournalReader",
+    "__version__",
+    "error_codes",
+    "forget_private",
+    "measure",
+    "verify_journals",
+]
 
 __version__: str
 """Version of the native library; equal to the package's."""
@@ -22,11 +31,13 @@ class Engine:
         """Makes an engine that does nothing yet.
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
-        "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}}``, where 0 connections means as
-        many as the file limit allows; unknown fields are refused. The one file holds the 32 bytes by which digests of
-        secrets are keyed; ``null``: a key of this process. The other keeps the counts of limits over a restart;
-        ``null``: they begin at zero. With ``shared`` rates are spent from leases that questions of kind 3 ask for, for
-        which a request waits so long at most; ``null``: this process counts for itself.
+        "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
+        "when_full", "max_bytes", "retain_ms"}}``, where 0 connections means as many as the file limit allows; unknown
+        fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of
+        this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With ``shared``
+        rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at most;
+        ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
+        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``null``: nothing is recorded.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -42,7 +53,8 @@ class Engine:
         engine duplicates the descriptors: the caller may close its own afterwards. Releases the GIL.
 
         Raises ``ValueError`` with the reason when the snapshot is refused or the engine was started before (nothing
-        runs then that did not run already), ``OSError`` when a descriptor cannot be duplicated.
+        runs then that did not run already) or the journal cannot be, ``OSError`` when a descriptor cannot be
+        duplicated.
         """
 
     def apply(self, snapshot: bytes) -> None:
@@ -144,6 +156,45 @@ class Engine:
         Waits at most ``timeout_ms`` milliseconds; ``False`` when a thread was still running then. Stopping again is
         allowed and does nothing.
         """
+
+@final
+class JournalReader:
+    """Reads the journal of one instance, its process alive or not. Takes no lock and changes nothing."""
+
+    def __new__(cls, directory: str) -> JournalReader:
+        """A reader of ``data_dir/journal/<instance>``, which need not be there yet."""
+
+    def read(
+        self, segment: int, offset: int, most_bytes: int, live: bool
+    ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]:
+        """Entries from a position on, about ``most_bytes`` of them, as ``(kind, sequence, segment, offset, public,
+        private)``; then the segment and offset to read from next, and whether that is the end for now. 0 and 0 are the
+        beginning. Releases the GIL.
+
+        ``live``: the process of the instance is alive, so that only what it has committed is read (in the durability
+        ``os``: written). Kinds are 1 record, 2 begin of a stream, 3 gap, 4 removed segment, 5 end; ``public`` and
+        ``private`` are MessagePack, see ``penstock.audit.record``. ``private`` is ``None`` where there is none or it
+        was forgotten. What is damaged is passed over.
+
+        Raises ``OSError`` when the disk refuses.
+        """
+
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """Takes the private parts out of the whole segments in ``data_dir/journal/<instance>`` that last changed before a
+    time, in microseconds UTC; how many they were. Releases the GIL.
+
+    ``live``: the process of the instance is alive; its newest segment stays as it is. Raises ``OSError`` when the disk
+    refuses; segments before that one are done.
+    """
+
+def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
+    """Verifies all journals in ``data_dir/journal``: a JSON list with one object an instance: ``instance``,
+    ``is_live``, ``segments``, ``entries``, ``records``, ``lost``, ``ended``, ``unfinished_bytes``, ``head``
+    (``{"instance", "sequence", "hash"}`` or null) and ``fault``, the first one in words, or null. Releases the GIL.
+
+    ``heads`` is a JSON list of heads that must stand in the chains; ``live`` names the instances whose processes are
+    alive. Raises ``ValueError`` for other ``heads``, ``OSError`` when the disk refuses.
+    """
 
 @final
 class Encoding:

@@ -246,6 +246,7 @@ class App:
             "limits_file": os.path.join(self._config.data_dir, "limits"),
             "tokens_dir": str(TABLES),
             "shared": {"timeout_us": self._config.shared.timeout * 1000} if self._config.shared else None,
+            "journal": self._journal_options(),
         }
         try:
             native = self._make_native(msgspec.json.encode(options))
@@ -257,6 +258,16 @@ class App:
         if self._sharing is not None:
             handlers[LEASE] = self._sharing.lease
         self._engine = Engine(native, handlers, self.log.error)
+
+    def _journal_options(self) -> dict[str, object]:
+        given = self._config.journal
+        return {
+            "dir": self._instance.path,
+            "durability": given.durability,
+            "when_full": given.when_full,
+            "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
+            "retain_ms": self._config.audit.retain,
+        }
 
     async def _start(self) -> None:
         """The keys first: the first request finds them."""

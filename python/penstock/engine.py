@@ -69,6 +69,35 @@ def make_native(options: bytes) -> Native:
     return Compiled(options)
 
 
+class JournalReader(Protocol):
+    """What `_native.JournalReader` does."""
+
+    def read(
+        self, segment: int, offset: int, most_bytes: int, live: bool
+    ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]: ...
+
+
+def open_journal(directory: str) -> JournalReader:
+    """A reader of one instance's journal. Raises ImportError when native was not built."""
+    from penstock._native import JournalReader as Compiled
+
+    return Compiled(directory)
+
+
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """See `_native.forget_private`. Raises ImportError when native was not built."""
+    from penstock._native import forget_private as compiled
+
+    return compiled(directory, before_us, live)
+
+
+def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
+    """See `_native.verify_journals`. Raises ImportError when native was not built."""
+    from penstock._native import verify_journals as compiled
+
+    return compiled(directory, heads, live)
+
+
 def open_encoding(directory: str, name: str) -> NativeEncoding:
     """The table of an encoding, mapped. Raises ImportError when the native library was not built."""
     from penstock._native import Encoding

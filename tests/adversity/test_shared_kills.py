@@ -47,7 +47,7 @@ def test_redis_is_killed_under_load(nodes: Nodes, mortal: Redis, request: pytest
         }
         hammers["open"].run(2.0)
         mortal.kill()
-        until(lambda: not any(node.is_up() for node in nodes.each), "all have noticed", 1.3, 0.02)
+        until(lambda: not any(node.is_up() for node in nodes.each), "all have noticed", 3.0, 0.02)
         noticed_us = boottime_us()
         hammers["open"].run(2.0)
         dead_us = boottime_us() - noticed_us

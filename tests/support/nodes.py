@@ -321,22 +321,31 @@ def p99_s(told: Sequence[Told]) -> float:
     return statistics.quantiles([one.took_s for one in told], n=100)[98]
 
 
-def asks_in_any(samples: Sequence[tuple[float, float]], seconds: float) -> float:
-    """The largest growth of a counter between two readings that are at most so far apart."""
-    pairs = itertools.combinations(samples, 2)
-    return max((later[1] - one[1] for one, later in pairs if later[0] - one[0] <= seconds), default=0.0)
+@dataclass(frozen=True)
+class Reading:
+    """A counter's value at some moment between two others."""
+
+    before: float
+    value: float
+    after: float
 
 
-def watch(read: Callable[[], float], seconds: float, every_s: float = 0.1) -> list[tuple[float, float]]:
+def growth_in_any(readings: Sequence[Reading], seconds: float) -> float:
+    """The largest growth of a counter between two readings that are surely no further apart, however long they took."""
+    pairs = itertools.combinations(readings, 2)
+    return max((later.value - one.value for one, later in pairs if later.after - one.before <= seconds), default=0.0)
+
+
+def watch(read: Callable[[], float], seconds: float, every_s: float = 0.1) -> list[Reading]:
     """Reads a counter again and again for so long."""
-    samples: list[tuple[float, float]] = []
+    readings: list[Reading] = []
     end = time.monotonic() + seconds
 
     def over() -> bool:
         before = time.monotonic()
         value = read()
-        samples.append((before, value))
+        readings.append(Reading(before, value, time.monotonic()))
         return time.monotonic() >= end
 
     until(over, "the end of the watch", seconds + 10.0, every_s)
-    return samples
+    return readings

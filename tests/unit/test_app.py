@@ -160,7 +160,7 @@ def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) 
                 pass
         assert running.native.options["workers"] >= 1
         files = {"digest_key_file", "limits_file", "tokens_dir"}
-        others = {"workers", "max_connections", "log", "instance", "shared"}
+        others = {"workers", "max_connections", "log", "instance", "shared", "journal"}
         assert set(running.native.options) == files | others
         assert running.native.options["shared"] is None
         assert msgspec.json.decode(running.native.snapshots[0])["revision"] == 1

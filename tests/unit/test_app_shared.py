@@ -58,6 +58,7 @@ def test_the_status_shows_where_limits_are_shared_and_no_password(running: Runni
         shared = running.app.status()["shared"]
         assert isinstance(shared, dict)
         assert re.fullmatch("[0-9a-f]{16}", str(shared.pop("node")))
+        assert "127.0.0.1:1" in str(shared.pop("error"))
         assert shared == {"url": "redis://penstock:********@127.0.0.1:1/0", "away": True, "nodes": 3}
 
     assert serving(running, during) == 0

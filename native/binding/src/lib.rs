@@ -5,6 +5,7 @@ mod convert;
 mod detach;
 mod engine;
 mod error;
+mod journal;
 mod tokens;
 
 #[cfg(not(pyo3_disable_reference_pool))]
@@ -20,6 +21,7 @@ mod _native {
     use crate::{
         convert::error_codes,
         engine::Engine,
+        journal::{JournalReader, forget_private, verify_journals},
         tokens::{Encoding, measure},
     };
 

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod dialects;
 pub mod error;
 pub mod http;
+pub mod journal;
 pub mod json;
 pub mod keys;
 pub mod limits;

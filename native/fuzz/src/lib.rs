@@ -4,6 +4,7 @@
 
 pub mod frames;
 pub mod http;
+pub mod journal;
 pub mod keys;
 pub mod multipart;
 pub mod replay;

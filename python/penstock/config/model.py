@@ -285,6 +285,22 @@ class Price(Struct, frozen=True, kw_only=True):
     output: Usd | None = None
 
 
+class Journal(Struct, frozen=True, kw_only=True):
+    """How finished requests are recorded in `data_dir`."""
+
+    durability: Literal["flush", "group", "os"] = "group"
+    when_full: Literal["drop", "shed"] = "drop"
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, extra={"unit": "size"})] | Literal["auto"] = "auto"
+    """`auto`: the smaller of 10 GiB and a tenth of the volume."""
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """What becomes of records."""
+
+    retain: Annotated[int, Meta(ge=3_600_000, le=315_360_000_000, extra={"unit": "duration"})] = 7_776_000_000
+    """Milliseconds after which records may go: an hour to ten years."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file; everything but `providers` has a default."""
 
@@ -309,6 +325,8 @@ class Config(Struct, frozen=True, kw_only=True):
     default_provider: str | None = None
     limits: AllLimits = AllLimits()
     prices: dict[str, Price] = {}
+    journal: Journal = Journal()
+    audit: Audit = Audit()
 
 
 SHORT: dict[type[Struct], str] = {Store: "url", Shared: "url"}

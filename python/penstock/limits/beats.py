@@ -28,6 +28,11 @@ class Pace(NamedTuple):
     shortest: float = 0.05
     longest: float = 0.5
     """Between two tries while Redis is away: at random, from the one to twice as long with each, up to the other."""
+    again: float = 30.0
+    """The shortest between two lines that say why Redis is away, if the reason is another by now."""
+    fewer: float = 2.0
+    """How long fewer nodes than before must have been told to be believed: longer than it takes one that lives to say
+    so to a Redis that has come back with nothing."""
 
 
 class Told(Protocol):
@@ -59,8 +64,10 @@ class Beats:
         self._script = Script("beat.lua")
         self._keys = (f"{prefix}:{{nodes}}", f"{prefix}:{{nodes}}:pressed")
         self._counted = 0
+        self._fewer_since: float | None = None
         self._away_since: float | None = time.monotonic()
         self._failures = 0
+        self._why, self._said = "", ("", 0.0)
         self._refused: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._told: Told | None = None
@@ -71,6 +78,11 @@ class Beats:
     def is_away(self) -> bool:
         """Whether the last beat got no answer; until there was one, too."""
         return self._away_since is not None
+
+    @property
+    def why(self) -> str:
+        """Why Redis is away; nothing while it is not."""
+        return self._why
 
     @property
     def nodes(self) -> int:
@@ -136,19 +148,34 @@ class Beats:
             self.refused(told)
             await self._went_away(str(error))
             return
-        self._counted = max(1, int(reply[1]))
+        self._count(max(1, int(reply[1])))
         self._came_back()
         if self._told is not None and len(reply) > 2:
             self._told.shared_pressed([tag.decode() for tag in reply[2:]])
 
+    def _count(self, nodes: int) -> None:
+        """More are believed at once. A Redis that has lost its data has heard of one node first: if it goes away again
+        then, each must not take the whole limit for its share."""
+        now = time.monotonic()
+        if nodes < self._counted:
+            self._fewer_since = now if self._fewer_since is None else self._fewer_since
+            if now - self._fewer_since < self._pace.fewer:
+                return
+        self._counted, self._fewer_since = nodes, None
+
     async def _went_away(self, why: str) -> None:
         self._failures += 1
+        self._fewer_since = None
+        self._why = why
+        now = time.monotonic()
         first = self._failures == 1
         if self._away_since is None:
-            self._away_since = time.monotonic()
+            self._away_since = now
         self._tell()
         if first:
             self._degraded(True)
+        if first or (why != self._said[0] and now - self._said[1] >= self._pace.again):
+            self._said = (why, now)
             self._log.warning(
                 "shared limits: Redis does not answer; until it does each limit goes by its policy `away`",
                 redis=self._where,
@@ -159,7 +186,7 @@ class Beats:
 
     def _came_back(self) -> None:
         away_since, failures = self._away_since, self._failures
-        self._away_since, self._failures = None, 0
+        self._away_since, self._failures, self._why = None, 0, ""
         self._tell()
         if failures and away_since is not None:
             away_s = round(time.monotonic() - away_since, 1)

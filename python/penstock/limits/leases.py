@@ -17,6 +17,9 @@ PATIENCE_S = 2.0
 SAID_S = 60.0
 """The same error is told no more often."""
 
+SAID = 16
+"""So many errors are told in that time; further ones not."""
+
 _NEED = 12
 """Of the arguments; the others are of the reply."""
 _STATUS, _GRANTED = 0, 5
@@ -39,7 +42,7 @@ class Leases:
     def __init__(self, redis: Runner, prefix: str, beats: Beats, log: Log) -> None:
         self._redis, self._prefix, self._beats, self._log = redis, prefix, beats, log
         self._lease, self._reset = Script("lease.lua"), Script("reset.lua")
-        self._said = ("", 0.0)
+        self._said: dict[str, float] = {}
 
     async def __call__(self, payload: bytes) -> bytes:
         """A JSON list: of each ask the numbers of the reply, null where there was none."""
@@ -74,10 +77,11 @@ class Leases:
         return replies
 
     def _say(self, why: str) -> None:
-        before, said = self._said
-        if why != before or time.monotonic() - said > SAID_S:
+        now = time.monotonic()
+        self._said = {each: at for each, at in self._said.items() if now - at <= SAID_S}
+        if why not in self._said and len(self._said) < SAID:
+            self._said[why] = now
             self._log.warning("shared limits: Redis refused a call", error=why)
-            self._said = (why, time.monotonic())
 
     def _key(self, tag: str) -> str:
         return f"{self._prefix}:{{{tag}}}"

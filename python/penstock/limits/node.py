@@ -27,9 +27,16 @@ class Member:
             raise PrivateFileError(f"{path} holds no id of a node; remove it, and the next start makes a new one")
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            place = _take_place(self._fd)
         except OSError as error:
+            raise PrivateFileError(f"{path}: {error.strerror}; let this user own and write it") from None
+        try:
+            place = _take_place(self._fd, path)
+        except OSError as error:
+            self.close()
             raise PrivateFileError(f"{path}: {error.strerror}; put data_dir on a local file system") from None
+        except PrivateFileError:
+            self.close()
+            raise
         self.id = content.decode().strip() + (f".{place}" if place else "")
 
     def close(self) -> None:
@@ -39,7 +46,7 @@ class Member:
             self._fd = -1
 
 
-def _take_place(fd: int) -> int:
+def _take_place(fd: int, path: str) -> int:
     """The first byte of the file that no other process has locked."""
     for place in range(PLACES):
         try:
@@ -47,4 +54,4 @@ def _take_place(fd: int) -> int:
         except (BlockingIOError, PermissionError):
             continue
         return place
-    raise OSError(0, f"{PLACES} processes have it already")
+    raise PrivateFileError(f"{path}: {PLACES} processes have it already; give this one another data_dir")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
@@ -10,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from redis.asyncio.connection import Connection as TcpConnection
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
 
 from penstock.limits.script import AwayError, Call, Refused, Reply, Script
 from penstock.limits.server import Server
@@ -49,7 +51,7 @@ class Redis:
         make: Callable[[], Connection] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make = make or (lambda: _connection(server, password_file))
+        self._make = make or _Maker(server, password_file)
         self._clock = clock
         self._kept: list[_Kept] = []
         self._closed = False
@@ -102,8 +104,10 @@ class Redis:
             if missing:
                 again = [_command(script, calls[place]) for place in missing]
                 load: tuple[str | bytes | int, ...] = ("SCRIPT", "LOAD", script.text)
-                for place, reply in zip(missing, (await _exchange(connection, [load, *again]))[1:], strict=True):
-                    replies[place] = reply
+                loaded, *others = await _exchange(connection, [load, *again])
+                for place, reply in zip(missing, others, strict=True):
+                    # Where it was not loaded, that is the reason, and not that it is not there.
+                    replies[place] = loaded if isinstance(loaded, ResponseError) else reply
         except BaseException as error:
             await _close(connection)
             raise _explain(error) from None
@@ -111,7 +115,7 @@ class Redis:
             await _close(connection)
         else:
             self._kept.append(_Kept(connection, self._clock()))
-        return [Refused(str(each)) if isinstance(each, ResponseError) else each for each in replies]
+        return [Refused(_reason(each)) if isinstance(each, ResponseError) else each for each in replies]
 
 
 def _command(script: Script, call: Call) -> tuple[str | bytes | int, ...]:
@@ -130,12 +134,17 @@ async def _exchange(connection: Connection, commands: Sequence[Sequence[str | by
     return replies
 
 
+def _reason(error: ResponseError) -> str:
+    if isinstance(error, AskError):  # or `MovedError`, which is one
+        return "this Redis is part of a cluster, which cannot be used; name a single server in shared.url"
+    return str(error)
+
+
 async def _close(connection: Connection) -> None:
-    """Without a word, and without waiting for the other side."""
-    try:
+    """Without a word, and without waiting for the other side. It is given up, whatever the library makes of that: who
+    closes it has a failure to tell already, and the beats must go on."""
+    with contextlib.suppress(Exception):
         await connection.disconnect(nowait=True)
-    except (OSError, RedisError, RuntimeError):
-        return
 
 
 def _explain(error: BaseException) -> BaseException:
@@ -165,17 +174,50 @@ class _Password(CredentialProvider):
         return self.get_credentials()
 
 
-def _connection(server: Server, password_file: str | None) -> Connection:
-    usual: dict[str, Any] = {"db": server.database, "protocol": 2}
-    usual |= {"socket_timeout": None, "socket_connect_timeout": None}  # whoever calls has its own
-    if password_file is not None:
-        usual["credential_provider"] = _Password(server.username, password_file)
-    else:
-        usual |= {"username": server.username, "password": server.password}
-    if server.socket:
-        made: object = UnixDomainSocketConnection(path=server.socket, **usual)
-    elif server.tls:
-        made = SSLConnection(host=server.host, port=server.port, **(usual | dict(server.files)))
-    else:
-        made = TcpConnection(host=server.host, port=server.port, **usual)
-    return cast(Connection, made)
+class _Maker:
+    """Makes connections. Those over TLS have one context, as reading the authorities of the system takes long and much
+    memory; it is made anew when a file has changed.
+    """
+
+    def __init__(self, server: Server, password_file: str | None) -> None:
+        self._server = server
+        self._usual: dict[str, Any] = {"db": server.database, "protocol": 2}
+        self._usual |= {"socket_timeout": None, "socket_connect_timeout": None}  # whoever calls has its own
+        if password_file is not None:
+            self._usual["credential_provider"] = _Password(server.username, password_file)
+        else:
+            self._usual |= {"username": server.username, "password": server.password}
+        self._context: object = None
+        self._read: list[tuple[int, int]] = []
+
+    def __call__(self) -> Connection:
+        server = self._server
+        if server.socket:
+            made: object = UnixDomainSocketConnection(path=server.socket, **self._usual)
+        elif server.tls:
+            made = self._over_tls(server)
+        else:
+            made = TcpConnection(host=server.host, port=server.port, **self._usual)
+        return cast(Connection, made)
+
+    def _over_tls(self, server: Server) -> SSLConnection:
+        # Before version 6 the library does not compare names unless it is told to.
+        options: dict[str, Any] = self._usual | dict(server.files) | {"ssl_check_hostname": True}
+        made = SSLConnection(host=server.host, port=server.port, **options)
+        read = _facts([path for _, path in server.files])
+        if self._context is None or read != self._read:
+            self._context, self._read = made.ssl_context, read
+        made.ssl_context = cast(Any, self._context)
+        return made
+
+
+def _facts(paths: Sequence[str]) -> list[tuple[int, int]]:
+    """What changes when one of these files does."""
+    found = []
+    for path in paths:
+        try:
+            of = os.stat(path)
+        except OSError:
+            continue
+        found.append((of.st_ino, of.st_mtime_ns))
+    return found

@@ -66,7 +66,8 @@ class Sharing:
     def status(self) -> dict[str, object]:
         """For people and tools."""
         beats = self._beats
-        return {"url": self._url, "away": beats.is_away, "node": self._member.id, "nodes": beats.nodes}
+        state = {"away": beats.is_away, "error": beats.why or None, "nodes": beats.nodes}
+        return {"url": self._url, **state, "node": self._member.id}
 
 
 class _Use(msgspec.Struct, frozen=True):

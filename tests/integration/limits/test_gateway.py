@@ -62,7 +62,7 @@ def test_it_says_where_limits_are_shared_and_when_redis_is_away(
     upstream.always(answer(CHAT.whole))
     with Sharing(tmp_path, upstream, server) as gateway:
         shared = gateway.shared()
-        assert (shared["url"], shared["away"], shared["nodes"]) == (server.url, False, 1)
+        assert (shared["url"], shared["away"], shared["error"], shared["nodes"]) == (server.url, False, None, 1)
         assert re.fullmatch("[0-9a-f]{16}", shared["node"])
         assert get(gateway.admin[0], "/health/ready").json() == {"status": "ready"}
         server.kill()

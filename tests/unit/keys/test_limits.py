@@ -45,15 +45,23 @@ def test_limits_are_read_with_every_kind() -> None:
 def test_every_wrong_field_of_limits_is_named() -> None:
     body = {
         "name": "a",
-        "limits": {"request": "1/s", "tokens": ["1/s", 5], "budget": 3, "concurrent": "many", "reserve": "all"},
+        "limits": {
+            "request": "1/s",
+            "tokens": ["1/s", 5],
+            "budget": 3,
+            "concurrent": "many",
+            "reserve": "all",
+            "away": "shut",
+        },
     }
     wish, problems = read(NewKey, body)
     assert {problem.field: problem.message for problem in problems} == {
         "limits.request": "there is no such field (did you mean 'requests'?)",
         "limits.tokens[1]": "expected text, got a whole number",
         "limits.budget": "expected text or a list or null, got a whole number",
-        "limits.concurrent": "invalid enum value 'many'",
-        "limits.reserve": "invalid enum value 'all'",
+        "limits.concurrent": "invalid enum value 'many'; expected a number or 'none'",
+        "limits.reserve": "invalid enum value 'all'; expected 'expected' or 'cap'",
+        "limits.away": "invalid enum value 'shut'; expected 'fair_share', 'closed' or 'open'",
     }
     assert wish.limits is None
     assert read(NewKey, {"name": "a", "limits": "600/min"})[1] == [

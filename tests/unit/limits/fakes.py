@@ -44,10 +44,12 @@ class FakeNode:
 
 
 class FakeServer:
-    """The replies that connections read, in order; an exception is raised. `refuses`: no connection comes about."""
+    """The replies that connections read, in order; an exception is raised. `refuses`: no connection comes about;
+    `stumbles`: closing one raises that."""
 
     def __init__(self) -> None:
         self.refuses: Exception | None = None
+        self.stumbles: Exception | None = None
         self.replies: list[Any] = []
         self.sent: list[tuple[str | bytes | int, ...]] = []
         self.made: list[FakeConnection] = []
@@ -73,6 +75,8 @@ class FakeConnection:
     async def disconnect(self, nowait: bool = False) -> None:
         assert nowait
         self.open = False
+        if self._server.stumbles is not None:
+            raise self._server.stumbles
 
     def pack_commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[bytes]:
         self._server.sent += [tuple(command) for command in commands]

@@ -11,7 +11,7 @@ from penstock.observe.logs import Log
 from tests.unit.conftest import until
 from tests.unit.limits.fakes import FakeNode, FakeRunner
 
-FAST = Pace(beat=0.002, patience=0.05, hurry=0.0, shortest=0.001, longest=0.004)
+FAST = Pace(beat=0.002, patience=0.05, hurry=0.0, shortest=0.001, longest=0.004, fewer=3600.0)
 SLOW = Pace(beat=3600.0, hurry=0.0, shortest=3600.0, longest=3600.0)
 KEYS = ("p:{nodes}", "p:{nodes}:pressed")
 
@@ -52,6 +52,31 @@ async def test_native_hears_of_a_number_of_nodes_only_when_it_changes() -> None:
     scene.answer = [1, 3]
     await until(lambda: len(scene.node.states) > 1)
     assert scene.node.states == [(False, 2), (False, 3)]
+    await scene.beats.stop()
+
+
+async def test_a_redis_that_came_back_with_nothing_does_not_make_a_node_believe_that_it_is_alone() -> None:
+    scene = Scene()
+    scene.answer = [1, 4]
+    await scene.beats.start(scene.node)
+    for count in (1, 2):
+        scene.redis.away = "gone"
+        await until(lambda: scene.beats.is_away)
+        scene.answer, scene.redis.away = [1, count], ""
+        await until(lambda: not scene.beats.is_away)
+    assert scene.node.states == [(False, 4), (True, 4)] * 2 + [(False, 4)]
+    scene.answer = [1, 5]
+    await until(lambda: scene.beats.nodes == 5)
+    await scene.beats.stop()
+
+
+async def test_fewer_nodes_are_believed_when_they_have_been_told_for_a_while() -> None:
+    scene = Scene(FAST._replace(fewer=0.01))
+    scene.answer = [1, 4]
+    await scene.beats.start(scene.node)
+    scene.answer = [1, 3]
+    await until(lambda: scene.beats.nodes == 3)
+    assert scene.node.states == [(False, 4), (False, 3)]
     await scene.beats.stop()
 
 
@@ -102,6 +127,33 @@ async def test_a_start_without_redis_says_so_and_goes_on() -> None:
     assert scene.node.states == [(False, 2)]
     assert scene.degraded == [True, False]
     assert scene.messages()[1:] == ["shared limits: Redis answers again"]
+    await scene.beats.stop()
+
+
+async def test_a_reason_that_has_become_another_is_told_and_shown() -> None:
+    scene = Scene(FAST._replace(again=0.0))
+    scene.redis.away = "Error 111"
+    await scene.beats.start(scene.node)
+    assert scene.beats.why == "Error 111"
+    scene.redis.away = "invalid username-password pair"
+    await until(lambda: scene.beats.why == "invalid username-password pair")
+    await until(lambda: scene.redis.forgotten > 3)
+    assert [msgspec.json.decode(line)["error"] for line in scene.lines] == ["Error 111", scene.beats.why]
+    assert scene.degraded == [True]
+    scene.redis.away = ""
+    await until(lambda: not scene.beats.is_away)
+    assert scene.beats.why == ""
+    await scene.beats.stop()
+
+
+async def test_reasons_that_come_and_go_are_told_at_times_only() -> None:
+    scene = Scene()
+    for number in range(4):
+        scene.redis.away = f"reason {number}"
+        if number == 0:
+            await scene.beats.start(scene.node)
+        await until(lambda number=number: scene.beats.why == f"reason {number}")  # type: ignore[misc]
+    assert len(scene.lines) == 1
     await scene.beats.stop()
 
 

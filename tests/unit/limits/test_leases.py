@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from penstock.limits.beats import Beats
-from penstock.limits.leases import Leases
+from penstock.limits.leases import SAID, Leases
 from penstock.limits.script import AwayError, Call, Refused, Reply
 from penstock.limits.sharing import tags
 from penstock.observe.logs import Log
@@ -88,6 +88,18 @@ async def test_an_error_of_one_call_leaves_the_others_and_is_told_once(scene: Sc
         assert await scene.ask(ask("a"), ask("b")) == [None, GRANTED]
     (line,) = map(msgspec.json.decode, scene.lines)
     assert (line["level"], line["error"]) == ("warning", "OOM")
+
+
+async def test_errors_that_take_turns_are_each_told_once_and_not_without_bound(scene: Scene) -> None:
+    scene.replies = {"p:{a}": Refused("OOM"), "p:{b}": Refused("WRONGTYPE")}
+    for _ in range(3):
+        await scene.ask(ask("a"))
+        await scene.ask(ask("b"))
+    assert [msgspec.json.decode(line)["error"] for line in scene.lines] == ["OOM", "WRONGTYPE"]
+    for number in range(2 * SAID):
+        scene.replies = {"p:{a}": Refused(f"error {number}")}
+        await scene.ask(ask("a"))
+    assert len(scene.lines) == SAID
 
 
 async def test_a_reset_takes_every_limit_of_a_place(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.limits import node
 from penstock.limits.node import Member
 from penstock.private_file import PrivateFileError
 from tests.support.child import Child
@@ -41,3 +42,14 @@ def test_a_file_that_holds_no_id_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(PrivateFileError, match="holds no id of a node; remove it"):
         Member(str(tmp_path))
     assert (tmp_path / "node").read_text() == "mine\n"
+
+
+def test_a_data_dir_that_too_many_have_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "PLACES", 1)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    with Child("tests.unit.limits.member", str(tmp_path)) as one:
+        assert one.line()
+        with pytest.raises(PrivateFileError, match="1 processes have it already; give this one another data_dir"):
+            Member(str(tmp_path))
+        one.kill()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= open_before

@@ -44,6 +44,12 @@ pub const LAG: &[Bound] = bounds![
     10_000 "0.01", 25_000 "0.025", 100_000 "0.1", 500_000 "0.5", 2_000_000 "2",
 ];
 
+/// How long the disk takes to make what was written last.
+pub const SYNC: &[Bound] = bounds![
+    50 "0.00005", 100 "0.0001", 250 "0.00025", 500 "0.0005", 1_000 "0.001", 2_500 "0.0025", 5_000 "0.005",
+    10_000 "0.01", 25_000 "0.025", 100_000 "0.1", 500_000 "0.5", 2_000_000 "2",
+];
+
 /// Counts by bucket; the last one is open to the top.
 #[derive(Debug)]
 pub struct Histogram {

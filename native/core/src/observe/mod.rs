@@ -1,12 +1,14 @@
 //! What can be seen from outside: records, metrics, log lines.
 
 pub mod histogram;
+pub mod journal;
 mod limits;
 pub mod log;
 mod log_line;
 pub mod metrics;
 pub mod provider;
 pub mod record;
+pub mod record_form;
 mod record_log;
 mod render;
 mod repeats;

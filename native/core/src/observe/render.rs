@@ -180,19 +180,19 @@ fn process(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
 }
 
 /// What is written so far. Writing to a `Vec` cannot fail, so results are dropped.
-struct Page<'a>(&'a mut Vec<u8>);
+pub(super) struct Page<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Page<'_> {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+    pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         self.0.extend_from_slice(name.as_bytes());
         for (index, (label, text)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"", if index == 0 { '{' } else { ',' });
@@ -202,8 +202,13 @@ impl Page<'_> {
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
+    /// A single value in seconds.
+    pub(super) fn seconds(&mut self, name: &str, us: u64) {
+        let _ = writeln!(self.0, "{name} {}.{:06}", us / 1_000_000, us % 1_000_000);
+    }
+
     /// `label` is ready to stand inside the braces, or empty.
-    fn histogram(&mut self, name: &str, label: &str, totals: &Totals) {
+    pub(super) fn histogram(&mut self, name: &str, label: &str, totals: &Totals) {
         let comma = if label.is_empty() { "" } else { "," };
         for (bound, count) in totals.bounds.iter().zip(&totals.cumulative) {
             let _ = writeln!(self.0, "{name}_bucket{{{label}{comma}le=\"{}\"}} {count}", bound.seconds);

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     dialects::StreamKind,
     error::{Code, Error},
+    observe::Record,
     relay::{Watched, watch},
     server::timer,
     snapshot::Overrides,
@@ -58,7 +59,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         (None, form) => form.as_ref().map(|f| short(&f.model)).transpose()?,
     };
     let model = model.filter(|m| !m.is_empty());
-    call.record.model.push_str(model.unwrap_or_default());
+    note(call.record, model, scan.as_ref(), body);
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
@@ -157,6 +158,12 @@ fn short(model: &str) -> Result<&str, Error> {
         return Err(Error::new(Code::InvalidRequest, message).at("model"));
     }
     Ok(model)
+}
+
+/// Notes what is asked for, and by whom.
+pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
+    record.model.push_str(model.unwrap_or_default());
+    record.end_user = scan.map_or_else(String::new, |scan| scan.end_user(body));
 }
 
 /// Reserves what the request may use, or refuses it. It may wait for its turn.

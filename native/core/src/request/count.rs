@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::{
     Said, Stop,
     admit::{Admission, Candidate},
-    asked::{MAX_DEPTH, admit, allow, named},
+    asked::{MAX_DEPTH, admit, allow, named, note},
     body::Content,
     call::Call,
     endpoint::Api,
@@ -120,7 +120,7 @@ async fn admitted(
     let ahead = content.json.as_ref();
     let scan = ahead.map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?.unwrap_or_default();
     let model = named(&scan, endpoint)?.unwrap_or_default();
-    call.record.model.push_str(model);
+    note(call.record, Some(model), ahead.is_some().then_some(&scan), body);
     allow(principal, endpoint, Some(model))?;
     let (mut plan, measured) = unasked(&snapshot, model, principal)?;
     let candidate = Candidate { principal, endpoint, body, scan: Some(&scan), form_prompt: None, model: Some(model) };

@@ -13,12 +13,13 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, kept, lag, leases, limited,
+    Role, journaled, kept, lag, leases, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
 use crate::{
     clock::Clock,
+    journal,
     keys::{Batch, Digests},
     limits::Keeper,
     observe::{Log, LogOptions, Metrics},
@@ -55,6 +56,8 @@ pub struct Options {
     pub limits_file: Option<PathBuf>,
     /// Holds the tables of tokens, `<encoding>.table`; `None`: tokens are estimated.
     pub tokens_dir: Option<PathBuf>,
+    /// Where and how finished requests are recorded; `None`: they are not.
+    pub journal: Option<journal::Options>,
     /// Limits are shared between nodes; `None`: this one counts for itself.
     pub shared: Option<SharedOptions>,
 }
@@ -74,6 +77,7 @@ pub struct Engine {
     inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     limits_file: Option<PathBuf>,
+    journal: Option<journal::Options>,
     /// Writes for the last time when it is dropped, after the workers.
     keeper: Mutex<Option<Keeper>>,
 }
@@ -116,6 +120,7 @@ impl Engine {
             inboxes: Mutex::new(inboxes),
             threads: Mutex::default(),
             limits_file: options.limits_file,
+            journal: options.journal,
             keeper: Mutex::default(),
         })
     }
@@ -137,6 +142,10 @@ impl Engine {
         }
         if let Some(file) = &self.limits_file {
             *self.keeper.lock() = Some(kept::start(&self.shared, file.clone())?);
+        }
+        if let Some(options) = &self.journal {
+            let journal = journaled::start(&self.shared, options, &self.instance)?;
+            self.shared.journal.set(journal).map_err(|_| "the engine was started before")?;
         }
         for (index, (fd, role)) in listeners.into_iter().enumerate() {
             let worker = &self.shared.workers[index % self.shared.workers.len()];
@@ -245,7 +254,7 @@ impl Engine {
             "uptime_us": shared.clock.boot_us() - shared.started_us,
             "keys": shared.keys.len(),
             "keys_current": shared.keys.is_current(),
-            "degraded": *shared.degraded.lock(),
+            "degraded": shared.troubles(),
         })
         .to_string()
     }
@@ -292,6 +301,7 @@ impl Engine {
             let _ = thread.join();
         }
         drop(self.keeper.lock().take());
+        self.shared.journal().inspect(|journal| journal.stop());
         true
     }
 }

@@ -1,10 +1,12 @@
 //! Listeners, workers and the connection task.
 
 mod admin;
+pub mod audit;
 pub mod connection;
 pub mod cuts;
 mod engine;
 pub mod health;
+mod journaled;
 mod kept;
 mod lag;
 mod leases;

@@ -1,7 +1,7 @@
 //! What all workers of a process share.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
 };
 
@@ -12,9 +12,10 @@ use super::{Role, worker::Handle};
 use crate::{
     clock::Clock,
     http::buffer::BUFFER_BYTES,
+    journal::Journal,
     keys::{Digests, Table},
     limits::Limits,
-    observe::{Gauges, Log, Metrics, SharedGauges},
+    observe::{self, Gauges, Log, Metrics, SharedGauges},
     questions::Questions,
     request::{Counting, models::ModelLists, verify::Flights},
     snapshot::Snapshot,
@@ -52,6 +53,8 @@ pub struct Shared {
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
+    /// Set once, before the first request; empty: nothing is recorded.
+    pub journal: OnceLock<Arc<Journal>>,
     pub models: ModelLists,
     pub counting: Counting,
     pub workers: Vec<Handle>,
@@ -88,6 +91,7 @@ impl Shared {
             nodes: Nodes::default(),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
+            journal: OnceLock::new(),
             models: ModelLists::default(),
             counting: Counting::new(workers.len()),
             workers,
@@ -95,6 +99,16 @@ impl Shared {
             stage: AtomicU8::new(Stage::Starting as u8),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.get()
+    }
+
+    /// What is not as it should be while requests are served all the same.
+    pub fn troubles(&self) -> Vec<String> {
+        let own = self.journal().and_then(|journal| journal.trouble());
+        self.degraded.lock().iter().cloned().chain(own.map(str::to_owned)).collect()
     }
 
     pub fn stage(&self) -> Stage {
@@ -145,6 +159,9 @@ impl Shared {
             shared: self.limits.is_shared().then(|| self.nodes.gauges()),
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
+        if let Some(journal) = self.journal() {
+            observe::journal::render(journal, page);
+        }
     }
 
     /// Request bodies held, and every buffer in use at its usual size.

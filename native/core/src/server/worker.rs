@@ -21,7 +21,9 @@ use tokio::{
 };
 
 use super::{
-    Role, connection,
+    Role,
+    audit::Audit,
+    connection,
     cuts::Cuts,
     lag, leases, limited, listener,
     parking::Parking,
@@ -86,6 +88,7 @@ pub struct Worker {
     pub parking: Parking,
     pub cuts: Cuts,
     pub timers: Timers,
+    pub audit: Audit,
     pub rng: RefCell<fastrand::Rng>,
     shard: Arc<Shard>,
     snapshot: RefCell<Option<LocalSnapshot>>,
@@ -116,6 +119,7 @@ impl Worker {
             parking: Parking::default(),
             cuts: Cuts::default(),
             timers: Timers::default(),
+            audit: Audit::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             snapshot: RefCell::default(),
             crowded: Cell::new(false),
@@ -236,6 +240,7 @@ impl Worker {
     fn tick(&self, due: Instant) {
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
+        self.audit.tick(&self.shared);
         if self.index == 0 {
             self.shared.limits.sweep(Now::of(self.clock()));
             limited::renew(&self.shared);
@@ -275,6 +280,7 @@ pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Orde
                 due = second.tick() => worker.tick(due),
             }
         }
+        worker.audit.tick(&worker.shared);
     });
     runtime.shutdown_timeout(STOP_BLOCKING);
     shared.workers[index].buffers.store(0, Relaxed);
