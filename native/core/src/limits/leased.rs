@@ -202,7 +202,7 @@ impl Leased {
             let freed = rest.min(charged.amount);
             rest -= freed;
             match self.stock.free(charged, freed) {
-                Freed::Spare => self.line.wake(),
+                Freed::Spare => self.line.wake_for(self.stock.spare()),
                 Freed::ToTell => self.tell_by(now.us.saturating_add(self.tell_after_us())),
                 Freed::Gone => {}
             }
@@ -229,9 +229,7 @@ impl Leased {
     /// Whoever came later may try what this one waited for.
     pub(super) fn give_up(&mut self, ticket: u64) {
         self.line.leave(ticket);
-        if self.stock.spare() > 0 {
-            self.line.wake();
-        }
+        self.line.wake_for(self.stock.spare());
     }
 
     /// What others use of it, and for how long that is said.

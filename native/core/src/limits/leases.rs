@@ -33,6 +33,11 @@ impl Leases {
         self.0.iter_mut().flat_map(|all| all.iter_mut())
     }
 
+    /// Has those look again for whom there is enough.
+    pub(super) fn wake(&mut self) {
+        self.iter_mut().for_each(|leased| leased.line.wake_for(leased.stock.spare()));
+    }
+
     /// Drops what says nothing. `true`: nothing is left.
     pub(super) fn sweep(&mut self, now: Moment) -> bool {
         if let Some(all) = &mut self.0 {

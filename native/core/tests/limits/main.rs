@@ -12,6 +12,7 @@ mod queue;
 mod redis;
 mod settle;
 mod shared_away;
+mod shared_line;
 mod shared_lost;
 mod shared_stress;
 mod stress;
