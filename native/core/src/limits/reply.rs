@@ -176,6 +176,7 @@ impl Leased {
             counted: 0,
             left: reply.granted,
             told: reply.granted,
+            is_sent: false,
             stop_us: call.asked_us.saturating_add(lasts_us),
             lapse_us,
             is_merged: false,
