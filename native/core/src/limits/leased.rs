@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Kind, Span,
-    broker::{Broker, Due},
+    broker::{Broker, Due, Timer},
     cell::Cell,
     counter::{Counter, Moment, WHOLE, length},
     demand::{Demand, Pace},
@@ -87,8 +87,7 @@ pub(super) struct Leased {
     /// When it was last heard of, and when it is asked whether all counts began anew since.
     pub(super) heard_us: u64,
     pub(super) doubt_us: u64,
-    /// When the broker looks at it next.
-    timer_us: u64,
+    pub(super) timer: Timer,
 }
 
 impl Leased {
@@ -119,7 +118,7 @@ impl Leased {
             tell_us: NEVER,
             heard_us: 0,
             doubt_us: NEVER,
-            timer_us: NEVER,
+            timer: Timer::NONE,
         }
     }
 
@@ -271,17 +270,17 @@ impl Leased {
     /// Has the broker look at it when it is due. To be called after every change.
     pub(super) fn touch(&mut self, cell: &Arc<Cell>, broker: &Broker) {
         let due_us = self.due_us();
-        if due_us < self.timer_us {
-            self.timer_us = due_us;
-            broker.schedule(Due { at_us: due_us, cell: Arc::downgrade(cell), kind: self.kind, span: self.span });
+        if due_us < self.timer.at_us {
+            let due = Due { at_us: due_us, cell: Arc::downgrade(cell), kind: self.kind, span: self.span };
+            broker.schedule(&mut self.timer, due);
         }
     }
 
     /// The broker looks at it. `false`: it was scheduled anew since.
     pub(super) fn is_timer(&mut self, at_us: u64) -> bool {
-        let is_timer = self.timer_us == at_us;
+        let is_timer = self.timer.at_us == at_us;
         if is_timer {
-            self.timer_us = NEVER;
+            self.timer.at_us = NEVER;
         }
         is_timer
     }

@@ -135,3 +135,43 @@ impl Limits {
         Some(LeaseAsk { tag, args, cell, kind: due.kind, span: due.span, call: Some(call) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering::Relaxed},
+        },
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+    use crate::limits::{Ask, Layered, Need, Policy, Scope, Used};
+
+    /// A request of a key that is admitted whatever becomes of it.
+    fn admitted(limits: &Limits, clock: &Clock, policy: &Policy, key: &str) {
+        let need = Need { requests: 1, tokens: 0, nanousd: 0 };
+        let asks = [Ask { scope: Scope::Key(key), policy: Layered { own: Some(policy), default: None }, need }];
+        let admission = pin!(limits.admit(&asks, clock));
+        let Poll::Ready(Ok(held)) = admission.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
+        held.settle(Used::default(), Now::of(clock));
+    }
+
+    #[test]
+    fn while_redis_is_away_no_more_is_noted_than_there_are_limits() {
+        let (limits, hand) = (Limits::new(), Arc::new(AtomicU64::new(1_000_000_000)));
+        let clock = Clock::Manual(hand.clone());
+        let policy: Policy =
+            serde_json::from_str(r#"{"requests": [{"amount": 9, "window_us": 1000000}], "away": "open"}"#).unwrap();
+        limits.share("a1b2", 50_000);
+        for _ in 0..100 {
+            admitted(&limits, &clock, &policy, "k");
+            hand.fetch_add(2_000_000, Relaxed);
+            (0..256).for_each(|_| limits.sweep(Now::of(&clock)));
+        }
+        let noted = limits.ledger().broker.get().map(Broker::noted);
+        assert!(noted.is_some_and(|noted| noted <= 1), "{noted:?}");
+    }
+}
