@@ -72,6 +72,8 @@ pub(super) struct Leased {
     pub(super) refusal: Option<Refusal>,
     /// What other nodes counted at the last answer, and until when that is said.
     pub(super) others: (u64, u64),
+    /// What of it our own counter has too: it was used by the process before this one.
+    pub(super) before: u64,
     /// The last call was not answered. Until when nothing is told by itself.
     pub(super) is_silent: bool,
     pub(super) rest_us: u64,
@@ -109,6 +111,7 @@ impl Leased {
             ghosts: Vec::new(),
             refusal: None,
             others: (0, 0),
+            before: 0,
             is_silent: false,
             rest_us: 0,
             is_lost: false,
@@ -215,7 +218,7 @@ impl Leased {
     pub(super) fn forget(&mut self) {
         self.stock.clear();
         self.refusal = None;
-        self.others = (0, 0);
+        (self.others, self.before) = ((0, 0), 0);
         self.demand.forget();
         self.is_lost = false;
         self.tell_us = if self.ghosts.is_empty() { NEVER } else { 0 };
@@ -233,7 +236,7 @@ impl Leased {
 
     /// What others use of it, and for how long that is said.
     pub(super) fn others(&self, now: Moment) -> (u64, u64) {
-        let (amount, until_us) = self.others;
+        let (amount, until_us) = (self.others.0.saturating_sub(self.before), self.others.1);
         if amount > 0 && now.us < until_us { (amount, until_us - now.us) } else { (0, 0) }
     }
 
@@ -296,7 +299,7 @@ impl Leased {
             && self.line.is_empty()
             && self.ghosts.is_empty()
             && self.under_way.is_none()
-            && self.others(now).0 == 0
+            && (self.others.0 == 0 || self.others.1 <= now.us)
     }
 
     /// Forgets what has lapsed; what a call without an answer was granted has some time.

@@ -37,11 +37,15 @@ impl LeaseAsk {
         let now = now.map_or(state.latest(), |now| state.moment(now));
         let State { counters, leases, generation, .. } = &mut *state;
         let Some(leased) = leases.find(self.kind, self.span) else { return LeaseResult::Unanswered };
-        let counter = counters.iter_mut().find(|each| each.kind == self.kind && each.span == self.span);
+        let mut counter = counters.iter_mut().find(|each| each.kind == self.kind && each.span == self.span);
         if now.utc_us > 0 {
+            if let Some(counter) = &mut counter {
+                counter.advance(now, &self.cell.ledger);
+            }
             leased.advance(counter.as_deref(), now, &self.cell.ledger);
         }
-        let (result, was_reset) = leased.answered(&call, answer, now, broker);
+        let (result, was_reset) =
+            leased.answered(&call, answer, counter.as_ref().map_or(0, |counter| counter.sum()), now, broker);
         leased.touch(&self.cell, broker);
         if was_reset && let Some(counter) = counter {
             *generation += 1;

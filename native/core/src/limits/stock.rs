@@ -59,6 +59,11 @@ impl Stock {
         self.leases.iter().fold(0, |sum, lease| sum.saturating_add(lease.told))
     }
 
+    /// What was charged to leases, as far as they are known.
+    pub(super) fn counted_sum(&self) -> u64 {
+        self.leases.iter().fold(0, |sum, lease| sum.saturating_add(lease.counted))
+    }
+
     /// Whether others count anything of it.
     pub(super) fn has_told(&self) -> bool {
         self.leases.iter().any(|lease| lease.told > 0)

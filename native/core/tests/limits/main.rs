@@ -14,6 +14,7 @@ mod settle;
 mod shared_away;
 mod shared_line;
 mod shared_lost;
+mod shared_restart;
 mod shared_stress;
 mod stress;
 mod windows;
