@@ -234,6 +234,16 @@ impl Leased {
         self.line.wake_for(self.stock.spare());
     }
 
+    /// Nothing of it is spent any more. Whether others know what was.
+    pub(super) fn give_back(&mut self, now: Moment) -> bool {
+        self.stock.close(now.us);
+        let is_known = self.stock.is_told() && self.ghosts.is_empty();
+        if !is_known {
+            self.tell_us = 0;
+        }
+        is_known && self.under_way.is_none()
+    }
+
     /// What others use of it, and for how long that is said.
     pub(super) fn others(&self, now: Moment) -> (u64, u64) {
         let (amount, until_us) = (self.others.0.saturating_sub(self.before), self.others.1);

@@ -94,6 +94,22 @@ impl Limits {
         }
     }
 
+    /// Gives back what is left of all leases, as nobody is going to need it. `true`: there is nothing that others have not
+    /// heard, or nobody who would.
+    pub fn give_back(&self, clock: &Clock) -> bool {
+        let Some(broker) = self.ledger().broker.get().filter(|broker| !broker.is_away()) else { return true };
+        let mut is_known = true;
+        for cell in self.parts().flatten() {
+            let mut state = cell.state.lock();
+            let now = state.moment(Now::of(clock).into());
+            for leased in state.leases.iter_mut() {
+                is_known &= leased.give_back(now);
+                leased.touch(&cell, broker);
+            }
+        }
+        is_known
+    }
+
     /// Returns once there may be something to ask or to tell. For one task.
     pub async fn wants_leases(&self, clock: &Clock) {
         match self.ledger().broker.get() {

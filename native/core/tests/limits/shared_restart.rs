@@ -61,3 +61,24 @@ fn a_limit_that_it_used_up_before_is_reset_elsewhere_for_it_too() {
     node.grant(10);
     assert!(waits.poll().unwrap().is_ok());
 }
+
+#[test]
+fn a_process_that_stops_gives_back_what_is_left_of_its_leases_and_knows_when_others_have_heard() {
+    let (node, written) = (Node::new(), a_day(1_000));
+    assert!(node.limits.give_back(&node.clock), "there are none");
+    let mut waits = node.begin(KEY, &written, need(1, 10, 0));
+    let args = node.grant(50);
+    node.settle(waits.poll().unwrap().unwrap(), 4);
+    assert!(!node.limits.give_back(&node.clock));
+    node.pass(100_000);
+    let ask = node.ask();
+    assert!(!node.limits.give_back(&node.clock), "it is on its way");
+    let told = Args::of(&ask);
+    assert_eq!(told.tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(args.number, 4)]);
+    assert_eq!(node.answer(ask, &node.reply(&told)), LeaseResult::Told);
+    assert!(node.limits.give_back(&node.clock));
+    node.asks_nothing();
+    drop(node.begin(KEY, &written, need(1, 1, 0)));
+    node.limits.set_shared(true, 2);
+    assert!(node.limits.give_back(&node.clock), "nobody hears");
+}

@@ -227,3 +227,29 @@ fn what_is_not_shared_is_asked_of_nobody_and_has_no_metrics() {
     );
     house.stop();
 }
+
+#[test]
+fn an_engine_that_closes_is_idle_once_what_is_left_of_its_leases_is_given_back_or_nobody_answers_to_that() {
+    for answers in [true, false] {
+        let upstream = Upstream::start();
+        let mut document = document(upstream.port);
+        document["limits"]["models"] = json!({"fast": per_minute(600, "closed")});
+        let house = shared_house(&document);
+        let mut client = asking(&house);
+        let (id, _) = question(&house);
+        assert!(house.engine.answer(id, bytes(&json!([reply(50)]))));
+        assert_eq!(client.answer().unwrap().status, 200);
+        until("it is over", || house.engine.is_idle().then_some(()));
+        house.engine.drain();
+        house.engine.close_listeners();
+        assert!(!house.engine.is_idle());
+        let (id, calls) = question(&house);
+        assert_eq!(calls[0]["args"].as_array().unwrap().last(), Some(&json!("1")), "of fifty");
+        assert!(!house.engine.is_idle());
+        if answers {
+            assert!(house.engine.answer(id, bytes(&json!([reply(0)]))));
+        }
+        until("it is given back, or given up", || house.engine.is_idle().then_some(()));
+        house.stop();
+    }
+}
