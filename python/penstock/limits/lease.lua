@@ -62,7 +62,7 @@ end
 local function reply(status, granted, bucket, expiry, sum, lapse, pressed)
   return {
     status, now, state.epoch or 0, state.sequence or 0, state.resets or 0,
-    granted, bucket, expiry, sum, lapse, pressed, slides and here or 0,
+    granted, bucket, expiry, math.min(sum, EXACT), lapse, pressed, slides and here or 0,
   }
 end
 

@@ -154,11 +154,7 @@ impl Limits {
         let mut verdict = Verdict::default();
         locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, waited, &mut verdict));
         let tried = match verdict {
-            Verdict { bar: Some(bar), away, .. } => {
-                let leases = locked.iter_mut().flatten().flat_map(|one| one.state.leases.iter_mut());
-                leases.filter(|_| ticket != NEWCOMER).for_each(|leased| leased.give_up(ticket));
-                Tried::Refused(bar.refused(away, standing(&mut locked)))
-            }
+            Verdict { bar: Some(bar), away, .. } => Tried::Refused(bar.refused(away, standing(&mut locked))),
             Verdict { waits: Some(place), .. } => {
                 locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
                 Tried::Waits(place)
@@ -181,6 +177,10 @@ impl Limits {
                 })
             }
         };
+        // Whoever is next where this one lacks nothing, or lacks too much.
+        if ticket != NEWCOMER && !matches!(tried, Tried::Admitted(_)) {
+            locked.iter_mut().flatten().for_each(|one| one.state.leases.wake());
+        }
         // Whoever is next there, now that it is clear whether this one took a slot.
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
             one.state.slots.wake();

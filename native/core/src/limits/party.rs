@@ -76,7 +76,9 @@ impl<'a> Locked<'a> {
                 let exceeds = need > rate.amount;
                 let retry_after_us = if exceeds { 0 } else { counter.wait_us(need, rate.amount, self.now) };
                 verdict.meet(Bar { exceeds, ..self.bar(kind, rate, need, retry_after_us) });
-                if let Some((broker, leased)) = broker.zip(self.state.leases.find(kind, span)).filter(|_| !exceeds) {
+                if let Some(broker) = broker.filter(|_| !exceeds) {
+                    let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
+                    leased.set_limit(rate.amount, self.now);
                     leased.doubt();
                     leased.touch(cell, broker);
                 }

@@ -3,7 +3,7 @@
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::JoinHandle,
     time::Duration,
 };
@@ -37,6 +37,8 @@ const fn most_waiting(kind: Kind) -> usize {
         Kind::Lease => 64,
     }
 }
+/// How long an engine that stops waits for others to hear what is left of its leases.
+const LEAVING_US: u64 = 500_000;
 /// Descriptors kept free of client connections: files, listeners, room for upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -80,6 +82,8 @@ pub struct Engine {
     journal: Option<journal::Options>,
     /// Writes for the last time when it is dropped, after the workers.
     keeper: Mutex<Option<Keeper>>,
+    /// Since when it gives back leases of limits that nodes share.
+    leaving_us: OnceLock<u64>,
 }
 
 impl Engine {
@@ -122,6 +126,7 @@ impl Engine {
             limits_file: options.limits_file,
             journal: options.journal,
             keeper: Mutex::default(),
+            leaving_us: OnceLock::new(),
         })
     }
 
@@ -277,9 +282,16 @@ impl Engine {
         }
     }
 
-    /// No request is in flight.
+    /// No request is in flight; and behind closed listeners what is left of leases is given back, if anybody hears of it
+    /// in time.
     pub fn is_idle(&self) -> bool {
-        self.shared.metrics.requests_in_flight() == 0
+        self.shared.metrics.requests_in_flight() == 0 && (self.shared.stage() < Stage::Closing || self.has_left())
+    }
+
+    fn has_left(&self) -> bool {
+        let Shared { limits, clock, .. } = &*self.shared;
+        let since_us = *self.leaving_us.get_or_init(|| clock.boot_us());
+        limits.give_back(clock) || clock.boot_us() > since_us + LEAVING_US
     }
 
     /// Stops the workers, cutting what is still in flight. `false`: a thread did not end in time.

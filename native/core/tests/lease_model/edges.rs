@@ -2,6 +2,7 @@
 
 use crate::{
     node::{Limit, Span},
+    redis::Redis,
     world::World,
 };
 
@@ -62,4 +63,19 @@ fn a_refused_need_fits_at_the_moment_that_was_told_and_not_before() {
     assert_eq!(world.gets(1, (5, 5)).0, 0);
     world.at_us = fits_us;
     assert_eq!(world.gets(1, (5, 5)).0, 5);
+}
+
+#[test]
+fn however_much_is_told_the_reply_holds_only_numbers_that_are_exact() {
+    let (redis, most) = (Redis::new(), (1_u64 << 53) - 1);
+    redis.set_now(1_774_000_000_000_000);
+    let call = |number: u64, need: u64, tells: &[u64]| {
+        let args = format!("1000000 0 0 {most} 1000000 a {number} 0 0 0 0 1 {need} {need}");
+        let tells = tells.iter().flat_map(|tell| [tell.to_string(), "0".to_owned(), most.to_string()]);
+        redis.lease("penstock:{key:AbC:tokens}", &args.split(' ').map(str::to_owned).chain(tells).collect::<Vec<_>>())
+    };
+    for answer in [call(10, 0, &[1, 2]), call(11, 5, &[]), call(12, 5, &[3, 4, 5])] {
+        assert!(answer.iter().all(|number| (0..=most.cast_signed()).contains(number)), "{answer:?}");
+        assert_eq!((answer[5], answer[8]), (0, most.cast_signed()), "nothing is left");
+    }
 }
