@@ -40,6 +40,7 @@ from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
 from penstock.store.open import make_store
+from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
     from penstock.limits.sharing import Sharing
@@ -243,6 +244,7 @@ class App:
             "instance": self._instance.id,
             "digest_key_file": self._desk.digest_key_file,
             "limits_file": os.path.join(self._config.data_dir, "limits"),
+            "tokens_dir": str(TABLES),
             "shared": {"timeout_us": self._config.shared.timeout * 1000} if self._config.shared else None,
             "journal": self._journal_options(),
         }

@@ -159,7 +159,7 @@ def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) 
             with socket.create_connection(address, timeout=5):
                 pass
         assert running.native.options["workers"] >= 1
-        files = {"digest_key_file", "limits_file"}
+        files = {"digest_key_file", "limits_file", "tokens_dir"}
         others = {"workers", "max_connections", "log", "instance", "shared", "journal"}
         assert set(running.native.options) == files | others
         assert running.native.options["shared"] is None

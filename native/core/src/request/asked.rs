@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// JSON nested deeper than this is refused.
-const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 /// A longer name of a model is refused.
 const MAX_MODEL_BYTES: usize = 512;
@@ -55,17 +55,10 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
-        (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
-        (None, form) => form.as_ref().map(|f| f.model.as_str()),
+        (Some(scan), _) => named(scan, endpoint)?,
+        (None, form) => form.as_ref().map(|f| short(&f.model)).transpose()?,
     };
-    if model.is_none_or(str::is_empty) && scan.is_some() && endpoint.needs_model() {
-        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model").into());
-    }
     let model = model.filter(|m| !m.is_empty());
-    if model.is_some_and(|m| m.len() > MAX_MODEL_BYTES) {
-        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
-        return Err(Error::new(Code::InvalidRequest, message).at("model").into());
-    }
     note(call.record, model, scan.as_ref(), body);
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
@@ -150,14 +143,31 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
 }
 
+/// The model that a body in JSON names, where the path needs one or it names one.
+pub fn named<'a>(scan: &'a Scan<'_>, endpoint: &Endpoint<'_>) -> Result<Option<&'a str>, Error> {
+    let model = scan.model.as_ref().map(|m| short(&m.text)).transpose()?;
+    if model.is_none_or(str::is_empty) && endpoint.needs_model() {
+        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model"));
+    }
+    Ok(model)
+}
+
+fn short(model: &str) -> Result<&str, Error> {
+    if model.len() > MAX_MODEL_BYTES {
+        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
+        return Err(Error::new(Code::InvalidRequest, message).at("model"));
+    }
+    Ok(model)
+}
+
 /// Notes what is asked for, and by whom.
-fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
+pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
     record.model.push_str(model.unwrap_or_default());
     record.end_user = scan.map_or_else(String::new, |scan| scan.end_user(body));
 }
 
 /// Reserves what the request may use, or refuses it. It may wait for its turn.
-async fn admit(
+pub async fn admit(
     call: &mut Call<'_>,
     admission: &Admission<'_>,
     principal: &Principal,
@@ -196,7 +206,7 @@ async fn admit(
 }
 
 /// Refuses a model that the key, or its team, may not ask for.
-fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
+pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
     let message = match model {
         Some(model) if principal.allows_model(model) => return Ok(()),
         Some(model) => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{
     Gone, Reply, Stop,
     authenticate::authenticate,
-    body, credential,
+    body, count, credential,
     endpoint::{Api, Endpoint},
     facts::Facts,
     ids::Trace,
@@ -181,7 +181,10 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
     // A place of its own: requests whose key is being verified do not hold it.
-    boxed(|| relayed::serve(call, &wanted, content)).await
+    match endpoint.api {
+        Api::Tokens | Api::CountTokens => boxed(|| count::serve(call, &wanted, content)).await,
+        _ => boxed(|| relayed::serve(call, &wanted, content)).await,
+    }
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.

@@ -56,6 +56,8 @@ pub struct Options {
     pub digest_key_file: Option<PathBuf>,
     /// Keeps the counts of limits over a restart, in a directory that is there; `None`: they begin at zero.
     pub limits_file: Option<PathBuf>,
+    /// Holds the tables of tokens, `<encoding>.table`; `None`: tokens are estimated.
+    pub tokens_dir: Option<PathBuf>,
     /// Where and how finished requests are recorded; `None`: they are not.
     pub journal: Option<journal::Options>,
     /// Limits are shared between nodes; `None`: this one counts for itself.
@@ -110,6 +112,9 @@ impl Engine {
             handles,
             max_connections,
         ));
+        if let Some(directory) = options.tokens_dir {
+            shared.counting.look_in(directory);
+        }
         if let Some(of) = options.shared {
             shared.limits.share(&options.instance, of.timeout_us);
         }

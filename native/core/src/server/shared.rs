@@ -17,7 +17,7 @@ use crate::{
     limits::Limits,
     observe::{self, Gauges, Log, Metrics, SharedGauges},
     questions::Questions,
-    request::{models::ModelLists, verify::Flights},
+    request::{Counting, models::ModelLists, verify::Flights},
     snapshot::Snapshot,
     upstream::Network,
 };
@@ -56,6 +56,7 @@ pub struct Shared {
     /// Set once, before the first request; empty: nothing is recorded.
     pub journal: OnceLock<Arc<Journal>>,
     pub models: ModelLists,
+    pub counting: Counting,
     pub workers: Vec<Handle>,
     pub max_connections: u64,
     pub started_us: u64,
@@ -92,6 +93,7 @@ impl Shared {
             degraded: Mutex::default(),
             journal: OnceLock::new(),
             models: ModelLists::default(),
+            counting: Counting::new(workers.len()),
             workers,
             max_connections,
             stage: AtomicU8::new(Stage::Starting as u8),

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Calls back for each element of an array; anything else has none.
-pub(super) fn each<'a>(list: &'a RawValue, mut work: impl FnMut(&'a RawValue)) {
+pub(crate) fn each<'a>(list: &'a RawValue, mut work: impl FnMut(&'a RawValue)) {
     if list.get().starts_with('[') {
         walk(list, Walk(|_, value| work(value)));
     }
@@ -20,7 +20,7 @@ pub(super) fn members<'a>(object: &'a RawValue, work: impl FnMut(Cow<'a, [u8]>, 
 }
 
 /// A string without its escapes, as UTF-8; lone surrogates in it are not. `None`: it is no string.
-pub(super) fn text(value: &RawValue) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, [u8]>> {
     serde_json::Deserializer::from_str(value.get()).deserialize_bytes(Text).ok()
 }
 

@@ -2,6 +2,7 @@
 
 mod chat;
 mod classes;
+mod encodings;
 mod images;
 mod json;
 mod map;
@@ -16,6 +17,8 @@ use std::path::Path;
 
 pub use chat::count_chat;
 use classes::CLASSES;
+pub use encodings::Encodings;
+pub(crate) use json::{each, text};
 use merge::Merge;
 pub use models::{Measure, approximate};
 use split::{Pattern, Pieces};

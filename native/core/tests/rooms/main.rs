@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
 
 mod client_address;
+mod counted;
 mod document;
 mod endpoint;
 mod engine;
