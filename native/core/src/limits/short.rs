@@ -66,9 +66,8 @@ impl Leased {
         let is_late = self.under_way.is_some_and(|call| now_us >= call.asked_us.saturating_add(broker.timeout_us));
         let is_unanswered = match waited {
             Waited::No => is_late,
-            Waited::Woken => is_late || self.is_silent,
+            Waited::Woken | Waited::TooLong => is_late || self.is_silent,
             Waited::InVain { heard } => !heard || self.is_silent || self.under_way.is_some(),
-            Waited::TooLong => is_late || self.is_silent,
         };
         match waited {
             _ if is_unanswered => Fit::Away,
