@@ -69,6 +69,51 @@ impl House {
     }
 }
 
+impl House {
+    /// The same where limits are shared with other nodes, with a Redis that grants whatever is wanted. Each key has told
+    /// what is left of its leases.
+    fn after_shared(&self) -> usize {
+        self.limits.share("a1b2", 50_000);
+        self.limits.set_shared(false, 2);
+        let before = HELD.load(Relaxed);
+        let clock = Clock::Manual(self.now.clone());
+        let need = Need { requests: 1, tokens: 5, nanousd: 5 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _entered = runtime.enter();
+        for name in &self.names {
+            let policy = Layered { own: Some(&self.policy), default: None };
+            let asks = [Ask { scope: Scope::Key(name), policy, need }];
+            let mut admission = pin!(self.limits.admit(&asks, &clock));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(admission.as_mut().poll(&mut context).is_pending());
+            self.answer(&clock);
+            let Poll::Ready(held) = admission.poll(&mut context) else { unreachable!("it has leases") };
+            held.unwrap().settle(Used { tokens: 9, nanousd: 9 }, Now::of(&clock));
+        }
+        for _ in 0..1_000 {
+            self.now.fetch_add(70_000, Relaxed);
+            self.answer(&clock);
+        }
+        (HELD.load(Relaxed) - before) / KEYS
+    }
+
+    fn answer(&self, clock: &Clock) {
+        loop {
+            let asks = self.limits.lease_asks(clock);
+            if asks.is_empty() {
+                return;
+            }
+            for ask in asks {
+                let arg = |at: usize| ask.args[at].parse::<i64>().unwrap();
+                let (now, granted) = (clock.boot_us().cast_signed(), arg(13));
+                let bucket = if arg(0) == 0 { arg(1) } else { now / arg(0) };
+                let answer = [0, now, 7, arg(6), 0, granted, bucket, now + 900_000, granted, 0, 0, bucket];
+                self.limits.lease_answered(ask, Some(&answer), clock);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_key_with_three_limits_costs_a_few_hundred_bytes_and_more_only_while_it_is_busy() {
     let house = House::new(usize::MAX);
@@ -87,4 +132,9 @@ fn a_key_with_three_limits_costs_a_few_hundred_bytes_and_more_only_while_it_is_b
     let tight = house.after(60);
     println!("{tight} bytes a key a minute long, when memory is short");
     assert!(tight <= first + 100, "{tight}");
+    drop(house);
+
+    let shared = House::new(usize::MAX).after_shared();
+    println!("{shared} bytes a key after one request, where its limits are shared between nodes");
+    assert!(shared <= first + 2_000, "{shared}");
 }

@@ -72,10 +72,15 @@ impl Drop for Turn {
 enum Tried {
     Admitted(Held),
     Refused(Refused),
+    Waits(Wait),
+}
+
+#[derive(Clone, Copy)]
+enum Wait {
     /// A slot is missing in this place, and may be waited for.
-    Waits(usize),
+    ForSlot(usize),
     /// Leases are lacking, and may come until then.
-    Lacks(u64),
+    ForLeases(u64),
 }
 
 impl Limits {
@@ -101,27 +106,24 @@ impl Limits {
         }
         let mut turn = None;
         loop {
-            let place = match self.attempt(&parties, &mut turn, may_wait, clock) {
+            let tried = match self.attempt(&parties, &mut turn, may_wait, clock) {
                 Tried::Admitted(held) => return Ok(held),
-                Tried::Refused(refused) => return Err(refused.after(turn.as_ref(), clock)),
-                Tried::Waits(place) => place,
-                Tried::Lacks(until_us) => {
-                    if let Some(waiting) = &mut turn {
-                        self.wait_for_leases(waiting, until_us, clock).await;
-                    }
-                    continue;
-                }
+                Tried::Refused(refused) => return Err(refused.after(turn.as_deref(), clock)),
+                Tried::Waits(wait) => wait,
             };
-            let (Some(waiting), Some(party)) = (&mut turn, &parties[place]) else { continue };
-            let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
-            let began = Instant::now();
-            // Each queue has its own time, of which waiting elsewhere takes nothing.
-            let most = Duration::from_micros(queue_us).saturating_sub(waiting.waited[place]);
-            if Box::pin(timeout(most, waiting.woken.notified())).await.is_err() {
-                let refused = Bar::of_slots(party).refused(None, standing(&mut lock(&parties, clock)));
-                return Err(refused.after(turn.as_ref(), clock));
+            let Some(waiting) = &mut turn else { continue };
+            // In boxes: hardly any request waits, and all others are smaller for it.
+            match tried {
+                Wait::ForSlot(place) => {
+                    let Some(party) = &parties[place] else { continue };
+                    let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
+                    if !Box::pin(waiting.wait_for_slot(place, queue_us)).await {
+                        let refused = Bar::of_slots(party).refused(None, standing(&mut lock(&parties, clock)));
+                        return Err(refused.after(Some(waiting), clock));
+                    }
+                }
+                Wait::ForLeases(until_us) => Box::pin(self.wait_for_leases(waiting, until_us, clock)).await,
             }
-            waiting.waited[place] += began.elapsed();
         }
     }
 
@@ -141,7 +143,7 @@ impl Limits {
         turn.lease.took_us += Moment::from(Now::of(clock)).us.saturating_sub(began_us);
     }
 
-    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Turn>, may_wait: bool, clock: &Clock) -> Tried {
+    fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Box<Turn>>, may_wait: bool, clock: &Clock) -> Tried {
         // Freed behind the locks, should anything below panic: to release it takes them.
         let mut holds = Vec::new();
         let mut locked = lock(parties, clock);
@@ -157,11 +159,11 @@ impl Limits {
             Verdict { bar: Some(bar), away, .. } => Tried::Refused(bar.refused(away, standing(&mut locked))),
             Verdict { waits: Some(place), .. } => {
                 locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
-                Tried::Waits(place)
+                Tried::Waits(Wait::ForSlot(place))
             }
             Verdict { lacks_until_us: Some(until_us), .. } => {
                 self.enter_lines(&mut locked, turn);
-                Tried::Lacks(until_us)
+                Tried::Waits(Wait::ForLeases(until_us))
             }
             Verdict { away, .. } => {
                 holds.reserve_exact(locked.iter().flatten().count());
@@ -171,7 +173,7 @@ impl Limits {
                     holds,
                     standing,
                     admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
-                    waited_us: waited_us(turn.as_ref(), clock),
+                    waited_us: waited_us(turn.as_deref(), clock),
                     lease_us: turn.as_ref().map_or(0, |turn| turn.lease.took_us),
                     away,
                 })
@@ -189,18 +191,18 @@ impl Limits {
     }
 
     /// Waits in a place: behind all others, or where it has been since it first had to wait.
-    fn enter(&self, one: &mut Locked<'_>, place: usize, turn: &mut Option<Turn>) {
-        let turn = turn.get_or_insert_with(|| self.turn());
+    fn enter(&self, one: &mut Locked<'_>, place: usize, turn: &mut Option<Box<Turn>>) {
+        let turn = turn.get_or_insert_with(|| Box::new(self.turn()));
         one.state.wait(&one.party.cell, turn.ticket, turn.woken.clone());
         turn.at = Some((place, one.party.cell.clone()));
         turn.queued_us.get_or_insert(one.now.boot_us());
     }
 
     /// Waits for leases in all places that lack some.
-    fn enter_lines(&self, locked: &mut [Option<Locked<'_>>], turn: &mut Option<Turn>) {
+    fn enter_lines(&self, locked: &mut [Option<Locked<'_>>], turn: &mut Option<Box<Turn>>) {
         let Some(broker) = self.ledger().broker.get() else { return };
         for one in locked.iter_mut().flatten() {
-            let turn = turn.get_or_insert_with(|| self.turn());
+            let turn = turn.get_or_insert_with(|| Box::new(self.turn()));
             one.want(turn.ticket, &turn.woken, broker);
             turn.lease.at.push(one.party.cell.clone());
         }
@@ -219,6 +221,15 @@ impl Limits {
 }
 
 impl Turn {
+    /// Each queue has its own time, of which waiting elsewhere takes nothing. `false`: it has passed.
+    async fn wait_for_slot(&mut self, place: usize, queue_us: u64) -> bool {
+        let began = Instant::now();
+        let most = Duration::from_micros(queue_us).saturating_sub(self.waited[place]);
+        let is_woken = timeout(most, self.woken.notified()).await.is_ok();
+        self.waited[place] += began.elapsed();
+        is_woken
+    }
+
     /// Stands in no line any more. How it has waited there.
     fn leave_lines(&mut self, locked: &mut [Option<Locked<'_>>]) -> Waited {
         if !self.lease.at.is_empty() {

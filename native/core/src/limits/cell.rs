@@ -7,9 +7,7 @@ use tokio::sync::Notify;
 
 use super::{
     Kind, Layered, Need, ScopeOwned, Span,
-    broker::Broker,
     counter::{Change, Counter, Moment},
-    held::Leaseholds,
     leased::Leased,
     leases::Leases,
     ledger::Ledger,
@@ -29,31 +27,6 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(scope: ScopeOwned, ledger: Arc<Ledger>) -> Self {
         Self { scope, ledger, state: Mutex::default() }
-    }
-
-    /// Takes note of what a request used less or more than it reserved, where that is shared with other nodes.
-    #[inline(never)]
-    pub(super) fn settle_leases(
-        self: &Arc<Self>,
-        state: &mut State,
-        place: usize,
-        (less, more): (u64, u64),
-        charges: &Leaseholds,
-        now: Moment,
-        broker: &Broker,
-    ) {
-        if more > 0 {
-            let (_, leased) = state.shared(place, now, &self.ledger);
-            leased.spend_more(more, now, broker, drop);
-            leased.touch(self, broker);
-        } else if less > 0 {
-            let (kind, span) = (state.counters[place].kind, state.counters[place].span);
-            if let Some(leased) = state.leases.find(kind, span) {
-                let charges = charges.iter().rev().filter(|(of, _)| usize::from(*of) == place);
-                leased.free(charges.map(|(_, charged)| *charged), less, now);
-                leased.touch(self, broker);
-            }
-        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     Away, Kind, Need, Now, Standing,
-    cell::{Cell, amount},
-    counter::Moment,
+    broker::Broker,
+    cell::{Cell, State, amount},
+    counter::{Counter, Moment},
     lease::Charged,
 };
 
@@ -101,11 +102,11 @@ impl Hold {
             Some((_, now)) => state.moment(now.into()),
             None => state.latest(),
         };
-        let (broker, charges) = (self.cell.ledger.broker.get(), std::mem::take(&mut self.charges));
-        for place in places(std::mem::take(&mut self.counters)) {
+        let counters = std::mem::take(&mut self.counters);
+        for place in places(counters) {
             let counter = &mut state.counters[place];
             // One that has begun anew since knows nothing of this.
-            if counter.since > self.generation || (self.keeps_requests && counter.kind == Kind::Requests) {
+            if !self.concerns(counter) {
                 continue;
             }
             let (reserved, used) = (amount(&self.need, counter.kind), used.map(|(used, _)| used.of(counter.kind)));
@@ -113,14 +114,41 @@ impl Hold {
                 counter.advance(now, &self.cell.ledger);
             }
             let used = used.unwrap_or(0);
-            let (less, more) = (reserved.saturating_sub(used), used.saturating_sub(reserved));
-            counter.give_back(less, self.at, now);
-            counter.charge(more, now, &self.cell.ledger);
-            if let Some(broker) = broker {
-                self.cell.settle_leases(&mut state, place, (less, more), &charges, now, broker);
-            }
+            counter.give_back(reserved.saturating_sub(used), self.at, now);
+            counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
+        }
+        if let Some(broker) = self.cell.ledger.broker.get() {
+            self.end_leases(&mut state, counters, used.map(|(used, _)| used), now, broker);
         }
         state.note(&self.cell);
+    }
+
+    fn concerns(&self, counter: &Counter) -> bool {
+        counter.since <= self.generation && !(self.keeps_requests && counter.kind == Kind::Requests)
+    }
+
+    /// The same of what is shared with other nodes.
+    #[cold]
+    fn end_leases(&self, state: &mut State, counters: u64, used: Option<Used>, now: Moment, broker: &Broker) {
+        for place in places(counters) {
+            let counter = &state.counters[place];
+            if !self.concerns(counter) {
+                continue;
+            }
+            let (kind, span) = (counter.kind, counter.span);
+            let (reserved, used) = (amount(&self.need, kind), used.map_or(0, |used| used.of(kind)));
+            if used > reserved {
+                let (_, leased) = state.shared(place, now, &self.cell.ledger);
+                leased.spend_more(used - reserved, now, broker, drop);
+                leased.touch(&self.cell, broker);
+            } else if used < reserved
+                && let Some(leased) = state.leases.find(kind, span)
+            {
+                let charges = self.charges.iter().rev().filter(|(of, _)| usize::from(*of) == place);
+                leased.free(charges.map(|(_, charged)| *charged), reserved - used, now);
+                leased.touch(&self.cell, broker);
+            }
+        }
     }
 }
 

@@ -82,10 +82,42 @@ impl<'a> Locked<'a> {
                     leased.doubt();
                     leased.touch(cell, broker);
                 }
-            } else if let Some(broker) = broker
-                && need > 0
-            {
-                self.look_for_leases(place, rate, need, (ticket, waited), broker, verdict);
+            }
+        }
+        if let Some(broker) = broker.filter(|_| verdict.bar.is_none()) {
+            self.look_for_leases(ticket, waited, broker, verdict);
+        }
+    }
+
+    /// The same of what is shared with other nodes.
+    #[cold]
+    fn look_for_leases(&mut self, ticket: u64, waited: Waited, broker: &Broker, verdict: &mut Verdict<'a>) {
+        let Party { ask, cell } = self.party;
+        let now = self.now;
+        for (kind, rate) in ask.policy.all_rates().filter(|(kind, _)| amount(&ask.need, *kind) > 0) {
+            let need = amount(&ask.need, kind);
+            let place = self.state.counter(kind, Span::of(rate), now, &cell.ledger);
+            let (counter, leased) = self.state.shared(place, now, &cell.ledger);
+            leased.set_limit(rate.amount, now);
+            let (fit, counter) = (leased.judge(need, ticket, waited, now.us, broker), &*counter);
+            match fit {
+                Fit::Fits => {}
+                Fit::Wait { until_us } => verdict.lack(until_us),
+                Fit::Refused { retry_after_us } => verdict.meet(self.bar(kind, rate, need, retry_after_us)),
+                Fit::Away => {
+                    let away = ask.policy.away();
+                    let _ = verdict.away.get_or_insert(away);
+                    let (nodes, share) = (broker.nodes(), rate.amount / broker.nodes().max(1));
+                    let wait_us = if need <= share { counter.wait_us(need, share, now) } else { AWAY_RETRY_US };
+                    match away {
+                        Away::Open => {}
+                        Away::FairShare if nodes > 0 && counter.fits(need, share) => {}
+                        Away::FairShare if nodes > 0 => verdict.meet(self.bar(kind, rate, need, wait_us)),
+                        Away::FairShare | Away::Closed => {
+                            verdict.meet(Bar { unavailable: true, ..self.bar(kind, rate, need, AWAY_RETRY_US) });
+                        }
+                    }
+                }
             }
         }
     }
@@ -93,43 +125,6 @@ impl<'a> Locked<'a> {
     fn bar(&self, kind: Kind, rate: &Rate, need: u64, retry_after_us: u64) -> Bar<'a> {
         let (scope, amount, span) = (self.party.ask.scope, rate.amount, Span::of(rate));
         Bar { scope, kind, amount, span, need, exceeds: false, unavailable: false, retry_after_us }
-    }
-
-    /// The same of what is shared with other nodes.
-    #[inline(never)]
-    fn look_for_leases(
-        &mut self,
-        place: usize,
-        rate: &Rate,
-        need: u64,
-        (ticket, waited): (u64, Waited),
-        broker: &Broker,
-        verdict: &mut Verdict<'a>,
-    ) {
-        let now = self.now;
-        let (counter, leased) = self.state.shared(place, now, &self.party.cell.ledger);
-        leased.set_limit(rate.amount, now);
-        let (kind, away) = (counter.kind, self.party.ask.policy.away());
-        match leased.judge(need, ticket, waited, now.us, broker) {
-            Fit::Fits => return,
-            Fit::Wait { until_us } => return verdict.lack(until_us),
-            Fit::Refused { retry_after_us } => return verdict.meet(self.bar(kind, rate, need, retry_after_us)),
-            Fit::Away => _ = verdict.away.get_or_insert(away),
-        }
-        let share = rate.amount / broker.nodes().max(1);
-        match away {
-            Away::Open => {}
-            Away::FairShare if broker.nodes() > 0 => {
-                if !counter.fits(need, share) {
-                    let fits_some_time = need <= share;
-                    let wait_us = if fits_some_time { counter.wait_us(need, share, now) } else { AWAY_RETRY_US };
-                    verdict.meet(self.bar(kind, rate, need, wait_us));
-                }
-            }
-            Away::FairShare | Away::Closed => {
-                verdict.meet(Bar { unavailable: true, ..self.bar(kind, rate, need, AWAY_RETRY_US) });
-            }
-        }
     }
 
     /// Waits for leases of all limits that lack some, which they ask for now.
@@ -149,21 +144,17 @@ impl<'a> Locked<'a> {
     /// Takes what has been found to fit.
     pub(super) fn take(&mut self) -> Hold {
         let Party { ask, cell } = self.party;
-        let (mut counters, mut at, mut charges) = (0, self.now, Leaseholds::default());
-        let broker = cell.ledger.broker.get();
+        let (mut counters, mut at) = (0, self.now);
         for (kind, rate) in ask.policy.all_rates() {
-            let place = self.state.counter(kind, Span::of(rate), self.now, &cell.ledger);
+            // It was brought up to this moment when it was looked at.
+            let Some(place) = self.state.find(kind, Span::of(rate)) else { continue };
             let counter = &mut self.state.counters[place];
-            let need = amount(&ask.need, kind);
-            counter.charge(need, self.now, &cell.ledger);
+            counter.charge(amount(&ask.need, kind), self.now, &cell.ledger);
             counters |= 1 << place;
             at.utc_us = at.utc_us.max(counter.begin_us());
-            if let Some(broker) = broker
-                && need > 0
-            {
-                self.take_leases(place, need, broker, &mut charges);
-            }
         }
+        let broker = cell.ledger.broker.get();
+        let charges = broker.map_or_else(Leaseholds::default, |broker| self.take_leases(broker));
         self.state.note(cell);
         let slot = ask.policy.slots().is_some();
         if slot {
@@ -172,15 +163,18 @@ impl<'a> Locked<'a> {
         let generation = self.state.generation;
         Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false, charges }
     }
-}
-
-impl Locked<'_> {
-    #[inline(never)]
-    fn take_leases(&mut self, place: usize, need: u64, broker: &Broker, charges: &mut Leaseholds) {
-        let cell = &self.party.cell;
-        let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
-        leased.spend(need, self.now, broker, |charged| charges.push((place as u8, charged)));
-        leased.touch(cell, broker);
+    /// The same of leases.
+    #[cold]
+    fn take_leases(&mut self, broker: &Broker) -> Leaseholds {
+        let Party { ask, cell } = self.party;
+        let mut charges = Leaseholds::default();
+        for (kind, rate) in ask.policy.all_rates().filter(|(kind, _)| amount(&ask.need, *kind) > 0) {
+            let place = self.state.counter(kind, Span::of(rate), self.now, &cell.ledger);
+            let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
+            leased.spend(amount(&ask.need, kind), self.now, broker, |charged| charges.push((place as u8, charged)));
+            leased.touch(cell, broker);
+        }
+        charges
     }
 }
 

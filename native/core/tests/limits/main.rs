@@ -1,6 +1,6 @@
 //! Limits from outside: windows, periods, slots and their queue, what is settled, what is released.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
 #![expect(clippy::result_large_err, reason = "a refusal is returned as it comes")]
 
 mod admission;

@@ -91,6 +91,13 @@ impl Node {
         self.runtime.block_on(self.limits.admit(asks, &self.clock))
     }
 
+    /// Whether who carries asks would return at once.
+    pub fn wakes_carrier(&self) -> bool {
+        let _entered = self.runtime.enter();
+        let wants = std::pin::pin!(self.limits.wants_leases(&self.clock));
+        wants.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     pub fn asks(&self) -> Vec<LeaseAsk> {
         self.limits.lease_asks(&self.clock)
     }

@@ -133,6 +133,29 @@ fn nobody_asks_in_the_place_of_who_cannot_and_the_wait_is_as_long_as_configured(
 }
 
 #[test]
+fn whoever_carries_asks_is_woken_by_who_waits_by_stops_and_by_redis_that_is_back_only() {
+    let node = Node::new();
+    let written = away(tokens(1_000, MINUTE_US), "open");
+    assert!(!node.wakes_carrier(), "there is nothing");
+    let mut waits = node.begin(KEY, &written, of_tokens(10));
+    assert!(node.wakes_carrier());
+    node.grant(20);
+    let held = waits.poll().unwrap().unwrap();
+    assert!(!node.wakes_carrier(), "a lease is live");
+    node.pass(SECOND);
+    assert!(node.wakes_carrier(), "it has stopped");
+    node.limits.set_shared(true, 2);
+    assert!(!node.wakes_carrier(), "nobody can be asked");
+    node.limits.set_shared(false, 2);
+    assert!(node.wakes_carrier());
+    node.hear();
+    drop(held);
+    assert!(!node.wakes_carrier(), "what is freed is told with what else is");
+    node.pass(100_000);
+    assert!(node.wakes_carrier());
+}
+
+#[test]
 fn an_ask_that_is_not_answered_or_dropped_has_its_grant_given_back_with_the_next_one() {
     let node = Node::new();
     let written = away(tokens(1_000, MINUTE_US), "open");
@@ -208,7 +231,7 @@ fn a_slot_that_is_missing_is_no_lease_and_is_refused_as_ever() {
     let held = node.admit(KEY, &written, ONE).unwrap();
     assert_eq!(held.away(), Some(Away::Open));
     let refused = node.admit(KEY, &written, ONE).unwrap_err();
-    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", Some(Away::Open), false));
+    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", None, false));
 }
 
 #[test]
