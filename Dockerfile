@@ -22,7 +22,7 @@ RUN apt-get update \
     && chmod 0700 /var/lib/penstock
 # Compiled now, because the user that runs it cannot write there. No package is built from source: there is no compiler.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --only-binary :all: "$(echo /wheels/*.whl)[postgres]"
+    pip install --no-cache-dir --only-binary :all: "$(echo /wheels/*.whl)[postgres,redis]"
 # A number, by which Kubernetes can tell that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/penstock

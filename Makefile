@@ -19,7 +19,7 @@ unexport CONDA_PREFIX PYTHONHOME
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 # What the extension is made of; tests and fuzz targets are not part of it.
-NATIVE := $(shell find native/core/src native/binding/src -name '*.rs') $(wildcard native/*/Cargo.toml) \
+NATIVE := $(shell find native/core/src native/binding/src -name '*.rs' -o -name '*.txt') $(wildcard native/*/Cargo.toml) \
 	Cargo.toml Cargo.lock .cargo/config.toml
 PYTHON_CODE := python tests bench scripts
 

@@ -1,4 +1,5 @@
-"""What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet."""
+"""What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet; and
+one key whose limits are shared."""
 
 import time
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from bench import keys, machine, rows, sides
 from bench.load import Mock
 from bench.machine import BenchError
 from bench.rows import Driver, Result, Table
-from bench.sides import Keyed, Many
+from bench.sides import Keyed, Many, Shared
 
 # By the name of the side whom budgets.toml judges.
 SIDE = "penstock_keys"
@@ -19,12 +20,15 @@ COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after"}
 # A start takes seconds here: fewer rounds of it than of the rest are enough.
 START_ROUNDS, COLD_ROUNDS = 3, 2
 
+SHARED_SIDE = "penstock_shared"
+BUSY_RATE = 1000
+
 GOOD_RATE, WRONG_RATE = 500, 5000
 # Less than this part of the rate was no storm: the driver did not keep up.
 ENOUGH = 0.9
-# Ids whose secrets are guessed in one storm: more than two threads can look at while it lasts, and few enough for a
-# round to come to its end.
-GUESSED = 200
+# Ids whose secrets are guessed in each second of a storm: more than two threads can look at while it lasts, and few
+# enough for a round to come to its end.
+GUESSED_PER_S = 134
 COLD_KEYS = 1000
 
 
@@ -61,7 +65,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
         side.start()
         for number in range(rounds):
             # Others each time: whoever guessed an id's secret before has to wait, which spares the gateway work.
-            guessed = list(islice(ids, GUESSED))
+            guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
             path = _write(side.directory / "wrong", keys.wrong(guessed, round(WRONG_RATE * (seconds + 2)), number))
             options = {"keys": path, "rate": str(GOOD_RATE), "wrong-rate": str(WRONG_RATE), "seconds": str(seconds)}
             result = drive("storm", _toward(side) | options)
@@ -94,6 +98,23 @@ def cold(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
             _void(COLD, error, table)
         finally:
             side.stop()
+
+
+def commands(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table: Table) -> None:
+    """What one busy key asks of Redis, beside all else that its node does."""
+    side = Shared(SHARED_SIDE, mock, at / "commands")
+    try:
+        side.start()
+        assert side.redis is not None
+        for _ in range(rounds):
+            before = side.redis.commands()
+            drive("open", _toward(side) | {"rate": str(BUSY_RATE), "seconds": str(seconds)})
+            asked = side.redis.commands() - before
+            table.add("shared_commands", "", SHARED_SIDE, asked / (BUSY_RATE * seconds))
+    except BenchError as error:
+        _void({"shared_commands"}, error, table)
+    finally:
+        side.stop()
 
 
 def _toward(side: Keyed) -> rows.Options:

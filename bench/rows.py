@@ -1,11 +1,11 @@
 """What is measured: each cell is one run of the driver and gives one value to each of its rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.machine import BenchError
-from bench.sides import Limited, Many, Refusing, Side
+from bench.sides import Limited, Many, Refusing, Shared, Side
 
 Result = dict[str, Any]
 Options = dict[str, str]
@@ -27,12 +27,13 @@ class Cell:
     floor: bool = True  # worth running without a proxy too
     keyed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about keys
     limited: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about limits
+    shared: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about limits that are shared
     refused: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about nothing but refusals
 
     @property
     def families(self) -> set[str]:
         """The kinds of rows that it gives values to."""
-        return {*self.rows, *self.keyed, *self.limited, *self.refused}
+        return {*self.rows, *self.keyed, *self.limited, *self.shared, *self.refused}
 
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
@@ -101,6 +102,8 @@ KEYED_STREAMS = {"keys_chunk": STREAMS["cpu_chunk"]}
 LIMITED_ADDED = {"limits_p50": ADDED["added_p50"], "limits_p99": ADDED["added_p99"]}
 LIMITED_FLOW = {"limits_cpu": FLOW["cpu_request"]}
 LIMITED_STREAMS = {"limits_chunk": STREAMS["cpu_chunk"]}
+SHARED_ADDED = {"shared_p50": ADDED["added_p50"], "shared_p99": ADDED["added_p99"]}
+SHARED_FLOW = {"shared_cpu": FLOW["cpu_request"]}
 REFUSED = {"refused_cpu": FLOW["cpu_request"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
@@ -118,8 +121,10 @@ def latency(seconds: float) -> list[Cell]:
         upstream = "TLS" if tls else "plain"
         for label, size in SIZES.items():
             options = {"seconds": str(seconds), "answer-bytes": str(size)}
-            keyed, limited = (KEYED_ADDED, LIMITED_ADDED) if size == KIB and not tls else ({}, {})
-            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls, keyed=keyed, limited=limited))
+            cell = Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls)
+            if size == KIB and not tls:
+                cell = replace(cell, keyed=KEYED_ADDED, limited=LIMITED_ADDED, shared=SHARED_ADDED)
+            cells.append(cell)
         for label, size in list(SIZES.items())[1:]:
             options = {"seconds": str(seconds), "request-bytes": str(size)}
             cells.append(Cell(f"{label} request, {upstream}", "duel", options, ADDED, tls))
@@ -129,8 +134,9 @@ def latency(seconds: float) -> list[Cell]:
 def flow(seconds: float, threads: int) -> list[Cell]:
     """32 connections, as fast as they can."""
     options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
+    plain = Cell("1 KB, plain", "closed", options, FLOW, floor=False)
     return [
-        Cell("1 KB, plain", "closed", options, FLOW, floor=False, keyed=KEYED_FLOW, limited=LIMITED_FLOW),
+        replace(plain, keyed=KEYED_FLOW, limited=LIMITED_FLOW, shared=SHARED_FLOW),
         Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
         Cell("", "closed", options | {"refused": "429"}, {}, floor=False, refused=REFUSED),
     ]
@@ -200,8 +206,10 @@ def rows_of(cell: Cell, side: Side) -> dict[str, Callable[[Result], float]]:
     """Rows to which a side has something to say: the ones with many keys only to those that are about them."""
     if isinstance(side, Refusing):
         return cell.refused
+    if isinstance(side, Shared):
+        return cell.shared
     if isinstance(side, Limited):
         return cell.limited
     if isinstance(side, Many):
-        return cell.keyed | cell.limited
+        return cell.keyed | cell.limited | cell.shared
     return cell.rows | (cell.keyed if side.process is not None else {})

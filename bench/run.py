@@ -115,6 +115,7 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
         if told.subject == "penstock":
             names += [crowd.SIDE] if any(cell.keyed for cell in cells) else []
             names += ["penstock_limits"] if any(cell.limited for cell in cells) else []
+            names += ["penstock_shared"] if any(cell.shared for cell in cells) else []
             names += ["penstock_refusing"] if any(cell.refused for cell in cells) else []
         table = steady(names, cells, told.rounds if cells else 0, drive, mock, at)
         table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
@@ -126,12 +127,15 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
 def with_keys(
     wanted: set[str], rounds: int, scale: float, drive: Driver, mock: load.Mock, at: Path, table: Table
 ) -> None:
-    """What keys in great numbers do, as far as it was asked for."""
+    """What keys in great numbers do, and one key whose limits are shared, as far as it was asked for."""
+    if "shared_commands" in wanted:
+        crowd.commands(rounds, 2.0 * scale, drive, mock, at, table)
+        say("commands to Redis")
     if wanted & crowd.STARTS:
         crowd.starts(rounds, mock, at, table)
         say("starts with 100,000 keys")
     if wanted & crowd.STORM:
-        crowd.storm(rounds, 1.5 * scale, drive, mock, at, table)
+        crowd.storm(rounds, 4 * scale, drive, mock, at, table)
         say("storm of wrong keys")
     if wanted & crowd.COLD:
         crowd.cold(rounds, 2.0 * scale, drive, mock, at, table)

@@ -15,6 +15,7 @@ from typing import IO
 from bench import keys, machine
 from bench.load import Mock
 from bench.machine import BenchError
+from bench.redis import Redis
 
 PEERS = Path(__file__).resolve().parent / "peers"
 START_LIMIT_S = 20.0
@@ -168,10 +169,12 @@ class Penstock(Side):
 
     auth = "open"
     limits = "{}"
+    # Where limits are shared between nodes.
+    shared = "null"
 
     def launch(self) -> None:
         """Starts the gateway and reads its addresses from the ready descriptor."""
-        config = self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits)
+        config = self.configured()
         ready, theirs = os.pipe()
         try:
             command = [sys.executable, "-m", "penstock", "serve", "-c", config, "--ready-fd", str(theirs)]
@@ -189,6 +192,10 @@ class Penstock(Side):
         self.plain = self.tls = json.loads(line)["data"][0]
         self.model_tls = "bench-tls"
 
+    def configured(self) -> str:
+        """Writes the configuration; returns its path."""
+        return self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared)
+
 
 class Keyed(Penstock):
     """The product as it is by default: who asks shows a key, of which the store has an ordinary number."""
@@ -204,7 +211,7 @@ class Keyed(Penstock):
             data_dir = self.directory / "data"
             if not data_dir.exists():
                 keys.Stock(self.mock.directory).copy(self.strangers, data_dir)
-            self.key = keys.create(self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits), self.directory)
+            self.key = keys.create(self.configured(), self.directory)
         return super().start()
 
 
@@ -218,6 +225,29 @@ class Limited(Many):
     """The same, each key with three limits that are far away."""
 
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000 }"
+
+
+class Shared(Limited):
+    """The same with limits that it shares, by a Redis on loopback, with nodes that are not there."""
+
+    redis: Redis | None = None
+
+    def start(self) -> float:
+        """As any side, with a Redis that is up before it."""
+        if self.redis is None:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.redis = Redis(self.directory)
+        self.shared = self.redis.url
+        return super().start()
+
+    def stop(self) -> None:
+        """Ends the gateway, then Redis."""
+        try:
+            super().stop()
+        finally:
+            if self.redis is not None:
+                self.redis.stop()
+                self.redis = None
 
 
 class Refusing(Keyed):
@@ -251,6 +281,7 @@ KINDS: dict[str, type[Side]] = {
     "penstock": Penstock,
     "penstock_keys": Many,
     "penstock_limits": Limited,
+    "penstock_shared": Shared,
     "penstock_refusing": Refusing,
     "trial": Trial,
 }

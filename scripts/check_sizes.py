@@ -21,6 +21,7 @@ OPENINGS = {
     "Makefile": ("# ",),
     "Dockerfile": ("# ",),
     ".conf": ("# ",),
+    ".lua": ("-- ",),
     ".sql": ("-- ",),
 }
 # Long by nature: lists that people read from the top, and pages.

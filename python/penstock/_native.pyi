@@ -6,7 +6,16 @@ written in C, and all may be called from any thread. After ``fork`` every method
 
 from typing import final
 
-__all__ = ["Engine", "__version__", "error_codes"]
+__all__ = [
+    "Encoding",
+    "Engine",
+    "JournalReader",
+    "__version__",
+    "error_codes",
+    "forget_private",
+    "measure",
+    "verify_journals",
+]
 
 __version__: str
 """Version of the native library; equal to the package's."""
@@ -22,9 +31,13 @@ class Engine:
         """Makes an engine that does nothing yet.
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
-        "digest_key_file": "/…", "limits_file": "/…"}``, where 0 connections means as many as the file limit allows;
-        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
-        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero.
+        "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
+        "when_full", "max_bytes", "retain_ms"}}``, where 0 connections means as many as the file limit allows; unknown
+        fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of
+        this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With ``shared``
+        rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at most;
+        ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
+        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``null``: nothing is recorded.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -40,7 +53,8 @@ class Engine:
         engine duplicates the descriptors: the caller may close its own afterwards. Releases the GIL.
 
         Raises ``ValueError`` with the reason when the snapshot is refused or the engine was started before (nothing
-        runs then that did not run already), ``OSError`` when a descriptor cannot be duplicated.
+        runs then that did not run already) or the journal cannot be, ``OSError`` when a descriptor cannot be
+        duplicated.
         """
 
     def apply(self, snapshot: bytes) -> None:
@@ -83,8 +97,20 @@ class Engine:
     def limits_reset(self, scope: str, name: str) -> bool:
         """Forgets what was counted in one place; what runs is still counted as running. ``False`` when nothing was.
 
+        Of limits that nodes share it forgets what this process counted: reset the shared counts first.
+
         Raises ``ValueError`` for another scope.
         """
+
+    def shared_state(self, away: bool, nodes: int) -> None:
+        """Whether the counts that nodes share can be asked now, and how many nodes share them, this one included; 0:
+        that is not known. While they are ``away`` each limit goes by its policy. Away and 0 until said otherwise.
+
+        Raises ``OverflowError`` for a number of nodes that is negative or 2³² and more.
+        """
+
+    def shared_pressed(self, tags: list[str]) -> None:
+        """Another node was refused by these limits lately: leases of theirs that are idle here are given back early."""
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;
@@ -93,7 +119,8 @@ class Engine:
         Kind 0 asks nothing: answer with ``b""`` at once, it measures the loop. Kind 1 is a request on the admin port: a
         JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks
         whether a secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret
-        in clear.
+        in clear. Kind 3 asks for leases of shared limits: a JSON list of at most 256 ``{"tag": limit, "args": [text,
+        …]}``, each one call of ``limits/lease.lua``.
         """
 
     def answer(self, id: int, payload: bytes) -> None:
@@ -101,7 +128,9 @@ class Engine:
 
         For kind 1 the payload is a JSON line ``{"status", "headers": [[name, value], …]}``, a newline, the body. For
         kind 2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``,
-        ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503).
+        ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503). For
+        kind 3 it is a JSON list of the same length: of each the 12 integers of the script, or ``null`` if there was no
+        answer.
         """
 
     def status(self) -> bytes:
@@ -127,6 +156,80 @@ class Engine:
         Waits at most ``timeout_ms`` milliseconds; ``False`` when a thread was still running then. Stopping again is
         allowed and does nothing.
         """
+
+@final
+class JournalReader:
+    """Reads the journal of one instance, its process alive or not. Takes no lock and changes nothing."""
+
+    def __new__(cls, directory: str) -> JournalReader:
+        """A reader of ``data_dir/journal/<instance>``, which need not be there yet."""
+
+    def read(
+        self, segment: int, offset: int, most_bytes: int, live: bool
+    ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]:
+        """Entries from a position on, about ``most_bytes`` of them, as ``(kind, sequence, segment, offset, public,
+        private)``; then the segment and offset to read from next, and whether that is the end for now. 0 and 0 are the
+        beginning. Releases the GIL.
+
+        ``live``: the process of the instance is alive, so that only what it has committed is read (in the durability
+        ``os``: written). Kinds are 1 record, 2 begin of a stream, 3 gap, 4 removed segment, 5 end; ``public`` and
+        ``private`` are MessagePack, see ``penstock.audit.record``. ``private`` is ``None`` where there is none or it
+        was forgotten. What is damaged is passed over.
+
+        Raises ``OSError`` when the disk refuses.
+        """
+
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """Takes the private parts out of the whole segments in ``data_dir/journal/<instance>`` that last changed before a
+    time, in microseconds UTC; how many they were. Releases the GIL.
+
+    ``live``: the process of the instance is alive; its newest segment stays as it is. Raises ``OSError`` when the disk
+    refuses; segments before that one are done.
+    """
+
+def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
+    """Verifies all journals in ``data_dir/journal``: a JSON list with one object an instance: ``instance``,
+    ``is_live``, ``segments``, ``entries``, ``records``, ``lost``, ``ended``, ``unfinished_bytes``, ``head``
+    (``{"instance", "sequence", "hash"}`` or null) and ``fault``, the first one in words, or null. Releases the GIL.
+
+    ``heads`` is a JSON list of heads that must stand in the chains; ``live`` names the instances whose processes are
+    alive. Raises ``ValueError`` for other ``heads``, ``OSError`` when the disk refuses.
+    """
+
+@final
+class Encoding:
+    """A vocabulary, mapped from a file that all processes share; only what is looked up gets loaded."""
+
+    def __new__(cls, directory: str, name: str) -> Encoding:
+        """Opens ``<name>.table`` in a directory and checks it, in about a millisecond. Releases the GIL.
+
+        ``name`` is ``o200k_base`` or ``cl100k_base``. The file must not be changed in place while it is open; replacing
+        it by another of its name is safe.
+
+        Raises ``OSError`` when it cannot be read, ``ValueError`` for another name and for a file that is damaged or of
+        another encoding or version.
+        """
+
+    def count(self, text: bytes) -> int:
+        """Tokens of a text in UTF-8, as `encode_ordinary` of tiktoken makes them. Releases the GIL.
+
+        What is not UTF-8 counts as U+FFFD. Linear in the length; never raises.
+        """
+
+    def count_chat(self, model: str, body: bytes) -> int:
+        """Tokens of the prompt that a request in JSON makes, of chat completions or Anthropic's messages. Releases the
+        GIL.
+
+        ``model`` chooses the rules of pictures and the factor of `measure`, whose encoding this one should be. Fields
+        that do not count are passed over. Raises ``ValueError`` when the body is not such a request.
+        """
+
+def measure(model: str) -> tuple[str, int, bool]:
+    """How the tokens of a model, or of an encoding by its name, are counted: ``(encoding, per_mille, is_exact)``.
+
+    A thousand tokens of the encoding are about ``per_mille`` of the model. ``is_exact``: the encoding is the model's
+    own, and the factor 1000.
+    """
 
 def error_codes() -> list[tuple[str, int]]:
     """Every error code that Penstock answers with, as ``(code, HTTP status)``, in the order of the native table."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from penstock import __version__, systemd
+from penstock import __version__, memory, systemd
 from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
@@ -25,11 +24,12 @@ from penstock.config.load import Loaded, load
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import known_tokens
-from penstock.engine import ADMIN, VERIFY, Engine, MakeNative
+from penstock.engine import ADMIN, LEASE, VERIFY, Engine, Handler, MakeNative
 from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
+from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
@@ -40,6 +40,10 @@ from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
 from penstock.store.open import make_store
+from penstock.tokens.counting import TABLES
+
+if TYPE_CHECKING:
+    from penstock.limits.sharing import Sharing
 
 IDLE_CHECK_S = 0.01
 STOP_MS = 5_000
@@ -73,6 +77,8 @@ class App:
         self._signalled = False
         self._reloading_allowed = False
         self._listeners: list[Listener] = []
+        self._degraded = Degraded(lambda reasons: self._engine.degraded(reasons))
+        self._sharing: Sharing | None = None
         self.log = Log(self._config.log.level, log_format(self._config))
 
     async def run(self, ready_fd: int | None = None, parent_fd: int | None = None, early: Early | None = None) -> int:
@@ -140,6 +146,7 @@ class App:
             "admin": self._addresses("admin"),
             "providers": list(self._config.providers),
             "models": list(self._config.models),
+            "shared": self._sharing.status() if self._sharing else None,
             "native": self._engine.status(),
         }
 
@@ -147,9 +154,17 @@ class App:
         """What native has counted against the limits of one place."""
         return self._engine.limits_use(scope, name)
 
-    def limits_reset(self, scope: str, name: str) -> bool:
-        """Forgets it; False: nothing was counted."""
-        return self._engine.limits_reset(scope, name)
+    @property
+    def limits_away(self) -> bool:
+        """Whether limits are shared, and what was counted cannot be asked now."""
+        return self._sharing is not None and self._sharing.is_away
+
+    async def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets it, for all nodes where limits are shared; False: nothing was counted. Raises `AwayError`."""
+        shared = self._sharing
+        # That one first: what this node still has of it is then the older count.
+        done = await shared.reset(scope, name, self._engine.limits_use(scope, name)) if shared else False
+        return self._engine.limits_reset(scope, name) or done
 
     async def _serve(self, ready_fd: int | None) -> None:
         raise_file_limit()
@@ -158,6 +173,7 @@ class App:
             self._listeners = bind_all(self._config.listen, self._config.admin.listen)
             self._names = Names(self._config, self._catalogue, self._environ)
             self._desk = self._make_desk()
+            self._sharing = self._make_sharing()
             tokens = known_tokens(self._config.admin.tokens, self._environ)
         except (PrivateFileError, BindError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
@@ -170,14 +186,15 @@ class App:
         try:
             await self._start()
             self._say_ready(ready_fd)
-            gc.collect()
-            gc.freeze()  # what is here now stays: later collections need not look at it
+            memory.settle()
             await self._stopping.wait()
             await self._drain()
         finally:
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
             await self._desk.stop()
+            if self._sharing is not None:
+                await self._sharing.stop()
 
     def _say_ready(self, ready_fd: int | None) -> None:
         addresses = {"data": self._addresses("data"), "admin": self._addresses("admin")}
@@ -205,8 +222,18 @@ class App:
             cost=Cost(cost.memory >> 10, cost.iterations, cost.parallelism),
             threads=threads_on(machine.cores()),
             migrate=given.auto_migrate,
-            degraded=lambda reasons: self._engine.degraded(reasons),
+            degraded=self._degraded.part("keys"),
         )
+
+    def _make_sharing(self) -> Sharing | None:
+        """What limits need that nodes share; where they are not shared nothing is even imported."""
+        if self._config.shared is None:
+            return None
+        try:
+            from penstock.limits.sharing import Sharing
+        except ImportError:
+            raise StartError("shared: the package redis is missing: pip install 'penstock[redis]'") from None
+        return Sharing(self._config.shared, self._config.data_dir, self.log, self._degraded.part("limits"))
 
     def _make_engine(self, gate: Gate) -> None:
         workers = self._config.workers
@@ -217,6 +244,9 @@ class App:
             "instance": self._instance.id,
             "digest_key_file": self._desk.digest_key_file,
             "limits_file": os.path.join(self._config.data_dir, "limits"),
+            "tokens_dir": str(TABLES),
+            "shared": {"timeout_us": self._config.shared.timeout * 1000} if self._config.shared else None,
+            "journal": self._journal_options(),
         }
         try:
             native = self._make_native(msgspec.json.encode(options))
@@ -224,13 +254,28 @@ class App:
             raise StartError("the native library is missing: install a wheel, or run `make` in a checkout") from None
         except ValueError as error:
             raise StartError(str(error)) from None
-        self._engine = Engine(native, {ADMIN: gate, VERIFY: self._desk.verify}, self.log.error)
+        handlers: dict[int, Handler] = {ADMIN: gate, VERIFY: self._desk.verify}
+        if self._sharing is not None:
+            handlers[LEASE] = self._sharing.lease
+        self._engine = Engine(native, handlers, self.log.error)
+
+    def _journal_options(self) -> dict[str, object]:
+        given = self._config.journal
+        return {
+            "dir": self._instance.path,
+            "durability": given.durability,
+            "when_full": given.when_full,
+            "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
+            "retain_ms": self._config.audit.retain,
+        }
 
     async def _start(self) -> None:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
             await self._desk.start(self._engine)
+            if self._sharing is not None:
+                await self._sharing.start(self._engine)
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
         except (ValueError, OSError, StoreError) as error:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-NOOP, ADMIN, VERIFY = 0, 1, 2
-"""Kinds of question: how long does the loop take; a request on the admin port; is this secret right."""
+NOOP, ADMIN, VERIFY, LEASE = 0, 1, 2, 3
+"""Kinds of question: how long does the loop take; a request on the admin port; is this secret right; leases of limits
+that nodes share."""
 
 MAX_AT_ONCE = 64
 """Admin requests in work at a time. Verifications are bounded by native, and queued by their handler."""
@@ -35,6 +36,8 @@ class Native(Protocol):
     def used_keys(self) -> bytes: ...
     def limits_use(self, scope: str, name: str) -> bytes: ...
     def limits_reset(self, scope: str, name: str) -> bool: ...
+    def shared_state(self, away: bool, nodes: int) -> None: ...
+    def shared_pressed(self, tags: list[str]) -> None: ...
     def questions(self) -> list[tuple[int, int, bytes]]: ...
     def answer(self, id: int, payload: bytes) -> None: ...
     def status(self) -> bytes: ...
@@ -48,6 +51,13 @@ class Native(Protocol):
 MakeNative = Callable[[bytes], Native]
 
 
+class NativeEncoding(Protocol):
+    """What `_native.Encoding` does."""
+
+    def count(self, text: bytes) -> int: ...
+    def count_chat(self, model: str, body: bytes) -> int: ...
+
+
 class ForkedError(RuntimeError):
     """The engine was used in a child process: its threads stayed with the parent."""
 
@@ -57,6 +67,49 @@ def make_native(options: bytes) -> Native:
     from penstock._native import Engine as Compiled
 
     return Compiled(options)
+
+
+class JournalReader(Protocol):
+    """What `_native.JournalReader` does."""
+
+    def read(
+        self, segment: int, offset: int, most_bytes: int, live: bool
+    ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]: ...
+
+
+def open_journal(directory: str) -> JournalReader:
+    """A reader of one instance's journal. Raises ImportError when native was not built."""
+    from penstock._native import JournalReader as Compiled
+
+    return Compiled(directory)
+
+
+def forget_private(directory: str, before_us: int, live: bool) -> int:
+    """See `_native.forget_private`. Raises ImportError when native was not built."""
+    from penstock._native import forget_private as compiled
+
+    return compiled(directory, before_us, live)
+
+
+def verify_journals(directory: str, heads: bytes, live: list[str]) -> bytes:
+    """See `_native.verify_journals`. Raises ImportError when native was not built."""
+    from penstock._native import verify_journals as compiled
+
+    return compiled(directory, heads, live)
+
+
+def open_encoding(directory: str, name: str) -> NativeEncoding:
+    """The table of an encoding, mapped. Raises ImportError when the native library was not built."""
+    from penstock._native import Encoding
+
+    return Encoding(directory, name)
+
+
+def measure(model: str) -> tuple[str, int, bool]:
+    """How a model's tokens are counted: encoding, factor in thousandths, whether the encoding is its own."""
+    from penstock._native import measure as native
+
+    return native(model)
 
 
 class Engine:
@@ -104,6 +157,14 @@ class Engine:
     def limits_reset(self, scope: str, name: str) -> bool:
         """Forgets what was counted there; False: nothing was."""
         return self._ours().limits_reset(scope, name)
+
+    def shared_state(self, away: bool, nodes: int) -> None:
+        """Whether what nodes share is away, and how many nodes there are; 0: not known."""
+        self._ours().shared_state(away, nodes)
+
+    def shared_pressed(self, tags: list[str]) -> None:
+        """Other nodes were refused by these limits."""
+        self._ours().shared_pressed(tags)
 
     def degraded(self, reasons: list[str]) -> None:
         """What readiness names as degraded; an empty list: all is well."""

@@ -68,10 +68,11 @@ def is_alive(data_dir: str) -> bool:
         names = os.listdir(journal)
     except OSError as error:
         return isinstance(error, PermissionError)
-    return any(_is_held(os.path.join(journal, name, LOCK)) for name in names if not name.startswith("."))
+    return any(is_held(os.path.join(journal, name, LOCK)) for name in names if not name.startswith("."))
 
 
-def _is_held(path: str) -> bool:
+def is_held(path: str) -> bool:
+    """Whether a process holds the lock of this file; also where this user may not see it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:

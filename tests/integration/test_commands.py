@@ -34,6 +34,9 @@ def test_demo_shows_one_chat_and_ends() -> None:
     assert re.search(r"^target +demo/demo-1$", done.stdout, re.MULTILINE)
     assert re.search(r"^tokens +\d+ prompt, \d+ completion$", done.stdout, re.MULTILINE)
     assert re.search(r"^overhead +\d+ µs$", done.stdout, re.MULTILINE)
+    assert re.search(r'^ +outcome +"complete"$', done.stdout, re.MULTILINE)
+    assert re.search(r"^ +cost_nanousd +0$", done.stdout, re.MULTILINE)
+    assert done.stdout.rstrip().endswith(" ok")
     assert "Traceback" not in done.stderr
 
 
@@ -98,7 +101,7 @@ def test_check_names_every_mistake_with_its_place(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("field", ["cors: {}", "shared: null", "journal: {}", "audit: {}"])
+@pytest.mark.parametrize("field", ["cors: {}", "audit: {content: none}"])
 def test_fields_of_what_is_not_built_are_unknown(tmp_path: Path, field: str) -> None:
     file = tmp_path / "penstock.yaml"
     file.write_text(GOOD + field + "\n")

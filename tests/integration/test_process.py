@@ -61,4 +61,11 @@ def test_it_leaves_its_data_dir_in_order(upstream: Upstream, tmp_path: Path) -> 
         *("admin.token", "digest.key", "keys.sqlite", "penstock.sqlite", "journal"),
         *("limits", "limits.lock"),
     }
+    (instance,) = (tmp_path / "data/journal").iterdir()
+    assert {path.name for path in instance.iterdir()} == {"lock", "committed", "0000000001.segment"}
+
+
+def test_a_process_that_recorded_nothing_leaves_no_journal(upstream: Upstream, tmp_path: Path) -> None:
+    with Gateway(tmp_path, config_of(upstream)):
+        pass
     assert not list((tmp_path / "data/journal").iterdir())

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from types import TracebackType
+from typing import Self
 
 from .loop import LoopThread
 
@@ -32,7 +33,7 @@ class CuttingProxy:
     def __repr__(self) -> str:
         return f"CuttingProxy(port={self.port}, to={self._to}, connections={self.connections}, passed={self.passed})"
 
-    def __enter__(self) -> "CuttingProxy":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 
 from bench.machine import free_port
@@ -13,11 +14,13 @@ _PORTS_TRIED = 3
 
 
 class Redis:
-    """Leaving the `with` block stops it. `durable`: every write is on disk before it is acknowledged."""
+    """Leaving the `with` block stops it. `durable`: every write is on disk before it is acknowledged. `options` go to
+    the program as they are."""
 
     def __init__(self, *, durable: bool = False) -> None:
         self.folder = make_folder("redis", durable=durable)
         self.port = 0
+        self.options: Sequence[str] = ()
         self._durable = durable
         self._process: Process | None = None
 
@@ -75,7 +78,7 @@ class Redis:
     def _starts(self) -> bool:
         keep = ["--appendonly", "yes", "--appendfsync", "always"] if self._durable else ["--appendonly", "no"]
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        arguments = [command("redis-server", "redis-server"), *place, "--save", "", *keep]
+        arguments = [command("redis-server", "redis-server"), *place, "--save", "", *keep, *self.options]
         self._process = process = Process(arguments, self.folder)
         return until(lambda: self._settled(process), "Redis answers or has ended", 15.0) == "answers"
 

@@ -21,6 +21,8 @@ class FakeNative:
         self.current = False
         self.busy = 0
         self.counted: dict[tuple[str, str], list[dict[str, object]]] = {}
+        self.shared: list[tuple[bool, int]] = []
+        self.pressed: list[str] = []
         self.refuses = ""
         self._asked: list[tuple[int, int, bytes]] = []
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -62,6 +64,12 @@ class FakeNative:
 
     def limits_reset(self, scope: str, name: str) -> bool:
         return self.counted.pop((scope, name), None) is not None
+
+    def shared_state(self, away: bool, nodes: int) -> None:
+        self.shared.append((away, nodes))
+
+    def shared_pressed(self, tags: list[str]) -> None:
+        self.pressed += tags
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         try:

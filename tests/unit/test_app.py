@@ -159,8 +159,10 @@ def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) 
             with socket.create_connection(address, timeout=5):
                 pass
         assert running.native.options["workers"] >= 1
-        files = {"digest_key_file", "limits_file"}
-        assert set(running.native.options) == {"workers", "max_connections", "log", "instance", *files}
+        files = {"digest_key_file", "limits_file", "tokens_dir"}
+        others = {"workers", "max_connections", "log", "instance", "shared", "journal"}
+        assert set(running.native.options) == files | others
+        assert running.native.options["shared"] is None
         assert msgspec.json.decode(running.native.snapshots[0])["revision"] == 1
 
     assert serving(running, during) == 0
@@ -306,6 +308,7 @@ def test_the_admin_port_answers_with_the_token_of_the_data_dir(running: Running)
         status = msgspec.json.decode(body)
         assert (status["providers"], status["revision"], status["stopping"]) == (["openai"], 1, False)
         assert status["native"] == {"revision": 1, "in_flight": 0}
+        assert (status["shared"], running.app.limits_away) == (None, False)
 
     assert serving(running, during) == 0
 

@@ -82,6 +82,17 @@ impl Engine {
         Ok(self.core()?.limits_reset(scope, name)?)
     }
 
+    fn shared_state(&self, away: bool, nodes: u32) -> Result<()> {
+        self.core()?.shared_state(away, nodes);
+        Ok(())
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "a list of Python's is owned here")]
+    fn shared_pressed(&self, tags: Vec<String>) -> Result<()> {
+        self.core()?.shared_pressed(&tags);
+        Ok(())
+    }
+
     fn questions<'py>(&self, py: Python<'py>) -> Result<Vec<Asked<'py>>> {
         Ok(bridge::to_python(py, self.core()?.questions()))
     }

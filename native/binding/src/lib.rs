@@ -5,6 +5,8 @@ mod convert;
 mod detach;
 mod engine;
 mod error;
+mod journal;
+mod tokens;
 
 #[cfg(not(pyo3_disable_reference_pool))]
 compile_error!("build with RUSTFLAGS='--cfg pyo3_disable_reference_pool', as .cargo/config.toml does");
@@ -16,7 +18,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::{convert::error_codes, engine::Engine};
+    use crate::{
+        convert::error_codes,
+        engine::Engine,
+        journal::{JournalReader, forget_private, verify_journals},
+        tokens::{Encoding, measure},
+    };
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it

@@ -85,6 +85,7 @@ codes! {
     UpstreamCut "upstream_cut" 502 Upstream,
     Overloaded "overloaded" 503 Us,
     StoreUnavailable "store_unavailable" 503 Us,
+    JournalFull "journal_full" 503 Us,
     ShuttingDown "shutting_down" 503 Us,
     UpstreamTimeout "upstream_timeout" 504 Upstream,
     FirstTokenTimeout "first_token_timeout" 504 Upstream,

@@ -1,9 +1,11 @@
 //! Penstock's data plane: everything that touches a byte, a clock or a counter of a request.
 
+pub mod boxed;
 pub mod clock;
 pub mod dialects;
 pub mod error;
 pub mod http;
+pub mod journal;
 pub mod json;
 pub mod keys;
 pub mod limits;
@@ -14,4 +16,5 @@ pub mod request;
 pub mod route;
 pub mod server;
 pub mod snapshot;
+pub mod tokens;
 pub mod upstream;

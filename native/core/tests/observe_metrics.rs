@@ -6,8 +6,9 @@ use penstock_core::{
     clock::Clock,
     dialects::{Dialect, usage::Usage},
     error::Code,
+    limits::{Away, LeaseResult},
     observe::{
-        Consumer, Gauges, Listener, Log, LogOptions, Metrics, Record,
+        Consumer, Gauges, Listener, Log, LogOptions, Metrics, Record, SharedGauges,
         log::Level,
         metrics::Auth,
         record::{AttemptRecord, AttemptResult, Outcome, StreamFacts},
@@ -18,7 +19,9 @@ use penstock_core::{
 fn rendered(metrics: &Metrics) -> String {
     let questions = Questions::new(|_| 2).expect("an eventfd");
     let mut page = Vec::new();
-    metrics.render(&Gauges { snapshot_revision: 7, keys: 9, ..Gauges::default() }, questions.counts(), &mut page);
+    let shared = Some(SharedGauges { up: 1, nodes: 4 });
+    let gauges = Gauges { snapshot_revision: 7, keys: 9, shared, ..Gauges::default() };
+    metrics.render(&gauges, questions.counts(), &mut page);
     String::from_utf8(page).expect("text")
 }
 
@@ -58,7 +61,13 @@ fn shards_of_all_threads_add_up() {
         thread::spawn(move || (0..100).for_each(|_| shard.record(&record)))
     });
     workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().expect("no panic"));
-    (0..2).for_each(|worker| metrics.shard(worker).authenticated(Auth::Verified));
+    (0..2).for_each(|worker| {
+        let shard = metrics.shard(worker);
+        shard.authenticated(Auth::Verified);
+        shard.lease_asked(LeaseResult::Lost);
+        shard.waited_for_lease(700);
+        shard.judged_away(Away::FairShare);
+    });
     let page = rendered(&metrics);
     for line in [
         "penstock_requests_total{dialect=\"openai\",code=\"200\"} 200",
@@ -79,6 +88,10 @@ fn shards_of_all_threads_add_up() {
         "penstock_auth_total{result=\"slow\"} 0",
         "penstock_keys 9",
         "penstock_event_loop_lag_seconds_count{loop=\"native\"} 0",
+        "penstock_shared_nodes 4",
+        "penstock_lease_asks_total{result=\"lost\"} 2",
+        "penstock_lease_wait_seconds_count 2",
+        "penstock_away_requests_total{policy=\"fair_share\"} 2",
     ] {
         assert!(page.lines().any(|seen| seen == line), "missing {line} in\n{page}");
     }

@@ -4,11 +4,13 @@
 
 pub mod frames;
 pub mod http;
+pub mod journal;
 pub mod keys;
 pub mod multipart;
 pub mod replay;
 pub mod scan;
 pub mod tap;
+pub mod tokens;
 
 // What the codec's own tests read connections with.
 #[path = "../../core/tests/http/reading.rs"]
@@ -23,3 +25,8 @@ mod script;
 mod drive;
 #[path = "../../core/tests/formats_suite/agree.rs"]
 mod scan_oracle;
+
+// What the tokens room's own tests judge by.
+#[allow(dead_code, clippy::expect_used, reason = "shared with tests that use all of it")]
+#[path = "../../core/tests/tokens/oracle.rs"]
+mod tokens_oracle;

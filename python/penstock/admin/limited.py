@@ -16,10 +16,12 @@ OPEN = "open"
 
 
 class Counters(Protocol):
-    """What a running node counts; its docstrings stand in `_native.pyi`."""
+    """What a running node counts; the docstrings stand in `app.py`."""
 
+    @property
+    def limits_away(self) -> bool: ...
     def limits_use(self, scope: str, name: str) -> bytes: ...
-    def limits_reset(self, scope: str, name: str) -> bool: ...
+    async def limits_reset(self, scope: str, name: str) -> bool: ...
 
 
 class Used(Struct, frozen=True):

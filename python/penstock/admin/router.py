@@ -13,6 +13,7 @@ from penstock.admin.shapes import Fault
 from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.takeover import CutShortError
+from penstock.limits.script import AwayError
 from penstock.observe.logs import Log
 from penstock.store.interface import ConflictError, StoreError
 
@@ -42,6 +43,8 @@ class Router:
         except StoreError as error:
             self._log.warning("an admin request found no store", error=str(error))
             return _store_trouble(error, request.method)
+        except AwayError as error:
+            return _later("store_unavailable", f"{error}.")
         except CutShortError as error:
             self._log.warning("an import ended early", error=str(error), created=len(error.done.created))
             return _cut_short(error)

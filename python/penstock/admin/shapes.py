@@ -87,8 +87,9 @@ class TeamShape(Struct, frozen=True, kw_only=True):
 
 
 class LimitShape(Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
-    """One limit in force, and what this node has counted: requests, tokens, nano-dollars, or requests at once. Of
-    `used`, `remaining` and `reset_ms`, which is when all of it is free again, null says that no node runs here.
+    """One limit in force, and what this node has counted, where limits are shared with what it knows of the others:
+    requests, tokens, nano-dollars, or requests at once. Of `used`, `remaining` and `reset_ms`, which is when all of it
+    is free again, null says that no node runs here.
     """
 
     kind: Kind

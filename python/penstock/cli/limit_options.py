@@ -14,8 +14,8 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 KINDS = Limits.__struct_fields__
 DEFAULT = "default"
 _ABOUT = (
-    "Limit it: requests=600/min, tokens=200000/min, budget='20 usd/day', concurrent=50, queue=2s, reserve=cap. "
-    "Repeat for more."
+    "Limit it: requests=600/min, tokens=200000/min, budget='20 usd/day', concurrent=50, queue=2s, reserve=cap, "
+    "away=closed. Repeat for more."
 )
 _LIFTS = " KIND=none lifts limits.default."
 _LONGEST_NUMBER = 15

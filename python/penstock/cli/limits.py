@@ -48,7 +48,7 @@ def show(
 def reset(
     scope: str, name: str | None, config: str | None, admin: str | None, token_file: str | None, as_json: bool
 ) -> None:
-    """Forget what a running node has counted there; requests that run still count as running."""
+    """Forget what a running node, or all that share limits, counted there; requests that run still count as running."""
     path = _path(scope, name)
     with connected(config, admin, token_file) as client:
         done = client.call("POST", *path, "reset")

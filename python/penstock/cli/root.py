@@ -15,6 +15,7 @@ COMMANDS = {
     "teams": "penstock.cli.teams",
     "limits": "penstock.cli.limits",
     "tokens": "penstock.cli.tokens",
+    "audit": "penstock.cli.audit",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
     "import": "penstock.cli.import_",

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from penstock.config.addresses import parse_listen
 from penstock.config.model import Config
 
-SETTLED = ("listen", "data_dir", "workers", "store", "keys")
+SETTLED = ("listen", "data_dir", "workers", "store", "shared", "keys", "journal", "audit")
 
 
 def settled_changes(running: Config, wanted: Config) -> list[str]:

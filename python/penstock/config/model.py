@@ -95,12 +95,12 @@ class Referenced(str):
         return repr(self.written)
 
 
-class StoreUrl(Referenced):
-    """Where a store is, `sqlite` or a PostgreSQL URL. A password in it is shown nowhere."""
+class ServerUrl(Referenced):
+    """Where a store or Redis is. A password in it is shown nowhere."""
 
-    def __new__(cls, text: str, written: str = "") -> StoreUrl:
+    def __new__(cls, text: str, written: str = "") -> ServerUrl:
         made = super().__new__(cls, text, hide_password(written or text))
-        assert isinstance(made, StoreUrl)  # noqa: S101 (for the type checker)
+        assert isinstance(made, ServerUrl)  # noqa: S101 (for the type checker)
         return made
 
 
@@ -158,10 +158,23 @@ class Admin(Struct, frozen=True, kw_only=True):
 class Store(Struct, frozen=True, kw_only=True):
     """Where keys, teams and admin tokens are kept; its URL alone may stand for it."""
 
-    url: StoreUrl = StoreUrl("sqlite")
+    url: ServerUrl = ServerUrl("sqlite")
     auto_migrate: bool = True
     password_file: str | None = None
     pool: Annotated[int, Meta(ge=1, le=64)] = 4
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """The Redis in which nodes share their limits; its URL alone may stand for it."""
+
+    url: ServerUrl = ServerUrl("")
+    timeout: Annotated[int, Meta(ge=1, le=2_000, extra={"unit": "duration"})] = 50
+    """How long a request waits for Redis at most."""
+    nodes: Annotated[int, Meta(ge=1, le=65_536)] | None = None
+    """How many there are at least, reckoned with while Redis is away."""
+    prefix: str = "penstock"
+    """What its keys begin with; nodes with another one share nothing."""
+    password_file: str | None = None
 
 
 class Hash(Struct, frozen=True, kw_only=True):
@@ -272,6 +285,22 @@ class Price(Struct, frozen=True, kw_only=True):
     output: Usd | None = None
 
 
+class Journal(Struct, frozen=True, kw_only=True):
+    """How finished requests are recorded in `data_dir`."""
+
+    durability: Literal["flush", "group", "os"] = "group"
+    when_full: Literal["drop", "shed"] = "drop"
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, extra={"unit": "size"})] | Literal["auto"] = "auto"
+    """`auto`: the smaller of 10 GiB and a tenth of the volume."""
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """What becomes of records."""
+
+    retain: Annotated[int, Meta(ge=3_600_000, le=315_360_000_000, extra={"unit": "duration"})] = 7_776_000_000
+    """Milliseconds after which records may go: an hour to ten years."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file; everything but `providers` has a default."""
 
@@ -279,6 +308,7 @@ class Config(Struct, frozen=True, kw_only=True):
     admin: Admin = Admin()
     data_dir: str = "./penstock-data"
     store: Store = Store()
+    shared: Shared | None = None
     auth: Literal["keys", "open"] = "keys"
     keys: Keys = Keys()
     trusted_proxies: tuple[str, ...] = ()
@@ -295,7 +325,9 @@ class Config(Struct, frozen=True, kw_only=True):
     default_provider: str | None = None
     limits: AllLimits = AllLimits()
     prices: dict[str, Price] = {}
+    journal: Journal = Journal()
+    audit: Audit = Audit()
 
 
-SHORT: dict[type[Struct], str] = {Store: "url"}
+SHORT: dict[type[Struct], str] = {Store: "url", Shared: "url"}
 """Structs that may be written as one word: the field that it stands for."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from penstock.config import references, units
-from penstock.config.model import SHORT, EnvPart, Part, Referenced, Secret, StoreUrl, TextPart
+from penstock.config.model import SHORT, EnvPart, Part, Referenced, Secret, ServerUrl, TextPart
 from penstock.config.problem import Mark, Path, Problem, did_you_mean
 from penstock.config.tree import Mapping, Node, Scalar, Sequence
 
@@ -91,8 +91,8 @@ class Reader:
         if want is Secret:
             return self._secret(node, path)
         text = self._text(node, path)
-        if want is StoreUrl:
-            return StoreUrl(text, node.text)
+        if want is ServerUrl:
+            return ServerUrl(text, node.text)
         try:
             value = _scalar(text, want)
             return Referenced(text, node.text) if want is str and text != node.text else value

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
 import tempfile
@@ -15,6 +16,20 @@ from .voice import Pace
 __all__ = ["DemoProvider", "Pace", "main"]
 
 _PROMPT = "What is a penstock?"
+_SHOWN = (
+    "started",
+    "key_id",
+    "model",
+    "target",
+    "status",
+    "outcome",
+    "usage",
+    "usage_source",
+    "cost_nanousd",
+    "client",
+)
+_LOOKS = 20
+"""How often the record is looked for: it is there milliseconds after the answer."""
 ID_END = len("sk-pen-") + 12
 """Where a key's public part ends."""
 
@@ -71,7 +86,8 @@ async def _run(serve: bool) -> int:
         with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
             async with DemoProvider() as provider, Gateway(provider.base_url, Path(directory)) as gateway:
                 key = await gateway.make_key()
-                await _one_chat(gateway.address, key)
+                request_id = await _one_chat(gateway.address, key)
+                await _audit(gateway, request_id)
                 if serve:
                     facts = {"address": gateway.address, "admin": gateway.admin, "provider": provider.base_url}
                     facts["key"] = key
@@ -83,7 +99,8 @@ async def _run(serve: bool) -> int:
         return 1
 
 
-async def _one_chat(address: str, key: str) -> None:
+async def _one_chat(address: str, key: str) -> str:
+    """Shows one chat; the id of its request."""
     print(f"key       {key[:ID_END]}…, made with: penstock keys create --name demo --model 'demo*'\n")
     print(f"> {_PROMPT}\n", flush=True)
     outcome = await chat(address, key, "demo", _PROMPT, lambda text: print(text, end="", flush=True))
@@ -96,3 +113,20 @@ async def _one_chat(address: str, key: str) -> None:
     print("\n")
     for name, value in facts.items():
         print(f"{name:<9} {value}", flush=True)
+    return facts["request"]
+
+
+async def _audit(gateway: Gateway, request_id: str) -> None:
+    """Shows what was recorded of the chat, and that it is what was written."""
+    print(f"\nrecorded, as shown by: penstock audit query --request-id {request_id} --json\n")
+    record = ""
+    for _ in range(_LOOKS):
+        if record := await gateway.audit("query", "--request-id", request_id, "--json"):
+            break
+    else:
+        raise GatewayFailed("the chat was not recorded")
+    shown = json.loads(record)
+    for name in _SHOWN:
+        print(f"  {name:<13} {json.dumps(shown[name])}")
+    print("\npenstock audit verify\n")
+    print(await gateway.audit("verify"), end="", flush=True)

@@ -97,6 +97,19 @@ class Gateway:
         key: str = json.loads(shown)["key"]
         return key
 
+    async def audit(self, *words: str) -> str:
+        """What `penstock audit …` shows of this gateway's records; raises GatewayFailed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *self._program, "audit", *words, "--data-dir", str(self._directory / "data")),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+        )
+        shown, why = await process.communicate()
+        if process.returncode != 0:
+            raise GatewayFailed(f"penstock audit {words[0]}: {why.decode(errors='replace').strip()}")
+        return shown.decode()
+
     async def wait(self) -> int:
         """Returns when the gateway has ended by itself."""
         return await self._process.wait() if self._process is not None else 0

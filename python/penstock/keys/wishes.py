@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock.config.problem import did_you_mean
 from penstock.keys.model import Role
 from penstock.keys.problem import HINTS, FieldProblem, Invalid
-from penstock.limits.policy import Limits, Reserve
+from penstock.limits.policy import Away, Limits, Reserve
 
 
 class LimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +24,7 @@ class LimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     concurrent: int | Literal["none"] | UnsetType | None = UNSET
     queue: str | UnsetType | None = UNSET
     reserve: Reserve | UnsetType | None = UNSET
+    away: Away | UnsetType | None = UNSET
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,7 +193,7 @@ def _faults(field: str, value: Any, kind: Any) -> Sequence[FieldProblem]:
         found = [
             f for name, each in value.items() for f in _element_faults(f"{field}.{name}"[:100], {name: each}, kind)
         ]
-    return found or [FieldProblem(field, _plain(whole))]
+    return found or [FieldProblem(field, _plain(whole) + _choices(whole, kind))]
 
 
 def _field_faults(path: str, value: dict[Any, Any], kind: type[Struct]) -> list[FieldProblem]:
@@ -216,6 +217,16 @@ def _element_faults(field: str, alone: Any, kind: Any) -> Sequence[FieldProblem]
     except msgspec.ValidationError as error:
         found = _AT.search(str(error))
         return [FieldProblem(field, _plain(str(error)))] if found else ()
+
+
+def _choices(message: str, kind: Any) -> str:
+    """What may stand there, where it is one of a few words."""
+    arms = (kind,) if get_origin(kind) is Literal else get_args(kind)
+    words = [repr(word) for arm in arms if get_origin(arm) is Literal for word in get_args(arm)]
+    if not words or not message.startswith("Invalid enum value"):
+        return ""
+    *others, last = ["a number", *words] if int in arms else words
+    return f"; expected {', '.join(others)} or {last}" if others else f"; expected {last}"
 
 
 def _plain(message: str) -> str:

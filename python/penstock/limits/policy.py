@@ -11,6 +11,7 @@ from msgspec import Struct
 from penstock.config.units import parse_duration, parse_usd, show_usd
 
 Reserve = Literal["expected", "cap"]
+Away = Literal["fair_share", "closed", "open"]
 Period = Literal["day", "month"]
 
 Kind = Literal["requests", "tokens", "budget", "concurrent"]
@@ -56,6 +57,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """How long a request may wait for one of them to end, such as `2s`."""
     reserve: Reserve | None = None
     """What a request reserves of tokens and budget before its answer is known."""
+    away: Away | None = None
+    """What becomes of limits that nodes share while Redis does not answer."""
 
 
 class Rate(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -81,6 +84,7 @@ class Policy(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     budget: tuple[Rate, ...] | None = None
     concurrent: tuple[Slots, ...] | None = None
     reserve: Reserve | None = None
+    away: Away | None = None
 
 
 class LimitError(ValueError):
@@ -102,7 +106,7 @@ def policy_of(limits: Limits) -> Policy:
         slots = ()
     elif limits.concurrent is not None:
         slots = (Slots(int(limits.concurrent), queue_us),)
-    return Policy(**rates, concurrent=slots, reserve=limits.reserve)
+    return Policy(**rates, concurrent=slots, reserve=limits.reserve, away=limits.away)
 
 
 def problems(limits: Limits, *, lifts: bool = True) -> Iterator[LimitError]:

@@ -21,6 +21,7 @@ from penstock.keys.argon2id import Cost
 from penstock.keys.hashing import Hasher
 from penstock.keys.model import AdminToken, Row
 from penstock.keys.service import Ledger
+from penstock.limits.script import AwayError
 from penstock.observe.logs import Log
 from tests.unit.fake_store import FakeStore
 
@@ -37,11 +38,15 @@ class FakeProcess:
         self.reloads = 0
         self.wrong = False
         self.counted: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.limits_away = False
+        self.fails = ""
 
     def limits_use(self, scope: str, name: str) -> bytes:
         return msgspec.json.encode(self.counted.get((scope, name), []))
 
-    def limits_reset(self, scope: str, name: str) -> bool:
+    async def limits_reset(self, scope: str, name: str) -> bool:
+        if self.fails:
+            raise AwayError(self.fails)
         return self.counted.pop((scope, name), None) is not None
 
     def status(self) -> dict[str, object]:

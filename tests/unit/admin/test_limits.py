@@ -111,6 +111,23 @@ async def test_a_reset_is_recorded_and_done(api: Api) -> None:
     assert changes[0].after == {"scope": "global", "name": ""}
 
 
+async def test_limits_that_nodes_share_do_not_begin_anew_while_redis_is_away(api: Api) -> None:
+    id = await made(api, limits={"requests": "1/s"})
+    api.process.counted["key", id] = [use("requests", 1, 1, 5, window_us=1_000_000)]
+    api.process.limits_away = True
+    got = await api.ask("POST", f"{LIMITS}/key/{id}/reset")
+    assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, "store_unavailable", "2")
+    assert "nothing began anew" in got.json["detail"]
+    assert (await api.store.changes(None, None, 1))[0].action != "limits.reset"
+    api.process.limits_away, api.process.fails = False, "no answer in time"
+    got = await api.ask("POST", f"{LIMITS}/key/{id}/reset")
+    assert (got.status, got.json["code"]) == (503, "store_unavailable")
+    assert "cannot be told (no answer in time): try again" in got.json["detail"]
+    assert api.process.counted
+    api.process.fails = ""
+    assert (await api.ask("POST", f"{LIMITS}/key/{id}/reset")).json["reset"] is True
+
+
 async def test_a_reset_of_a_name_of_any_length_is_recorded(api: Api) -> None:
     name = "m" * 256
     api.configured = AllLimits(models={name: Limits(requests="1/s")})

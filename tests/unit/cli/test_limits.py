@@ -27,13 +27,14 @@ def use(kind: str, amount: int, used: int, reset_us: int = 0, **span: Any) -> di
 
 
 def test_limits_become_an_object() -> None:
-    given = ["requests=600/min", "requests = 9/day", "budget=20 usd/day", "concurrent=50", "queue=2s", "reserve=cap"]
-    assert read_limits(given) == {
+    given = ["requests=600/min", "requests = 9/day", "budget=20 usd/day", "concurrent=50", "queue=2s"]
+    assert read_limits([*given, "reserve=cap", "away=closed"]) == {
         "requests": ["600/min", "9/day"],
         "budget": "20 usd/day",
         "concurrent": 50,
         "queue": "2s",
         "reserve": "cap",
+        "away": "closed",
     }
     assert read_limits(["concurrent=none", "tokens=none"]) == {"concurrent": "none", "tokens": "none"}
 

@@ -18,8 +18,8 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
         *(2, 1, "listn", "unknown field", "did you mean 'listen'?"),
     ),
     "a field of a later version is unknown": (
-        GOOD + "shared: redis://127.0.0.1\n",
-        *(2, 1, "shared", "unknown field", ""),
+        GOOD + "cors: {origins: []}\n",
+        *(2, 1, "cors", "unknown field", ""),
     ),
     "an unknown field inside a provider": (
         "providers:\n  openai:\n    api_kye: x\n",

@@ -143,6 +143,10 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
         GOOD + "limits: {default: {reserve: most}}\n",
         *(2, 29, "limits.default.reserve", "expected one of expected, cap, not 'most'", "known here"),
     ),
+    "another way to go on without Redis": (
+        GOOD + "limits: {default: {away: shut}}\n",
+        *(2, 26, "limits.default.away", "expected one of fair_share, closed, open, not 'shut'", "known here"),
+    ),
     "a model that nothing leads to": (
         MODELS + "limits: {models: {fst: {requests: 5/s}}}\n",
         *(3, 19, "limits.models.fst", "'fst' leads to no model", "did you mean 'fast'?"),

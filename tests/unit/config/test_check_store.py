@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.model import Config, StoreUrl, as_written
+from penstock.config.model import Config, ServerUrl, as_written
 from penstock.config.problem import Problem, dotted
 from penstock.config.show import show
 from penstock.config.tokens import known_tokens
@@ -104,7 +104,7 @@ def test_a_password_in_a_url_is_hidden_wherever_it_is_shown(
     config = read(f"{GOOD}store: '{written}'\n", V="hunter22")
     assert show(config)["store"]["url"] == shown
     assert "hunter22" not in repr(config) + repr(show(config))
-    assert as_written(StoreUrl("postgresql://u:x@h/d")) == "postgresql://u:********@h/d"
+    assert as_written(ServerUrl("postgresql://u:x@h/d")) == "postgresql://u:********@h/d"
 
 
 def test_a_password_file_beside_a_password_is_refused(tmp_path: Path, refused: Callable[..., list[Problem]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.config.diff import keep_settled, settled_changes
-from penstock.config.model import Admin, AllLimits, Config, Hash, Keys, Price, Store, Token
+from penstock.config.model import Admin, AllLimits, Config, Hash, Keys, Price, ServerUrl, Shared, Store, Token
 from penstock.limits.policy import Limits
 
 
@@ -25,6 +25,13 @@ def test_the_store_and_the_cost_of_a_hash_are_settled() -> None:
     wanted = Config(store=Store(pool=9), keys=Keys(hash=Hash(iterations=3)))
     assert settled_changes(Config(), wanted) == ["store", "keys"]
     assert keep_settled(Config(), wanted) == Config()
+
+
+def test_whether_and_where_limits_are_shared_is_settled() -> None:
+    running = Config(shared=Shared(url=ServerUrl("redis://a")))
+    wanted = Config(shared=Shared(url=ServerUrl("redis://b")), keepalive=1000)
+    assert settled_changes(running, wanted) == settled_changes(Config(), wanted) == ["shared"]
+    assert keep_settled(running, wanted) == Config(shared=running.shared, keepalive=1000)
 
 
 def test_no_reload_opens_addresses_that_other_machines_reach() -> None:

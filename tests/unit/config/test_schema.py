@@ -26,6 +26,9 @@ def test_bounds_words_and_defaults_are_in_the_schema() -> None:
     assert properties["max_attempts"]["default"] == 4
     short, whole = properties["store"]["anyOf"]
     assert (short, whole["properties"]["url"]["default"]) == ({"type": "string"}, "sqlite")
+    (short, whole), nothing = properties["shared"]["anyOf"][0]["anyOf"], properties["shared"]["anyOf"][1]
+    assert (short, nothing) == ({"type": "string"}, {"type": "null"})
+    assert set(whole["properties"]) == {"url", "timeout", "nodes", "prefix", "password_file"}
 
 
 def test_limits_and_prices_stand_in_the_schema_under_the_names_that_are_written() -> None:
@@ -34,7 +37,7 @@ def test_limits_and_prices_stand_in_the_schema_under_the_names_that_are_written(
     assert set(limits) == {"default", "global", "models", "providers", "unpriced", "zone"}
     assert limits["unpriced"] == {"enum": ["refuse", "allow"], "default": "refuse"}
     default = limits["default"]["properties"]
-    assert set(default) == {"requests", "tokens", "budget", "concurrent", "queue", "reserve"}
+    assert set(default) == {"requests", "tokens", "budget", "concurrent", "queue", "reserve", "away"}
     assert {"enum": ["none"]} in default["concurrent"]["anyOf"]
     assert {"type": "integer", "minimum": 0} in default["concurrent"]["anyOf"][0]["anyOf"]
     price = properties["prices"]["additionalProperties"]["properties"]

@@ -36,8 +36,8 @@ def ledger(scene: Scene) -> Ledger:
 
 def test_limits_are_read_with_every_kind() -> None:
     body = b"""{"name": "a", "limits": {"requests": ["600/min", "9/day"], "tokens": "none", "budget": null,
-        "concurrent": 5, "queue": "2s", "reserve": "cap"}}"""
-    limits = Limits(requests=("600/min", "9/day"), tokens="none", concurrent=5, queue="2s", reserve="cap")
+        "concurrent": 5, "queue": "2s", "reserve": "cap", "away": "open"}}"""
+    limits = Limits(requests=("600/min", "9/day"), tokens="none", concurrent=5, queue="2s", reserve="cap", away="open")
     for kind in (NewKey, NewTeam, ForeignKey):
         assert decode(kind, body).limits == limits  # type: ignore[attr-defined]
 
@@ -45,15 +45,23 @@ def test_limits_are_read_with_every_kind() -> None:
 def test_every_wrong_field_of_limits_is_named() -> None:
     body = {
         "name": "a",
-        "limits": {"request": "1/s", "tokens": ["1/s", 5], "budget": 3, "concurrent": "many", "reserve": "all"},
+        "limits": {
+            "request": "1/s",
+            "tokens": ["1/s", 5],
+            "budget": 3,
+            "concurrent": "many",
+            "reserve": "all",
+            "away": "shut",
+        },
     }
     wish, problems = read(NewKey, body)
     assert {problem.field: problem.message for problem in problems} == {
         "limits.request": "there is no such field (did you mean 'requests'?)",
         "limits.tokens[1]": "expected text, got a whole number",
         "limits.budget": "expected text or a list or null, got a whole number",
-        "limits.concurrent": "invalid enum value 'many'",
-        "limits.reserve": "invalid enum value 'all'",
+        "limits.concurrent": "invalid enum value 'many'; expected a number or 'none'",
+        "limits.reserve": "invalid enum value 'all'; expected 'expected' or 'cap'",
+        "limits.away": "invalid enum value 'shut'; expected 'fair_share', 'closed' or 'open'",
     }
     assert wish.limits is None
     assert read(NewKey, {"name": "a", "limits": "600/min"})[1] == [
@@ -211,12 +219,16 @@ async def test_kinds_of_a_later_release_stay_beside_what_is_changed(scene: Scene
     row = foreign("sk-foreign-0123456789", limits=Limits(requests="5/s"), limits_rest=rest)
     await put(scene.store, row)
     await scene.poll()
-    changed = await ledger.change_key(row.id, KeyPatch(limits=LimitsPatch(requests="6/s", reserve="cap")), "ops")
-    assert (changed.limits, changed.limits_rest) == (Limits(requests="6/s", reserve="cap"), '{"burst":3}')
+    patch = LimitsPatch(requests="6/s", reserve="cap", away="closed")
+    changed = await ledger.change_key(row.id, KeyPatch(limits=patch), "ops")
+    assert (changed.limits, changed.limits_rest) == (
+        Limits(requests="6/s", reserve="cap", away="closed"),
+        '{"burst":3}',
+    )
     assert scene.table.keys[row.id].state == "active"
     (change, *_) = await scene.store.changes(row.id, None, 9)
     assert change.after is not None
-    assert change.after["limits"] == {"burst": 3, "requests": "6/s", "reserve": "cap"}
+    assert change.after["limits"] == {"burst": 3, "requests": "6/s", "reserve": "cap", "away": "closed"}
 
 
 async def test_a_restart_keeps_closed_what_could_not_be_read(node: Node) -> None:

@@ -101,12 +101,13 @@ def test_what_is_no_limit_is_refused_with_an_example(kind: str, text: str, messa
 
 
 def test_a_policy_has_what_is_set_and_nothing_else() -> None:
-    limits = Limits(requests=("600/min", "10000/day"), budget="20 usd/day", concurrent=50, queue="1.5s", reserve="cap")
-    assert policy_of(limits) == Policy(
+    limits = Limits(requests=("600/min", "10000/day"), budget="20 usd/day", concurrent=50, queue="1.5s")
+    assert policy_of(msgspec.structs.replace(limits, reserve="cap", away="open")) == Policy(
         requests=(Rate(600, window_us=MIN), Rate(10_000, period="day")),
         budget=(Rate(20 * USD, period="day"),),
         concurrent=(Slots(50, 1_500_000),),
         reserve="cap",
+        away="open",
     )
     assert policy_of(Limits()) == Policy()
 

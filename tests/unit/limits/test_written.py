@@ -22,6 +22,7 @@ from penstock.limits.written import read_limits, unreadable, without, write_limi
         ),
         ('{"requests":"5/s","burst":{"a":[1.50]}}', Limits(requests="5/s"), '{"burst":{"a":[1.50]}}'),
         ('{"reserve":"p95","tokens":"5/s"}', Limits(tokens="5/s"), '{"reserve":"p95"}'),
+        ('{"away":"elsewhere","requests":"5/s"}', Limits(requests="5/s"), '{"away":"elsewhere"}'),
         ('{"concurrent":1.5}', None, '{"concurrent":1.5}'),
         ("[]", None, "[]"),
         ("not JSON", None, "not JSON"),

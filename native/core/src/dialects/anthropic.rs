@@ -8,7 +8,7 @@ use crate::{
 /// Anthropic's `error.type` for one of our errors.
 pub const fn error_type(code: Code) -> &'static str {
     match code {
-        Code::Overloaded | Code::ShuttingDown => "overloaded_error",
+        Code::Overloaded | Code::JournalFull | Code::ShuttingDown => "overloaded_error",
         other => match other.status() {
             401 => "authentication_error",
             403 => "permission_error",

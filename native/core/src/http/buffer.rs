@@ -109,6 +109,14 @@ impl Loan {
         }
     }
 
+    /// Takes the buffer out for good: it counts as given back.
+    pub(super) fn part(&mut self) -> Vec<u8> {
+        if self.is_lent() {
+            self.owner.give(Vec::new());
+        }
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Gives the buffer back, with whatever it holds.
     pub(super) fn close(&mut self) {
         if self.is_lent() {

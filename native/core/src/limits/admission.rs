@@ -134,7 +134,7 @@ impl Limits {
         let (rest_us, patience_us) = (until_us.saturating_sub(began_us), patience_us(broker));
         let patience_us = patience_us.saturating_sub(turn.lease.took_us);
         let most = Duration::from_micros(rest_us.min(patience_us));
-        let is_woken = timeout(most, turn.woken.notified()).await.is_ok();
+        let is_woken = Box::pin(timeout(most, turn.woken.notified())).await.is_ok();
         turn.lease.waited = match () {
             () if is_woken => Waited::Woken,
             () if patience_us < rest_us => Waited::TooLong,
@@ -156,13 +156,7 @@ impl Limits {
         let mut verdict = Verdict::default();
         locked.iter_mut().flatten().for_each(|one| one.look(ticket, may_wait, waited, &mut verdict));
         let tried = match verdict {
-            Verdict { bar: Some(bar), away, .. } => {
-                if ticket != NEWCOMER {
-                    let leases = locked.iter_mut().flatten().flat_map(|one| one.state.leases.iter_mut());
-                    leases.for_each(|leased| leased.give_up(ticket));
-                }
-                Tried::Refused(bar.refused(away, standing(&mut locked)))
-            }
+            Verdict { bar: Some(bar), away, .. } => Tried::Refused(bar.refused(away, standing(&mut locked))),
             Verdict { waits: Some(place), .. } => {
                 locked[place].iter_mut().for_each(|one| self.enter(one, place, turn));
                 Tried::Waits(Wait::ForSlot(place))
@@ -185,6 +179,10 @@ impl Limits {
                 })
             }
         };
+        // Whoever is next where this one lacks nothing, or lacks too much.
+        if ticket != NEWCOMER && !matches!(tried, Tried::Admitted(_)) {
+            locked.iter_mut().flatten().for_each(|one| one.state.leases.wake());
+        }
         // Whoever is next there, now that it is clear whether this one took a slot.
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
             one.state.slots.wake();

@@ -2,8 +2,7 @@
 //! limits have something to ask or to tell, and when.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, binary_heap::PeekMut},
+    collections::BTreeMap,
     sync::{
         Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +15,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{Kind, Now, Span, cell::Cell, counter::Moment};
+use super::{Kind, Now, Span, cell::Cell, counter::Moment, stock::NEVER};
 use crate::clock::Clock;
 
 /// Set of the state while nobody can be asked.
@@ -31,24 +30,15 @@ pub(super) struct Due {
     pub span: Span,
 }
 
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.at_us == other.at_us
-    }
+/// When the broker looks at a limit next, and as which one it knows it; 0: as none yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timer {
+    pub at_us: u64,
+    id: u64,
 }
 
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at_us.cmp(&other.at_us)
-    }
+impl Timer {
+    pub(super) const NONE: Self = Self { at_us: NEVER, id: 0 };
 }
 
 #[derive(Debug)]
@@ -59,12 +49,12 @@ pub(super) struct Broker {
     pub timeout_us: u64,
     /// Nodes that are known, and [`AWAY`].
     state: AtomicU64,
-    /// Of calls and of leases; none is used twice, though cells come and go.
+    /// Of calls, of leases and of timers; none is used twice, though cells come and go.
     numbers: AtomicU64,
     /// How many calls were answered.
     answers: AtomicU64,
-    /// What is next comes first. Taken behind cells.
-    due: Mutex<BinaryHeap<Reverse<Due>>>,
+    /// What is next comes first, and each limit once. Taken behind cells.
+    due: Mutex<BTreeMap<(u64, u64), Due>>,
     changed: Notify,
 }
 
@@ -107,14 +97,30 @@ impl Broker {
         self.answers.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn schedule(&self, due: Due) {
+    /// In the place of when it was due before.
+    pub(super) fn schedule(&self, timer: &mut Timer, due: Due) {
+        if timer.id == 0 {
+            timer.id = self.number();
+        }
         let mut all = self.due.lock();
-        let is_next = all.peek().is_none_or(|Reverse(next)| due.at_us < next.at_us);
-        all.push(Reverse(due));
+        all.remove(&(timer.at_us, timer.id));
+        timer.at_us = due.at_us;
+        let is_next = all.first_key_value().is_none_or(|((next_us, _), _)| due.at_us < *next_us);
+        all.insert((timer.at_us, timer.id), due);
         drop(all);
         if is_next {
             self.changed.notify_one();
         }
+    }
+
+    pub(super) fn cancel(&self, timer: Timer) {
+        self.due.lock().remove(&(timer.at_us, timer.id));
+    }
+
+    /// How many limits are due at some time.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> usize {
+        self.due.lock().len()
     }
 
     /// What is due by now, some of it; nothing while nobody can be asked.
@@ -125,9 +131,9 @@ impl Broker {
         }
         let mut all = self.due.lock();
         while taken.len() < most
-            && let Some(next) = all.peek_mut().filter(|next| next.0.at_us <= now_us)
+            && let Some(next) = all.first_entry().filter(|next| next.key().0 <= now_us)
         {
-            taken.push(PeekMut::pop(next).0);
+            taken.push(next.remove());
         }
         taken
     }
@@ -135,7 +141,8 @@ impl Broker {
     /// Returns once something may be due.
     pub(super) async fn wait(&self, clock: &Clock) {
         loop {
-            let next_us = if self.is_away() { None } else { self.due.lock().peek().map(|Reverse(due)| due.at_us) };
+            let next_us =
+                if self.is_away() { None } else { self.due.lock().first_key_value().map(|((at_us, _), _)| *at_us) };
             let now_us = Moment::from(Now::of(clock)).us;
             match next_us {
                 None => self.changed.notified().await,

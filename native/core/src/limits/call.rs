@@ -108,7 +108,8 @@ impl Leased {
         let want = lacking.saturating_add(foreseen).min(LARGEST);
         let tells = self.stock.tells(reposts);
         let ghosts: Vec<_> = self.ghosts.iter().map(|(number, _)| *number).collect();
-        if want == 0 && tells.is_empty() && ghosts.is_empty() && !reposts {
+        let doubts = std::mem::replace(&mut self.doubt_us, NEVER) <= now.us;
+        if want == 0 && tells.is_empty() && ghosts.is_empty() && !reposts && !doubts {
             self.demand.forget();
             return None;
         }

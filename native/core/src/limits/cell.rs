@@ -200,7 +200,7 @@ impl State {
         });
         ledger.resized(before, self.room());
         self.counters.iter_mut().for_each(|counter| counter.shrink(ledger));
-        self.leases.sweep(now) && self.counters.is_empty() && self.slots.is_idle()
+        self.leases.sweep(now, ledger) && self.counters.is_empty() && self.slots.is_idle()
     }
 
     /// Gives back the memory of counters that count nothing any more, where they may be held: their places stay.
@@ -210,7 +210,7 @@ impl State {
             counter.advance(now, ledger);
             counter.shrink(ledger);
         }
-        self.leases.sweep(now);
+        self.leases.sweep(now, ledger);
     }
 
     fn room(&self) -> usize {

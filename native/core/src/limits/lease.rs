@@ -15,6 +15,8 @@ pub(super) struct Lease {
     pub left: u64,
     /// What counts of it for the other nodes, as far as is known.
     pub told: u64,
+    /// It was told of, and whether anybody heard is not known: others may count more than that.
+    pub is_sent: bool,
     /// Nothing is charged to it from here on.
     pub stop_us: u64,
     /// It counts no more from here on, at the latest.
@@ -26,7 +28,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Whether all is told that there is to tell.
     pub(super) fn is_told(&self) -> bool {
-        self.counted == self.told
+        self.counted == self.told && !self.is_sent
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Kind, Span,
-    broker::{Broker, Due},
+    broker::{Broker, Due, Timer},
     cell::Cell,
     counter::{Counter, Moment, WHOLE, length},
     demand::{Demand, Pace},
@@ -72,6 +72,8 @@ pub(super) struct Leased {
     pub(super) refusal: Option<Refusal>,
     /// What other nodes counted at the last answer, and until when that is said.
     pub(super) others: (u64, u64),
+    /// What of it our own counter has too: it was used by the process before this one.
+    pub(super) before: u64,
     /// The last call was not answered. Until when nothing is told by itself.
     pub(super) is_silent: bool,
     pub(super) rest_us: u64,
@@ -84,8 +86,10 @@ pub(super) struct Leased {
     pub(super) ahead_after_us: u64,
     /// When there is something to tell.
     pub(super) tell_us: u64,
-    /// When the broker looks at it next.
-    timer_us: u64,
+    /// When it was last heard of, and when it is asked whether all counts began anew since.
+    pub(super) heard_us: u64,
+    pub(super) doubt_us: u64,
+    pub(super) timer: Timer,
 }
 
 impl Leased {
@@ -107,6 +111,7 @@ impl Leased {
             ghosts: Vec::new(),
             refusal: None,
             others: (0, 0),
+            before: 0,
             is_silent: false,
             rest_us: 0,
             is_lost: false,
@@ -114,7 +119,9 @@ impl Leased {
             pressed_until_us: 0,
             ahead_after_us: 0,
             tell_us: NEVER,
-            timer_us: NEVER,
+            heard_us: 0,
+            doubt_us: NEVER,
+            timer: Timer::NONE,
         }
     }
 
@@ -197,7 +204,7 @@ impl Leased {
             let freed = rest.min(charged.amount);
             rest -= freed;
             match self.stock.free(charged, freed) {
-                Freed::Spare => self.line.wake(),
+                Freed::Spare => self.line.wake_for(self.stock.spare()),
                 Freed::ToTell => self.tell_by(now.us.saturating_add(self.tell_after_us())),
                 Freed::Gone => {}
             }
@@ -211,7 +218,7 @@ impl Leased {
     pub(super) fn forget(&mut self) {
         self.stock.clear();
         self.refusal = None;
-        self.others = (0, 0);
+        (self.others, self.before) = ((0, 0), 0);
         self.demand.forget();
         self.is_lost = false;
         self.tell_us = if self.ghosts.is_empty() { NEVER } else { 0 };
@@ -224,14 +231,22 @@ impl Leased {
     /// Whoever came later may try what this one waited for.
     pub(super) fn give_up(&mut self, ticket: u64) {
         self.line.leave(ticket);
-        if self.stock.spare() > 0 {
-            self.line.wake();
+        self.line.wake_for(self.stock.spare());
+    }
+
+    /// Nothing of it is spent any more. Whether others know what was.
+    pub(super) fn give_back(&mut self, now: Moment) -> bool {
+        self.stock.close(now.us);
+        let is_known = self.stock.is_told() && self.ghosts.is_empty();
+        if !is_known {
+            self.tell_us = 0;
         }
+        is_known && self.under_way.is_none()
     }
 
     /// What others use of it, and for how long that is said.
     pub(super) fn others(&self, now: Moment) -> (u64, u64) {
-        let (amount, until_us) = self.others;
+        let (amount, until_us) = (self.others.0.saturating_sub(self.before), self.others.1);
         if amount > 0 && now.us < until_us { (amount, until_us - now.us) } else { (0, 0) }
     }
 
@@ -245,7 +260,7 @@ impl Leased {
             return 0;
         }
         let lacks_us = if self.line.lacks(spare).0 > 0 || (self.is_lost && self.stock.has_told()) { 0 } else { NEVER };
-        let tells_us = self.tell_us.min(first_us).min(self.closes_us()).max(self.rest_us);
+        let tells_us = self.tell_us.min(self.doubt_us).min(first_us).min(self.closes_us()).max(self.rest_us);
         let at_us = lacks_us.min(tells_us).min(self.ahead_us(last_us));
         at_us.max(self.pace.next_us())
     }
@@ -268,17 +283,17 @@ impl Leased {
     /// Has the broker look at it when it is due. To be called after every change.
     pub(super) fn touch(&mut self, cell: &Arc<Cell>, broker: &Broker) {
         let due_us = self.due_us();
-        if due_us < self.timer_us {
-            self.timer_us = due_us;
-            broker.schedule(Due { at_us: due_us, cell: Arc::downgrade(cell), kind: self.kind, span: self.span });
+        if due_us < self.timer.at_us {
+            let due = Due { at_us: due_us, cell: Arc::downgrade(cell), kind: self.kind, span: self.span };
+            broker.schedule(&mut self.timer, due);
         }
     }
 
     /// The broker looks at it. `false`: it was scheduled anew since.
     pub(super) fn is_timer(&mut self, at_us: u64) -> bool {
-        let is_timer = self.timer_us == at_us;
+        let is_timer = self.timer.at_us == at_us;
         if is_timer {
-            self.timer_us = NEVER;
+            self.timer.at_us = NEVER;
         }
         is_timer
     }
@@ -294,7 +309,7 @@ impl Leased {
             && self.line.is_empty()
             && self.ghosts.is_empty()
             && self.under_way.is_none()
-            && self.others(now).0 == 0
+            && (self.others.0 == 0 || self.others.1 <= now.us)
     }
 
     /// Forgets what has lapsed; what a call without an answer was granted has some time.
@@ -306,6 +321,12 @@ impl Leased {
             let lapse_us = us + 3 * self.lease_us() + PERIOD_LEASE_US;
             self.ghosts.retain(|(_, asked_us)| now.us < asked_us.saturating_add(lapse_us));
         }
+    }
+
+    /// Our own counter says that the limit is reached, and no lease would help. Whether all counts began anew elsewhere
+    /// only Redis knows: it is asked now and then.
+    pub(super) fn doubt(&mut self) {
+        self.doubt_us = self.heard_us.saturating_add(AGAIN_US.1);
     }
 
     pub(super) fn tell_by(&mut self, at_us: u64) {

@@ -1,6 +1,6 @@
 //! What is shared of the limits of one cell.
 
-use super::{Kind, Span, counter::Moment, leased::Leased};
+use super::{Kind, Span, counter::Moment, leased::Leased, ledger::Ledger};
 
 /// Of one cell, by kind and span.
 #[derive(Debug, Default)]
@@ -33,10 +33,17 @@ impl Leases {
         self.0.iter_mut().flat_map(|all| all.iter_mut())
     }
 
+    /// Has those look again for whom there is enough.
+    pub(super) fn wake(&mut self) {
+        self.iter_mut().for_each(|leased| leased.line.wake_for(leased.stock.spare()));
+    }
+
     /// Drops what says nothing. `true`: nothing is left.
-    pub(super) fn sweep(&mut self, now: Moment) -> bool {
-        if let Some(all) = &mut self.0 {
-            all.retain_mut(|leased| !leased.is_idle(now));
+    pub(super) fn sweep(&mut self, now: Moment, ledger: &Ledger) -> bool {
+        if let Some((all, broker)) = self.0.as_mut().zip(ledger.broker.get()) {
+            for leased in all.extract_if(.., |leased| leased.is_idle(now)) {
+                broker.cancel(leased.timer);
+            }
             if all.is_empty() {
                 self.0 = None;
             }

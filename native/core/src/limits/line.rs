@@ -61,11 +61,52 @@ impl Line {
         }
     }
 
+    /// Has all of them look again.
     pub(super) fn wake(&self) {
         self.waiters.iter().for_each(|waiter| waiter.woken.notify_one());
     }
 
+    /// Has those look again for whom there is enough, with what those need who came before.
+    pub(super) fn wake_for(&self, spare: u64) {
+        let mut left = spare;
+        for waiter in &self.waiters {
+            let Some(rest) = left.checked_sub(waiter.need) else { break };
+            waiter.woken.notify_one();
+            left = rest;
+        }
+    }
+
     fn add_up(&mut self) {
         self.sum = self.waiters.iter().fold(0, |sum, waiter| sum.saturating_add(waiter.need));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    fn is_woken(by: &Notify) -> bool {
+        matches!(pin!(by.notified()).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()))
+    }
+
+    #[test]
+    fn of_what_is_there_only_those_hear_for_whom_it_is_enough() {
+        let (mut line, waiters) = (Line::default(), [5, 3, 4, 0].map(|need| (need, Arc::new(Notify::new()))));
+        for (ticket, (need, woken)) in (0..).zip(&waiters) {
+            line.enter(ticket, *need, woken.clone());
+        }
+        for (spare, woken) in [(4, [false; 4]), (8, [true, true, false, false]), (11, [true, true, false, false])] {
+            line.wake_for(spare);
+            assert_eq!(waiters.each_ref().map(|(_, by)| is_woken(by)), woken, "{spare}");
+        }
+        line.wake_for(12);
+        assert_eq!(waiters.each_ref().map(|(_, by)| is_woken(by)), [true; 4]);
+        line.wake();
+        assert_eq!(waiters.each_ref().map(|(_, by)| is_woken(by)), [true; 4]);
     }
 }

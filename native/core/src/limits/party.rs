@@ -77,9 +77,7 @@ impl<'a> Locked<'a> {
                 verdict.meet(Bar { exceeds, ..self.bar(kind, rate, need, retry_after_us) });
             }
         }
-        if let Some(broker) = cell.ledger.broker.get()
-            && verdict.bar.is_none()
-        {
+        if let Some(broker) = cell.ledger.broker.get() {
             self.look_for_leases(ticket, waited, broker, verdict);
         }
     }
@@ -91,9 +89,16 @@ impl<'a> Locked<'a> {
         let now = self.now;
         for (kind, rate) in ask.policy.all_rates().filter(|(kind, _)| amount(&ask.need, *kind) > 0) {
             let need = amount(&ask.need, kind);
-            let place = self.state.counter(kind, Span::of(rate), now, &cell.ledger);
+            let place = self.state.find(kind, Span::of(rate)).filter(|_| need <= rate.amount);
+            let Some(place) = place else { continue };
             let (counter, leased) = self.state.shared(place, now, &cell.ledger);
             leased.set_limit(rate.amount, now);
+            if !counter.fits(need, rate.amount) {
+                // Refused by this node alone.
+                leased.doubt();
+                leased.touch(cell, broker);
+                continue;
+            }
             let (fit, counter) = (leased.judge(need, ticket, waited, now.us, broker), &*counter);
             match fit {
                 Fit::Fits => {}
@@ -158,6 +163,7 @@ impl<'a> Locked<'a> {
         let generation = self.state.generation;
         Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false, charges }
     }
+
     /// The same of leases.
     #[cold]
     fn take_leases(&mut self, broker: &Broker) -> Leaseholds {

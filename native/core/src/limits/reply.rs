@@ -61,11 +61,13 @@ impl Reply {
 }
 
 impl Leased {
-    /// Takes the reply. Whether an admin has begun all counts of this limit anew meanwhile comes second.
+    /// Takes the reply. Whether an admin has begun all counts of this limit anew meanwhile comes second. `own` is what
+    /// our own counter says.
     pub(super) fn answered(
         &mut self,
         call: &Call,
         answer: Option<&[i64]>,
+        own: u64,
         now: Moment,
         broker: &Broker,
     ) -> (LeaseResult, bool) {
@@ -83,6 +85,8 @@ impl Leased {
             self.is_lost |= reply.status == 1;
             self.tell_by(0);
             if reply.status == 2 {
+                // It came twice: what the first one was granted is not known.
+                self.disown(call);
                 self.rest(now);
             }
             return (if reply.status == 1 { LeaseResult::Lost } else { LeaseResult::Stale }, false);
@@ -96,6 +100,7 @@ impl Leased {
         } else if !is_void && is_taken {
             self.take_told(call, &reply, now);
         }
+        self.heard_us = now.us;
         self.seen.epoch = reply.epoch;
         self.seen.sequence = reply.sequence;
         self.seen.resets = Some(self.seen.resets.unwrap_or(0).max(reply.resets));
@@ -124,6 +129,7 @@ impl Leased {
         let others = reply.sum.saturating_sub(self.stock.told_sum());
         let until_us = self.lapse_us(reply.bucket_now, &reply, now);
         self.others = if is_void { (0, 0) } else { (others, until_us) };
+        self.before = if was_reset { 0 } else { own.saturating_sub(self.stock.counted_sum()) };
         // What was freed while this was under way, or is not taken yet.
         if !self.stock.is_told() || !self.ghosts.is_empty() {
             self.tell_by(now.us.saturating_add(self.tell_after_us()));
@@ -173,6 +179,7 @@ impl Leased {
             counted: 0,
             left: reply.granted,
             told: reply.granted,
+            is_sent: false,
             stop_us: call.asked_us.saturating_add(lasts_us),
             lapse_us,
             is_merged: false,

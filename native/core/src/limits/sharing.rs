@@ -37,11 +37,15 @@ impl LeaseAsk {
         let now = now.map_or(state.latest(), |now| state.moment(now));
         let State { counters, leases, generation, .. } = &mut *state;
         let Some(leased) = leases.find(self.kind, self.span) else { return LeaseResult::Unanswered };
-        let counter = counters.iter_mut().find(|each| each.kind == self.kind && each.span == self.span);
+        let mut counter = counters.iter_mut().find(|each| each.kind == self.kind && each.span == self.span);
         if now.utc_us > 0 {
+            if let Some(counter) = &mut counter {
+                counter.advance(now, &self.cell.ledger);
+            }
             leased.advance(counter.as_deref(), now, &self.cell.ledger);
         }
-        let (result, was_reset) = leased.answered(&call, answer, now, broker);
+        let (result, was_reset) =
+            leased.answered(&call, answer, counter.as_ref().map_or(0, |counter| counter.sum()), now, broker);
         leased.touch(&self.cell, broker);
         if was_reset && let Some(counter) = counter {
             *generation += 1;
@@ -90,6 +94,22 @@ impl Limits {
         }
     }
 
+    /// Gives back what is left of all leases, as nobody is going to need it. `true`: there is nothing that others have not
+    /// heard, or nobody who would.
+    pub fn give_back(&self, clock: &Clock) -> bool {
+        let Some(broker) = self.ledger().broker.get().filter(|broker| !broker.is_away()) else { return true };
+        let mut is_known = true;
+        for cell in self.parts().flatten() {
+            let mut state = cell.state.lock();
+            let now = state.moment(Now::of(clock).into());
+            for leased in state.leases.iter_mut() {
+                is_known &= leased.give_back(now);
+                leased.touch(&cell, broker);
+            }
+        }
+        is_known
+    }
+
     /// Returns once there may be something to ask or to tell. For one task.
     pub async fn wants_leases(&self, clock: &Clock) {
         match self.ledger().broker.get() {
@@ -133,5 +153,45 @@ impl Limits {
         drop(state);
         let tag = tag::write(cell.scope.as_scope(), due.kind, due.span);
         Some(LeaseAsk { tag, args, cell, kind: due.kind, span: due.span, call: Some(call) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering::Relaxed},
+        },
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+    use crate::limits::{Ask, Layered, Need, Policy, Scope, Used};
+
+    /// A request of a key that is admitted whatever becomes of it.
+    fn admitted(limits: &Limits, clock: &Clock, policy: &Policy, key: &str) {
+        let need = Need { requests: 1, tokens: 0, nanousd: 0 };
+        let asks = [Ask { scope: Scope::Key(key), policy: Layered { own: Some(policy), default: None }, need }];
+        let admission = pin!(limits.admit(&asks, clock));
+        let Poll::Ready(Ok(held)) = admission.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
+        held.settle(Used::default(), Now::of(clock));
+    }
+
+    #[test]
+    fn while_redis_is_away_no_more_is_noted_than_there_are_limits() {
+        let (limits, hand) = (Limits::new(), Arc::new(AtomicU64::new(1_000_000_000)));
+        let clock = Clock::Manual(hand.clone());
+        let policy: Policy =
+            serde_json::from_str(r#"{"requests": [{"amount": 9, "window_us": 1000000}], "away": "open"}"#).unwrap();
+        limits.share("a1b2", 50_000);
+        for _ in 0..100 {
+            admitted(&limits, &clock, &policy, "k");
+            hand.fetch_add(2_000_000, Relaxed);
+            (0..256).for_each(|_| limits.sweep(Now::of(&clock)));
+        }
+        let noted = limits.ledger().broker.get().map(Broker::noted);
+        assert!(noted.is_some_and(|noted| noted <= 1), "{noted:?}");
     }
 }

@@ -59,6 +59,11 @@ impl Stock {
         self.leases.iter().fold(0, |sum, lease| sum.saturating_add(lease.told))
     }
 
+    /// What was charged to leases, as far as they are known.
+    pub(super) fn counted_sum(&self) -> u64 {
+        self.leases.iter().fold(0, |sum, lease| sum.saturating_add(lease.counted))
+    }
+
     /// Whether others count anything of it.
     pub(super) fn has_told(&self) -> bool {
         self.leases.iter().any(|lease| lease.told > 0)
@@ -118,9 +123,20 @@ impl Stock {
         } else {
             self.make_room();
             let number = number();
-            let counted = amount;
-            let own = Lease { number, bucket: 0, counted, left: 0, told: 0, stop_us: 0, lapse_us, is_merged: false };
-            self.leases.insert(self.stopped, own);
+            self.leases.insert(
+                self.stopped,
+                Lease {
+                    number,
+                    bucket: 0,
+                    counted: amount,
+                    left: 0,
+                    told: 0,
+                    is_sent: false,
+                    stop_us: 0,
+                    lapse_us,
+                    is_merged: false,
+                },
+            );
             self.stopped += 1;
             self.open = Some((number, lapse_us));
             number
@@ -146,20 +162,20 @@ impl Stock {
     /// What others do not know yet; all there is where they lost it. What is told of our own grows no more.
     pub(super) fn tells(&mut self, all: bool) -> Vec<Tell> {
         self.open = None;
-        let stopped = self.leases[..self.stopped].iter().filter(|lease| all || !lease.is_told());
-        let live = self.live().iter().filter(|_| all);
-        let tell = |lease: &Lease| {
+        let those = if all { self.leases.len() } else { self.stopped };
+        let tell = |lease: &mut Lease| {
+            lease.is_sent = true;
             let Lease { number, bucket, counted, left, .. } = *lease;
             Tell { number, bucket, counted: counted + left }
         };
-        stopped.chain(live).map(tell).collect()
+        self.leases[..those].iter_mut().filter(|lease| all || !lease.is_told()).map(tell).collect()
     }
 
     /// Others know so much now; what was of no bucket is of this one, and lapses then.
     pub(super) fn told(&mut self, tells: &[Tell], bucket: u64, lapse_us: u64) {
         for tell in tells {
             if let Some(lease) = self.leases.iter_mut().find(|lease| lease.number == tell.number) {
-                lease.told = tell.counted;
+                (lease.told, lease.is_sent) = (tell.counted, false);
                 if lease.bucket == 0 {
                     (lease.bucket, lease.lapse_us) = (bucket, lapse_us);
                 }
@@ -176,7 +192,7 @@ impl Stock {
     pub(super) fn tidy(&mut self, now_us: u64) -> bool {
         let tells = self.expire(now_us);
         let live = self.leases.split_off(self.stopped);
-        self.leases.retain(|lease| lease.lapse_us > now_us && (lease.counted > 0 || lease.told > 0));
+        self.leases.retain(|lease| lease.lapse_us > now_us && (lease.counted > 0 || lease.told > 0 || lease.is_sent));
         self.stopped = self.leases.len();
         self.leases.extend(live);
         if self.leases.capacity() > 4 * self.leases.len().max(1) {
@@ -216,6 +232,7 @@ impl Stock {
                 kept.number = kept.number.max(gone.number);
                 kept.counted = kept.counted.saturating_add(gone.counted);
                 kept.told = if is_own { 0 } else { kept.counted };
+                kept.is_sent |= gone.is_sent;
                 kept.lapse_us = kept.lapse_us.max(gone.lapse_us);
                 kept.is_merged = true;
             }

@@ -32,8 +32,20 @@ pub const WAIT: &[Bound] = bounds![
     2_500_000 "2.5", 5_000_000 "5", 10_000_000 "10", 30_000_000 "30", 60_000_000 "60",
 ];
 
+/// How long a request waits for leases of limits that nodes share.
+pub const LEASE_WAIT: &[Bound] = bounds![
+    250 "0.00025", 500 "0.0005", 1_000 "0.001", 2_500 "0.0025", 5_000 "0.005", 10_000 "0.01", 25_000 "0.025",
+    50_000 "0.05", 100_000 "0.1", 250_000 "0.25", 1_000_000 "1",
+];
+
 /// How late an event loop comes to what is due.
 pub const LAG: &[Bound] = bounds![
+    50 "0.00005", 100 "0.0001", 250 "0.00025", 500 "0.0005", 1_000 "0.001", 2_500 "0.0025", 5_000 "0.005",
+    10_000 "0.01", 25_000 "0.025", 100_000 "0.1", 500_000 "0.5", 2_000_000 "2",
+];
+
+/// How long the disk takes to make what was written last.
+pub const SYNC: &[Bound] = bounds![
     50 "0.00005", 100 "0.0001", 250 "0.00025", 500 "0.0005", 1_000 "0.001", 2_500 "0.0025", 5_000 "0.005",
     10_000 "0.01", 25_000 "0.025", 100_000 "0.1", 500_000 "0.5", 2_000_000 "2",
 ];
@@ -110,7 +122,7 @@ mod tests {
 
     #[test]
     fn bounds_rise_and_say_the_same_in_seconds() {
-        for bounds in [OVERHEAD, FIRST_TOKEN, LAG, WAIT] {
+        for bounds in [OVERHEAD, FIRST_TOKEN, LAG, WAIT, LEASE_WAIT] {
             assert!(bounds.windows(2).all(|pair| pair[0].us < pair[1].us));
             for bound in bounds {
                 let seconds: f64 = bound.seconds.parse().expect("a number");

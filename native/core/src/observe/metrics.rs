@@ -7,14 +7,14 @@ use std::sync::{
 
 use super::{
     histogram::{FIRST_TOKEN, Histogram, LAG, OVERHEAD, WAIT},
-    limits::ByLimit,
+    limits::{ByLimit, Shared},
     provider::{ByProvider, Names, Provider},
     record::{Consumer, Outcome, Record},
     render,
 };
 use crate::{
     dialects::Dialect,
-    limits::{Kind, Scope},
+    limits::{Away, Kind, LeaseResult, Scope},
     questions::Counts,
 };
 
@@ -41,6 +41,17 @@ pub struct Gauges {
     pub keys_current: u64,
     /// Scopes of which limits count something.
     pub limit_cells: u64,
+    /// `None`: limits are this process's alone.
+    pub shared: Option<SharedGauges>,
+}
+
+/// With whom limits are shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedGauges {
+    /// 1 while the counts that nodes share can be asked.
+    pub up: u64,
+    /// Nodes that share them; 0: not known.
+    pub nodes: u64,
 }
 
 /// What came of looking at a request's key; the name is the value of the label `result`.
@@ -107,6 +118,7 @@ pub struct Shard {
     pub(super) lag: Histogram,
     pub(super) limits: ByLimit,
     pub(super) limit_wait: Histogram,
+    pub(super) shared: Shared,
     pub(super) unpriced: AtomicU64,
     pub(super) received_bytes: AtomicU64,
     pub(super) sent_bytes: AtomicU64,
@@ -128,6 +140,7 @@ impl Shard {
             lag: Histogram::new(LAG),
             limits: ByLimit::default(),
             limit_wait: Histogram::new(WAIT),
+            shared: Shared::new(),
             unpriced: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
@@ -178,6 +191,21 @@ impl Shard {
     /// A request waited for a slot of a limit, whether it got it or not.
     pub fn waited_for_limit(&self, us: u64) {
         self.limit_wait.observe(us);
+    }
+
+    /// An ask for a lease has ended.
+    pub fn lease_asked(&self, result: LeaseResult) {
+        self.shared.asks(result).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request waited for leases, whether it got them or not.
+    pub fn waited_for_lease(&self, us: u64) {
+        self.shared.wait.observe(us);
+    }
+
+    /// A request was judged by what this process knows alone.
+    pub fn judged_away(&self, policy: Away) {
+        self.shared.away(policy).fetch_add(1, Ordering::Relaxed);
     }
 
     /// A budget met a target without a price.

@@ -1,19 +1,21 @@
 //! What can be seen from outside: records, metrics, log lines.
 
 pub mod histogram;
+pub mod journal;
 mod limits;
 pub mod log;
 mod log_line;
 pub mod metrics;
 pub mod provider;
 pub mod record;
+pub mod record_form;
 mod record_log;
 mod render;
 mod repeats;
 
 pub use self::{
     log::{Log, LogOptions},
-    metrics::{Gauges, Listener, Metrics, Shard},
+    metrics::{Gauges, Listener, Metrics, Shard, SharedGauges},
     provider::Provider,
     record::{Consumer, Record},
     render::CONTENT_TYPE as METRICS_CONTENT_TYPE,

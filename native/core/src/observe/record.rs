@@ -71,6 +71,8 @@ pub struct Phases {
     pub body_wait_us: u64,
     /// Scan, route and admission.
     pub route_us: Option<u64>,
+    /// Waiting for leases of limits that nodes share, here and at providers; `None`: it never waited.
+    pub lease_us: Option<u64>,
     /// Taking or making the connection of the attempt that answered.
     pub connect_us: Option<u64>,
     /// Request sent to the head of the answer.
@@ -93,6 +95,8 @@ pub struct StreamFacts {
 /// connection can use one record for all of its requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
+    /// Its place among the requests of this instance that reached authentication, from 1; 0: it did not.
+    pub number: u64,
     pub request_id: String,
     pub upstream_request_id: String,
     /// 32 hexadecimal digits of the `traceparent`.
@@ -105,6 +109,8 @@ pub struct Record {
     pub path: String,
     /// `None` on a Unix socket without a trusted `X-Forwarded-For`.
     pub client: Option<IpAddr>,
+    /// Whom the client says it asks for. Not for the log.
+    pub end_user: String,
     pub started_utc_us: u64,
     pub admitted_boottime_us: Option<u64>,
     /// How long it waited for a slot of a limit, if it did.
@@ -126,6 +132,8 @@ pub struct Record {
     pub outcome: Outcome,
     pub error: Option<Code>,
     pub usage: Option<Usage>,
+    /// What the usage costs by the configured price; `None`: one of the two is not known.
+    pub cost_nanousd: Option<u64>,
     /// What its limits of tokens and money were charged, where they hold.
     pub charged_tokens: Option<u64>,
     pub charged_nanousd: Option<u64>,
@@ -159,6 +167,7 @@ impl Record {
             trace_id: empty(kept.trace_id),
             method: empty(kept.method),
             path: empty(kept.path),
+            end_user: empty(kept.end_user),
             key_id: empty(kept.key_id),
             team: empty(kept.team),
             model: empty(kept.model),

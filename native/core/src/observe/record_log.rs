@@ -48,6 +48,7 @@ impl Consumer for Log {
             ("head_us", Some(phases.head_us)),
             ("body_wait_us", Some(phases.body_wait_us)),
             ("route_us", phases.route_us),
+            ("lease_us", phases.lease_us),
             ("connect_us", phases.connect_us),
             ("first_byte_us", phases.first_byte_us),
             ("total_us", Some(phases.total_us)),

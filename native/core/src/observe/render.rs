@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::{
-    histogram::{FIRST_TOKEN, LAG, OVERHEAD, Totals, WAIT},
-    metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, request_index, statuses},
+    histogram::{FIRST_TOKEN, LAG, LEASE_WAIT, OVERHEAD, Totals, WAIT},
+    limits::POLICIES,
+    metrics::{Auth, DIALECTS, FIRST_STATUS, Gauges, Listener, Metrics, SharedGauges, request_index, statuses},
     provider::{REASONS, reason_name},
     record::Outcome,
 };
@@ -31,6 +32,9 @@ pub(super) fn render(metrics: &Metrics, gauges: &Gauges, questions: &Counts, out
     }
     keys(metrics, gauges, &mut page);
     limits(metrics, gauges, &mut page);
+    if let Some(with) = &gauges.shared {
+        shared_limits(metrics, with, &mut page);
+    }
     process(metrics, gauges, &mut page);
 }
 
@@ -61,6 +65,29 @@ fn limits(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
     let unpriced = metrics.sum(|shard| &shard.unpriced);
     let help = "Requests under a budget that had a target without a price.";
     page.single("penstock_unpriced_requests_total", "counter", help, unpriced);
+}
+
+fn shared_limits(metrics: &Metrics, with: &SharedGauges, page: &mut Page<'_>) {
+    let help = "1 while the counts of limits that nodes share can be asked.";
+    page.single("penstock_shared_up", "gauge", help, with.up);
+    page.single("penstock_shared_nodes", "gauge", "Nodes that share limits; 0: not known.", with.nodes);
+    let name = "penstock_lease_asks_total";
+    page.family(name, "counter", "Asks for leases of shared limits, by how they ended.");
+    for result in limits::LeaseResult::ALL {
+        page.sample(name, &[("result", result.name())], metrics.sum(|shard| shard.shared.asks(result)));
+    }
+    let wait = Totals::of(LEASE_WAIT, metrics.shards.iter().map(|shard| &shard.shared.wait));
+    page.family(
+        "penstock_lease_wait_seconds",
+        "histogram",
+        "How long requests that were short of leases waited for them.",
+    );
+    page.histogram("penstock_lease_wait_seconds", "", &wait);
+    let name = "penstock_away_requests_total";
+    page.family(name, "counter", "Requests that were judged without Redis, by policy.");
+    for policy in POLICIES {
+        page.sample(name, &[("policy", policy.name())], metrics.sum(|shard| shard.shared.away(policy)));
+    }
 }
 
 fn requests(metrics: &Metrics, page: &mut Page<'_>) {
@@ -153,19 +180,19 @@ fn process(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
 }
 
 /// What is written so far. Writing to a `Vec` cannot fail, so results are dropped.
-struct Page<'a>(&'a mut Vec<u8>);
+pub(super) struct Page<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Page<'_> {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+    pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         self.0.extend_from_slice(name.as_bytes());
         for (index, (label, text)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"", if index == 0 { '{' } else { ',' });
@@ -175,8 +202,13 @@ impl Page<'_> {
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
+    /// A single value in seconds.
+    pub(super) fn seconds(&mut self, name: &str, us: u64) {
+        let _ = writeln!(self.0, "{name} {}.{:06}", us / 1_000_000, us % 1_000_000);
+    }
+
     /// `label` is ready to stand inside the braces, or empty.
-    fn histogram(&mut self, name: &str, label: &str, totals: &Totals) {
+    pub(super) fn histogram(&mut self, name: &str, label: &str, totals: &Totals) {
         let comma = if label.is_empty() { "" } else { "," };
         for (bound, count) in totals.bounds.iter().zip(&totals.cumulative) {
             let _ = writeln!(self.0, "{name}_bucket{{{label}{comma}le=\"{}\"}} {count}", bound.seconds);

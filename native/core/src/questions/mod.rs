@@ -31,10 +31,12 @@ pub enum Kind {
     Admin = 1,
     /// Whether a secret is right: `{"key","secret","digest","client"}`; answered by `{"verdict","retry_after_ms"}`.
     Verify = 2,
+    /// Leases of limits that nodes share, `[{"tag","args"}, …]`; answered by as many lists of numbers or `null`.
+    Lease = 3,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Noop, Self::Admin, Self::Verify];
+    pub const ALL: [Self; 4] = [Self::Noop, Self::Admin, Self::Verify, Self::Lease];
 
     /// The value of the label `kind`.
     pub const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Noop => "noop",
             Self::Admin => "admin",
             Self::Verify => "verify",
+            Self::Lease => "lease",
         }
     }
 }

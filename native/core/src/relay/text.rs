@@ -1,6 +1,8 @@
 //! Counts the text in an answer as its bytes pass, without reading its JSON: the strings behind the names that hold what
 //! a model wrote.
 
+use std::sync::LazyLock;
+
 use memchr::memmem::Finder;
 
 use crate::dialects::{Dialect, StreamKind};
@@ -9,6 +11,14 @@ use crate::dialects::{Dialect, StreamKind};
 const NAME_BYTES: usize = 20;
 
 type Names = &'static [&'static [u8]];
+
+/// A text to look for. It is large, and prepared once.
+type Mark = LazyLock<Finder<'static>>;
+
+static DELTA: Mark = Mark::new(|| Finder::new("\"delta\""));
+static TEXT: Mark = Mark::new(|| Finder::new("\"text\""));
+static MESSAGE: Mark = Mark::new(|| Finder::new("\"message\""));
+static RESPONSE: Mark = Mark::new(|| Finder::new("\"response\""));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -31,7 +41,7 @@ enum State {
 pub struct Text {
     names: Names,
     /// What stands before all text of a frame.
-    before: Finder<'static>,
+    before: &'static Mark,
     state: State,
     name: [u8; NAME_BYTES],
     length: usize,
@@ -41,13 +51,13 @@ pub struct Text {
 impl Text {
     /// Of the frames of a stream.
     pub fn of_stream(kind: StreamKind) -> Self {
-        let (before, names): (&str, Names) = match kind {
-            StreamKind::Responses | StreamKind::OtherSse => ("\"delta\"", &[b"delta"]),
-            StreamKind::Chat => ("\"delta\"", CHAT),
-            StreamKind::Completions => ("\"text\"", &[b"text"]),
-            StreamKind::Messages => ("\"delta\"", &[b"text", b"thinking", b"partial_json"]),
-            StreamKind::OllamaChat => ("\"message\"", OLLAMA),
-            StreamKind::OllamaGenerate => ("\"response\"", OLLAMA),
+        let (before, names): (&Mark, Names) = match kind {
+            StreamKind::Responses | StreamKind::OtherSse => (&DELTA, &[b"delta"]),
+            StreamKind::Chat => (&DELTA, CHAT),
+            StreamKind::Completions => (&TEXT, &[b"text"]),
+            StreamKind::Messages => (&DELTA, &[b"text", b"thinking", b"partial_json"]),
+            StreamKind::OllamaChat => (&MESSAGE, OLLAMA),
+            StreamKind::OllamaGenerate => (&RESPONSE, OLLAMA),
         };
         Self::of(before, names)
     }
@@ -59,18 +69,11 @@ impl Text {
             Dialect::Anthropic => &[b"text", b"thinking"],
             Dialect::Ollama => OLLAMA,
         };
-        Self::of("", names)
+        Self::of(&DELTA, names)
     }
 
-    fn of(before: &'static str, names: Names) -> Self {
-        Self {
-            names,
-            before: Finder::new(before),
-            state: State::Between(false),
-            name: [0; NAME_BYTES],
-            length: 0,
-            bytes: 0,
-        }
+    fn of(before: &'static Mark, names: Names) -> Self {
+        Self { names, before, state: State::Between(false), name: [0; NAME_BYTES], length: 0, bytes: 0 }
     }
 
     /// Bytes of text so far, as UTF-8 has them.

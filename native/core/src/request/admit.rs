@@ -200,6 +200,11 @@ impl<'a> Admission<'a> {
         self.estimate.is_some() && answers_in_tokens(self.endpoint.api)
     }
 
+    /// Whether the request may have to wait for a slot.
+    pub fn may_queue(&self) -> bool {
+        self.scopes.iter().any(|(_, layered)| layered.slots().is_some_and(|slots| slots.queue_us > 0))
+    }
+
     /// Reserves what all targets have in common. May wait for its turn.
     pub async fn admit(&self) -> Result<Held, Refused> {
         let ask = |(scope, policy): (Scope<'a>, Layered<'a>)| Ask { scope, policy, need: self.need(&policy, None) };

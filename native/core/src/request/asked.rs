@@ -19,19 +19,20 @@ use super::{
     limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
-    scan::scan_after,
+    scan::{Scan, scan_after},
     upload,
 };
 use crate::{
     dialects::StreamKind,
     error::{Code, Error},
+    observe::Record,
     relay::{Watched, watch},
     server::timer,
     snapshot::Overrides,
 };
 
 /// JSON nested deeper than this is refused.
-const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 /// A longer name of a model is refused.
 const MAX_MODEL_BYTES: usize = 512;
@@ -54,18 +55,11 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
-        (Some(scan), _) => scan.model.as_ref().map(|m| m.text.as_ref()),
-        (None, form) => form.as_ref().map(|f| f.model.as_str()),
+        (Some(scan), _) => named(scan, endpoint)?,
+        (None, form) => form.as_ref().map(|f| short(&f.model)).transpose()?,
     };
-    if model.is_none_or(str::is_empty) && scan.is_some() && endpoint.needs_model() {
-        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model").into());
-    }
     let model = model.filter(|m| !m.is_empty());
-    if model.is_some_and(|m| m.len() > MAX_MODEL_BYTES) {
-        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
-        return Err(Error::new(Code::InvalidRequest, message).at("model").into());
-    }
-    call.record.model.push_str(model.unwrap_or_default());
+    note(call.record, model, scan.as_ref(), body);
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
@@ -103,6 +97,8 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
+        lease_us: Cell::new(0),
+        away: Cell::new(None),
         flowed_bytes: Cell::new(0),
         now_us: Cell::new(now_us),
         connect_us: Cell::new(None),
@@ -120,8 +116,9 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     call.record.phases.connect_us = out.connect_us.get();
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
-    let queued_us = out.queued_us.get();
+    let (queued_us, lease_us, away) = (out.queued_us.get(), out.lease_us.get(), out.away.get());
     call.queued(queued_us);
+    call.leased(lease_us, away);
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }
@@ -146,8 +143,31 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
 }
 
+/// The model that a body in JSON names, where the path needs one or it names one.
+pub fn named<'a>(scan: &'a Scan<'_>, endpoint: &Endpoint<'_>) -> Result<Option<&'a str>, Error> {
+    let model = scan.model.as_ref().map(|m| short(&m.text)).transpose()?;
+    if model.is_none_or(str::is_empty) && endpoint.needs_model() {
+        return Err(Error::new(Code::InvalidRequest, "The request names no model.").at("model"));
+    }
+    Ok(model)
+}
+
+fn short(model: &str) -> Result<&str, Error> {
+    if model.len() > MAX_MODEL_BYTES {
+        let message = format!("The model's name is longer than {MAX_MODEL_BYTES} bytes.");
+        return Err(Error::new(Code::InvalidRequest, message).at("model"));
+    }
+    Ok(model)
+}
+
+/// Notes what is asked for, and by whom.
+pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
+    record.model.push_str(model.unwrap_or_default());
+    record.end_user = scan.map_or_else(String::new, |scan| scan.end_user(body));
+}
+
 /// Reserves what the request may use, or refuses it. It may wait for its turn.
-async fn admit(
+pub async fn admit(
     call: &mut Call<'_>,
     admission: &Admission<'_>,
     principal: &Principal,
@@ -162,25 +182,31 @@ async fn admit(
         Watched::Done(Ok(held)) => {
             call.told.standing = held.standing();
             call.queued(held.waited_us());
+            call.leased(held.lease_us(), held.away());
             call.record.admitted_boottime_us = Some(held.admitted_us());
             Ok(Guard::new(admission, call.worker, Some(held)))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;
             call.queued(refused.waited_us);
+            call.leased(refused.lease_us, refused.away);
             call.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
             Err(limit_text::refusal(&refused, principal).into())
         }
         Watched::Gone | Watched::Late => {
-            let left_us = call.worker.clock().boot_us();
-            call.queued(left_us - now_us);
+            let waited_us = call.worker.clock().boot_us() - now_us;
+            if admission.may_queue() {
+                call.queued(waited_us);
+            } else {
+                call.leased(waited_us, None);
+            }
             Err(Stop::Gone)
         }
     }
 }
 
 /// Refuses a model that the key, or its team, may not ask for.
-fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
+pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
     let message = match model {
         Some(model) if principal.allows_model(model) => return Ok(()),
         Some(model) => {

@@ -101,7 +101,7 @@ pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed
 /// Remembers that a target was not asked, as its provider is at a limit.
 pub fn skipped(out: &Outbound<'_>, to: &Attempt<'_>, refused: &Refused) {
     out.worker.metrics().limited(refused.scope.as_scope(), refused.kind);
-    record(out, to, AttemptResult::Skipped(limit_text::code(refused)), refused.waited_us);
+    record(out, to, AttemptResult::Skipped(limit_text::code(refused)), refused.waited_us + refused.lease_us);
 }
 
 fn record(out: &Outbound<'_>, to: &Attempt<'_>, result: AttemptResult, us: u64) {
@@ -247,7 +247,7 @@ async fn refusal(mut source: Source, head: ResponseHead, to: &Attempt<'_>) -> Re
             }
         }
     };
-    match tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read).await {
+    match Box::pin(tokio::time::timeout(Duration::from_millis(REFUSAL_MS), read)).await {
         Ok(read) => read?,
         Err(_) => {
             return Err(Failure::new(Code::UpstreamTimeout, Retry::Yes, "the upstream's error did not arrive in time"));

@@ -46,11 +46,13 @@ pub async fn reserve(out: &Outbound<'_>, targets: &[Attempt<'_>], place: usize, 
     match out.admission.admit_at(targets, place).await {
         Ok(held) => {
             out.queued(held.as_ref().map_or(0, Held::waited_us));
+            out.leased(held.as_ref().map_or(0, Held::lease_us), held.as_ref().and_then(Held::away));
             out.guard.tries(held, out.admission.price(place));
             true
         }
         Err(refused) => {
             out.queued(refused.waited_us);
+            out.leased(refused.lease_us, refused.away);
             skipped(out, &targets[place], &refused);
             exhausted.skip(refused);
             false
@@ -100,8 +102,10 @@ pub async fn answer(
     let asked_us = out.now_us.get();
     let answered = wait(client, reply, out, targets, total_at).await;
     // An answer has just stamped its time; any other end has not.
-    let now_us = if matches!(answered, Ok(Ok(_))) { out.now_us.get() } else { out.tick() };
-    out.waited((now_us - asked_us).saturating_sub(out.queued_us.get()));
+    if !matches!(answered, Ok(Ok(_))) {
+        out.tick();
+    }
+    out.answered(asked_us);
     answered
 }
 
@@ -134,7 +138,7 @@ async fn keep_alive(client: &mut Client, reply: &mut Reply, out: &Outbound<'_>) 
     if !reply.has_begun() {
         reply.status(200);
         respond::ids(reply, out.endpoint.dialect, out.request_id);
-        out.told.write(reply, out.endpoint.dialect, || out.worker.clock().utc_us());
+        out.limit_fields().write(reply, out.endpoint.dialect, || out.worker.clock().utc_us());
         respond::stream_fields(reply, kind);
         reply.begin(None);
     }

@@ -3,7 +3,7 @@
 use super::{
     Principal, Reply, Stop,
     call::Call,
-    endpoint::{Endpoint, Form},
+    endpoint::{Api, Endpoint, Form},
     estimate::{Prompt, answers_in_tokens},
     facts::Facts,
     multipart::{self, Found},
@@ -67,7 +67,7 @@ pub async fn read(
     let waits_from_us = (!call.client.conn.has_whole_body()).then(|| call.worker.clock().boot_us());
     let (mut form, mut json, mut form_prompt) = (None, None, None);
     match endpoint.form {
-        Form::Model if is_form && answers_in_tokens(endpoint.api) => {
+        Form::Model if is_form && (answers_in_tokens(endpoint.api) || endpoint.api == Api::Tokens) => {
             let message = "This path takes JSON, not a multipart form.";
             return Err(Error::new(Code::InvalidRequest, message).at("content-type").into());
         }

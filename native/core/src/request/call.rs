@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::{
-    Reply, Stop,
+    Gone, Reply, Stop,
     authenticate::authenticate,
-    body, credential,
+    body, count, credential,
     endpoint::{Api, Endpoint},
     facts::Facts,
     ids::Trace,
@@ -17,10 +17,14 @@ use super::{
     standing::LimitFields,
 };
 use crate::{
+    boxed::boxed,
     dialects::{self, Dialect, StreamKind},
     error::{Code, Error},
     http::head::{RequestHead, Span},
+    journal::Admitted,
+    limits::Away,
     observe::record::{Consumer, Outcome, Record},
+    relay::{Watched, watch},
     server::{
         connection::{Client, Next},
         health,
@@ -56,6 +60,10 @@ pub struct Call<'a> {
     pub told: LimitFields,
     /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
+    /// Room in the journal for its record.
+    admitted: Option<Admitted>,
+    /// Its record was made.
+    is_recorded: bool,
 }
 
 /// Serves one request and records it.
@@ -94,6 +102,8 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         broken: false,
         told: LimitFields::default(),
         key,
+        admitted: None,
+        is_recorded: false,
     };
     let result = match read {
         Ok(_) => phases(&mut call, &facts).await,
@@ -132,6 +142,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     if key_at.is_some() {
         return Err(credential::in_target().into());
     }
+    call.enter()?;
     let principal = authenticate(call, facts).await?;
     if head.upgrade {
         let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
@@ -170,7 +181,10 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     let wanted =
         Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
     // A place of its own: requests whose key is being verified do not hold it.
-    Box::pin(relayed::serve(call, &wanted, content)).await
+    match endpoint.api {
+        Api::Tokens | Api::CountTokens => boxed(|| count::serve(call, &wanted, content)).await,
+        _ => boxed(|| relayed::serve(call, &wanted, content)).await,
+    }
 }
 
 /// The dialect of a path that may turn out not to be served, so that the refusal has the right shape.
@@ -186,6 +200,21 @@ fn dialect_of(path: &str, otherwise: Dialect) -> Dialect {
 }
 
 impl Call<'_> {
+    /// From here on the request is recorded, whatever becomes of it; refused where its record might find no room.
+    fn enter(&mut self) -> Result<(), Error> {
+        let Some(journal) = self.worker.shared.journal() else { return Ok(()) };
+        let Some(admitted) = journal.admit() else {
+            let message = "The gateway has no room to record requests, and serves none that it cannot record.";
+            return Err(Error::new(Code::JournalFull, message).after_ms(1_000));
+        };
+        self.admitted = Some(admitted);
+        self.record.number = journal.number();
+        if journal.holds_answers() {
+            self.reply.hold();
+        }
+        Ok(())
+    }
+
     /// Microseconds that the gateway itself has spent on the request so far.
     pub fn overhead_us(&self) -> u64 {
         (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
@@ -198,6 +227,16 @@ impl Call<'_> {
             self.told.waited_us += us;
             self.record.queued_us = Some(self.record.queued_us.unwrap_or(0) + us);
             self.worker.metrics().waited_for_limit(us);
+        }
+    }
+
+    /// The request has waited so long for leases, which is work of ours; or it was judged without Redis, by a policy: the
+    /// first is told.
+    pub fn leased(&mut self, us: u64, away: Option<Away>) {
+        self.told.away = self.told.away.or(away);
+        if us > 0 {
+            self.record.phases.lease_us = Some(self.record.phases.lease_us.unwrap_or(0) + us);
+            self.worker.metrics().waited_for_lease(us);
         }
     }
 
@@ -286,7 +325,7 @@ impl Call<'_> {
             Err(Stop::Refused(error)) => self.refuse(&error).await,
             other => other,
         };
-        let gone = refused.is_err();
+        let mut gone = refused.is_err();
         if gone {
             self.record.outcome = Outcome::ClientGone;
         }
@@ -296,19 +335,66 @@ impl Call<'_> {
         if self.broken {
             self.client.conn.io().reset_when_closed();
         }
-        self.record.sent_bytes = self.reply.sent_bytes;
-        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
-        self.record.request_id = self.request_id;
-        let shared = &self.worker.shared;
-        self.worker.metrics().record(self.record);
-        if shared.log.is_on(shared.log.request_level()) {
-            self.record.trace_id = self.trace.trace_id_text();
-            shared.log.record(self.record);
+        let ticket = self.recorded();
+        if self.reply.is_holding() && !gone {
+            gone = self.release(ticket).await.is_err();
         }
         match self.reply.next() {
             _ if gone || self.broken => Next::Close,
             Next::Keep if !self.client.conn.body_done() => Next::Linger,
             next => next,
         }
+    }
+
+    /// Makes the record of the request, once; its ticket in the journal.
+    fn recorded(&mut self) -> Option<u64> {
+        self.is_recorded = true;
+        self.record.sent_bytes = self.reply.sent_bytes;
+        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        self.record.request_id = std::mem::take(&mut self.request_id);
+        let shared = &self.worker.shared;
+        let logs = shared.log.is_on(shared.log.request_level());
+        if logs || self.record.number > 0 {
+            self.record.trace_id = self.trace.trace_id_text();
+        }
+        if let Some(policy) = self.told.away {
+            self.worker.metrics().judged_away(policy);
+        }
+        self.worker.metrics().record(self.record);
+        if logs {
+            shared.log.record(self.record);
+        }
+        self.worker.audit.record(shared, self.record)
+    }
+
+    /// Sends the end of the answer once its record is on disk.
+    async fn release(&mut self, ticket: Option<u64>) -> Result<(), Gone> {
+        if let Some((journal, ticket)) = self.worker.shared.journal().zip(ticket) {
+            self.client.timer.set_at(None);
+            let kept = std::pin::pin!(journal.kept(ticket));
+            if let Watched::Gone = watch(self.client, kept).await {
+                return Err(Gone);
+            }
+        }
+        self.reply.release(self.client).await
+    }
+}
+
+/// A request whose task ends before its answer, as at the end of the process or by a panic, is recorded too.
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.is_recorded || self.record.number == 0 {
+            return;
+        }
+        let is_panic = std::thread::panicking();
+        self.record.outcome = Outcome::Failed;
+        self.record.error = Some(if is_panic { Code::Internal } else { Code::ShuttingDown });
+        if self.reply.has_begun() {
+            self.record.status = self.record.status.or(Some(200));
+        }
+        self.record.sent_bytes = self.reply.sent_bytes;
+        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        self.record.request_id = std::mem::take(&mut self.request_id);
+        self.worker.audit.record(&self.worker.shared, self.record);
     }
 }

@@ -28,6 +28,8 @@ pub enum Api {
     Key,
     Messages,
     CountTokens,
+    /// The same of any text, in a shape of ours.
+    Tokens,
     OllamaChat,
     OllamaGenerate,
     OllamaEmbed,
@@ -56,6 +58,7 @@ impl Api {
             Self::Key => "key",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
+            Self::Tokens => "tokens",
             Self::OllamaGenerate => "generate",
             Self::OllamaShow => "show",
             Self::OllamaVersion => "version",
@@ -102,6 +105,7 @@ const TABLE: &[(&str, Api, Dialect)] = &[
     ("/audio/speech", Api::Speech, Dialect::OpenAi),
     ("/audio/transcriptions", Api::Transcription, Dialect::OpenAi),
     ("/audio/translations", Api::Transcription, Dialect::OpenAi),
+    ("/tokens/count", Api::Tokens, Dialect::OpenAi),
     ("/messages", Api::Messages, Dialect::Anthropic),
     ("/messages/count_tokens", Api::CountTokens, Dialect::Anthropic),
     ("/api/chat", Api::OllamaChat, Dialect::Ollama),
@@ -220,7 +224,10 @@ impl<'a> Endpoint<'a> {
 
     /// Whether an unstreamed answer may state its usage.
     pub fn has_usage(&self) -> bool {
-        !matches!(self.api, Api::Other | Api::Speech | Api::OllamaShow | Api::CountTokens | Api::InputTokens)
+        !matches!(
+            self.api,
+            Api::Other | Api::Speech | Api::OllamaShow | Api::CountTokens | Api::InputTokens | Api::Tokens
+        )
     }
 
     /// Whether a request must name a model.

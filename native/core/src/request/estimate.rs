@@ -41,7 +41,7 @@ impl Prompt {
     }
 
     /// Its tokens: at most so many, or about so many.
-    fn tokens(self, reserve: Reserve) -> u64 {
+    pub fn tokens(self, reserve: Reserve) -> u64 {
         let text = match reserve {
             Reserve::Cap => {
                 let files = self.file_bytes.div_ceil(TOKEN_BYTES);
@@ -66,7 +66,7 @@ pub struct Answers {
 
 /// Whether tokens are what a path uses; others ask about them, or are not ours to read.
 pub fn uses_tokens(api: Api) -> bool {
-    !matches!(api, Api::CountTokens | Api::InputTokens | Api::OllamaShow | Api::Other)
+    !matches!(api, Api::CountTokens | Api::InputTokens | Api::Tokens | Api::OllamaShow | Api::Other)
 }
 
 /// Whether a path's answer is made of tokens.

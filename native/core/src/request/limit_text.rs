@@ -27,6 +27,7 @@ pub fn written(kind: Kind, amount: u64, span: Span) -> String {
 pub const fn code(refused: &Refused) -> Code {
     match refused.kind {
         _ if refused.exceeds => Code::RequestExceedsLimit,
+        _ if refused.unavailable => Code::StoreUnavailable,
         Kind::Requests => Code::RateLimitRequests,
         Kind::Concurrent => Code::RateLimitConcurrent,
         Kind::Tokens => Code::RateLimitTokens,
@@ -49,6 +50,11 @@ pub fn refusal(refused: &Refused, principal: &Principal) -> Error {
         return Error::new(code(refused), message);
     }
     let wait_ms = refused.retry_after_us.div_ceil(1_000).max(1);
+    if refused.unavailable {
+        let wait = waited(wait_ms);
+        let message = format!("{limit} is shared between nodes and cannot be asked for now; try again in {wait}.");
+        return Error::new(code(refused), message).after_ms(wait_ms);
+    }
     let need = quantity(refused.kind, refused.need);
     let why = match refused.kind {
         Kind::Requests | Kind::Concurrent => String::new(),

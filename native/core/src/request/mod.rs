@@ -8,6 +8,7 @@ mod authenticate;
 mod body;
 mod call;
 pub mod client_address;
+mod count;
 pub mod credential;
 pub mod endpoint;
 pub mod estimate;
@@ -42,6 +43,7 @@ use crate::{
 };
 
 pub use authenticate::{Principal, check_origin};
+pub use count::Counting;
 pub use guard::{Guard, Said};
 pub use read::{Held, read_body, read_head};
 pub use reply::Reply;

@@ -14,6 +14,7 @@ use crate::{
     dialects::StreamKind,
     http::head::{RequestHead, Span},
     keys::Table,
+    limits::Away,
     observe::record::AttemptRecord,
     route::Attempt,
     server::worker::Worker,
@@ -66,6 +67,10 @@ pub struct Outbound<'a> {
     pub waited_us: Cell<u64>,
     /// Time spent waiting for slots of providers.
     pub queued_us: Cell<u64>,
+    /// Time spent waiting for leases of their limits.
+    pub lease_us: Cell<u64>,
+    /// A limit of theirs was judged without Redis.
+    pub away: Cell<Option<Away>>,
     /// Body bytes that came after routing.
     pub flowed_bytes: Cell<u64>,
     /// When the clock was last read, microseconds since boot.
@@ -166,8 +171,26 @@ impl Outbound<'_> {
         }
     }
 
-    pub fn waited(&self, us: u64) {
-        self.waited_us.set(self.waited_us.get() + us);
+    /// Leases of a provider's limit were waited for, no part of the attempt either; or it was judged without Redis, by a
+    /// policy.
+    pub fn leased(&self, us: u64, away: Option<Away>) {
+        self.away.set(self.away.get().or(away));
+        if us > 0 {
+            self.lease_us.set(self.lease_us.get() + us);
+            self.tick();
+        }
+    }
+
+    /// All attempts are over that began at `asked_us`: what of that time was spent on neither slots nor leases, upstreams
+    /// took.
+    pub fn answered(&self, asked_us: u64) {
+        let others_us = self.queued_us.get() + self.lease_us.get();
+        self.waited_us.set((self.now_us.get() - asked_us).saturating_sub(others_us));
+    }
+
+    /// What a head says of limits before there is an answer.
+    pub fn limit_fields(&self) -> LimitFields {
+        LimitFields { away: self.told.away.or(self.away.get()), ..self.told }
     }
 }
 

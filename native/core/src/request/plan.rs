@@ -1,15 +1,19 @@
 //! Which targets may answer a request, in which order: the route phase.
 
+use std::cmp::Reverse;
+
 use super::{
     Principal,
     credential::no_own,
     endpoint::{Endpoint, Form, is_organization, is_stored},
 };
 use crate::{
+    dialects::Dialect,
     error::{Code, Error},
     route::{self, Attempt, Route},
     server::worker::Worker,
     snapshot::{Overrides, Snapshot},
+    tokens::Encoding,
 };
 
 /// The targets of a request and the limits of its model, where it has its own.
@@ -80,6 +84,35 @@ pub fn plan<'a>(
         }
         Route::Direct { .. } => Plan::of(attempts),
     })
+}
+
+/// Where a name leads that no upstream is asked about: a plan without targets, and the model that would be asked first,
+/// by its provider's name of it. The encodings are known by their own names.
+pub fn unasked<'a>(
+    snapshot: &'a Snapshot,
+    model: &'a str,
+    principal: &Principal,
+) -> Result<(Plan<'a>, &'a str), Error> {
+    Ok(match snapshot.routes.find(&snapshot.providers, model) {
+        Some(Route::Model(of)) => {
+            let likeliest = of.targets.iter().min_by_key(|target| Reverse(target.weight)).or(of.fallback.first());
+            let plan = Plan { model: Some(&of.name), ..Plan::of(Vec::new()) };
+            (plan, likeliest.and_then(|target| target.model.as_deref()).unwrap_or(model))
+        }
+        Some(Route::Direct { model, .. }) => (Plan::of(Vec::new()), model),
+        None if Encoding::NAMES.contains(&model) => (Plan::of(Vec::new()), model),
+        None => return Err(unknown_model(snapshot, model, principal)),
+    })
+}
+
+/// Whether a name leads to targets of which none speaks a dialect.
+pub fn leads_past(snapshot: &Snapshot, model: &str, dialect: Dialect) -> bool {
+    let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
+    match snapshot.routes.find(&snapshot.providers, model) {
+        Some(Route::Model(of)) => !of.targets.iter().chain(&of.fallback).any(|target| speaks(target.provider)),
+        Some(Route::Direct { provider, .. }) => !speaks(provider),
+        None => false,
+    }
 }
 
 fn without_model<'a>(snapshot: &'a Snapshot, wanted: &Wanted<'_>, has_own: bool) -> Result<Plan<'a>, Error> {

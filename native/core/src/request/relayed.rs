@@ -19,7 +19,7 @@ use super::{
     respond::{self, Way},
 };
 use crate::{
-    dialects::usage::BodyTap,
+    dialects::usage::{BodyTap, Usage},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
     relay::{
@@ -31,7 +31,7 @@ use crate::{
         watch,
         whole::{self, Reading},
     },
-    snapshot::Overrides,
+    snapshot::{Cost, Overrides},
 };
 
 /// Serves a request whose body, or the beginning of it, is `content`.
@@ -116,7 +116,10 @@ async fn relay(
     }
     answer.source.forget_head();
     match answer.opening.take() {
-        Some(opening) => stream(call, answer, opening, between_bytes_ms, total_at, guard).await,
+        Some(opening) => {
+            call.worker.audit.begin(&call.worker.shared, call.record, &call.request_id);
+            stream(call, answer, opening, between_bytes_ms, total_at, guard).await
+        }
         None => whole(call, endpoint, answer, between_bytes_ms, total_at, guard).await,
     }
 }
@@ -163,7 +166,7 @@ async fn stream(
     };
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
     passing.settle(&opening, false);
-    call.record.usage = opening.tap.usage();
+    note_usage(call, &answer, opening.tap.usage());
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -190,9 +193,19 @@ async fn whole(
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
     reading.settle(false);
-    call.record.usage = reading.usage();
+    note_usage(call, &answer, reading.usage());
     conclude(call, answer, passed?);
     Ok(())
+}
+
+/// Notes what the answer used, and what that costs.
+fn note_usage(call: &mut Call<'_>, answer: &Answer, usage: Option<Usage>) {
+    call.record.usage = usage;
+    call.record.cost_nanousd = usage.and_then(|usage| match call.snapshot.price(answer.provider, &answer.model) {
+        Cost::Priced(price) => Some(price.cost(usage.prompt_tokens, usage.completion_tokens)),
+        Cost::Free => Some(0),
+        Cost::Unknown => None,
+    });
 }
 
 /// Notes how the relay ended.

@@ -40,6 +40,8 @@ pub struct Reply {
     pub stall_ms: u64,
     /// A write stopped half way: nothing may follow.
     is_torn: bool,
+    /// Where the end is kept until [`Reply::release`]; `None`: it is not.
+    held: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -54,6 +56,7 @@ impl Reply {
             sent_bytes: 0,
             stall_ms: STALL_MS,
             is_torn: false,
+            held: None,
         }
     }
 
@@ -136,12 +139,30 @@ impl Reply {
 
     /// Sends body bytes, with the head before the first of them; at most four pieces.
     pub async fn send(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
-        self.write(client, pieces, b"\r\n").await
+        self.write(client, pieces, false).await
     }
 
-    /// Sends the last bytes of the body and its end: one write that a later phase may hold back.
+    /// Sends the last bytes of the body and its end, or keeps them until [`Reply::release`].
     pub async fn end(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
-        self.write(client, pieces, b"\r\n0\r\n\r\n").await
+        self.write(client, pieces, true).await
+    }
+
+    /// From now on the end of the answer is kept.
+    pub fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Whether an end is kept.
+    pub fn is_holding(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.is_empty())
+    }
+
+    /// Sends the end that was kept.
+    pub async fn release(&mut self, client: &mut Client) -> Result<(), Gone> {
+        let held = self.held.take().unwrap_or_default();
+        let written = write_all(client, &[&held], self.stall_ms).await;
+        self.is_torn = written.is_err();
+        written
     }
 
     /// What becomes of the connection after this answer.
@@ -149,7 +170,8 @@ impl Reply {
         if self.keep_alive { Next::Keep } else { Next::Linger }
     }
 
-    async fn write(&mut self, client: &mut Client, pieces: &[&[u8]], tail: &[u8]) -> Result<(), Gone> {
+    async fn write(&mut self, client: &mut Client, pieces: &[&[u8]], last: bool) -> Result<(), Gone> {
+        let tail: &[u8] = if last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
         let length: usize = pieces.iter().map(|p| p.len()).sum();
         let mut digits = [0; 18];
         let mut slices: [&[u8]; 8] = [b""; 8];
@@ -172,6 +194,11 @@ impl Reply {
         }
         client.answered = true;
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
+        if let Some(held) = self.held.as_mut().filter(|_| last) {
+            *held = slices[..used].concat();
+            self.head = Vec::new();
+            return Ok(());
+        }
         let written = write_all(client, &slices[..used], self.stall_ms).await;
         self.is_torn = written.is_err();
         // A stream does not hold it.

@@ -69,6 +69,25 @@ pub struct Scan<'a> {
     pub empty: bool,
 }
 
+/// Anthropic's `metadata`, as far as it says whom the client asks for.
+#[derive(serde::Deserialize)]
+struct Metadata {
+    user_id: Option<String>,
+}
+
+/// Whoever takes more JSON to name is not named.
+const END_USER_BYTES: usize = 2_048;
+
+impl Scan<'_> {
+    /// Whom the client asks for: `user`, or `user_id` of Anthropic's `metadata`; empty where neither is a text.
+    pub fn end_user(&self, body: &[u8]) -> String {
+        let json = |span: &Option<Span>| span.clone().filter(|s| s.len() <= END_USER_BYTES).map(|span| &body[span]);
+        let user = json(&self.user).and_then(|json| serde_json::from_slice(json).ok());
+        let metadata = || json(&self.metadata).and_then(|json| serde_json::from_slice(json).ok());
+        user.or_else(|| metadata().and_then(|metadata: Metadata| metadata.user_id)).unwrap_or_default()
+    }
+}
+
 /// Scans a body; errors name the byte or the field at fault.
 ///
 /// Accepts RFC 8259 JSON in UTF-8 whose outermost value is an object, nested at most `max_depth` deep (128 at

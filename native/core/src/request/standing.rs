@@ -6,7 +6,7 @@ use super::Reply;
 use crate::{
     clock::write_utc,
     dialects::Dialect,
-    limits::{Left, Standing},
+    limits::{Away, Left, Standing},
 };
 
 /// What the head of an answer says of limits; nothing, while there are none.
@@ -15,6 +15,8 @@ pub struct LimitFields {
     pub standing: Standing,
     /// How long the request waited for its turn.
     pub waited_us: u64,
+    /// It was judged without Redis, by this policy.
+    pub away: Option<Away>,
 }
 
 /// Names of the fields: limit, remaining, reset.
@@ -51,6 +53,9 @@ impl LimitFields {
         }
         if self.waited_us > 0 {
             reply.number("x-penstock-queued-ms", self.waited_us.div_ceil(1_000));
+        }
+        if let Some(policy) = self.away {
+            reply.field("x-penstock-limits-away", policy.name().as_bytes());
         }
     }
 }

@@ -56,7 +56,8 @@ pub async fn answer(
 ) -> Result<Result<Answer, Exhausted>, Stop> {
     let asked_us = out.tick();
     let answered = try_all(client, out, targets, total_at).await;
-    out.waited((out.tick() - asked_us).saturating_sub(out.queued_us.get()));
+    out.tick();
+    out.answered(asked_us);
     answered
 }
 

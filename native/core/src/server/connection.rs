@@ -18,6 +18,7 @@ use super::{
     worker::{Order, Worker},
 };
 use crate::{
+    boxed::boxed,
     error::Code,
     http::conn::Conn,
     observe::{Consumer, Record, metrics::OpenConnection},
@@ -99,7 +100,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
         client.answered = false;
         let busy = (role == Role::Data).then(|| worker.metrics().in_flight());
         let next = match role {
-            Role::Data => caught(Box::pin(request::serve(&mut client, &worker))).await,
+            Role::Data => caught(boxed(|| request::serve(&mut client, &worker))).await,
             Role::Admin => caught(Box::pin(admin::serve(&mut client, &worker))).await,
         };
         let next = match next {

@@ -3,7 +3,7 @@
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::JoinHandle,
     time::Duration,
 };
@@ -13,12 +13,13 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, kept, lag, limited,
+    Role, journaled, kept, lag, leases, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
 use crate::{
     clock::Clock,
+    journal,
     keys::{Batch, Digests},
     limits::Keeper,
     observe::{Log, LogOptions, Metrics},
@@ -33,8 +34,11 @@ const fn most_waiting(kind: Kind) -> usize {
         Kind::Noop => 8,
         Kind::Admin => 1_024,
         Kind::Verify => 2_048,
+        Kind::Lease => 64,
     }
 }
+/// How long an engine that stops waits for others to hear what is left of its leases.
+const LEAVING_US: u64 = 500_000;
 /// Descriptors kept free of client connections: files, listeners, room for upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -52,6 +56,20 @@ pub struct Options {
     pub digest_key_file: Option<PathBuf>,
     /// Keeps the counts of limits over a restart, in a directory that is there; `None`: they begin at zero.
     pub limits_file: Option<PathBuf>,
+    /// Holds the tables of tokens, `<encoding>.table`; `None`: tokens are estimated.
+    pub tokens_dir: Option<PathBuf>,
+    /// Where and how finished requests are recorded; `None`: they are not.
+    pub journal: Option<journal::Options>,
+    /// Limits are shared between nodes; `None`: this one counts for itself.
+    pub shared: Option<SharedOptions>,
+}
+
+/// How limits are shared between nodes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedOptions {
+    /// How long a request waits for a lease at most.
+    pub timeout_us: u64,
 }
 
 /// The data plane. Starts no thread before [`Engine::start`]; stops all of them in [`Engine::stop`] or when dropped.
@@ -61,8 +79,11 @@ pub struct Engine {
     inboxes: Mutex<Vec<UnboundedReceiver<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     limits_file: Option<PathBuf>,
+    journal: Option<journal::Options>,
     /// Writes for the last time when it is dropped, after the workers.
     keeper: Mutex<Option<Keeper>>,
+    /// Since when it gives back leases of limits that nodes share.
+    leaving_us: OnceLock<u64>,
 }
 
 impl Engine {
@@ -81,22 +102,31 @@ impl Engine {
             .unzip();
         let max_connections =
             if options.max_connections == 0 { descriptors_for_clients() } else { options.max_connections };
+        let shared = Arc::new(Shared::new(
+            clock,
+            network,
+            Arc::new(Metrics::new(workers)),
+            Arc::new(questions),
+            Arc::new(log),
+            digests,
+            handles,
+            max_connections,
+        ));
+        if let Some(directory) = options.tokens_dir {
+            shared.counting.look_in(directory);
+        }
+        if let Some(of) = options.shared {
+            shared.limits.share(&options.instance, of.timeout_us);
+        }
         Ok(Self {
-            shared: Arc::new(Shared::new(
-                clock,
-                network,
-                Arc::new(Metrics::new(workers)),
-                Arc::new(questions),
-                Arc::new(log),
-                digests,
-                handles,
-                max_connections,
-            )),
+            shared,
             instance: options.instance,
             inboxes: Mutex::new(inboxes),
             threads: Mutex::default(),
             limits_file: options.limits_file,
+            journal: options.journal,
             keeper: Mutex::default(),
+            leaving_us: OnceLock::new(),
         })
     }
 
@@ -118,6 +148,10 @@ impl Engine {
         if let Some(file) = &self.limits_file {
             *self.keeper.lock() = Some(kept::start(&self.shared, file.clone())?);
         }
+        if let Some(options) = &self.journal {
+            let journal = journaled::start(&self.shared, options, &self.instance)?;
+            self.shared.journal.set(journal).map_err(|_| "the engine was started before")?;
+        }
         for (index, (fd, role)) in listeners.into_iter().enumerate() {
             let worker = &self.shared.workers[index % self.shared.workers.len()];
             worker.inbox.send(Order::Listen(fd, role)).map_err(|_| "a worker is gone")?;
@@ -134,6 +168,7 @@ impl Engine {
             threads.push(thread.map_err(|e| format!("no thread: {e}"))?);
         }
         lag::watch(&self.shared);
+        leases::watch(&self.shared);
         self.shared.advance(Stage::Serving);
         Ok(())
     }
@@ -186,6 +221,17 @@ impl Engine {
         Ok(self.shared.limits.reset(limited::scope(scope, name)?))
     }
 
+    /// Whether what nodes share is away, and how many nodes there are; 0: nobody knows.
+    pub fn shared_state(&self, away: bool, nodes: u32) {
+        self.shared.nodes.set(away, nodes);
+        self.shared.limits.set_shared(away, nodes);
+    }
+
+    /// Other nodes were refused by these limits.
+    pub fn shared_pressed(&self, tags: &[String]) {
+        tags.iter().for_each(|tag| self.shared.limits.press(tag));
+    }
+
     /// The questions that wait, of each kind the oldest first.
     pub fn questions(&self) -> Vec<Question> {
         self.shared.questions.drain()
@@ -213,7 +259,7 @@ impl Engine {
             "uptime_us": shared.clock.boot_us() - shared.started_us,
             "keys": shared.keys.len(),
             "keys_current": shared.keys.is_current(),
-            "degraded": *shared.degraded.lock(),
+            "degraded": shared.troubles(),
         })
         .to_string()
     }
@@ -236,9 +282,16 @@ impl Engine {
         }
     }
 
-    /// No request is in flight.
+    /// No request is in flight; and behind closed listeners what is left of leases is given back, if anybody hears of it
+    /// in time.
     pub fn is_idle(&self) -> bool {
-        self.shared.metrics.requests_in_flight() == 0
+        self.shared.metrics.requests_in_flight() == 0 && (self.shared.stage() < Stage::Closing || self.has_left())
+    }
+
+    fn has_left(&self) -> bool {
+        let Shared { limits, clock, .. } = &*self.shared;
+        let since_us = *self.leaving_us.get_or_init(|| clock.boot_us());
+        limits.give_back(clock) || clock.boot_us() > since_us + LEAVING_US
     }
 
     /// Stops the workers, cutting what is still in flight. `false`: a thread did not end in time.
@@ -260,6 +313,7 @@ impl Engine {
             let _ = thread.join();
         }
         drop(self.keeper.lock().take());
+        self.shared.journal().inspect(|journal| journal.stop());
         true
     }
 }

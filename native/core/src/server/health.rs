@@ -17,11 +17,11 @@ fn ready(shared: &Shared) -> (u16, String) {
         Stage::Starting => (503, r#"{"status":"starting"}"#.into()),
         Stage::Draining | Stage::Closing => (503, r#"{"status":"draining"}"#.into()),
         Stage::Serving => {
-            let reasons = shared.degraded.lock();
+            let reasons = shared.troubles();
             if reasons.is_empty() {
                 (200, r#"{"status":"ready"}"#.into())
             } else {
-                (200, serde_json::json!({"status": "degraded", "reasons": *reasons}).to_string())
+                (200, serde_json::json!({"status": "degraded", "reasons": reasons}).to_string())
             }
         }
     }

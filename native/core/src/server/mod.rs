@@ -1,12 +1,15 @@
 //! Listeners, workers and the connection task.
 
 mod admin;
+pub mod audit;
 pub mod connection;
 pub mod cuts;
 mod engine;
 pub mod health;
+mod journaled;
 mod kept;
 mod lag;
+mod leases;
 mod limited;
 mod listener;
 mod parking;
@@ -15,7 +18,7 @@ pub mod stream;
 pub mod timer;
 pub mod worker;
 
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Options, SharedOptions};
 
 /// What a listener is for: clients' requests, or administration and metrics, never on the data port.
 pub use crate::observe::Listener as Role;

@@ -1,8 +1,8 @@
 //! What all workers of a process share.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwapOption;
@@ -12,11 +12,12 @@ use super::{Role, worker::Handle};
 use crate::{
     clock::Clock,
     http::buffer::BUFFER_BYTES,
+    journal::Journal,
     keys::{Digests, Table},
     limits::Limits,
-    observe::{Gauges, Log, Metrics},
+    observe::{self, Gauges, Log, Metrics, SharedGauges},
     questions::Questions,
-    request::{models::ModelLists, verify::Flights},
+    request::{Counting, models::ModelLists, verify::Flights},
     snapshot::Snapshot,
     upstream::Network,
 };
@@ -47,10 +48,15 @@ pub struct Shared {
     pub flights: Flights,
     /// What is used of every limit.
     pub limits: Arc<Limits>,
+    /// With whom this process shares them.
+    pub nodes: Nodes,
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
+    /// Set once, before the first request; empty: nothing is recorded.
+    pub journal: OnceLock<Arc<Journal>>,
     pub models: ModelLists,
+    pub counting: Counting,
     pub workers: Vec<Handle>,
     pub max_connections: u64,
     pub started_us: u64,
@@ -82,14 +88,27 @@ impl Shared {
             digests,
             flights: Flights::default(),
             limits: Arc::new(Limits::new()),
+            nodes: Nodes::default(),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
+            journal: OnceLock::new(),
             models: ModelLists::default(),
+            counting: Counting::new(workers.len()),
             workers,
             max_connections,
             stage: AtomicU8::new(Stage::Starting as u8),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.get()
+    }
+
+    /// What is not as it should be while requests are served all the same.
+    pub fn troubles(&self) -> Vec<String> {
+        let own = self.journal().and_then(|journal| journal.trouble());
+        self.degraded.lock().iter().cloned().chain(own.map(str::to_owned)).collect()
     }
 
     pub fn stage(&self) -> Stage {
@@ -137,8 +156,12 @@ impl Shared {
             keys: self.keys.len() as u64,
             keys_current: u64::from(self.keys.is_current()),
             limit_cells: self.limits.len() as u64,
+            shared: self.limits.is_shared().then(|| self.nodes.gauges()),
         };
         self.metrics.render(&gauges, self.questions.counts(), page);
+        if let Some(journal) = self.journal() {
+            observe::journal::render(journal, page);
+        }
     }
 
     /// Request bodies held, and every buffer in use at its usual size.
@@ -173,5 +196,24 @@ impl Inflight {
 
     pub fn held(&self) -> usize {
         self.0.load(Relaxed)
+    }
+}
+
+/// With how many nodes limits are shared, as Python last said.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    up: AtomicBool,
+    known: AtomicU32,
+}
+
+impl Nodes {
+    /// `known`: 0 where nobody knows.
+    pub fn set(&self, away: bool, known: u32) {
+        self.up.store(!away, Relaxed);
+        self.known.store(known, Relaxed);
+    }
+
+    fn gauges(&self) -> SharedGauges {
+        SharedGauges { up: self.up.load(Relaxed).into(), nodes: self.known.load(Relaxed).into() }
     }
 }

@@ -21,9 +21,11 @@ use tokio::{
 };
 
 use super::{
-    Role, connection,
+    Role,
+    audit::Audit,
+    connection,
     cuts::Cuts,
-    lag, limited, listener,
+    lag, leases, limited, listener,
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
@@ -59,6 +61,7 @@ pub enum Order {
     /// End requests of a key.
     Cut(Cut),
     WatchLag,
+    AskForLeases,
     Stop,
 }
 
@@ -85,6 +88,7 @@ pub struct Worker {
     pub parking: Parking,
     pub cuts: Cuts,
     pub timers: Timers,
+    pub audit: Audit,
     pub rng: RefCell<fastrand::Rng>,
     shard: Arc<Shard>,
     snapshot: RefCell<Option<LocalSnapshot>>,
@@ -115,6 +119,7 @@ impl Worker {
             parking: Parking::default(),
             cuts: Cuts::default(),
             timers: Timers::default(),
+            audit: Audit::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             snapshot: RefCell::default(),
             crowded: Cell::new(false),
@@ -225,6 +230,7 @@ impl Worker {
             }
             Order::Cut(cut) => self.cuts.cut(cut),
             Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
+            Order::AskForLeases => drop(self.spawn(leases::ask(self.clone()))),
             Order::Stop => return false,
         }
         true
@@ -234,6 +240,7 @@ impl Worker {
     fn tick(&self, due: Instant) {
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
+        self.audit.tick(&self.shared);
         if self.index == 0 {
             self.shared.limits.sweep(Now::of(self.clock()));
             limited::renew(&self.shared);
@@ -273,6 +280,7 @@ pub fn run(index: usize, shared: &Arc<Shared>, mut inbox: UnboundedReceiver<Orde
                 due = second.tick() => worker.tick(due),
             }
         }
+        worker.audit.tick(&worker.shared);
     });
     runtime.shutdown_timeout(STOP_BLOCKING);
     shared.workers[index].buffers.store(0, Relaxed);

@@ -231,5 +231,37 @@ fn a_slot_that_is_missing_is_no_lease_and_is_refused_as_ever() {
     let held = node.admit(KEY, &written, ONE).unwrap();
     assert_eq!(held.away(), Some(Away::Open));
     let refused = node.admit(KEY, &written, ONE).unwrap_err();
-    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", None, false));
+    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", Some(Away::Open), false));
+}
+
+#[test]
+fn what_was_told_without_an_answer_and_is_given_back_whole_is_told_again() {
+    let node = Node::new();
+    let written = away(tokens(100, MINUTE_US), "open");
+    node.limits.set_shared(true, 2);
+    let held = node.admit(KEY, &written, of_tokens(5)).unwrap();
+    node.limits.set_shared(false, 2);
+    node.pass(100_000);
+    let ask = node.ask();
+    let told = Args::of(&ask).tells;
+    assert_eq!((told.len(), told[0].2), (1, 5));
+    // Redis has heard of it, perhaps.
+    node.lose(ask);
+    drop(held);
+    node.pass(SECOND);
+    assert_eq!(node.hear().tells, [(told[0].0, 0, 0)]);
+    node.pass(SECOND);
+    node.asks_nothing();
+    // The same, but given back before the answer, with a sweep in between.
+    node.limits.set_shared(true, 2);
+    let held = node.admit(KEY, &written, of_tokens(7)).unwrap();
+    node.limits.set_shared(false, 2);
+    node.pass(100_000);
+    let ask = node.ask();
+    let args = Args::of(&ask);
+    drop(held);
+    (0..256).for_each(|_| node.limits.sweep(penstock_core::limits::Now::of(&node.clock)));
+    assert_eq!(node.answer(ask, &node.reply(&args)), LeaseResult::Told);
+    node.pass(SECOND);
+    assert_eq!(node.hear().tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(args.tells[0].0, 0)]);
 }

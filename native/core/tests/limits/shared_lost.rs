@@ -11,6 +11,9 @@ fn of_tokens(tokens: u64) -> Need {
     need(1, tokens, 0)
 }
 
+/// What a Redis of sorts says to a call.
+type Answering<'a> = dyn Fn(&Args) -> Vec<i64> + 'a;
+
 #[test]
 fn after_a_loss_all_that_counts_is_told_anew_before_more_is_granted() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
@@ -81,22 +84,21 @@ fn a_call_that_was_overtaken_is_made_again_by_another_number() {
     let _held = waits.poll().unwrap().unwrap();
 }
 
-type NoAnswer = fn(&[i64; 12]) -> Vec<i64>;
-
 #[test]
 fn what_is_no_answer_is_none() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
-    let no_answers: [NoAnswer; 5] = [
-        |_| Vec::new(),
-        |good| good[..11].to_vec(),
-        |good| [good.as_slice(), &[0]].concat(),
-        |good| good.map(|number| -number).to_vec(),
-        |good| good.map(|_| i64::MAX).to_vec(),
+    let good = |args: &Args| node.reply(args).granting(10).numbers();
+    let no_answers: [&Answering<'_>; 5] = [
+        &|_| Vec::new(),
+        &|args| good(args)[..11].to_vec(),
+        &|args| [good(args).as_slice(), &[0]].concat(),
+        &|args| good(args).map(|number| -number).to_vec(),
+        &|args| good(args).map(|_| i64::MAX).to_vec(),
     ];
     for no_answer in no_answers {
         let waits = node.begin(KEY, &written, of_tokens(10));
         let ask = node.ask();
-        let numbers = no_answer(&node.reply(&Args::of(&ask)).granting(10).numbers());
+        let numbers = no_answer(&Args::of(&ask));
         assert_eq!(node.limits.lease_answered(ask, Some(&numbers), &node.clock), LeaseResult::Unanswered);
         drop(waits);
         node.pass(SECOND);
@@ -123,6 +125,29 @@ fn a_reset_elsewhere_begins_leases_and_counts_anew_and_what_is_in_flight_is_not_
     node.pass(SECOND);
     let told = node.hear();
     assert_eq!((told.resets, told.tells.len(), told.tells[0].0, told.tells[0].2), (5, 1, args.number, 200));
+}
+
+#[test]
+fn a_node_that_has_used_up_a_limit_all_by_itself_asks_each_second_whether_it_was_reset_elsewhere() {
+    let (node, written) = (Node::new(), tokens(30, 60 * MINUTE_US));
+    let mut waits = node.begin(KEY, &written, of_tokens(30));
+    node.grant(30);
+    let _held = waits.poll().unwrap().unwrap();
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    node.pass(SECOND - 1);
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    node.asks_nothing();
+    node.pass(1);
+    node.hear();
+    node.pass(5 * SECOND);
+    node.asks_nothing();
+    assert!(!node.fits(KEY, &written, of_tokens(30)));
+    let ask = node.ask();
+    let reset = Answer { resets: 5, ..node.reply(&Args::of(&ask)) };
+    assert_eq!(node.answer(ask, &reset), LeaseResult::Told);
+    let mut waits = node.begin(KEY, &written, of_tokens(30));
+    node.grant(30);
+    assert!(waits.poll().unwrap().is_ok());
 }
 
 #[test]

@@ -20,6 +20,7 @@ const POSTED: &[(&str, Api, Dialect)] = &[
     ("/audio/speech", Api::Speech, OpenAi),
     ("/audio/transcriptions", Api::Transcription, OpenAi),
     ("/audio/translations", Api::Transcription, OpenAi),
+    ("/tokens/count", Api::Tokens, OpenAi),
     ("/messages", Api::Messages, Anthropic),
     ("/messages/count_tokens", Api::CountTokens, Anthropic),
     ("/api/chat", Api::OllamaChat, Ollama),

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
 
 mod client_address;
+mod counted;
 mod document;
 mod endpoint;
 mod engine;
@@ -20,5 +21,6 @@ mod limits_held;
 mod prices;
 mod process;
 mod route;
+mod shared;
 mod snapshot;
 mod timer;

@@ -14,6 +14,7 @@ from penstock.keys.model import Key, Team
 from penstock.keys.problem import NotFound
 from penstock.keys.teams import find_team
 from penstock.limits.policy import Scope
+from penstock.limits.script import AwayError
 from penstock.limits.written import unreadable
 
 if TYPE_CHECKING:
@@ -59,11 +60,16 @@ class LimitHandlers:
             place = await self._find(scope, call.id)
             if self._counters is None:
                 return problem(409, "conflict", "No process runs here: there is nothing that it has counted.")
+            if self._counters.limits_away:
+                raise AwayError("These limits are shared, and Redis does not answer: nothing began anew")
             facts: dict[str, object] = {"scope": scope, "name": place.name}
             subject = place.name if scope in ("key", "team") else f"{scope}:{place.name}".rstrip(":")
             # Before it is done: what cannot be recorded does not happen.
             await self._ledger.record("limits.reset", subject[:LONGEST_SUBJECT], facts, call.actor)
-            done = self._counters.limits_reset(scope, place.name)
+            try:
+                done = await self._counters.limits_reset(scope, place.name)
+            except AwayError as error:
+                raise AwayError(f"Whether these limits began anew cannot be told ({error}): try again") from None
             return json_answer(ResetShape(scope=scope, name=place.name, reset=done))
 
         return answer
@@ -123,7 +129,7 @@ def routes(ledger: Ledger, configured: Callable[[], AllLimits], counters: Counte
                 handler=do.reset(scope),
                 answers=ResetShape,
                 codes=("conflict", *codes.get("codes", ())),
-                summary=f"Forget what this node has counted against the limits {about.partition(',')[0]}",
+                summary=f"Forget what was counted against the limits {about.partition(',')[0]}",
             )
         )
     return found

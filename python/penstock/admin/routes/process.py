@@ -24,8 +24,12 @@ class Process(Protocol):
     def limits_use(self, scope: str, name: str) -> bytes:
         """What was counted in one place, as native reports it."""
 
-    def limits_reset(self, scope: str, name: str) -> bool:
-        """Forgets it; False: nothing was counted there."""
+    @property
+    def limits_away(self) -> bool:
+        """Whether limits are shared, and what was counted cannot be asked now."""
+
+    async def limits_reset(self, scope: str, name: str) -> bool:
+        """Forgets it, for all nodes where limits are shared; False: nothing was counted there. Raises `AwayError`."""
 
 
 def routes(running: Process) -> list[Route]:

@@ -32,6 +32,11 @@ impl Message {
     pub fn payload(&self) -> &[u8] {
         &self.loan.bytes[self.payload.clone()]
     }
+
+    /// The buffer itself, for another thread, and where the payload stands in it; the worker gets it back no more.
+    pub fn into_bytes(mut self) -> (Vec<u8>, Range<usize>) {
+        (self.loan.part(), self.payload.clone())
+    }
 }
 
 impl<S: Stream> Conn<S> {

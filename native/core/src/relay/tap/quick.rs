@@ -1,17 +1,26 @@
 //! Knows the frames that only carry text, most of a stream, without reading their JSON.
 
+use std::sync::LazyLock;
+
 use memchr::memmem::Finder;
 
 use super::sse;
 use crate::dialects::StreamKind;
 
-/// Searches that are prepared once a stream.
-#[derive(Clone, Debug)]
+/// The searches that a kind of stream needs.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Quick {
-    chat: Option<Box<Chat>>,
+    chat: Option<&'static LazyLock<Chat>>,
 }
 
-#[derive(Clone, Debug)]
+/// Prepared once: a search is large.
+static CHAT: LazyLock<Chat> = LazyLock::new(|| Chat {
+    finish: Finder::new("\"finish_reason\""),
+    usage: Finder::new("\"usage\""),
+    error: Finder::new("\"error\""),
+});
+
+#[derive(Debug)]
 struct Chat {
     finish: Finder<'static>,
     usage: Finder<'static>,
@@ -20,22 +29,15 @@ struct Chat {
 
 impl Quick {
     pub(super) fn new(kind: StreamKind) -> Self {
-        let chat = matches!(kind, StreamKind::Chat | StreamKind::Completions).then(|| {
-            Box::new(Chat {
-                finish: Finder::new("\"finish_reason\""),
-                usage: Finder::new("\"usage\""),
-                error: Finder::new("\"error\""),
-            })
-        });
-        Self { chat }
+        Self { chat: matches!(kind, StreamKind::Chat | StreamKind::Completions).then_some(&CHAT) }
     }
 
     /// True for an object without error, finish and usage, in a chat.
     ///
     /// Without a backslash every quote begins or ends a string, so a name of ours stands there exactly if it does
     /// so between quotes. Only `null` behind a colon tells that it says nothing; anything else needs a closer look.
-    pub(super) fn is_plain_chunk(&self, data: &[u8]) -> bool {
-        let Some(chat) = &self.chat else { return false };
+    pub(super) fn is_plain_chunk(self, data: &[u8]) -> bool {
+        let Some(chat) = self.chat else { return false };
         memchr::memchr(b'\\', data).is_none()
             && chat.error.find(data).is_none()
             && all_null(&chat.usage, data)

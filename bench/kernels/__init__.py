@@ -1,0 +1,1 @@
+"""Kernels that are measured by themselves, each beside what others use."""

@@ -1,0 +1,66 @@
+//! The journals of a `data_dir` for Python: read from a position on, verify. Docstrings are in `_native.pyi`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use penstock_core::journal::{self, Found, Position, Reader, disk::RealDisk, verify};
+use pyo3::{Bound, Python, pyclass, pyfunction, pymethods, types::PyBytes};
+
+use crate::{
+    detach::detached,
+    error::{Error, Result},
+};
+
+/// Kind, sequence, segment, offset, public and private part.
+type Entry<'py> = (u8, u64, u64, u64, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
+
+#[pyclass(frozen, module = "penstock._native")]
+pub(crate) struct JournalReader(Reader);
+
+#[pymethods]
+impl JournalReader {
+    #[new]
+    fn new(directory: String) -> Self {
+        Self(Reader::new(Arc::new(RealDisk), &PathBuf::from(directory)))
+    }
+
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        segment: u64,
+        offset: u64,
+        most_bytes: usize,
+        live: bool,
+    ) -> Result<(Vec<Entry<'py>>, u64, u64, bool)> {
+        let from = Position { segment, offset };
+        let batch = detached(py, || self.0.read(from, most_bytes, live))?;
+        let entries = batch.entries.into_iter().map(|found| entry(py, &found)).collect();
+        Ok((entries, batch.next.segment, batch.next.offset, batch.is_end))
+    }
+}
+
+fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
+    let Position { segment, offset } = found.position;
+    let private = found.private.as_deref().map(|bytes| PyBytes::new(py, bytes));
+    (found.kind, found.sequence, segment, offset, PyBytes::new(py, &found.public), private)
+}
+
+#[pyfunction]
+pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<u64> {
+    let directory = PathBuf::from(directory);
+    Ok(detached(py, move || journal::forget_before(&RealDisk, &directory, before_us, live))?)
+}
+
+#[pyfunction]
+pub(crate) fn verify_journals<'py>(
+    py: Python<'py>,
+    directory: String,
+    heads: &[u8],
+    live: Vec<String>,
+) -> Result<Bound<'py, PyBytes>> {
+    let heads: Vec<verify::Head> = serde_json::from_slice(heads).map_err(|e| Error::Refused(format!("heads: {e}")))?;
+    let directory = PathBuf::from(directory);
+    let is_live = move |instance: &str| live.iter().any(|name| name == instance);
+    let reports = detached(py, || verify::verify(&RealDisk, &directory, &heads, is_live))?;
+    let json = serde_json::to_vec(&reports).map_err(|e| Error::Refused(e.to_string()))?;
+    Ok(PyBytes::new(py, &json))
+}

@@ -1,0 +1,164 @@
+//! The files that a journal is made of, as an interface: tests give one that forgets what was not synchronised.
+
+use std::{
+    any::Any,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+/// A file or directory in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub bytes: u64,
+    /// When it last changed, microseconds UTC.
+    pub changed_us: u64,
+    pub is_dir: bool,
+}
+
+/// Where journals are kept.
+pub trait Disk: Send + Sync {
+    /// Empty where the directory is not there.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
+    /// A file without content, whatever stood there before.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Target>>;
+    /// At most `most` bytes from `offset`; fewer where the file ends.
+    fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>>;
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes what was created, renamed and removed in a directory last.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Holds the lock of a file while the result lives. `None`: another process does, or there is no such file.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>>;
+    /// Bytes of the whole volume.
+    fn volume_bytes(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// A file that is written.
+pub trait Target: Send {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Replaces the first bytes.
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes all that was written last.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Has it appear to have changed last at a time, microseconds UTC.
+    fn set_changed(&mut self, us: u64) -> io::Result<()>;
+}
+
+/// The system's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // What goes between the two calls is not there.
+            let (Ok(name), Ok(facts)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+            let changed_us =
+                facts.mtime().max(0).cast_unsigned() * 1_000_000 + facts.mtime_nsec().cast_unsigned() / 1_000;
+            listed.push(Listed { name, bytes: facts.len(), changed_us, is_dir: facts.is_dir() });
+        }
+        Ok(listed)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
+        Ok(Box::new(RealTarget { file: options.open(path)?, bytes: 0 }))
+    }
+
+    fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(path)?;
+        let here = file.metadata()?.len().saturating_sub(offset).min(most as u64);
+        let mut bytes = vec![0; here as usize];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+        let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn volume_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let facts = rustix::fs::statvfs(dir)?;
+        Ok(facts.f_blocks.saturating_mul(facts.f_frsize))
+    }
+}
+
+struct RealTarget {
+    file: File,
+    bytes: u64,
+}
+
+impl Target for RealTarget {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, 0)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn set_changed(&mut self, us: u64) -> io::Result<()> {
+        self.file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_micros(us))
+    }
+}
+
+/// The directory that holds `path`.
+pub(super) fn parent(path: &Path) -> PathBuf {
+    path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}

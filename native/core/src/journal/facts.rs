@@ -1,0 +1,92 @@
+//! What a journal tells of itself: counts for the metrics, events for the log.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use crate::observe::histogram::{Histogram, SYNC};
+
+/// Why entries were lost, or a segment was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// More waited than memory may hold.
+    Memory,
+    /// The journal had come to `max_bytes`.
+    Disk,
+    /// It was older than `retain`.
+    Age,
+}
+
+impl Why {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Age => "age",
+        }
+    }
+}
+
+/// What happened, for the log; a fault is told once, until it is over.
+#[derive(Debug)]
+pub enum Event {
+    Failed(io::Error),
+    Recovered,
+    Lost {
+        entries: u64,
+        why: Why,
+    },
+    Removed {
+        instance: String,
+        segment: u64,
+        why: Why,
+    },
+    /// The journal of a process that is gone was looked through: bytes cut off its end, or set aside.
+    Adopted {
+        instance: String,
+        cut_bytes: u64,
+        is_damaged: bool,
+    },
+}
+
+/// Counts since the start, and how things stand.
+#[derive(Debug)]
+pub struct Facts {
+    pub records: AtomicU64,
+    pub entries: AtomicU64,
+    pub bytes: AtomicU64,
+    pub lost_memory: AtomicU64,
+    pub lost_disk: AtomicU64,
+    pub removed: AtomicU64,
+    /// Of all journals beside this one too.
+    pub disk_bytes: AtomicU64,
+    pub failures: AtomicU64,
+    pub is_full: AtomicBool,
+    pub sync: Histogram,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            records: zero(),
+            entries: zero(),
+            bytes: zero(),
+            lost_memory: zero(),
+            lost_disk: zero(),
+            removed: zero(),
+            disk_bytes: zero(),
+            failures: zero(),
+            is_full: AtomicBool::new(false),
+            sync: Histogram::new(SYNC),
+        }
+    }
+}
+
+impl Facts {
+    pub(super) fn lose(&self, entries: u64, why: Why) {
+        let count = if why == Why::Disk { &self.lost_disk } else { &self.lost_memory };
+        count.fetch_add(entries, Relaxed);
+    }
+}

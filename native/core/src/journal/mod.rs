@@ -1,0 +1,239 @@
+//! A journal on disk of what must not be forgotten: one an instance, append-only, each entry chained to the one before.
+//!
+//! Request threads push into a bounded ring; one thread makes entries of what waits and brings them to disk together.
+//! Nothing here knows of requests: a payload is bytes.
+
+pub mod disk;
+pub mod entry;
+pub mod facts;
+mod forgetting;
+pub mod pack;
+pub mod read;
+pub mod recover;
+pub mod ring;
+pub mod segment;
+pub mod space;
+mod tell;
+mod thread;
+mod unpack;
+pub mod verify;
+pub mod walk;
+pub mod writer;
+
+use std::{
+    future::poll_fn,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+pub use entry::Kind;
+pub use facts::{Event, Facts, Why};
+pub use forgetting::forget_before;
+pub use read::{Batch, Found, Position, Reader};
+pub use ring::{Item, Lost};
+
+use self::{disk::Disk, ring::Ring, thread::Thread, writer::Writer};
+use crate::clock::Clock;
+
+/// Bytes of entries that may wait in memory, those included that are just being written.
+pub const RING_BYTES: usize = 16 << 20;
+/// What a request that is let in keeps free for its record, where none may go unrecorded.
+const RESERVED_BYTES: usize = 2 << 10;
+const SEGMENT_BYTES: u64 = 64 << 20;
+const LARGEST_BYTES: u64 = 10 << 30;
+const SMALLEST_BYTES: u64 = 1 << 20;
+const DAY_US: u64 = 86_400_000_000;
+/// How long an answer waits for a disk that does not answer, unless nothing may go unrecorded.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an answer, or a record, is worth.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The end of an answer waits until its record is on disk.
+    Flush,
+    /// What waits is brought to disk every 5 ms.
+    Group,
+    /// What waits is written every 5 ms; when it comes to disk is the system's business.
+    Os,
+}
+
+/// What happens when there is no room for a record.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// The oldest segment goes; where none can, the record is dropped and counted.
+    Drop,
+    /// Requests are refused.
+    Shed,
+}
+
+/// As they come from Python.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The instance's own directory, which is there and locked.
+    pub dir: PathBuf,
+    pub durability: Durability,
+    pub when_full: WhenFull,
+    /// 0: the smaller of 10 GiB and a tenth of the volume.
+    pub max_bytes: u64,
+    /// What is older goes.
+    pub retain_ms: u64,
+}
+
+/// How a journal is written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub dir: PathBuf,
+    pub instance: String,
+    pub durability: Durability,
+    pub when_full: WhenFull,
+    pub max_bytes: u64,
+    pub retain_us: u64,
+    /// When a segment is closed.
+    pub segment_bytes: u64,
+    pub segment_us: u64,
+}
+
+impl Settings {
+    /// What the options come to on this disk.
+    pub fn of(options: &Options, instance: &str, disk: &dyn Disk) -> io::Result<Self> {
+        let max_bytes = match options.max_bytes {
+            0 => (disk.volume_bytes(&options.dir)? / 10).clamp(SMALLEST_BYTES, LARGEST_BYTES),
+            given => given.max(SMALLEST_BYTES),
+        };
+        let retain_us = options.retain_ms.saturating_mul(1_000);
+        Ok(Self {
+            dir: options.dir.clone(),
+            instance: instance.to_owned(),
+            durability: options.durability,
+            when_full: options.when_full,
+            max_bytes,
+            retain_us,
+            segment_bytes: SEGMENT_BYTES.min(max_bytes / 8),
+            segment_us: DAY_US.min(retain_us / 8),
+        })
+    }
+}
+
+/// The journal of this process: request threads append to it.
+pub struct Journal {
+    ring: Arc<Ring>,
+    facts: Arc<Facts>,
+    clock: Clock,
+    settings: Settings,
+    numbers: AtomicU64,
+    admitted: AtomicUsize,
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Journal {
+    /// Starts the writer; `tell` hears what happens to it. `salts` is random, and nobody else's.
+    pub fn start(
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        salts: [u8; 32],
+        tell: impl FnMut(Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (ring, facts) = (Arc::new(Ring::new(RING_BYTES)), Arc::<Facts>::default());
+        let writer = Writer::new(disk, ring.clone(), facts.clone(), clock.clone(), settings.clone(), salts);
+        let thread = Mutex::new(Some(Thread::start(writer, tell)?));
+        let (numbers, admitted) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Ok(Self { ring, facts, clock, settings, numbers, admitted, thread })
+    }
+
+    /// The next of the numbers by which entries of one request know each other, from 1.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Appends an entry; its ticket for [`Journal::kept`]. `None`: there was no room, and that is counted.
+    pub fn append(&self, kind: Kind, public: &[u8], private: &[u8]) -> Option<u64> {
+        let item = Item { kind: kind as u8, public, private };
+        self.ring.push(item, || self.clock.boot_us(), || self.clock.utc_us())
+    }
+
+    /// Whether the ends of answers wait for their records.
+    pub fn holds_answers(&self) -> bool {
+        self.settings.durability == Durability::Flush
+    }
+
+    /// Returns once an entry is on disk. A disk that refuses, or is silent for two seconds, ends the wait too, unless
+    /// nothing may go unrecorded.
+    pub async fn kept(&self, ticket: u64) {
+        let is_patient = self.settings.when_full == WhenFull::Shed;
+        let kept = poll_fn(|cx| self.ring.poll_durable(ticket, is_patient, cx));
+        if is_patient {
+            kept.await;
+        } else {
+            let _ = tokio::time::timeout(PATIENCE, kept).await;
+        }
+    }
+
+    /// Lets a request in. `None`: its record might find no room, and requests are refused then.
+    pub fn admit(self: &Arc<Self>) -> Option<Admitted> {
+        if self.settings.when_full == WhenFull::Drop {
+            return Some(Admitted(None));
+        }
+        let admitted = self.admitted.fetch_add(1, Relaxed) + 1;
+        let guard = Admitted(Some(self.clone()));
+        let is_open = !self.facts.is_full.load(Relaxed) && !self.ring.is_failing();
+        (is_open && self.ring.has_room(admitted * RESERVED_BYTES)).then_some(guard)
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.ring.held_bytes()
+    }
+
+    pub fn lag_us(&self) -> u64 {
+        self.ring.lag_us(self.clock.boot_us())
+    }
+
+    /// What is wrong, for people; `None`: all is well.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let is_full = self.settings.when_full == WhenFull::Shed && self.facts.is_full.load(Relaxed);
+        match (self.ring.is_failing(), is_full) {
+            (true, _) => Some("the journal cannot be written"),
+            (false, true) => Some("the journal is full"),
+            (false, false) => None,
+        }
+    }
+
+    /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds.
+    pub fn stop(&self) {
+        if let Some(thread) = self.thread.lock().take() {
+            thread.stop(&self.ring);
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A request that is in; room for its record is kept while this lives.
+pub struct Admitted(Option<Arc<Journal>>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(journal) = &self.0 {
+            journal.admitted.fetch_sub(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `MessagePack`, the little of it that payloads need: positional lists of numbers and texts.
+//! <https://github.com/msgpack/msgpack/blob/master/spec.md>
+
+/// Appends values to `out`.
+pub struct Pack<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Pack<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// Begins a list of so many values.
+    pub fn list(&mut self, length: usize) {
+        match u8::try_from(length) {
+            Ok(short) if short < 16 => self.out.push(0x90 | short),
+            _ => {
+                self.out.push(0xdc);
+                self.out.extend((length as u16).to_be_bytes());
+            }
+        }
+    }
+
+    pub fn number(&mut self, number: u64) {
+        if number < 0x80 {
+            self.out.push(number as u8);
+        } else if let Ok(small) = u8::try_from(number) {
+            self.out.extend([0xcc, small]);
+        } else if let Ok(short) = u16::try_from(number) {
+            self.out.push(0xcd);
+            self.out.extend(short.to_be_bytes());
+        } else if let Ok(word) = u32::try_from(number) {
+            self.out.push(0xce);
+            self.out.extend(word.to_be_bytes());
+        } else {
+            self.out.push(0xcf);
+            self.out.extend(number.to_be_bytes());
+        }
+    }
+
+    pub fn text(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        match bytes.len() {
+            length @ 0..32 => self.out.push(0xa0 | length as u8),
+            length @ 32..256 => self.out.extend([0xd9, length as u8]),
+            length => {
+                self.out.push(0xdb);
+                self.out.extend((length as u32).to_be_bytes());
+            }
+        }
+        self.out.extend(bytes);
+    }
+
+    pub fn nil(&mut self) {
+        self.out.push(0xc0);
+    }
+
+    /// A number that may not be known.
+    pub fn perhaps(&mut self, number: Option<u64>) {
+        if let Some(number) = number { self.number(number) } else { self.nil() }
+    }
+
+    /// At most `most` bytes of a text that is unknown where it is empty.
+    pub fn word(&mut self, text: &str, most: usize) {
+        let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        if text.is_empty() { self.nil() } else { self.text(&text[..end]) }
+    }
+}

@@ -1,0 +1,124 @@
+//! The reader by position: committed entries in their order, from wherever the last reading ended.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    disk::Disk,
+    entry::{Entry, MAX_BYTES},
+    segment::HEADER_BYTES,
+    walk::{Walk, files, limit},
+};
+
+/// A place in one journal; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub segment: u64,
+    /// Bytes from the segment's beginning.
+    pub offset: u64,
+}
+
+/// An entry and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub position: Position,
+    pub kind: u8,
+    pub sequence: u64,
+    pub public: Vec<u8>,
+    /// `None`: there is none, or it was forgotten.
+    pub private: Option<Vec<u8>>,
+}
+
+/// Entries in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub entries: Vec<Found>,
+    /// Where the next reading goes on.
+    pub next: Position,
+    /// There is no more now.
+    pub is_end: bool,
+}
+
+/// Reads one journal, its writer alive or not. Takes no lock and changes nothing.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+}
+
+impl Reader {
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        Self { disk, dir: dir.to_owned() }
+    }
+
+    /// Entries from a position on, about `most_bytes` of them. `is_live`: the writer is alive, so that only what it has
+    /// committed is read. What is damaged is passed over.
+    pub fn read(&self, from: Position, most_bytes: usize, is_live: bool) -> io::Result<Batch> {
+        let files = files(&*self.disk, &self.dir)?;
+        let mut batch = Batch { next: from, ..Batch::default() };
+        let mut left = most_bytes;
+        for (index, file) in files.iter().enumerate().filter(|(_, file)| file.number >= from.segment) {
+            let offset = if file.number == batch.next.segment { batch.next.offset } else { 0 };
+            batch.next = Position { segment: file.number, offset: offset.max(HEADER_BYTES as u64) };
+            let limit = limit(&*self.disk, &self.dir, &files, index, is_live)?.min(file.bytes);
+            if !self.segment(&file.path, limit, &mut left, &mut batch)? {
+                return Ok(batch);
+            }
+        }
+        batch.is_end = true;
+        Ok(batch)
+    }
+
+    /// `false`: enough was read before the segment's end.
+    fn segment(&self, path: &Path, limit: u64, left: &mut usize, batch: &mut Batch) -> io::Result<bool> {
+        while batch.next.offset < limit {
+            if *left == 0 {
+                return Ok(false);
+            }
+            let offset = batch.next.offset;
+            let here = usize::try_from(limit - offset).unwrap_or(usize::MAX);
+            let most = here.min(left.saturating_add(MAX_BYTES));
+            let bytes = match self.disk.read(path, offset, most) {
+                // It was removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+                other => other?,
+            };
+            let mut walk = Walk::new(&bytes, 0);
+            for (at, entry) in walk.by_ref() {
+                batch.entries.push(found(batch.next.segment, offset + at as u64, &entry));
+                *left = left.saturating_sub(entry.bytes);
+                if *left == 0 {
+                    batch.next.offset = offset + (at + entry.bytes) as u64;
+                    return Ok(batch.next.offset >= limit);
+                }
+            }
+            batch.next.offset = offset + walk.at as u64;
+            let is_all = bytes.len() == here || bytes.len() < most;
+            let is_cut = !is_all && walk.at > 0; // by the piece that was read
+            if walk.fault.is_none() || is_cut {
+                continue;
+            }
+            if walk.resume() {
+                batch.next.offset = offset + walk.at as u64;
+            } else if is_all {
+                return Ok(true);
+            } else {
+                // No entry that begins further back is so long that it would end beyond this piece.
+                batch.next.offset = offset + (bytes.len() - MAX_BYTES.min(bytes.len() - 1)) as u64;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn found(segment: u64, offset: u64, entry: &Entry<'_>) -> Found {
+    Found {
+        position: Position { segment, offset },
+        kind: entry.kind,
+        sequence: entry.sequence,
+        public: entry.public.to_vec(),
+        private: entry.private.map(<[u8]>::to_vec),
+    }
+}

@@ -1,0 +1,156 @@
+//! The room that all journals below one directory take: what may go first, and what a process that is gone left behind.
+
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    disk::{Disk, parent},
+    entry::Chain,
+    recover::recover,
+    segment::{HEADER_BYTES, Header},
+    walk::{COMMITTED, File, Walk, files, header},
+};
+
+/// The lock that a process holds in the directory of its journal.
+pub const LOCK: &str = "lock";
+
+/// A segment that is to go.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    pub instance: String,
+    pub dir: PathBuf,
+    pub file: File,
+    /// Sequence number of its first entry.
+    pub first: u64,
+    /// Where the chain stands behind it.
+    pub last: Chain,
+}
+
+/// The directory of this journal, among those of others.
+pub struct Space {
+    disk: Arc<dyn Disk>,
+    own: PathBuf,
+    all: PathBuf,
+    adopted: HashSet<String>,
+}
+
+impl Space {
+    pub fn new(disk: Arc<dyn Disk>, own: &Path) -> Self {
+        Self { disk, own: own.to_owned(), all: parent(own), adopted: HashSet::new() }
+    }
+
+    /// Bytes of all segments, those of other live processes aside: they have a bound of their own.
+    pub fn bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for (_, dir) in self.journals()? {
+            if dir == self.own || self.is_dead(&dir)? {
+                bytes += files(&*self.disk, &dir)?.iter().map(|file| file.bytes).sum::<u64>();
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Looks through the journals of processes that are gone, once each: name, bytes cut off, whether one was damaged.
+    pub fn adopt(&mut self) -> io::Result<Vec<(String, u64, bool)>> {
+        let mut adopted = Vec::new();
+        for (instance, dir) in self.journals()? {
+            if dir == self.own || self.adopted.contains(&instance) {
+                continue;
+            }
+            let Some(_lock) = self.disk.lock(&dir.join(LOCK))? else { continue };
+            let found = recover(&*self.disk, &dir)?;
+            if found.segments > 0 {
+                adopted.push((instance.clone(), found.cut_bytes, found.is_damaged));
+            }
+            self.adopted.insert(instance);
+        }
+        Ok(adopted)
+    }
+
+    /// Whole segments that last changed before a time; of the own journal those before number `open`.
+    pub fn older_than(&self, before_us: u64, open: u64) -> io::Result<Vec<Removal>> {
+        let mut old = self.closed(open)?;
+        old.retain(|(_, _, file)| file.changed_us < before_us);
+        self.removals(old)
+    }
+
+    /// The oldest whole segments that take `bytes` together, or all there are.
+    pub fn oldest(&self, bytes: u64, open: u64) -> io::Result<Vec<Removal>> {
+        let mut closed = self.closed(open)?;
+        closed.sort_by_key(|(_, _, file)| file.changed_us);
+        let mut left = bytes;
+        closed.retain(|(_, _, file)| {
+            let goes = left > 0;
+            left = left.saturating_sub(file.bytes);
+            goes
+        });
+        self.removals(closed)
+    }
+
+    /// Removes a segment, and the journal of a process that is gone with its last one. `false`: it stays.
+    pub fn remove(&self, removal: &Removal) -> bool {
+        let is_own = removal.dir == self.own;
+        let lock = removal.dir.join(LOCK);
+        let held = if is_own { None } else { self.disk.lock(&lock).ok().flatten() };
+        if !is_own && held.is_none() || self.disk.remove(&removal.file.path).is_err() {
+            return false;
+        }
+        if !is_own && files(&*self.disk, &removal.dir).is_ok_and(|files| files.is_empty()) {
+            // The directory itself goes when the next process starts.
+            let _ = self.disk.remove(&removal.dir.join(COMMITTED));
+        }
+        true
+    }
+
+    fn journals(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let listed = self.disk.list(&self.all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.'));
+        let mut journals: Vec<_> = listed.map(|each| (each.name.clone(), self.all.join(each.name))).collect();
+        journals.sort();
+        Ok(journals)
+    }
+
+    fn is_dead(&self, dir: &Path) -> io::Result<bool> {
+        Ok(self.disk.lock(&dir.join(LOCK))?.is_some())
+    }
+
+    /// Segments that nobody writes any more.
+    fn closed(&self, open: u64) -> io::Result<Vec<(String, PathBuf, File)>> {
+        let mut closed = Vec::new();
+        for (instance, dir) in self.journals()? {
+            let is_own = dir == self.own;
+            if is_own || self.is_dead(&dir)? {
+                let files = files(&*self.disk, &dir)?.into_iter().filter(|file| !is_own || file.number < open);
+                closed.extend(files.map(|file| (instance.clone(), dir.clone(), file)));
+            }
+        }
+        Ok(closed)
+    }
+
+    fn removals(&self, segments: Vec<(String, PathBuf, File)>) -> io::Result<Vec<Removal>> {
+        let mut removals = Vec::new();
+        for (instance, dir, file) in segments {
+            let first = header(&*self.disk, &file)?.map_or(0, |header| header.chain.sequence + 1);
+            let last = self.last(&dir, &file)?;
+            removals.push(Removal { instance, dir, file, first, last });
+        }
+        Ok(removals)
+    }
+
+    /// Where the chain stands behind a segment: its successor says, else its last entry.
+    fn last(&self, dir: &Path, file: &File) -> io::Result<Chain> {
+        let files = files(&*self.disk, dir)?;
+        if let Some(next) = files.iter().find(|next| next.number == file.number + 1)
+            && let Some(header) = header(&*self.disk, next)?
+        {
+            return Ok(header.chain);
+        }
+        let bytes = self.disk.read(&file.path, 0, usize::MAX)?;
+        let begin = Header::read(&bytes).map_or(Chain { sequence: 0, hash: [0; 32] }, |header| header.chain);
+        let last = Walk::new(&bytes, HEADER_BYTES).last();
+        Ok(last.map_or(begin, |(_, entry)| Chain::after(&entry)))
+    }
+}

@@ -1,0 +1,271 @@
+//! Whether a journal is what was written: every entry there, unchanged, once, in its order.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    disk::Disk,
+    entry::{Chain, Entry, Kind},
+    segment::{HEADER_BYTES, Header},
+    tell::hex,
+    unpack::Unpack,
+    walk::{File, Walk, committed, files, limit},
+};
+
+/// Where a journal's chain stood; kept elsewhere it shows later whether anything before it was changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Head {
+    pub instance: String,
+    pub sequence: u64,
+    /// 64 hexadecimal digits.
+    pub hash: String,
+}
+
+/// What was found in one journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub instance: String,
+    pub is_live: bool,
+    pub segments: usize,
+    pub entries: u64,
+    pub records: u64,
+    /// Entries that the journal itself says were not written.
+    pub lost: u64,
+    /// The journal ended in order.
+    pub ended: bool,
+    /// Bytes at its end that were not finished, as after a cut of power or `kill -9`.
+    pub unfinished_bytes: u64,
+    pub head: Option<Head>,
+    /// The first fault: which entry, where, and what is wrong with it.
+    pub fault: Option<String>,
+}
+
+/// A segment that the journals say was removed, by instance and number: the last entry and its hash.
+type Removed = HashMap<(String, u64), (u64, String)>;
+
+/// Verifies all journals below `all`. `is_live` tells of the process of an instance; `heads` must stand in their chains.
+pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str) -> bool) -> io::Result<Vec<Report>> {
+    let mut names: Vec<_> =
+        disk.list(all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.')).collect();
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut removed = Removed::new();
+    let mut found = Vec::new();
+    for name in names.into_iter().map(|each| each.name) {
+        let dir = all.join(&name);
+        let one = One { disk, dir, is_live: is_live(&name), name };
+        found.push(one.verify(heads, &mut removed)?);
+    }
+    let known: HashMap<_, _> = found.iter().map(|(report, _)| (report.instance.clone(), report.segments)).collect();
+    for (report, first) in &mut found {
+        if let Some(first) = first.as_ref().filter(|_| report.fault.is_none()) {
+            report.fault = beginning(first, &removed);
+        }
+    }
+    let mut reports: Vec<_> = found.into_iter().map(|(report, _)| report).filter(|r| r.segments > 0).collect();
+    for head in heads {
+        let was_removed = removed.keys().any(|(instance, _)| *instance == head.instance);
+        if known.get(&head.instance).is_none_or(|segments| *segments == 0) && !was_removed {
+            let fault = format!("the journal is gone: its head at entry {} was kept", head.sequence);
+            reports.push(Report { fault: Some(fault), ..Report::new(&head.instance, false) });
+        }
+    }
+    Ok(reports)
+}
+
+/// A chain that does not begin with its first segment: its beginning must have been removed, and that told.
+fn beginning(first: &Header, removed: &Removed) -> Option<String> {
+    if first.number == 1 {
+        return None;
+    }
+    let before = removed.get(&(first.instance.clone(), first.number - 1));
+    if before.is_some_and(|(sequence, hash)| (*sequence, hash) == (first.chain.sequence, &hex(&first.chain.hash))) {
+        return None;
+    }
+    Some(format!("entries 1 to {} are missing: the journal begins with segment {}", first.chain.sequence, first.number))
+}
+
+impl Report {
+    fn new(instance: &str, is_live: bool) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            is_live,
+            segments: 0,
+            entries: 0,
+            records: 0,
+            lost: 0,
+            ended: false,
+            unfinished_bytes: 0,
+            head: None,
+            fault: None,
+        }
+    }
+}
+
+struct One<'a> {
+    disk: &'a dyn Disk,
+    dir: PathBuf,
+    name: String,
+    is_live: bool,
+}
+
+impl One<'_> {
+    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<(Report, Option<Header>)> {
+        let files = files(self.disk, &self.dir)?;
+        let mut report = Report { segments: files.len(), ..Report::new(&self.name, self.is_live) };
+        let mut first = None;
+        let mut chain: Option<Chain> = None;
+        let heads: Vec<_> = heads.iter().filter(|head| head.instance == self.name).collect();
+        let mut last_number = 0;
+        for (index, file) in files.iter().enumerate() {
+            let limit = limit(self.disk, &self.dir, &files, index, self.is_live)?.min(file.bytes);
+            let bytes = self.disk.read(&file.path, 0, usize::try_from(limit).unwrap_or(usize::MAX))?;
+            let is_last = index + 1 == files.len();
+            let Some(header) = Header::read(&bytes) else {
+                if is_last && self.is_unwritten(&bytes, file) {
+                    report.unfinished_bytes = file.bytes;
+                    break;
+                }
+                report.fault = Some(format!("segment {}: its head is damaged", file.number));
+                break;
+            };
+            report.fault = self.fits(&header, file, chain, last_number, index);
+            first.get_or_insert_with(|| header.clone());
+            last_number = file.number;
+            let mut at = chain.unwrap_or(header.chain);
+            if report.fault.is_none() {
+                report.fault = entries(&bytes, file, is_last, &mut at, &mut report, &heads, removed);
+            }
+            let whole = bytes.len() as u64 - report.unfinished_bytes;
+            if report.fault.is_none() && is_last && self.committed(file.number)? > whole {
+                let next = at.sequence + 1;
+                report.unfinished_bytes = 0;
+                report.fault = Some(format!(
+                    "entry {next} is missing or damaged (segment {}, byte {whole}): it was on disk before",
+                    file.number
+                ));
+            }
+            chain = Some(at);
+            if report.fault.is_some() {
+                break;
+            }
+        }
+        let at = chain.filter(|at| at.sequence > 0);
+        report.head = at.map(|at| Head { instance: self.name.clone(), sequence: at.sequence, hash: hex(&at.hash) });
+        if report.fault.is_none() {
+            let end = at.map_or(0, |at| at.sequence);
+            let beyond = heads.iter().find(|head| head.sequence > end && report.segments > 0);
+            report.fault = beyond.map(|head| {
+                format!("entries {} to {} are missing: a head behind the last entry was kept", end + 1, head.sequence)
+            });
+        }
+        Ok((report, first))
+    }
+
+    /// How much of a segment the writer has called committed; 0: it is not known.
+    fn committed(&self, number: u64) -> io::Result<u64> {
+        let committed = committed(self.disk, &self.dir)?.filter(|(segment, _)| *segment == number);
+        Ok(committed.map_or(0, |(_, bytes)| bytes))
+    }
+
+    /// A segment that was begun and no more: nothing in it counts yet.
+    fn is_unwritten(&self, bytes: &[u8], file: &File) -> bool {
+        (self.is_live || file.bytes < HEADER_BYTES as u64 || bytes.iter().all(|byte| *byte == 0))
+            && !Walk::new(bytes, 0).resume()
+    }
+
+    /// Whether a segment goes on where the one before it ended.
+    fn fits(&self, header: &Header, file: &File, chain: Option<Chain>, last: u64, index: usize) -> Option<String> {
+        let number = file.number;
+        if file.is_damaged {
+            return Some(format!("segment {number} was set aside as damaged: {}", file.path.display()));
+        }
+        if header.instance != self.name || header.number != number {
+            return Some(format!(
+                "segment {number} is segment {} of {}: it was renamed or copied here",
+                header.number, header.instance
+            ));
+        }
+        if index > 0 && number != last + 1 {
+            return Some(format!("segment {} is missing", last + 1));
+        }
+        let before = chain.unwrap_or_else(|| if number == 1 { Chain::start(&self.name) } else { header.chain });
+        if header.chain.sequence > before.sequence {
+            let (from, to) = (before.sequence + 1, header.chain.sequence);
+            return Some(format!("entries {from} to {to} are missing before segment {number}"));
+        }
+        (header.chain != before).then(|| format!("segment {number} does not follow entry {}", before.sequence))
+    }
+}
+
+/// Goes through one segment; the first fault.
+fn entries(
+    bytes: &[u8],
+    file: &File,
+    is_last: bool,
+    chain: &mut Chain,
+    report: &mut Report,
+    heads: &[&Head],
+    removed: &mut Removed,
+) -> Option<String> {
+    let mut walk = Walk::new(bytes, HEADER_BYTES);
+    for (at, entry) in walk.by_ref() {
+        let next = chain.sequence + 1;
+        let place = format!("segment {}, byte {at}", file.number);
+        if entry.sequence != next {
+            return Some(misplaced(bytes, next, &entry, &place));
+        }
+        if !entry.follows(&chain.hash) {
+            return Some(format!("entry {next} was changed ({place})"));
+        }
+        *chain = Chain::after(&entry);
+        if let Some(head) = heads.iter().find(|head| head.sequence == next && head.hash != hex(&entry.hash)) {
+            return Some(format!("entry {} or one before it was changed: its head was kept ({place})", head.sequence));
+        }
+        report.entries += 1;
+        report.records += u64::from(entry.kind == Kind::Record as u8);
+        report.ended = entry.kind == Kind::End as u8;
+        note(&entry, report, removed);
+    }
+    walk.fault?;
+    let (at, next) = (walk.at, chain.sequence + 1);
+    if walk.resume() || !is_last || report.ended {
+        return Some(format!("entry {next} was changed or is damaged (segment {}, byte {at})", file.number));
+    }
+    report.unfinished_bytes = (bytes.len() - at) as u64;
+    None
+}
+
+/// An entry stands where another should.
+fn misplaced(bytes: &[u8], next: u64, entry: &Entry<'_>, place: &str) -> String {
+    let found = entry.sequence;
+    if found < next {
+        return format!("entry {found} stands twice, or out of order ({place}, where entry {next} should be)");
+    }
+    let comes_later = Walk::new(bytes, HEADER_BYTES).any(|(_, other)| other.sequence == next);
+    let what = if comes_later { "is out of order" } else { "is missing" };
+    format!("entry {next} {what} ({place} has entry {found})")
+}
+
+/// What the journal says of itself.
+fn note(entry: &Entry<'_>, report: &mut Report, removed: &mut Removed) {
+    let mut values = Unpack::new(entry.public);
+    if entry.kind == Kind::Gap as u8 {
+        report.lost += values.list().and_then(|_| values.number()).and_then(|_| values.number()).unwrap_or(0);
+    } else if entry.kind == Kind::Removed as u8 {
+        let mut read = || {
+            values.list()?;
+            values.number()?;
+            let (instance, segment) = (values.text()?.to_owned(), values.number()?);
+            values.number()?;
+            let (sequence, hash) = (values.number()?, values.text()?.to_owned());
+            removed.insert((instance, segment), (sequence, hash));
+            Some(())
+        };
+        read();
+    }
+}

@@ -1,0 +1,365 @@
+//! What the writer thread does: takes what waits, makes entries of it, brings them to disk, keeps within the bounds.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use super::{
+    Durability, Settings, WhenFull,
+    disk::{Disk, Target, parent},
+    entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
+    facts::{Event, Facts, Why},
+    ring::{Item, Lost, Ring},
+    segment::{Header, file_name},
+    space::{Removal, Space},
+    tell,
+    walk::{COMMITTED, write_committed},
+};
+use crate::clock::Clock;
+
+/// Bytes that go to the disk in one write.
+const PIECE_BYTES: usize = 256 << 10;
+/// What an entry takes more than its parts.
+const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
+
+/// A segment that is written.
+struct Open {
+    file: Box<dyn Target>,
+    number: u64,
+    path: PathBuf,
+    /// Written, and known to last.
+    bytes: u64,
+    kept_bytes: u64,
+    created_us: u64,
+}
+
+/// The state of a journal that is written. Everything happens when it is told to.
+pub struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) ring: Arc<Ring>,
+    pub(super) facts: Arc<Facts>,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) dir: PathBuf,
+    salts: [u8; 32],
+    events: Vec<Event>,
+    space: Space,
+    open: Option<Open>,
+    committed: Option<Box<dyn Target>>,
+    next_number: u64,
+    /// What counts of the segment before the next one.
+    previous_bytes: u64,
+    /// After what lasts, and after what is written.
+    chain: Chain,
+    ahead: Chain,
+    /// What was taken from the ring; how much of it lasts, and is written.
+    work: Vec<u8>,
+    kept: usize,
+    written: usize,
+    upto: u64,
+    out: Vec<u8>,
+    lost: [(Lost, Why); 2],
+    removals: Vec<Removal>,
+}
+
+impl Writer {
+    /// `salts` is random, and nobody else's.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        ring: Arc<Ring>,
+        facts: Arc<Facts>,
+        clock: Clock,
+        settings: Settings,
+        salts: [u8; 32],
+    ) -> Self {
+        let chain = Chain::start(&settings.instance);
+        let dir = settings.dir.clone();
+        Self {
+            space: Space::new(disk.clone(), &dir),
+            disk,
+            ring,
+            facts,
+            clock,
+            settings,
+            dir,
+            salts,
+            events: Vec::new(),
+            open: None,
+            committed: None,
+            next_number: 1,
+            previous_bytes: 0,
+            chain,
+            ahead: chain,
+            work: Vec::new(),
+            kept: 0,
+            written: 0,
+            upto: 0,
+            out: Vec::new(),
+            lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
+            removals: Vec::new(),
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Brings all that waits to disk. After an error nothing is lost: the next call begins a new segment with all that
+    /// is not known to last.
+    pub fn commit(&mut self) -> io::Result<()> {
+        if self.work.is_empty() {
+            self.take()?;
+        }
+        if self.work.is_empty() {
+            return Ok(());
+        }
+        self.write_all()?;
+        self.ring.durable(self.upto);
+        Ok(())
+    }
+
+    /// Writes all of the work, and removes what it says is removed.
+    fn write_all(&mut self) -> io::Result<()> {
+        if let Err(error) = self.write().and_then(|()| self.settle()) {
+            self.abandon();
+            self.facts.failures.fetch_add(1, Relaxed);
+            return Err(error);
+        }
+        self.work.clear();
+        (self.kept, self.written) = (0, 0);
+        for removal in std::mem::take(&mut self.removals) {
+            self.remove(&removal);
+        }
+        Ok(())
+    }
+
+    /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
+    pub fn sweep(&mut self) -> io::Result<()> {
+        for (instance, cut_bytes, is_damaged) in self.space.adopt()? {
+            self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
+        }
+        if self.removals.is_empty() {
+            let before_us = self.clock.utc_us().saturating_sub(self.settings.retain_us);
+            let old = self.space.older_than(before_us, self.open_number())?;
+            self.note_removals(old, Why::Age);
+        }
+        self.measure()
+    }
+
+    /// The journal ends in order.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.commit()?;
+        if self.open.is_some() || self.next_number > 1 {
+            let mut public = Vec::new();
+            tell::end(self.clock.utc_us(), &mut public);
+            self.note(Kind::End, &public);
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        let before = self.upto;
+        let taken = self.ring.take(&mut self.work);
+        self.upto = taken.upto;
+        let (entries, length) = (self.upto - before, self.work.len());
+        self.facts.lose(taken.lost.entries, Why::Memory);
+        self.lost[0].0.add(taken.lost);
+        if length == 0 && self.lost.iter().all(|(lost, _)| lost.entries == 0) {
+            return Ok(());
+        }
+        if !self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64)? {
+            // The gap is told once there is room for it.
+            let now_us = self.clock.utc_us();
+            self.lost[1].0.add(Lost { entries, bytes: length as u64, first_us: now_us, last_us: now_us });
+            self.facts.lose(entries, Why::Disk);
+            self.work.drain(..length);
+            self.ring.durable(self.upto);
+            return Ok(());
+        }
+        for (lost, why) in &mut self.lost {
+            let lost = std::mem::take(lost);
+            if lost.entries > 0 {
+                let mut public = Vec::new();
+                tell::gap(&lost, *why, &mut public);
+                Item { kind: Kind::Gap as u8, public: &public, private: b"" }.write(&mut self.work);
+                self.events.push(Event::Lost { entries: lost.entries, why: *why });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that so many bytes more stay within `max_bytes`. `false`: they do not.
+    fn make_room(&mut self, more: u64) -> io::Result<bool> {
+        let most = self.settings.max_bytes;
+        let used = self.facts.disk_bytes.load(Relaxed) + more;
+        // One segment's room is kept free, as it is only whole ones that can be removed.
+        let is_full = used + self.settings.segment_bytes > most;
+        if self.settings.when_full == WhenFull::Shed {
+            self.facts.is_full.store(is_full, Relaxed);
+            return Ok(true);
+        }
+        if is_full && self.removals.is_empty() {
+            let over = (used + self.settings.segment_bytes).saturating_sub(most);
+            let oldest = self.space.oldest(over, self.open_number())?;
+            // What goes is told, and gone, before what comes is written.
+            let items = std::mem::take(&mut self.work);
+            self.note_removals(oldest, Why::Disk);
+            let removed = self.write_all();
+            self.work.extend(items);
+            removed?;
+        }
+        Ok(self.facts.disk_bytes.load(Relaxed) + more <= most)
+    }
+
+    fn note_removals(&mut self, removals: Vec<Removal>, why: Why) {
+        for removal in removals {
+            let mut public = Vec::new();
+            tell::removed(&removal, why, self.clock.utc_us(), &mut public);
+            self.note(Kind::Removed, &public);
+            let (instance, segment) = (removal.instance.clone(), removal.file.number);
+            self.events.push(Event::Removed { instance, segment, why });
+            self.removals.push(removal);
+        }
+    }
+
+    /// An entry of the writer's own, behind what it has taken.
+    fn note(&mut self, kind: Kind, public: &[u8]) {
+        Item { kind: kind as u8, public, private: b"" }.write(&mut self.work);
+    }
+
+    fn remove(&mut self, removal: &Removal) {
+        if self.space.remove(removal) {
+            self.facts.removed.fetch_add(1, Relaxed);
+            let bytes = removal.file.bytes;
+            let _ = self.facts.disk_bytes.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(bytes)));
+        }
+    }
+
+    fn measure(&mut self) -> io::Result<()> {
+        self.facts.disk_bytes.store(self.space.bytes()?, Relaxed);
+        if self.settings.when_full == WhenFull::Shed {
+            self.make_room(0)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while self.written < self.work.len() {
+            let (upto, ahead, records) = self.encode();
+            if self.must_rotate(self.out.len() as u64) {
+                self.settle()?;
+                self.close();
+            }
+            if self.open.is_none() {
+                self.begin()?;
+            }
+            let Some(open) = &mut self.open else { continue };
+            open.file.append(&self.out)?;
+            open.bytes += self.out.len() as u64;
+            self.facts.bytes.fetch_add(self.out.len() as u64, Relaxed);
+            self.facts.disk_bytes.fetch_add(self.out.len() as u64, Relaxed);
+            self.facts.entries.fetch_add(ahead.sequence - self.ahead.sequence, Relaxed);
+            self.facts.records.fetch_add(records, Relaxed);
+            (self.written, self.ahead) = (upto, ahead);
+        }
+        Ok(())
+    }
+
+    /// Makes entries of the next items, about one piece of them. How far that is, and where the chain stands then.
+    fn encode(&mut self) -> (usize, Chain, u64) {
+        self.out.clear();
+        let (mut at, mut ahead, mut records) = (self.written, self.ahead, 0);
+        let most = PIECE_BYTES.min(self.settings.segment_bytes as usize / 2);
+        while self.out.len() < most
+            && let Some((item, rest)) = Item::read(&self.work[at..])
+        {
+            ahead.append(item.kind, item.public, item.private, &self.salts, &mut self.out);
+            records += u64::from(item.kind == Kind::Record as u8);
+            at = self.work.len() - rest.len();
+        }
+        (at, ahead, records)
+    }
+
+    fn must_rotate(&self, more: u64) -> bool {
+        let Some(open) = &self.open else { return false };
+        let is_old = self.clock.utc_us().saturating_sub(open.created_us) > self.settings.segment_us;
+        is_old || open.bytes + more > self.settings.segment_bytes
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let (number, created_us) = (self.next_number, self.clock.utc_us());
+        let path = self.dir.join(file_name(number, false));
+        let mut head = Vec::new();
+        let instance = self.settings.instance.clone();
+        Header { instance, number, chain: self.chain, previous_bytes: self.previous_bytes, created_us }
+            .write(&mut head);
+        let made = self.make(&path, &head);
+        let file = made.inspect_err(|_| drop(self.disk.remove(&path)))?;
+        let bytes = head.len() as u64;
+        self.facts.disk_bytes.fetch_add(bytes, Relaxed);
+        self.open = Some(Open { file, number, path, bytes, kept_bytes: bytes, created_us });
+        self.next_number = number + 1;
+        Ok(())
+    }
+
+    fn make(&mut self, path: &Path, head: &[u8]) -> io::Result<Box<dyn Target>> {
+        let mut file = self.disk.create(path)?;
+        file.append(head)?;
+        if self.committed.is_none() {
+            let mut committed = self.disk.create(&self.dir.join(COMMITTED))?;
+            committed.replace(&write_committed(0, 0))?;
+            self.committed = Some(committed);
+        }
+        if self.settings.durability != Durability::Os {
+            file.sync()?;
+            self.disk.sync_dir(&self.dir)?;
+            if self.next_number == 1 {
+                let journal = parent(&self.dir);
+                self.disk.sync_dir(&journal)?;
+                self.disk.sync_dir(&parent(&journal))?;
+            }
+        }
+        Ok(file)
+    }
+
+    /// What is written lasts from now on, as far as the durability promises, and readers see it.
+    fn settle(&mut self) -> io::Result<()> {
+        if let Some(open) = &mut self.open {
+            if self.settings.durability != Durability::Os {
+                let begun_us = self.clock.boot_us();
+                open.file.sync()?;
+                self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
+            }
+            open.kept_bytes = open.bytes;
+            if let Some(committed) = &mut self.committed {
+                committed.replace(&write_committed(open.number, open.bytes))?;
+            }
+        }
+        (self.kept, self.chain) = (self.written, self.ahead);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.previous_bytes = open.bytes;
+        }
+    }
+
+    /// Gives the segment up: what is behind its last known state is written again to a new one.
+    fn abandon(&mut self) {
+        if let Some(open) = self.open.take() {
+            let _ = self.disk.truncate(&open.path, open.kept_bytes);
+            self.previous_bytes = open.kept_bytes;
+        }
+        (self.written, self.ahead) = (self.kept, self.chain);
+        let _ = self.measure();
+    }
+
+    fn open_number(&self) -> u64 {
+        self.open.as_ref().map_or(self.next_number, |open| open.number)
+    }
+}

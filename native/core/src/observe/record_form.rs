@@ -1,0 +1,123 @@
+//! A record as the journal keeps it: `MessagePack`, a list whose places `penstock/audit/record.py` names. Within a form
+//! places are only ever added, at the end.
+
+use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
+use crate::{dialects::usage::Usage, journal::pack::Pack};
+
+/// The first value of every list.
+const FORM: u64 = 1;
+/// Longer texts are cut: what clients and providers send must not bound what a record takes.
+const TEXT_BYTES: usize = 256;
+const PATH_BYTES: usize = 1_024;
+/// Where usage comes from that is not counted here.
+const FROM_PROVIDER: &str = "provider";
+
+/// What everybody may read who may read records. `count`: how many requests it stands for.
+pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
+    let mut pack = Pack::new(out);
+    pack.list(31);
+    [FORM, record.number, count].into_iter().for_each(|number| pack.number(number));
+    for text in [&record.request_id, &record.upstream_request_id, &record.trace_id] {
+        pack.word(text, TEXT_BYTES);
+    }
+    pack.number(record.started_utc_us);
+    pack.word(&record.key_id, TEXT_BYTES);
+    pack.word(&record.team, TEXT_BYTES);
+    pack.word(record.dialect.map_or("", crate::dialects::Dialect::name), TEXT_BYTES);
+    pack.word(record.api, TEXT_BYTES);
+    pack.word(&record.method, TEXT_BYTES);
+    pack.word(&record.path, PATH_BYTES);
+    pack.word(&record.model, TEXT_BYTES);
+    pack.word(&record.target, TEXT_BYTES);
+    pack.perhaps(record.status.map(u64::from));
+    pack.text(record.outcome.name());
+    pack.word(record.error.map_or("", crate::error::Code::name), TEXT_BYTES);
+    pack.list(record.attempts.len());
+    record.attempts.iter().for_each(|attempt| self::attempt(attempt, &mut pack));
+    usage(record.usage.as_ref(), &mut pack);
+    pack.word(record.usage.map_or("", |_| FROM_PROVIDER), TEXT_BYTES);
+    [record.cost_nanousd, record.charged_tokens, record.charged_nanousd].into_iter().for_each(|n| pack.perhaps(n));
+    phases(&record.phases, &mut pack);
+    [record.admitted_boottime_us, record.queued_us, record.overhead_us].into_iter().for_each(|n| pack.perhaps(n));
+    stream(record.stream.as_ref(), &mut pack);
+    pack.number(record.received_bytes);
+    pack.number(record.sent_bytes);
+}
+
+/// A stream that begins: enough to know whose it was if its record never comes.
+pub fn begin(record: &Record, request_id: &str, out: &mut Vec<u8>) {
+    let mut pack = Pack::new(out);
+    pack.list(10);
+    [FORM, record.number].into_iter().for_each(|number| pack.number(number));
+    pack.word(request_id, TEXT_BYTES);
+    pack.number(record.started_utc_us);
+    pack.word(&record.key_id, TEXT_BYTES);
+    pack.word(&record.team, TEXT_BYTES);
+    pack.word(record.dialect.map_or("", crate::dialects::Dialect::name), TEXT_BYTES);
+    pack.word(record.api, TEXT_BYTES);
+    pack.word(&record.model, TEXT_BYTES);
+    pack.word(&record.target, TEXT_BYTES);
+}
+
+/// What can be forgotten: client address, end user. Nothing where neither is known.
+pub fn private(record: &Record, out: &mut Vec<u8>) {
+    if record.client.is_none() && record.end_user.is_empty() {
+        return;
+    }
+    let mut pack = Pack::new(out);
+    pack.list(2);
+    match record.client {
+        Some(address) => pack.text(&address.to_string()),
+        None => pack.nil(),
+    }
+    pack.word(&record.end_user, TEXT_BYTES);
+}
+
+/// Provider, model, status, error, whether it was passed over, microseconds.
+fn attempt(attempt: &AttemptRecord, pack: &mut Pack<'_>) {
+    let (status, error, skipped) = match attempt.result {
+        AttemptResult::Status(status) => (Some(u64::from(status)), "", 0),
+        AttemptResult::Failed(code) => (None, code.name(), 0),
+        AttemptResult::Skipped(code) => (None, code.name(), 1),
+    };
+    pack.list(6);
+    pack.word(&attempt.provider.name, TEXT_BYTES);
+    pack.word(&attempt.model, TEXT_BYTES);
+    pack.perhaps(status);
+    pack.word(error, TEXT_BYTES);
+    pack.number(skipped);
+    pack.number(attempt.us);
+}
+
+fn usage(usage: Option<&Usage>, pack: &mut Pack<'_>) {
+    let Some(usage) = usage else { return pack.nil() };
+    pack.list(7);
+    for tokens in [
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.audio_tokens,
+        usage.image_tokens,
+    ] {
+        pack.number(tokens);
+    }
+}
+
+fn phases(phases: &Phases, pack: &mut Pack<'_>) {
+    pack.list(7);
+    pack.number(phases.head_us);
+    pack.number(phases.body_wait_us);
+    [phases.route_us, phases.connect_us, phases.first_byte_us].into_iter().for_each(|us| pack.perhaps(us));
+    pack.number(phases.total_us);
+    pack.perhaps(phases.lease_us);
+}
+
+fn stream(facts: Option<&StreamFacts>, pack: &mut Pack<'_>) {
+    let Some(facts) = facts else { return pack.nil() };
+    pack.list(3);
+    pack.perhaps(facts.first_token_us);
+    pack.number(facts.frames);
+    pack.number(facts.longest_gap_us);
+}

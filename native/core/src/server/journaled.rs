@@ -1,0 +1,44 @@
+//! The journal of a process: started before the first request, and what happens to it said in the log.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use crate::journal::{Event, Journal, Options, Settings, disk::RealDisk};
+
+/// Starts the journal.
+pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> Result<Arc<Journal>, String> {
+    let told = |what: &dyn std::fmt::Display| format!("journal {}: {what}", options.dir.display());
+    let settings = Settings::of(options, instance, &RealDisk).map_err(|e| told(&e))?;
+    let mut salts = [0; 32];
+    aws_lc_rs::rand::fill(&mut salts).map_err(|_| told(&"the system gives no random bytes"))?;
+    let (log, dir) = (shared.log.clone(), options.dir.display().to_string());
+    let tell = move |event| self::tell(&log, &dir, &event);
+    let journal = Journal::start(settings, Arc::new(RealDisk), shared.clock.clone(), salts, tell);
+    journal.map(Arc::new).map_err(|e| told(&e))
+}
+
+fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
+    match event {
+        Event::Failed(error) => log.error(
+            "the journal cannot be written; it is tried again each second",
+            &[("dir", &dir), ("error", &error.to_string())],
+        ),
+        Event::Recovered => log.info("the journal is written again", &[("dir", &dir)]),
+        Event::Lost { entries, why } => log.error(
+            "entries found no room in the journal and were dropped",
+            &[("dir", &dir), ("entries", entries), ("reason", &why.name())],
+        ),
+        Event::Removed { instance, segment, why } => log.info(
+            "a segment of the journal is removed",
+            &[("instance", &instance.as_str()), ("segment", segment), ("reason", &why.name())],
+        ),
+        Event::Adopted { instance, cut_bytes, is_damaged: true } => log.error(
+            "the journal of an earlier process is damaged; the segment was set aside",
+            &[("instance", &instance.as_str()), ("cut_bytes", cut_bytes)],
+        ),
+        Event::Adopted { instance, cut_bytes, is_damaged: false } => log.debug(
+            "the journal of an earlier process was taken over",
+            &[("instance", &instance.as_str()), ("cut_bytes", cut_bytes)],
+        ),
+    }
+}

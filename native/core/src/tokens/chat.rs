@@ -1,0 +1,247 @@
+//! Tokens of a whole chat: messages with what stands between them, tools, pictures.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Encoding, Measure, approximate, count,
+    images::{Detail, UNKNOWN_SIZE, image_tokens},
+    json::{each, text},
+    models::{bare, claude},
+    picture, tools,
+};
+
+/// What a message costs beside its text, and what the beginning of the answer does.
+/// Source: `OpenAI`'s cookbook, "How to count tokens with tiktoken".
+const MESSAGE: u64 = 3;
+const NAME: i64 = 1;
+const ANSWER: u64 = 3;
+/// The one model that differs.
+const OLD_TURBO: &str = "gpt-3.5-turbo-0301";
+const OLD_TURBO_MESSAGE: u64 = 4;
+const OLD_TURBO_NAME: i64 = -1;
+/// Around declarations of tools, less what a system message shares with them. Source: `LiteLLM`'s token counter.
+const TOOLS: i64 = 9;
+const SYSTEM_BESIDE_TOOLS: i64 = -4;
+const CHOICE_NONE: u64 = 1;
+const CHOICE_NAMED: u64 = 7;
+/// The system prompt that Anthropic adds for tools. Source: its page on tool use, of Claude 4.
+const CLAUDE_TOOLS: i64 = 346;
+/// Content inside content: results of tools.
+const MAX_DEPTH: usize = 4;
+
+/// A request of chat, or of Anthropic's messages; other fields do not count.
+#[derive(Deserialize)]
+struct Chat<'a> {
+    #[serde(borrow)]
+    messages: &'a RawValue,
+    #[serde(borrow, default)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow, default, alias = "functions")]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_choice: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+}
+
+/// A part of a message's content, or the call of a tool.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    /// Of Anthropic's calls and results of tools.
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    /// Of calls of functions.
+    #[serde(borrow)]
+    function: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// A picture: an address with how closely to look, or Anthropic's source.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Picture<'a> {
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+/// Tokens of the prompt that a request in JSON makes, of `/chat/completions` or `/messages`.
+///
+/// Text, names, calls and results of tools are counted, each as text for itself; pictures by their size; sound and
+/// files are not. For models that are not exact ([`Measure`]) all but the pictures is scaled. The encoding is the one
+/// that the measure of the model names. Fails on what is no such request.
+pub fn count_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<u64, serde_json::Error> {
+    let chat: Chat<'_> = serde_json::from_slice(body)?;
+    let mut count = Count { encoding, model, tokens: ANSWER, pictures: 0 };
+    let (of_message, of_name) =
+        if bare(model) == OLD_TURBO { (OLD_TURBO_MESSAGE, OLD_TURBO_NAME) } else { (MESSAGE, NAME) };
+    let mut has_system = chat.system.is_some();
+    if chat.system.is_some() {
+        count.tokens += of_message;
+        count.content(chat.system, 0);
+    }
+    each(chat.messages, |message| {
+        let message: Message<'_> = count.read(message);
+        count.tokens += of_message;
+        count.text(message.role);
+        count.content(message.content, 0);
+        count.text(message.refusal);
+        if message.name.and_then(text).is_some() {
+            count.text(message.name);
+            count.tokens = count.tokens.saturating_add_signed(of_name);
+        }
+        if let Some(calls) = message.tool_calls {
+            each(calls, |call| count.part(call, 0));
+        }
+        if let Some(call) = message.function_call {
+            count.part(call, 0);
+        }
+        has_system |= matches!(message.role.and_then(text).as_deref(), Some(b"system" | b"developer"));
+    });
+    if let Some(tools) = chat.tools.filter(|tools| !matches!(tools.get(), "null" | "[]")) {
+        count.tools(tools, has_system);
+    }
+    if let Some(choice) = chat.tool_choice {
+        count.choice(choice);
+    }
+    Ok(approximate(Measure::of(model), count.tokens) + count.pictures)
+}
+
+struct Count<'a> {
+    encoding: &'a Encoding,
+    model: &'a str,
+    tokens: u64,
+    pictures: u64,
+}
+
+impl Count<'_> {
+    /// What cannot be read as what should stand here, a name twice for one, counts as the text that it is.
+    fn read<'v, T: Deserialize<'v> + Default>(&mut self, value: &'v RawValue) -> T {
+        serde_json::from_str(value.get()).unwrap_or_else(|_| {
+            self.tokens += count(self.encoding, value.get().as_bytes());
+            T::default()
+        })
+    }
+
+    /// A string; anything else counts nothing.
+    fn text(&mut self, value: Option<&RawValue>) {
+        if let Some(text) = value.and_then(text) {
+            self.tokens += count(self.encoding, &text);
+        }
+    }
+
+    /// A string, or a list of parts.
+    fn content(&mut self, content: Option<&RawValue>, depth: usize) {
+        self.text(content);
+        if let Some(parts) = content
+            && depth < MAX_DEPTH
+        {
+            each(parts, |part| self.part(part, depth));
+        }
+    }
+
+    fn part(&mut self, part: &RawValue, depth: usize) {
+        let part: Part<'_> = self.read(part);
+        for text in [part.text, part.refusal, part.thinking, part.name, part.arguments] {
+            self.text(text);
+        }
+        if let Some(input) = part.input {
+            self.tokens += count(self.encoding, input.get().as_bytes());
+        }
+        if let Some(function) = part.function {
+            let function: Part<'_> = self.read(function);
+            self.text(function.name);
+            self.text(function.arguments);
+        }
+        self.content(part.content, depth + 1);
+        let detail = |value: Option<&RawValue>| Detail::named(&value.and_then(text).unwrap_or_default());
+        if let Some(address) = part.image_url {
+            let picture = match text(address) {
+                Some(_) => Picture { url: Some(address), detail: part.detail, data: None },
+                None => self.read(address),
+            };
+            let url = picture.url.and_then(text).unwrap_or_default();
+            self.picture(picture_in(&url), detail(picture.detail));
+        } else if let Some(source) = part.source
+            && part.kind.and_then(text).as_deref() == Some(b"image")
+        {
+            let source: Picture<'_> = self.read(source);
+            self.picture(&source.data.and_then(text).unwrap_or_default(), Detail::Auto);
+        }
+    }
+
+    fn picture(&mut self, base64: &[u8], detail: Detail) {
+        let size = picture::size(base64).unwrap_or(UNKNOWN_SIZE);
+        self.pictures += image_tokens(self.model, size, detail);
+    }
+
+    fn tools(&mut self, tools: &RawValue, has_system: bool) {
+        self.tokens += count(self.encoding, &tools::rendered(tools));
+        let around = match claude(&bare(self.model)) {
+            Some(_) => CLAUDE_TOOLS,
+            None if has_system => TOOLS + SYSTEM_BESIDE_TOOLS,
+            None => TOOLS,
+        };
+        self.tokens = self.tokens.saturating_add_signed(around);
+    }
+
+    fn choice(&mut self, choice: &RawValue) {
+        if text(choice).as_deref() == Some(b"none") {
+            self.tokens += CHOICE_NONE;
+        }
+        if choice.get().starts_with('{') {
+            let choice: Part<'_> = self.read(choice);
+            let name = choice.function.map_or(choice.name, |function| self.read::<Part<'_>>(function).name);
+            if name.is_some() {
+                self.tokens += CHOICE_NAMED;
+                self.text(name);
+            }
+        }
+    }
+}
+
+/// The data of a `data:` address; nothing of any other.
+fn picture_in(url: &[u8]) -> &[u8] {
+    let data = url.strip_prefix(b"data:").unwrap_or_default();
+    let comma = data.iter().position(|byte| *byte == b',').map_or(data.len(), |at| at + 1);
+    &data[comma..]
+}

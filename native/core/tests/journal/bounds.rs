@@ -1,0 +1,230 @@
+//! Memory, disk and time: what goes when there is too much, and that the chain tells of it.
+
+use std::{io::ErrorKind, path::Path};
+
+use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, verify::verify};
+
+use crate::made::{DAY_US, Made, read_all, settings};
+
+fn small(instance: &str) -> Settings {
+    Settings { max_bytes: 32 << 10, ..settings(instance, Durability::Group) }
+}
+
+fn fill(made: &mut Made, records: u64) {
+    for _ in 0..records {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+        made.later(1_000);
+    }
+}
+
+fn disk_bytes(made: &Made) -> u64 {
+    let segments = made.sim.paths().into_iter().filter(|path| path.extension().is_some());
+    segments.map(|path| made.sim.bytes(&path).len() as u64).sum()
+}
+
+#[test]
+fn what_waits_in_memory_is_bounded_and_what_finds_no_room_is_a_gap_in_the_chain() {
+    let mut made = Made::new(Durability::Group);
+    let accepted = (0..1_000).filter(|_| made.push_of(200).is_some()).count() as u64;
+    assert!(accepted < 1_000 && made.ring.held_bytes() <= 64 << 10);
+    made.writer.commit().unwrap();
+    assert_eq!(made.ring.held_bytes(), 0);
+    made.die();
+    let report = made.report(false);
+    assert_eq!((report.records, report.lost, report.fault), (accepted, 1_000 - accepted, None));
+    assert!(matches!(made.writer.events()[..], [Event::Lost { why: Why::Memory, .. }]));
+}
+
+#[test]
+fn one_entry_that_is_too_long_is_lost_alone() {
+    let mut made = Made::new(Durability::Group);
+    assert_eq!(made.push_of((64 << 10) - 50), None);
+    assert!(made.push().is_some());
+    made.writer.commit().unwrap();
+    assert_eq!((made.read(true), made.report(true).lost), (vec![1], 1));
+}
+
+#[test]
+fn a_full_journal_lets_its_oldest_segments_go_and_says_so() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 400);
+    assert!(disk_bytes(&made) <= 32 << 10, "{}", disk_bytes(&made));
+    let found = made.read(true);
+    assert!(found.len() > 50 && found.last() == Some(&399), "{}", found.len());
+    assert!(found.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    made.die();
+    let report = made.report(false);
+    assert_eq!((report.fault, report.lost), (None, 0));
+    assert!(made.writer.events().iter().any(|event| matches!(event, Event::Removed { why: Why::Disk, .. })));
+}
+
+#[test]
+fn a_batch_that_is_larger_than_a_segment_finds_the_room_that_older_ones_give() {
+    let mut made = Made::with(small("one"), None);
+    for _ in 0..20 {
+        for _ in 0..60 {
+            made.push_of(200).unwrap();
+        }
+        made.writer.commit().unwrap();
+        assert!(disk_bytes(&made) <= 32 << 10, "{}", disk_bytes(&made));
+        made.later(1_000);
+    }
+    let report = made.report(true);
+    assert_eq!((report.fault, report.lost), (None, 0));
+    assert_eq!(made.read(true).last(), Some(&1_199));
+}
+
+#[test]
+fn a_full_journal_that_cannot_be_written_loses_nothing_that_waits() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 400);
+    made.push_of(200);
+    made.sim.fail_syncs(3);
+    while made.writer.commit().is_err() {
+        made.push_of(200);
+    }
+    fill(&mut made, 1);
+    let found = made.read(true);
+    assert!(found.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{found:?}");
+    assert_eq!((made.report(true).fault, made.report(true).lost), (None, 0));
+}
+
+#[test]
+fn the_beginning_may_not_go_without_a_word() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 400);
+    let first = made.sim.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "segment"));
+    penstock_core::journal::disk::Disk::remove(&made.sim, &first.unwrap()).unwrap();
+    assert!(made.report(true).fault.unwrap().contains("are missing: the journal begins with segment"));
+}
+
+#[test]
+fn journals_of_processes_that_are_gone_go_first_and_those_of_the_living_stay() {
+    let mut dead = Made::with(small("one"), None);
+    fill(&mut dead, 60);
+    dead.die();
+    let mut alive = Made::with(small("three"), Some(&dead));
+    fill(&mut alive, 60);
+    let mut made = Made::with(small("two"), Some(&dead));
+    made.writer.sweep().unwrap();
+    fill(&mut made, 400);
+    assert_eq!(dead.read(false), [0; 0]);
+    assert_eq!(alive.read(true).len(), 60);
+    let reports = verify(&made.sim, Path::new("/data/journal"), &[], |name| name != "one").unwrap();
+    assert!(reports.iter().all(|report| report.fault.is_none()), "{reports:?}");
+}
+
+#[test]
+fn where_nothing_can_go_records_are_dropped_and_the_gap_is_told_once_there_is_room() {
+    let settings = Settings { max_bytes: 8 << 10, segment_bytes: 8 << 10, ..settings("one", Durability::Group) };
+    let mut made = Made::with(settings, None);
+    fill(&mut made, 100);
+    assert!(disk_bytes(&made) <= 8 << 10);
+    let found = made.read(true).len() as u64;
+    assert!(found > 10 && found < 100);
+    let lost = made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(found + lost, 100);
+}
+
+#[test]
+fn with_shed_nothing_goes_and_the_journal_says_that_it_is_full() {
+    let mut made = Made::with(Settings { when_full: WhenFull::Shed, ..small("one") }, None);
+    let is_full = |made: &Made| made.facts.is_full.load(std::sync::atomic::Ordering::Relaxed);
+    let mut pushed = 0;
+    while !is_full(&made) {
+        fill(&mut made, 1);
+        pushed += 1;
+    }
+    fill(&mut made, 3);
+    assert_eq!(made.read(true).len(), pushed + 3, "who was in is recorded");
+    made.later(91 * DAY_US);
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+    made.writer.sweep().unwrap();
+    assert!(!is_full(&made), "what was too old has gone");
+}
+
+#[test]
+fn what_is_older_than_retain_goes_from_every_journal_that_nobody_writes() {
+    let mut dead = Made::with(settings("one", Durability::Group), None);
+    fill(&mut dead, 60);
+    dead.die();
+    let mut made = Made::with(settings("two", Durability::Group), Some(&dead));
+    fill(&mut made, 60);
+    made.later(91 * DAY_US);
+    fill(&mut made, 1);
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+    assert_eq!((dead.read(false), made.read(true)), (vec![], vec![60]));
+    assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn a_clock_that_is_set_back_removes_nothing_and_disturbs_nothing() {
+    let mut made = Made::new(Durability::Group);
+    fill(&mut made, 60);
+    made.now.store(1_000_000, std::sync::atomic::Ordering::Relaxed);
+    fill(&mut made, 60);
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+    assert_eq!(made.read(true), (0..120).collect::<Vec<_>>());
+    assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn a_full_disk_holds_records_back_until_there_is_room() {
+    let mut made = Made::new(Durability::Flush);
+    fill(&mut made, 10);
+    made.sim.set_room(Some(100));
+    let waiting = made.push_of(200).unwrap();
+    for _ in 0..5 {
+        assert_eq!(made.writer.commit().unwrap_err().kind(), ErrorKind::StorageFull);
+        assert!(!made.is_durable(waiting));
+    }
+    assert_eq!(made.read(true), (0..10).collect::<Vec<_>>(), "readers see none of what did not last");
+    made.sim.set_room(None);
+    made.writer.commit().unwrap();
+    assert!(made.is_durable(waiting));
+    fill(&mut made, 10);
+    assert_eq!(made.read(true), (0..21).collect::<Vec<_>>());
+    assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_an_error_and_nothing_is_lost_but_what_memory_cannot_hold() {
+    let mut made = Made::new(Durability::Group);
+    made.sim.set_read_only(true);
+    made.push();
+    assert_eq!(made.writer.commit().unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+    let accepted = (0..1_000).filter(|_| made.push_of(200).is_some()).count() as u64;
+    assert!(made.writer.commit().is_err());
+    made.sim.set_read_only(false);
+    made.writer.commit().unwrap();
+    made.writer.commit().unwrap();
+    let report = made.report(true);
+    assert_eq!((report.records, report.lost, report.fault), (accepted + 1, 1_000 - accepted, None));
+}
+
+#[test]
+fn a_failed_fsync_gives_the_segment_up_and_writes_all_of_it_again() {
+    let mut made = Made::new(Durability::Flush);
+    fill(&mut made, 3);
+    made.sim.fail_syncs(1);
+    let waiting = made.push().unwrap();
+    assert!(made.writer.commit().is_err());
+    assert!(!made.is_durable(waiting));
+    made.writer.commit().unwrap();
+    assert!(made.is_durable(waiting));
+    made.sim.cut_power(&mut fastrand::Rng::with_seed(1), true);
+    assert_eq!(made.read(false), [0, 1, 2, 3]);
+    assert!(made.sim.paths().contains(&made.segment(2)), "a disk that forgot once is not asked again");
+    assert_eq!(read_all(&made.sim, &made.dir, false).len(), 4);
+}
+
+#[test]
+fn os_never_waits_for_the_disk() {
+    let mut made = Made::new(Durability::Os);
+    fill(&mut made, 60);
+    assert_eq!((made.sim.syncs(), made.read(true).len()), (0, 60));
+}

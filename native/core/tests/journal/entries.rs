@@ -1,0 +1,147 @@
+//! Entries as bytes: what is written is read, every flipped bit is seen, what is forgotten leaves the chain whole.
+
+use penstock_core::journal::{
+    Durability, Kind,
+    entry::{Chain, Entry, Fault, MAX_BYTES, forget},
+    forget_before,
+    pack::Pack,
+    segment::{HEADER_BYTES, Header, parse_name},
+};
+use proptest::prelude::*;
+
+use crate::made::Made;
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(public in prop::collection::vec(any::<u8>(), 0..300), private in prop::collection::vec(any::<u8>(), 0..90)) {
+        let (start, mut out) = (Chain::start("one"), Vec::new());
+        let mut chain = start;
+        chain.append(1, &public, &private, &[1; 32], &mut out);
+        let entry = Entry::read(&out).unwrap();
+        prop_assert_eq!((entry.kind, entry.sequence, entry.public, entry.bytes), (1, 1, public.as_slice(), out.len()));
+        prop_assert_eq!(entry.private, (!private.is_empty()).then_some(private.as_slice()));
+        prop_assert!(entry.follows(&start.hash) && !entry.follows(&chain.hash));
+        prop_assert_eq!(Chain::after(&entry), chain);
+        for length in 0..out.len() {
+            prop_assert_eq!(Entry::read(&out[..length]), Err(Fault::Cut));
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_segment_is_detected() {
+    let mut made = Made::new(Durability::Group);
+    (0..6).for_each(|_| _ = made.push());
+    made.writer.end().unwrap();
+    made.die();
+    let whole = made.sim.bytes(&made.segment(1));
+    assert_eq!(made.report(false).fault, None);
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            made.sim.put(&made.segment(1), &bytes);
+            let report = made.report(false);
+            assert!(report.fault.is_some() && report.unfinished_bytes == 0, "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_was_changed_and_signed_anew_breaks_the_chain() {
+    let mut made = Made::new(Durability::Group);
+    (0..3).for_each(|_| _ = made.push());
+    made.writer.commit().unwrap();
+    made.die();
+    let mut bytes = made.sim.bytes(&made.segment(1));
+    let first = Entry::read(&bytes[HEADER_BYTES..]).unwrap();
+    let mut forged = Vec::new();
+    Chain::start("one").append(first.kind, &vec![b'y'; first.public.len()], b"", &[0; 32], &mut forged);
+    bytes.splice(HEADER_BYTES..HEADER_BYTES + first.bytes, forged);
+    made.sim.put(&made.segment(1), &bytes);
+    assert!(made.report(false).fault.unwrap().starts_with("entry 2 was changed"));
+}
+
+#[test]
+fn what_was_forgotten_is_gone_and_the_chain_holds() {
+    let mut made = Made::new(Durability::Group);
+    (0..4).for_each(|_| _ = made.push());
+    made.writer.commit().unwrap();
+    made.die();
+    let mut bytes = made.sim.bytes(&made.segment(1));
+    let (mut at, mut forgotten) = (HEADER_BYTES, 0);
+    while at < bytes.len() {
+        forgotten += u32::from(forget(&mut bytes[at..]));
+        assert!(!forget(&mut bytes[at..]), "there is nothing left to forget");
+        at += Entry::read(&bytes[at..]).unwrap().bytes;
+    }
+    assert_eq!(forgotten, 2);
+    assert!(!bytes.windows(9).any(|window| window == b"192.0.2.7"));
+    made.sim.put(&made.segment(1), &bytes);
+    let report = made.report(false);
+    assert_eq!((report.fault, report.records), (None, 4));
+    assert_eq!(made.read(false), [0, 1, 2, 3]);
+}
+
+#[test]
+fn private_parts_are_forgotten_up_to_a_time_and_never_in_what_is_being_written() {
+    let mut made = Made::new(Durability::Group);
+    for _ in 0..60 {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+        made.later(1_000);
+    }
+    let hidden = |made: &Made, number| made.sim.bytes(&made.segment(number)).windows(9).any(|w| w == b"192.0.2.7");
+    let all_us = made.now.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(forget_before(&made.sim, &made.dir, 0, true).unwrap(), 0);
+    let some = forget_before(&made.sim, &made.dir, all_us, true).unwrap();
+    let segments = made.report(true).segments as u64;
+    assert!(segments > 3 && (1..segments).all(|number| !hidden(&made, number)) && hidden(&made, segments));
+    made.die();
+    assert!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap() > 0);
+    assert!(!hidden(&made, segments) && some > 10);
+    assert_eq!((made.report(false).fault, made.read(false).len()), (None, 60));
+    assert_eq!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap(), 0, "there is nothing left");
+}
+
+#[test]
+fn a_length_that_none_can_have_is_damage() {
+    for length in [0, 1, 47, MAX_BYTES as u32, u32::MAX] {
+        let mut bytes = vec![0; 128];
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(Entry::read(&bytes), Err(Fault::Damaged), "{length}");
+    }
+}
+
+#[test]
+fn a_head_is_read_as_it_was_written_and_names_are_told_apart() {
+    let chain = Chain { sequence: 9, hash: [3; 32] };
+    let header =
+        Header { instance: "20260101T000000-0123abcd".into(), number: 2, chain, previous_bytes: 77, created_us: 5 };
+    let mut bytes = Vec::new();
+    header.write(&mut bytes);
+    assert_eq!((bytes.len(), Header::read(&bytes)), (HEADER_BYTES, Some(header)));
+    for (name, expected) in [
+        ("0000000001.segment", Some((1, false))),
+        ("0000000012.damaged", Some((12, true))),
+        ("12.segment", None),
+        ("committed", None),
+        ("lock", None),
+        ("0000000001.segment.new", None),
+        ("000000000x.segment", None),
+    ] {
+        assert_eq!(parse_name(name), expected, "{name}");
+    }
+    assert_eq!(Kind::Record as u8, 1);
+}
+
+#[test]
+fn long_texts_are_cut_between_letters() {
+    let mut out = Vec::new();
+    let mut pack = Pack::new(&mut out);
+    pack.word("äöü", 3);
+    pack.word("", 3);
+    pack.text(&"x".repeat(300));
+    assert_eq!(&out[..4], [0xa2, 0xc3, 0xa4, 0xc0]);
+    assert_eq!(&out[4..9], [0xdb, 0, 0, 1, 44]);
+}

@@ -1,0 +1,140 @@
+//! The journal as a process has it: a thread, a real disk, answers that wait.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use penstock_core::{
+    clock::Clock,
+    journal::{
+        Durability, Event, Journal, Kind, Options, Position, Reader, Settings, WhenFull,
+        disk::{Disk, RealDisk},
+        verify::verify,
+    },
+};
+
+use crate::{made::settings, sim::Sim};
+
+/// A directory of one test, removed with it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("penstock-journal-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(path.join("journal/one")).unwrap();
+        std::fs::write(path.join("journal/one/lock"), b"").unwrap();
+        Self(path)
+    }
+
+    fn settings(&self, durability: Durability) -> Settings {
+        let dir = self.0.join("journal/one");
+        let options = Options { dir, durability, when_full: WhenFull::Drop, max_bytes: 0, retain_ms: 86_400_000 };
+        Settings::of(&options, "one", &RealDisk).unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+#[test]
+fn what_many_threads_append_is_there_once_and_verifies() {
+    for durability in [Durability::Flush, Durability::Group, Durability::Os] {
+        let dir = Dir::new(&format!("threads-{durability:?}"));
+        let journal = Journal::start(dir.settings(durability), Arc::new(RealDisk), Clock::System, [1; 32], |event| {
+            panic!("{event:?}")
+        });
+        let journal = Arc::new(journal.unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let number = journal.number().to_le_bytes();
+                        let ticket = journal.append(Kind::Record, &number, b"private").unwrap();
+                        if journal.holds_answers() && number[0].is_multiple_of(16) {
+                            wait(journal.kept(ticket));
+                            assert!(journal.lag_us() < 60_000_000);
+                        }
+                    }
+                });
+            }
+        });
+        journal.stop();
+        journal.stop();
+        assert_eq!(journal.append(Kind::Record, b"late", b""), None);
+        let reader = Reader::new(Arc::new(RealDisk), &dir.0.join("journal/one"));
+        let batch = reader.read(Position::default(), usize::MAX, true).unwrap();
+        let records = batch.entries.iter().filter(|entry| entry.kind == Kind::Record as u8);
+        let mut numbers: Vec<_> = records.map(|e| u64::from_le_bytes(e.public[..8].try_into().unwrap())).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=2_000).collect::<Vec<_>>());
+        let reports = verify(&RealDisk, &dir.0.join("journal"), &[], |_| false).unwrap();
+        assert_eq!((reports.len(), &reports[0].fault, reports[0].ended), (1, &None, true));
+        assert_eq!(journal.facts().records.load(Relaxed), 2_000);
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_is_told_once_and_holds_answers_no_longer_than_it_may() {
+    let sim = Sim::new(Clock::System);
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    for when_full in [WhenFull::Drop, WhenFull::Shed] {
+        sim.set_read_only(true);
+        let settings = Settings { when_full, ..settings("one", Durability::Flush) };
+        let (disk, hear) = (Arc::new(sim.clone()) as Arc<dyn Disk>, told.clone());
+        let tell = move |event| {
+            hear.lock().unwrap().push(match event {
+                Event::Failed(_) => "failed".to_owned(),
+                other => format!("{other:?}"),
+            });
+        };
+        let journal = Arc::new(Journal::start(settings, disk, Clock::System, [1; 32], tell).unwrap());
+        assert!(journal.admit().is_some());
+        let ticket = journal.append(Kind::Record, b"x", b"").unwrap();
+        let kept = wait(async { tokio::time::timeout(Duration::from_millis(400), journal.kept(ticket)).await });
+        assert_eq!(kept.is_ok(), when_full == WhenFull::Drop, "only where records may be dropped is it given up");
+        assert_eq!(journal.trouble(), Some("the journal cannot be written"));
+        assert_eq!(journal.admit().is_some(), when_full == WhenFull::Drop);
+        sim.set_read_only(false);
+        wait(journal.kept(ticket));
+        while journal.trouble().is_some() {
+            std::thread::yield_now();
+        }
+        assert!(journal.admit().is_some());
+        journal.stop();
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), ["failed", "Recovered"]);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn with_shed_each_request_that_is_in_keeps_room_for_its_record() {
+    let settings = Settings { when_full: WhenFull::Shed, ..settings("one", Durability::Os) };
+    let disk = Arc::new(Sim::new(Clock::System));
+    let journal = Arc::new(Journal::start(settings, disk, Clock::System, [1; 32], |_| {}).unwrap());
+    let held: Vec<_> = std::iter::from_fn(|| journal.admit()).take(100_000).collect();
+    assert_eq!(held.len(), 16 << 20 >> 11);
+    drop(held);
+    assert!(journal.admit().is_some());
+}
+
+#[test]
+fn a_journal_of_another_process_is_left_alone() {
+    let dir = Dir::new("locks");
+    let lock = dir.0.join("journal/one/lock");
+    let held = RealDisk.lock(&lock).unwrap();
+    assert!(held.is_some());
+    assert!(RealDisk.lock(&lock).unwrap().is_none());
+    drop(held);
+    assert!(RealDisk.lock(&lock).unwrap().is_some());
+    assert!(RealDisk.lock(&dir.0.join("journal/none/lock")).unwrap().is_none());
+}

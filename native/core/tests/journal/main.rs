@@ -1,0 +1,12 @@
+//! The journal: what survives a cut of power, what is told of damage, how it keeps within its bounds.
+
+#![expect(clippy::unwrap_used, reason = "in a test's helpers they are its verdict")]
+
+mod bounds;
+mod crash;
+mod entries;
+mod kept;
+mod made;
+mod reading;
+mod sim;
+mod verifying;

@@ -1,0 +1,253 @@
+//! A disk in memory that forgets what was not synchronised: it drops, reorders and tears it when the power is cut.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use penstock_core::{
+    clock::Clock,
+    journal::disk::{Disk, Listed, Target},
+};
+
+/// What a disk writes at once, or not at all.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    /// What lasts, and what readers see.
+    durable: Vec<u8>,
+    live: Vec<u8>,
+    /// Its name lasts.
+    is_named: bool,
+    /// A failed fsync has forgotten what was to be written: later ones say well done and do nothing.
+    is_poisoned: bool,
+    changed_us: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<PathBuf, File>,
+    locked: BTreeSet<PathBuf>,
+    failing_syncs: u32,
+    /// Bytes that still fit.
+    room: Option<u64>,
+    is_read_only: bool,
+    syncs: u64,
+}
+
+/// Shared by whoever holds a clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Sim {
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+}
+
+impl Sim {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { state: Arc::default(), clock }
+    }
+
+    /// Another process holds this lock from now on, or no longer.
+    pub(crate) fn set_locked(&self, path: &Path, locked: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.files.entry(path.to_owned()).or_default().is_named = true;
+        if locked {
+            state.locked.insert(path.to_owned());
+        } else {
+            state.locked.remove(path);
+        }
+    }
+
+    pub(crate) fn fail_syncs(&self, count: u32) {
+        self.state.lock().unwrap().failing_syncs = count;
+    }
+
+    pub(crate) fn set_room(&self, bytes: Option<u64>) {
+        self.state.lock().unwrap().room = bytes;
+    }
+
+    pub(crate) fn set_read_only(&self, is: bool) {
+        self.state.lock().unwrap().is_read_only = is;
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state.lock().unwrap().syncs
+    }
+
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        self.state.lock().unwrap().files[path].live.clone()
+    }
+
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
+        let file = File { durable: bytes.to_vec(), live: bytes.to_vec(), is_named: true, ..File::default() };
+        self.state.lock().unwrap().files.insert(path.to_owned(), file);
+    }
+
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().unwrap().files.keys().cloned().collect()
+    }
+
+    /// The power is cut: of what was not synchronised any part may be there, or nothing. `spares`: nothing is.
+    pub(crate) fn cut_power(&self, random: &mut fastrand::Rng, spares: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.locked.clear();
+        (state.failing_syncs, state.room, state.is_read_only) = (0, None, false);
+        state.files.retain(|_, file| file.is_named || !spares && random.bool());
+        for file in state.files.values_mut() {
+            let longest = file.live.len().max(file.durable.len());
+            let length = if spares { file.durable.len() } else { random.usize(file.durable.len()..=longest) };
+            let mut bytes = vec![0; length];
+            for at in (0..length).step_by(SECTOR) {
+                let end = (at + SECTOR).min(length);
+                let from = if !spares && random.bool() { &file.live } else { &file.durable };
+                let end_here = end.min(from.len());
+                if at < end_here {
+                    bytes[at..end_here].copy_from_slice(&from[at..end_here]);
+                }
+            }
+            (file.durable, file.live) = (bytes.clone(), bytes);
+            file.is_poisoned = false;
+        }
+    }
+
+    fn spend(state: &mut State, bytes: usize) -> io::Result<()> {
+        if state.is_read_only {
+            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if let Some(room) = &mut state.room {
+            *room = room.checked_sub(bytes as u64).ok_or(ErrorKind::StorageFull)?;
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Sim {
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let state = self.state.lock().unwrap();
+        let mut listed = BTreeMap::new();
+        for (path, file) in &state.files {
+            let Ok(rest) = path.strip_prefix(dir) else { continue };
+            let mut parts = rest.iter();
+            let name = parts.next().unwrap().to_str().unwrap().to_owned();
+            let is_dir = parts.next().is_some();
+            let bytes = file.live.len() as u64;
+            listed.insert(name.clone(), Listed { name, bytes, changed_us: file.changed_us, is_dir });
+        }
+        Ok(listed.into_values().collect())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
+        let mut state = self.state.lock().unwrap();
+        Self::spend(&mut state, 0)?;
+        state.files.insert(path.to_owned(), File { changed_us: self.clock.utc_us(), ..File::default() });
+        Ok(Box::new(Handle { sim: self.clone(), path: path.to_owned() }))
+    }
+
+    fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let state = self.state.lock().unwrap();
+        let file = state.files.get(path).ok_or(ErrorKind::NotFound)?;
+        let rest = file.live.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        Ok(rest[..rest.len().min(most)].to_vec())
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        Self::spend(&mut state, 0)?;
+        let file = state.files.get_mut(path).ok_or(ErrorKind::NotFound)?;
+        file.live.truncate(usize::try_from(bytes).unwrap());
+        file.durable = file.live.clone();
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let file = state.files.remove(from).ok_or(ErrorKind::NotFound)?;
+        state.files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let file = state.files.remove(path).ok_or(ErrorKind::NotFound)?;
+        if let Some(room) = &mut state.room {
+            *room += file.live.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let inside = state.files.iter_mut().filter(|(path, _)| path.parent() == Some(dir));
+        inside.for_each(|(_, file)| file.is_named = true);
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+        let state = self.state.lock().unwrap();
+        let is_free = state.files.contains_key(path) && !state.locked.contains(path);
+        Ok(is_free.then(|| Box::new(()) as Box<dyn Any + Send>))
+    }
+
+    fn volume_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(1 << 30)
+    }
+}
+
+struct Handle {
+    sim: Sim,
+    path: PathBuf,
+}
+
+impl Handle {
+    fn with<T>(&self, then: impl FnOnce(&mut File) -> T) -> T {
+        let mut state = self.sim.state.lock().unwrap();
+        then(state.files.get_mut(&self.path).unwrap())
+    }
+}
+
+impl Target for Handle {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let spent = Sim::spend(&mut self.sim.state.lock().unwrap(), bytes.len());
+        // A disk that fills up has taken the beginning.
+        let taken = if spent.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        let now_us = self.sim.clock.utc_us();
+        self.with(|file| {
+            file.live.extend(taken);
+            file.changed_us = now_us;
+        });
+        spent
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.with(|file| {
+            file.live.resize(file.live.len().max(bytes.len()), 0);
+            file.live[..bytes.len()].copy_from_slice(bytes);
+        });
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.sim.state.lock().unwrap();
+        state.syncs += 1;
+        let fails = state.failing_syncs > 0;
+        state.failing_syncs = state.failing_syncs.saturating_sub(1);
+        let file = state.files.get_mut(&self.path).unwrap();
+        if fails {
+            file.is_poisoned = true;
+            return Err(io::Error::from_raw_os_error(5)); // EIO
+        }
+        if !file.is_poisoned {
+            file.durable = file.live.clone();
+        }
+        Ok(())
+    }
+
+    fn set_changed(&mut self, us: u64) -> io::Result<()> {
+        self.with(|file| file.changed_us = us);
+        Ok(())
+    }
+}

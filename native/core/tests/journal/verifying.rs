@@ -1,0 +1,103 @@
+//! What verification says of journals that somebody has been at.
+
+use std::{ops::Range, path::Path};
+
+use penstock_core::journal::{
+    Durability,
+    entry::Entry,
+    segment::HEADER_BYTES,
+    verify::{Head, verify},
+};
+
+use crate::made::Made;
+
+/// A journal of one segment and where its entries stand.
+fn six() -> (Made, Vec<u8>, Vec<Range<usize>>) {
+    let mut made = Made::new(Durability::Group);
+    (0..6).for_each(|_| _ = made.push());
+    made.writer.commit().unwrap();
+    made.die();
+    let bytes = made.sim.bytes(&made.segment(1));
+    let (mut at, mut places) = (HEADER_BYTES, Vec::new());
+    while at < bytes.len() {
+        let end = at + Entry::read(&bytes[at..]).unwrap().bytes;
+        places.push(at..end);
+        at = end;
+    }
+    (made, bytes, places)
+}
+
+/// The fault once the entries stand in this order.
+fn fault(order: &[usize]) -> Option<String> {
+    let (made, bytes, places) = six();
+    let mut changed = bytes[..HEADER_BYTES].to_vec();
+    order.iter().for_each(|at| changed.extend(&bytes[places[*at].clone()]));
+    made.sim.put(&made.segment(1), &changed);
+    made.report(false).fault
+}
+
+#[test]
+fn the_first_entry_that_is_missing_doubled_or_out_of_order_is_named() {
+    assert_eq!(fault(&[0, 1, 2, 3, 4, 5]), None);
+    for (order, said) in [
+        (&[0, 1, 3, 4, 5][..], "entry 3 is missing"),
+        (&[1, 2, 3, 4, 5], "entry 1 is missing"),
+        (&[0, 1, 1, 2, 3, 4, 5], "entry 2 stands twice"),
+        (&[0, 2, 1, 3, 4, 5], "entry 2 is out of order"),
+        (&[5, 0, 1, 2, 3, 4], "entry 1 is out of order"),
+    ] {
+        let found = fault(order).unwrap_or_default();
+        assert!(found.starts_with(said), "{order:?}: {found}");
+        assert!(found.contains("segment 1, byte "), "{found}");
+    }
+}
+
+#[test]
+fn an_end_that_was_cut_off_is_seen_by_whoever_kept_the_head() {
+    let (made, bytes, places) = six();
+    let head = made.report(false).head.unwrap();
+    assert_eq!(head.sequence, 6);
+    let check = |heads: &[Head]| verify(&made.sim, Path::new("/data/journal"), heads, |_| false).unwrap();
+    assert_eq!(check(std::slice::from_ref(&head))[0].fault, None);
+    made.sim.put(&made.segment(1), &bytes[..places[3].end]);
+    assert!(check(&[])[0].fault.as_ref().unwrap().contains("it was on disk before"));
+    penstock_core::journal::disk::Disk::remove(&made.sim, &made.dir.join("committed")).unwrap();
+    assert_eq!(check(&[])[0].fault, None, "nothing in the journal tells");
+    assert!(check(std::slice::from_ref(&head))[0].fault.as_ref().unwrap().starts_with("entries 5 to 6 are missing"));
+    let other = Head { sequence: 2, ..head.clone() };
+    assert!(check(&[other])[0].fault.as_ref().unwrap().starts_with("entry 2 or one before it was changed"));
+    let gone = Head { instance: "gone".into(), ..head };
+    assert!(
+        check(&[gone]).iter().any(|report| report.fault.as_ref().is_some_and(|f| f.contains("the journal is gone")))
+    );
+}
+
+#[test]
+fn a_segment_that_is_missing_or_from_elsewhere_is_named() {
+    let mut made = Made::new(Durability::Group);
+    for _ in 0..60 {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+    }
+    made.die();
+    let [second, third] = [2, 3].map(|number| made.sim.bytes(&made.segment(number)));
+    assert_eq!(made.report(false).fault, None);
+    made.sim.put(&made.segment(2), &third);
+    assert!(made.report(false).fault.unwrap().contains("renamed or copied"));
+    made.sim.put(&made.segment(2), &second);
+    penstock_core::journal::disk::Disk::remove(&made.sim, &made.segment(2)).unwrap();
+    assert!(made.report(false).fault.unwrap().contains("segment 2 is missing"));
+}
+
+#[test]
+fn a_journal_that_ended_in_order_says_so() {
+    let (made, ..) = six();
+    assert!(!made.report(false).ended);
+    let mut other = Made::new(Durability::Os);
+    other.push();
+    other.writer.end().unwrap();
+    assert!(other.report(false).ended);
+    let mut idle = Made::new(Durability::Group);
+    idle.writer.end().unwrap();
+    assert_eq!(idle.sim.paths(), [idle.dir.join("lock")], "who recorded nothing leaves nothing");
+}

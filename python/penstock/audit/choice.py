@@ -1,0 +1,69 @@
+"""Which records are meant: by time, key, team, model, target, status, outcome, request."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from penstock.audit.record import Record
+from penstock.config.units import parse_duration
+
+_STATUS = re.compile(r"[1-5](\d\d|xx)\Z", re.ASCII)
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """Every condition that is set must hold; times are microseconds UTC of the request's beginning."""
+
+    since_us: int = 0
+    until_us: int | None = None
+    key: str | None = None
+    team: str | None = None
+    model: str | None = None
+    target: str | None = None
+    """`provider/model`, or the provider alone."""
+    status: str | None = None
+    """`429`, or `4xx`."""
+    outcome: str | None = None
+    request_id: str | None = None
+
+    def takes(self, record: Record) -> bool:
+        """Whether the record is meant."""
+        if record.started_us < self.since_us or (self.until_us is not None and record.started_us >= self.until_us):
+            return False
+        if self.target is not None and record.target != self.target:
+            provider, slash, _ = (record.target or "").partition("/")
+            if not slash or provider != self.target:
+                return False
+        if self.status is not None and not _fits(str(record.status), self.status):
+            return False
+        wanted = ((self.key, record.key_id), (self.team, record.team), (self.model, record.model))
+        more = ((self.outcome, record.outcome), (self.request_id, record.request_id))
+        return all(want is None or want == found for want, found in (*wanted, *more))
+
+
+def parse_status(text: str) -> str:
+    """`429` or `4xx`. Raises ValueError."""
+    if not _STATUS.match(text):
+        raise ValueError("expected a status such as 429, or 4xx")
+    return text
+
+
+def parse_time(text: str, now: datetime) -> int:
+    """Microseconds UTC of `2h` (that long ago), `2026-01-31` or an RFC 3339 time. Raises ValueError."""
+    try:
+        return round(now.timestamp() * 1_000_000) - parse_duration(text) * 1_000
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected a time such as 2026-01-31T12:00:00Z, 2026-01-31, or 2h for that long ago") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1_000_000)
+
+
+def _fits(status: str, wanted: str) -> bool:
+    return status == wanted or (wanted.endswith("xx") and status[:1] == wanted[:1] and status.isdigit())

@@ -1,0 +1,126 @@
+"""The journals of a `data_dir`, with a gateway running or not: which there are, and their records in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from penstock.audit.record import (
+    BEGIN,
+    RECORD,
+    Begin,
+    Private,
+    Record,
+    interrupted,
+    read_begin,
+    read_private,
+    read_record,
+)
+from penstock.engine import JournalReader, open_journal
+from penstock.instance import LOCK, is_held
+
+BATCH_BYTES = 1 << 20
+"""What is read at a time."""
+
+_SEGMENTS = (".segment", ".damaged")
+
+OpenJournal = Callable[[str], JournalReader]
+
+
+class Row(NamedTuple):
+    """A record, where it stands, and its private part; None: it has none, or that was forgotten."""
+
+    instance: str
+    sequence: int
+    record: Record
+    private: Private | None
+
+
+class Journal:
+    """The journal of one instance, read from its beginning or from a segment on."""
+
+    def __init__(self, path: str, segment: int = 0, open_journal: OpenJournal = open_journal) -> None:
+        self.instance = os.path.basename(path)
+        self._path, self._segment, self._offset = path, segment, 0
+        self._reader = open_journal(path)
+        self._begun: dict[int, tuple[int, Begin, Private | None]] = {}
+
+    def is_live(self) -> bool:
+        """Whether the process that writes it is alive."""
+        return is_held(os.path.join(self._path, LOCK))
+
+    def rows(self) -> Iterator[Row]:
+        """What came since the last call."""
+        live = self.is_live()
+        ended = False
+        while not ended:
+            found = self._reader.read(self._segment, self._offset, BATCH_BYTES, live)
+            entries, self._segment, self._offset, ended = found
+            for kind, sequence, _, _, public, private in entries:
+                hidden = None if private is None else read_private(private)
+                if kind == RECORD:
+                    record = read_record(public)
+                    self._begun.pop(record.number, None)
+                    yield Row(self.instance, sequence, record, hidden)
+                elif kind == BEGIN:
+                    begin = read_begin(public)
+                    self._begun[begin.number] = (sequence, begin, hidden)
+        if not live:
+            begun, self._begun = self._begun, {}
+            for sequence, begin, hidden in begun.values():
+                yield Row(self.instance, sequence, interrupted(begin), hidden)
+
+
+def directory(data_dir: str) -> str:
+    """Where the journals of a `data_dir` are."""
+    return os.path.join(data_dir, "journal")
+
+
+def instances(data_dir: str) -> list[str]:
+    """The paths of all journals, the oldest first. Raises OSError when they cannot be looked at."""
+    place = directory(data_dir)
+    try:
+        names = os.listdir(place)
+    except FileNotFoundError:
+        return []
+    return [os.path.join(place, name) for name in sorted(names) if not name.startswith(".")]
+
+
+def live_instances(data_dir: str) -> list[str]:
+    """The ids of those whose process is alive."""
+    return [os.path.basename(path) for path in instances(data_dir) if is_held(os.path.join(path, LOCK))]
+
+
+def first_segment(path: str, since_us: int) -> int:
+    """The first segment that changed at or after a time: those before it hold nothing that began since. 0: all."""
+    segments = _segments(path)
+    return next(
+        (number for number, changed_us in segments if changed_us >= since_us), segments[-1][0] if segments else 0
+    )
+
+
+def last_segment(path: str) -> int:
+    """The newest segment; 0: there is none."""
+    segments = _segments(path)
+    return segments[-1][0] if segments else 0
+
+
+def _segments(path: str) -> list[tuple[int, int]]:
+    """Number and time of the last change in microseconds UTC."""
+    found = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                stem, ending = os.path.splitext(entry.name)
+                if ending in _SEGMENTS and stem.isdigit():
+                    found.append((int(stem), entry.stat().st_mtime_ns // 1000))
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # it went meanwhile, or is no journal
+    return sorted(found)
+
+
+def rows(data_dir: str, since_us: int = 0, open_journal: OpenJournal = open_journal) -> Iterator[Row]:
+    """The records of all journals: by instance, the oldest first, each in the order in which requests ended."""
+    for path in instances(data_dir):
+        yield from Journal(path, first_segment(path, since_us), open_journal).rows()

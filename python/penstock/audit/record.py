@@ -1,0 +1,153 @@
+"""A record as native writes it: MessagePack lists whose places these structs name, one versioned schema.
+
+Within a form places are only ever added, at the end and with a default: what an older release wrote decodes with the
+rest unknown, and what a newer one adds is passed over. `native/core/src/observe/record_form.rs` is the other side.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, msgpack
+
+RECORD, BEGIN, GAP, REMOVED, END = 1, 2, 3, 4, 5
+"""Kinds of entry."""
+
+FORM = 1
+
+Outcome = Literal["complete", "upstream_cut", "client_gone", "failed", "interrupted"]
+"""How an answer ended. `interrupted`: its process ended in the middle of the stream; said by readers, never written."""
+
+
+class Attempt(Struct, frozen=True, array_like=True):
+    """One try at one target. `skipped`: it was passed over, as a limit of the provider was reached."""
+
+    provider: str | None
+    model: str | None
+    status: int | None
+    error: str | None
+    skipped: int
+    us: int
+
+
+class Usage(Struct, frozen=True, array_like=True):
+    """Tokens by kind; those of the prompt include the cached and the written ones."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    audio_tokens: int
+    image_tokens: int
+
+
+class Phases(Struct, frozen=True, array_like=True):
+    """Microseconds by phase; None where the request never got that far. `total_us`: first byte in to the end."""
+
+    head_us: int
+    body_wait_us: int
+    route_us: int | None
+    connect_us: int | None
+    first_byte_us: int | None
+    total_us: int
+    lease_us: int | None = None
+    """Waiting for a lease of a limit that is shared between nodes."""
+
+
+class Stream(Struct, frozen=True, array_like=True):
+    """Facts of a streamed answer: request to first model frame, frames, the longest silence after that."""
+
+    first_token_us: int | None
+    frames: int
+    longest_gap_us: int
+
+
+class Record(Struct, frozen=True, array_like=True):
+    """One finished request, or `count` refusals that were alike. What is not known is None."""
+
+    form: int
+    number: int
+    count: int
+    request_id: str | None
+    upstream_request_id: str | None
+    trace_id: str | None
+    started_us: int
+    """UTC."""
+    key_id: str | None
+    team: str | None
+    dialect: str | None
+    api: str | None
+    method: str | None
+    path: str | None
+    model: str | None
+    target: str | None
+    status: int | None
+    outcome: Outcome
+    error: str | None
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage | None = None
+    usage_source: str | None = None
+    """Where `usage` comes from: `provider`."""
+    cost_nanousd: int | None = None
+    charged_tokens: int | None = None
+    charged_nanousd: int | None = None
+    """What its limits of tokens and money were charged, where they hold."""
+    phases: Phases | None = None
+    admitted_boottime_us: int | None = None
+    queued_us: int | None = None
+    overhead_us: int | None = None
+    stream: Stream | None = None
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
+class Begin(Struct, frozen=True, array_like=True):
+    """A stream that began."""
+
+    form: int
+    number: int
+    request_id: str | None
+    started_us: int
+    key_id: str | None
+    team: str | None
+    dialect: str | None
+    api: str | None
+    model: str | None
+    target: str | None
+
+
+class Private(Struct, frozen=True, array_like=True):
+    """What can be forgotten: the client's address, and whom the client asked for."""
+
+    client: str | None = None
+    end_user: str | None = None
+
+
+read_record = msgpack.Decoder(Record).decode
+read_begin = msgpack.Decoder(Begin).decode
+read_private = msgpack.Decoder(Private).decode
+
+
+def interrupted(begin: Begin) -> Record:
+    """What is known of a stream whose process ended in the middle of it."""
+    return Record(
+        form=begin.form,
+        number=begin.number,
+        count=1,
+        request_id=begin.request_id,
+        upstream_request_id=None,
+        trace_id=None,
+        started_us=begin.started_us,
+        key_id=begin.key_id,
+        team=begin.team,
+        dialect=begin.dialect,
+        api=begin.api,
+        method=None,
+        path=None,
+        model=begin.model,
+        target=begin.target,
+        status=200,
+        outcome="interrupted",
+        error=None,
+    )

@@ -1,0 +1,1 @@
+"""Limits that nodes share, against a real Redis."""

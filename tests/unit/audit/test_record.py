@@ -1,0 +1,94 @@
+"""Records as native writes them, as an older release wrote them, and as a newer one will."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from penstock.audit.record import (
+    Attempt,
+    Phases,
+    Private,
+    Record,
+    Stream,
+    Usage,
+    interrupted,
+    read_begin,
+    read_private,
+    read_record,
+)
+
+DATA = Path(__file__).parent.parent.parent / "data"
+
+FULL = Record(
+    form=1,
+    number=7,
+    count=1,
+    request_id="req_1",
+    upstream_request_id="up_1",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+    started_us=1_795_446_061_250_000,
+    key_id="abcdefghijkl",
+    team="lab",
+    dialect="openai",
+    api="chat",
+    method="POST",
+    path="/v1/chat/completions",
+    model="fast",
+    target="up/real",
+    status=200,
+    outcome="complete",
+    error="upstream_cut",
+    attempts=(
+        Attempt("first", None, None, "upstream_connect", 0, 9),
+        Attempt("second", "x", None, "rate_limit_requests", 1, 0),
+        Attempt("up", "real", 200, None, 0, 60_000),
+    ),
+    usage=Usage(1, 2, 3, 4, 5, 6, 7),
+    usage_source="provider",
+    cost_nanousd=10**12,
+    charged_tokens=3,
+    charged_nanousd=4,
+    phases=Phases(1, 200, 3, 4, 50_000, 5_000_000_000, 8),
+    admitted_boottime_us=70_000,
+    queued_us=300,
+    overhead_us=66,
+    stream=Stream(50_100, 12, 900),
+    received_bytes=100,
+    sent_bytes=70_000,
+)
+
+
+def test_what_native_wrote_in_the_first_form_is_read() -> None:
+    assert read_record((DATA / "record_1.msgpack").read_bytes()) == FULL
+    assert read_private((DATA / "private_1.msgpack").read_bytes()) == Private("192.0.2.7", "somebody")
+
+
+def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_invented() -> None:
+    places = msgspec.msgpack.decode((DATA / "record_1.msgpack").read_bytes())
+    for known in range(18, len(places)):
+        record = read_record(msgspec.msgpack.encode(places[:known]))
+        assert (record.number, record.outcome) == (7, "complete")
+        names = record.__struct_fields__
+        assert [getattr(record, name) for name in names[:known]] == [getattr(FULL, name) for name in names[:known]]
+        assert all(getattr(record, name) in (None, (), 0) for name in names[known:])
+    assert read_private(msgspec.msgpack.encode(["192.0.2.7"])) == Private("192.0.2.7")
+
+
+def test_what_a_newer_release_adds_is_passed_over() -> None:
+    places = msgspec.msgpack.decode((DATA / "record_1.msgpack").read_bytes())
+    assert read_record(msgspec.msgpack.encode([*places, {"new": 1}, "more"])) == FULL
+
+
+def test_something_else_is_refused() -> None:
+    for wrong in (b"", b"\x90", msgspec.msgpack.encode({"form": 1}), b"\xff" * 40):
+        with pytest.raises(msgspec.DecodeError):
+            read_record(wrong)
+
+
+def test_of_a_stream_whose_process_ended_what_is_known_is_told() -> None:
+    record = interrupted(read_begin((DATA / "begin_1.msgpack").read_bytes()))
+    assert (record.number, record.outcome, record.status, record.target) == (7, "interrupted", 200, "up/real")
+    assert (record.usage, record.phases, record.path) == (None, None, None)
