@@ -67,7 +67,6 @@ impl<'a> Locked<'a> {
             }
         }
         self.state.make_room(ask.policy, self.now, &cell.ledger);
-        let broker = cell.ledger.broker.get();
         for (kind, rate) in ask.policy.all_rates() {
             let (need, span) = (amount(&ask.need, kind), Span::of(rate));
             let place = self.state.counter(kind, span, self.now, &cell.ledger);
@@ -76,15 +75,9 @@ impl<'a> Locked<'a> {
                 let exceeds = need > rate.amount;
                 let retry_after_us = if exceeds { 0 } else { counter.wait_us(need, rate.amount, self.now) };
                 verdict.meet(Bar { exceeds, ..self.bar(kind, rate, need, retry_after_us) });
-                if let Some(broker) = broker.filter(|_| !exceeds) {
-                    let (_, leased) = self.state.shared(place, self.now, &cell.ledger);
-                    leased.set_limit(rate.amount, self.now);
-                    leased.doubt();
-                    leased.touch(cell, broker);
-                }
             }
         }
-        if let Some(broker) = broker.filter(|_| verdict.bar.is_none()) {
+        if let Some(broker) = cell.ledger.broker.get() {
             self.look_for_leases(ticket, waited, broker, verdict);
         }
     }
@@ -96,9 +89,16 @@ impl<'a> Locked<'a> {
         let now = self.now;
         for (kind, rate) in ask.policy.all_rates().filter(|(kind, _)| amount(&ask.need, *kind) > 0) {
             let need = amount(&ask.need, kind);
-            let place = self.state.counter(kind, Span::of(rate), now, &cell.ledger);
+            let place = self.state.find(kind, Span::of(rate)).filter(|_| need <= rate.amount);
+            let Some(place) = place else { continue };
             let (counter, leased) = self.state.shared(place, now, &cell.ledger);
             leased.set_limit(rate.amount, now);
+            if !counter.fits(need, rate.amount) {
+                // Refused by this node alone.
+                leased.doubt();
+                leased.touch(cell, broker);
+                continue;
+            }
             let (fit, counter) = (leased.judge(need, ticket, waited, now.us, broker), &*counter);
             match fit {
                 Fit::Fits => {}
@@ -163,6 +163,7 @@ impl<'a> Locked<'a> {
         let generation = self.state.generation;
         Hold { cell: cell.clone(), need: ask.need, at, counters, generation, slot, keeps_requests: false, charges }
     }
+
     /// The same of leases.
     #[cold]
     fn take_leases(&mut self, broker: &Broker) -> Leaseholds {

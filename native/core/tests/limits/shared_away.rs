@@ -231,7 +231,7 @@ fn a_slot_that_is_missing_is_no_lease_and_is_refused_as_ever() {
     let held = node.admit(KEY, &written, ONE).unwrap();
     assert_eq!(held.away(), Some(Away::Open));
     let refused = node.admit(KEY, &written, ONE).unwrap_err();
-    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", None, false));
+    assert_eq!((refused.kind.name(), refused.away, refused.unavailable), ("concurrent", Some(Away::Open), false));
 }
 
 #[test]

@@ -11,6 +11,9 @@ fn of_tokens(tokens: u64) -> Need {
     need(1, tokens, 0)
 }
 
+/// What a Redis of sorts says to a call.
+type Answering<'a> = dyn Fn(&Args) -> Vec<i64> + 'a;
+
 #[test]
 fn after_a_loss_all_that_counts_is_told_anew_before_more_is_granted() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
@@ -81,22 +84,21 @@ fn a_call_that_was_overtaken_is_made_again_by_another_number() {
     let _held = waits.poll().unwrap().unwrap();
 }
 
-type NoAnswer = fn(&[i64; 12]) -> Vec<i64>;
-
 #[test]
 fn what_is_no_answer_is_none() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
-    let no_answers: [NoAnswer; 5] = [
-        |_| Vec::new(),
-        |good| good[..11].to_vec(),
-        |good| [good.as_slice(), &[0]].concat(),
-        |good| good.map(|number| -number).to_vec(),
-        |good| good.map(|_| i64::MAX).to_vec(),
+    let good = |args: &Args| node.reply(args).granting(10).numbers();
+    let no_answers: [&Answering<'_>; 5] = [
+        &|_| Vec::new(),
+        &|args| good(args)[..11].to_vec(),
+        &|args| [good(args).as_slice(), &[0]].concat(),
+        &|args| good(args).map(|number| -number).to_vec(),
+        &|args| good(args).map(|_| i64::MAX).to_vec(),
     ];
     for no_answer in no_answers {
         let waits = node.begin(KEY, &written, of_tokens(10));
         let ask = node.ask();
-        let numbers = no_answer(&node.reply(&Args::of(&ask)).granting(10).numbers());
+        let numbers = no_answer(&Args::of(&ask));
         assert_eq!(node.limits.lease_answered(ask, Some(&numbers), &node.clock), LeaseResult::Unanswered);
         drop(waits);
         node.pass(SECOND);
