@@ -259,8 +259,10 @@ class App:
             handlers[LEASE] = self._sharing.lease
         self._engine = Engine(native, handlers, self.log.error)
 
-    def _journal_options(self) -> dict[str, object]:
+    def _journal_options(self) -> dict[str, object] | None:
         given = self._config.journal
+        if given.durability == "none":
+            return None
         return {
             "dir": self._instance.path,
             "durability": given.durability,

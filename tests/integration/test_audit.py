@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import raw
 from tests.support.audit import audit, query, verified
-from tests.support.gateway import Gateway, clean_environment, command
+from tests.support.gateway import Gateway, clean_environment, command, run
 from tests.support.kinds import CHAT, MESSAGES
 from tests.support.office import Office, use
 from tests.support.scene import ask, config_of, open_request
@@ -43,8 +43,10 @@ def test_every_request_that_reached_authentication_is_one_record(gateway: Gatewa
     assert ask(gateway, CHAT, False, user="somebody").status == 200
     upstream.always(stream(CHAT.frames))
     assert CHAT.outcome(ask(gateway, CHAT).body) == "complete"
+    recorded(gateway, 2)
     upstream.always([stream_head(), Send(chunk(CHAT.frames[0])), Cut()])
     ask(gateway, CHAT)
+    recorded(gateway, 3)
     upstream.always([Hold()])
     left = open_request(gateway, CHAT, False)
     until(lambda: gateway.status()["native"]["in_flight"] == 1, "the request is in")
@@ -72,7 +74,7 @@ def test_every_request_that_reached_authentication_is_one_record(gateway: Gatewa
     ]
     assert first["cost_nanousd"] is None, "the model has no price"
     assert second["stream"]["frames"] > 1
-    assert rows[-1]["request_id"] == "mine"
+    assert [row["path"] for row in rows if row["request_id"] == "mine"] == ["/v1/models"]
     (gone,) = [row for row in rows if row["outcome"] == "client_gone"]
     assert gone["status"] is None
     assert len({row["number"] for row in rows}) == 6
@@ -150,6 +152,26 @@ def test_floods_of_refusals_are_counted_together(upstream: Upstream, tmp_path: P
     assert {row["key_id"] for row in of(429)} == {key.id}
     assert {(row["key_id"], row["error"]) for row in of(401)} == {(None, "missing_api_key")}
     assert len({row["number"] for row in rows}) == len(rows)
+
+
+def test_without_a_journal_nothing_is_recorded_and_that_is_said(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    config = config_of(upstream, journal={"durability": "none"})
+    with Gateway(tmp_path, config) as gateway:
+        assert ask(gateway, CHAT, False).status == 200
+        upstream.always(stream(CHAT.frames))
+        assert CHAT.outcome(ask(gateway, CHAT).body) == "complete"
+        (instance,) = (gateway.data_dir / "journal").iterdir()
+        assert [each.name for each in instance.iterdir()] == ["lock"]
+        tasks = Path(f"/proc/{gateway.pid}/task").iterdir()
+        assert "penstock-journa" not in [(task / "comm").read_text().strip() for task in tasks]
+        assert not any(name.startswith("penstock_journal") for name in gateway.metrics().names())
+    done = run("audit", "query", "-c", str(gateway.config_file))
+    assert done.returncode == 0
+    assert "nothing is recorded: journal.durability is none" in done.stderr
+    checked = run("check", "-c", str(gateway.config_file))
+    assert (checked.returncode, "durability" in checked.stdout + checked.stderr) == (0, False)
+    assert query(gateway.data_dir) == []
 
 
 def test_two_processes_on_one_data_dir_keep_a_journal_each(upstream: Upstream, tmp_path: Path) -> None:

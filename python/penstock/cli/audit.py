@@ -265,9 +265,12 @@ def _data_dir(config: str | None, given: str | None) -> str:
     from penstock.config.problem import ConfigError
 
     try:
-        return load(find_config(config), os.environ).config.data_dir
+        found = load(find_config(config), os.environ).config
     except ConfigError as error:
         refuse(error)
+    if found.journal.durability == "none":
+        click.echo("nothing is recorded: journal.durability is none; this is what was recorded before", err=True)
+    return found.data_dir
 
 
 def _fail(message: str) -> NoReturn:

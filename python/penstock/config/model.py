@@ -288,7 +288,8 @@ class Price(Struct, frozen=True, kw_only=True):
 class Journal(Struct, frozen=True, kw_only=True):
     """How finished requests are recorded in `data_dir`."""
 
-    durability: Literal["flush", "group", "os"] = "group"
+    durability: Literal["flush", "group", "os", "none"] = "group"
+    """`none`: nothing is recorded."""
     when_full: Literal["drop", "shed"] = "drop"
     max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, extra={"unit": "size"})] | Literal["auto"] = "auto"
     """`auto`: the smaller of 10 GiB and a tenth of the volume."""

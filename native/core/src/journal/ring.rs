@@ -47,11 +47,13 @@ pub struct Item<'a> {
 
 impl<'a> Item<'a> {
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(self.kind);
-        out.extend((self.public.len() as u32).to_le_bytes());
-        out.extend((self.private.len() as u32).to_le_bytes());
-        out.extend(self.public);
-        out.extend(self.private);
+        let mut head = [self.kind; ITEM_BYTES];
+        head[1..5].copy_from_slice(&(self.public.len() as u32).to_le_bytes());
+        head[5..].copy_from_slice(&(self.private.len() as u32).to_le_bytes());
+        out.reserve(self.bytes());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(self.public);
+        out.extend_from_slice(self.private);
     }
 
     /// The first of `bytes`, and what stands behind it.

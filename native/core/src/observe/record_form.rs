@@ -1,6 +1,8 @@
 //! A record as the journal keeps it: `MessagePack`, a list whose places `penstock/audit/record.py` names. Within a form
 //! places are only ever added, at the end.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
 use crate::{dialects::usage::Usage, journal::pack::Pack};
 
@@ -67,10 +69,25 @@ pub fn private(record: &Record, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
     pack.list(2);
     match record.client {
-        Some(address) => pack.text(&address.to_string()),
+        Some(IpAddr::V4(address)) => dotted(address, &mut pack),
+        Some(IpAddr::V6(address)) => pack.text(&address.to_string()),
         None => pack.nil(),
     }
     pack.word(&record.end_user, TEXT_BYTES);
+}
+
+/// An address as it is usually written, without the detour of formatting.
+fn dotted(address: Ipv4Addr, pack: &mut Pack<'_>) {
+    let (mut text, mut length) = ([b'.'; 16], 0);
+    for octet in address.octets() {
+        for (is_shown, digit) in [(octet > 99, octet / 100), (octet > 9, octet / 10 % 10), (true, octet % 10)] {
+            text[length] = b'0' + digit;
+            length += usize::from(is_shown);
+        }
+        text[length] = b'.';
+        length += 1;
+    }
+    pack.text(str::from_utf8(&text[..length - 1]).unwrap_or(""));
 }
 
 /// Provider, model, status, error, whether it was passed over, microseconds.
@@ -120,4 +137,22 @@ fn stream(facts: Option<&StreamFacts>, pack: &mut Pack<'_>) {
     pack.perhaps(facts.first_token_us);
     pack.number(facts.frames);
     pack.number(facts.longest_gap_us);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for text in ["0.0.0.0", "9.10.99.100", "192.0.2.7", "255.255.255.255", "::1", "2001:db8::ffff:1"] {
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            private(&Record { client: text.parse().ok(), ..Record::default() }, &mut out);
+            let mut pack = Pack::new(&mut expected);
+            pack.list(2);
+            pack.text(text);
+            pack.nil();
+            assert_eq!(out, expected, "{text}");
+        }
+    }
 }

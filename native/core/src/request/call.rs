@@ -355,7 +355,8 @@ impl Call<'_> {
         let shared = &self.worker.shared;
         let logs = shared.log.is_on(shared.log.request_level());
         if logs || self.record.number > 0 {
-            self.record.trace_id = self.trace.trace_id_text();
+            self.record.trace_id.clear();
+            self.trace.write_trace_id(&mut self.record.trace_id);
         }
         if let Some(policy) = self.told.away {
             self.worker.metrics().judged_away(policy);

@@ -3,7 +3,10 @@
 use fastrand::Rng;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const HEX: &[u8; 16] = b"0123456789abcdef";
 const LONGEST: usize = 128;
+/// What ten digits to the base of 62 can say.
+const TEN_DIGITS: u128 = 62_u128.pow(10);
 
 /// The client's `X-Request-ID` if it is 1 to 128 characters of `A-Za-z0-9._:-`, else a new one.
 pub fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
@@ -15,10 +18,15 @@ pub fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
     }
     let mut id = String::with_capacity(28);
     id.push_str("req_");
-    let mut digits = rng.u128(..);
-    for _ in 0..21 {
-        id.push(char::from(BASE62[(digits % 62) as usize]));
-        digits /= 62;
+    // Ten digits at a time: dividing 64 bits is cheap, 128 bits are not.
+    let digits = rng.u128(..);
+    let (low, rest) = ((digits % TEN_DIGITS) as u64, digits / TEN_DIGITS);
+    let (middle, high) = ((rest % TEN_DIGITS) as u64, (rest / TEN_DIGITS) as u64);
+    for (mut part, length) in [(low, 10), (middle, 10), (high, 1)] {
+        for _ in 0..length {
+            id.push(char::from(BASE62[(part % 62) as usize]));
+            part /= 62;
+        }
     }
     id
 }
@@ -45,23 +53,26 @@ impl Trace {
     /// `00-<trace id>-<span id>-<flags>`
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"00-");
-        hex(self.trace_id, 32, out);
+        hex(&self.trace_id.to_be_bytes(), |digits| out.extend_from_slice(digits.as_bytes()));
         out.push(b'-');
-        hex(u128::from(self.span_id), 16, out);
+        hex(&self.span_id.to_be_bytes(), |digits| out.extend_from_slice(digits.as_bytes()));
         out.push(b'-');
-        hex(u128::from(self.flags), 2, out);
+        hex(&[self.flags], |digits| out.extend_from_slice(digits.as_bytes()));
     }
 
-    /// 32 lower-case hexadecimal digits.
-    pub fn trace_id_text(self) -> String {
-        format!("{:032x}", self.trace_id)
+    /// Appends 32 lower-case hexadecimal digits.
+    pub fn write_trace_id(self, out: &mut String) {
+        hex(&self.trace_id.to_be_bytes(), |digits| out.push_str(digits));
     }
 }
 
-fn hex(number: u128, digits: u32, out: &mut Vec<u8>) {
-    for i in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(number >> (4 * i) & 15) as usize]);
+/// The digits of at most 16 bytes.
+fn hex(bytes: &[u8], write: impl FnOnce(&str)) {
+    let mut text = [0; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
+    write(str::from_utf8(&text[..2 * bytes.len()]).unwrap_or(""));
 }
 
 /// Trace id and flags of a well-formed header; later versions may be longer, `ff` and zero ids are invalid.

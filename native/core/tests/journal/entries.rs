@@ -2,7 +2,7 @@
 
 use penstock_core::journal::{
     Durability, Kind,
-    entry::{Chain, Entry, Fault, MAX_BYTES, forget},
+    entry::{Chain, Entry, FIXED_BYTES, Fault, HASH_BYTES, HEAD_BYTES, MAX_BYTES, SALT_BYTES, forget},
     forget_before,
     pack::Pack,
     segment::{HEADER_BYTES, Header, parse_name},
@@ -26,6 +26,32 @@ proptest! {
             prop_assert_eq!(Entry::read(&out[..length]), Err(Fault::Cut));
         }
     }
+}
+
+#[test]
+fn anybody_can_compute_the_hashes_from_the_layout() {
+    let start = Chain::start("one");
+    assert_eq!(start.hash, sha256(b"penstock journal one"));
+    let (mut chain, mut out) = (start, Vec::new());
+    chain.append(1, b"public", b"private", &[1; 32], &mut out);
+    let (digest_at, salt_at) = (HEAD_BYTES + 48 + 6, HEAD_BYTES + 48 + 6 + HASH_BYTES);
+    assert_eq!(out[digest_at..salt_at], sha256(&out[salt_at..]));
+    assert_eq!(&out[salt_at + SALT_BYTES..], b"private");
+    for is_forgotten in [false, true] {
+        let mut hashed = out[HEAD_BYTES..salt_at].to_vec();
+        hashed[1] = 1;
+        hashed[16..48].copy_from_slice(&start.hash);
+        assert_eq!(
+            (chain.hash, &out[HEAD_BYTES + 16..FIXED_BYTES]),
+            (sha256(&hashed), chain.hash.as_slice()),
+            "{is_forgotten}"
+        );
+        assert_eq!(forget(&mut out), !is_forgotten);
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().try_into().unwrap()
 }
 
 #[test]
