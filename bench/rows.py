@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.machine import BenchError
-from bench.sides import Limited, Many, Refusing, Shared, Side
+from bench.sides import Governed, Limited, Many, Nginx, Refusing, Shared, Side
 
 Result = dict[str, Any]
 Options = dict[str, str]
@@ -28,12 +28,13 @@ class Cell:
     keyed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about keys
     limited: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about limits
     shared: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about limits that are shared
+    governed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about all of it together
     refused: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about nothing but refusals
 
     @property
     def families(self) -> set[str]:
         """The kinds of rows that it gives values to."""
-        return {*self.rows, *self.keyed, *self.limited, *self.shared, *self.refused}
+        return {*self.rows, *self.keyed, *self.limited, *self.shared, *self.governed, *self.refused}
 
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
@@ -104,6 +105,9 @@ LIMITED_FLOW = {"limits_cpu": FLOW["cpu_request"]}
 LIMITED_STREAMS = {"limits_chunk": STREAMS["cpu_chunk"]}
 SHARED_ADDED = {"shared_p50": ADDED["added_p50"], "shared_p99": ADDED["added_p99"]}
 SHARED_FLOW = {"shared_cpu": FLOW["cpu_request"]}
+GOVERNED_ADDED = {"governed_p50": ADDED["added_p50"], "governed_p99": ADDED["added_p99"]}
+GOVERNED_FLOW = {"governed_cpu": FLOW["cpu_request"], "governed_requests": FLOW["requests"]}
+GOVERNED_STREAMS = {"governed_chunk": STREAMS["cpu_chunk"], "governed_first": STREAMS["first_p99"]}
 REFUSED = {"refused_cpu": FLOW["cpu_request"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
@@ -123,7 +127,9 @@ def latency(seconds: float) -> list[Cell]:
             options = {"seconds": str(seconds), "answer-bytes": str(size)}
             cell = Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls)
             if size == KIB and not tls:
-                cell = replace(cell, keyed=KEYED_ADDED, limited=LIMITED_ADDED, shared=SHARED_ADDED)
+                cell = replace(
+                    cell, keyed=KEYED_ADDED, limited=LIMITED_ADDED, shared=SHARED_ADDED, governed=GOVERNED_ADDED
+                )
             cells.append(cell)
         for label, size in list(SIZES.items())[1:]:
             options = {"seconds": str(seconds), "request-bytes": str(size)}
@@ -136,7 +142,7 @@ def flow(seconds: float, threads: int) -> list[Cell]:
     options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
     plain = Cell("1 KB, plain", "closed", options, FLOW, floor=False)
     return [
-        replace(plain, keyed=KEYED_FLOW, limited=LIMITED_FLOW, shared=SHARED_FLOW),
+        replace(plain, keyed=KEYED_FLOW, limited=LIMITED_FLOW, shared=SHARED_FLOW, governed=GOVERNED_FLOW),
         Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
         Cell("", "closed", options | {"refused": "429"}, {}, floor=False, refused=REFUSED),
     ]
@@ -146,7 +152,15 @@ def streams(seconds: float, chunks: int) -> list[Cell]:
     """200 streams, a frame every 20 ms each."""
     options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
     return [
-        Cell("plain", "streams", options, STREAMS, keyed=KEYED_STREAMS, limited=LIMITED_STREAMS),
+        Cell(
+            "plain",
+            "streams",
+            options,
+            STREAMS,
+            keyed=KEYED_STREAMS,
+            limited=LIMITED_STREAMS,
+            governed=GOVERNED_STREAMS,
+        ),
         Cell("TLS", "streams", options, STREAMS, tls=True),
     ]
 
@@ -208,6 +222,10 @@ def rows_of(cell: Cell, side: Side) -> dict[str, Callable[[Result], float]]:
         return cell.refused
     if isinstance(side, Shared):
         return cell.shared
+    if isinstance(side, Governed):
+        return cell.governed
+    if isinstance(side, Nginx):
+        return cell.rows | cell.governed
     if isinstance(side, Limited):
         return cell.limited
     if isinstance(side, Many):

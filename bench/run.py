@@ -115,6 +115,7 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
         if told.subject == "penstock":
             names += [crowd.SIDE] if any(cell.keyed for cell in cells) else []
             names += ["penstock_limits"] if any(cell.limited for cell in cells) else []
+            names += ["penstock_governed"] if any(cell.governed for cell in cells) else []
             names += ["penstock_shared"] if any(cell.shared for cell in cells) else []
             names += ["penstock_refusing"] if any(cell.refused for cell in cells) else []
         table = steady(names, cells, told.rounds if cells else 0, drive, mock, at)

@@ -171,6 +171,7 @@ class Penstock(Side):
     limits = "{}"
     # Where limits are shared between nodes.
     shared = "null"
+    journal = "none"
 
     def launch(self) -> None:
         """Starts the gateway and reads its addresses from the ready descriptor."""
@@ -194,7 +195,9 @@ class Penstock(Side):
 
     def configured(self) -> str:
         """Writes the configuration; returns its path."""
-        return self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared)
+        return self.fill(
+            "penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared, JOURNAL=self.journal
+        )
 
 
 class Keyed(Penstock):
@@ -215,6 +218,12 @@ class Keyed(Penstock):
         return super().start()
 
 
+class Default(Keyed):
+    """The same with the journal that it keeps by default."""
+
+    journal = "group"
+
+
 class Many(Keyed):
     """The same with a great many keys."""
 
@@ -225,6 +234,13 @@ class Limited(Many):
     """The same, each key with three limits that are far away."""
 
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000 }"
+
+
+class Governed(Many):
+    """All that a company wants: a key, three limits and a budget that are far away, every request in the journal."""
+
+    limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000, budget: 1000000 usd/day }"
+    journal = "group"
 
 
 class Shared(Limited):
@@ -281,12 +297,13 @@ KINDS: dict[str, type[Side]] = {
     "penstock": Penstock,
     "penstock_keys": Many,
     "penstock_limits": Limited,
+    "penstock_governed": Governed,
     "penstock_shared": Shared,
     "penstock_refusing": Refusing,
     "trial": Trial,
 }
 # For memory and start-up: the product as it is by default.
-FRESH = KINDS | {"penstock": Keyed}
+FRESH = KINDS | {"penstock": Default}
 
 
 def make(name: str, mock: Mock, directory: Path, kinds: dict[str, type[Side]] = KINDS) -> Side:
