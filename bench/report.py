@@ -118,7 +118,7 @@ def markdown(found: list[Verdict], facts: dict[str, str], subject: str) -> str:
     if bare:
         lines += aligned([c.replace("_", " ") for c in columns], bare, lambda v: [v.medians.get(c) for c in columns])
     if keyed:
-        lines += [*([""] if bare else []), "With keys, limits, journal: beside what the budget names, or beside calm.", ""]
+        lines += [*([""] if bare else []), "With keys and more: beside what the budget names, or beside calm.", ""]
         lines += aligned(["without", "with"], keyed, lambda v: [v.medians.get(v.mark), v.medians.get(v.side)])
     for why in dict.fromkeys(v.why for v in found if v.why):
         lines.append(f"\nVOID: {', '.join(v.name for v in found if v.why == why)}: {why}")
