@@ -20,6 +20,7 @@ COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after"}
 # A start takes seconds here: fewer rounds of it than of the rest are enough.
 START_ROUNDS, COLD_ROUNDS = 3, 2
 
+BUSY = {"shared_commands"}
 SHARED_SIDE = "penstock_shared"
 BUSY_RATE = 1000
 
@@ -112,7 +113,7 @@ def commands(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, t
             asked = side.redis.commands() - before
             table.add("shared_commands", "", SHARED_SIDE, asked / (BUSY_RATE * seconds))
     except BenchError as error:
-        _void({"shared_commands"}, error, table)
+        _void(BUSY, error, table)
     finally:
         side.stop()
 

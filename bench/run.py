@@ -129,7 +129,7 @@ def with_keys(
     wanted: set[str], rounds: int, scale: float, drive: Driver, mock: load.Mock, at: Path, table: Table
 ) -> None:
     """What keys in great numbers do, and one key whose limits are shared, as far as it was asked for."""
-    if "shared_commands" in wanted:
+    if wanted & crowd.BUSY:
         crowd.commands(rounds, 2.0 * scale, drive, mock, at, table)
         say("commands to Redis")
     if wanted & crowd.STARTS:
