@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import positive_data_acceptance
 from schemathesis.core.result import Ok
@@ -44,6 +44,8 @@ def hold_to_document(document: dict[str, Any], address: str, token: str, rounds:
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(max_examples=rounds, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             def hold(case: schemathesis.Case[Any]) -> None:
+                # A parameter with an empty list for a value is not sent: nothing about that request is wrong.
+                assume(all(value != [] for value in (case.query or {}).values()))
                 response = case.call(f"http://{address}", headers=bearer)
                 if response.status_code != 431:  # longer than any head may be: refused before the document is asked
                     case.validate_response(response, headers=bearer, excluded_checks=LEFT_OUT)
