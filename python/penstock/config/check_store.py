@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from penstock.config.model import Store, as_written
+from penstock.config import check_password
+from penstock.config.model import Store
 from penstock.config.problem import Notes, Path, did_you_mean
-from penstock.store.password import read_password
 
 SCHEMES = ("postgresql", "postgres")
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -44,7 +44,7 @@ def check(store: Store, found: Notes) -> None:
     if len(url.path) < 2 or "/" in url.path[1:]:
         found.add(place, "names no database", "such as postgresql://user@host/penstock")
     _parameters(place, url.query, bool(url.hostname), found)
-    _password(store, bool(url.password), found)
+    check_password.check("store", store.password_file, bool(url.password), found)
 
 
 def _nearest(text: str) -> str:
@@ -68,14 +68,3 @@ def _parameters(place: Path, query: str, has_host: bool, found: Notes) -> None:
         found.add(place, "sslmode is none that PostgreSQL has", f"one of {', '.join(MODES)}")
     if not has_host and not given.get("host"):
         found.add(place, "names no host", "postgresql://user@host/database, or ?host=/run/postgresql for a Unix socket")
-
-
-def _password(store: Store, in_url: bool, found: Notes) -> None:
-    if store.password_file is None:
-        return
-    if in_url:
-        found.add(("store", "password_file"), "stands beside a password in the URL", "write one of the two")
-    try:
-        read_password(store.password_file)
-    except ValueError as error:
-        found.add(("store", "password_file"), f"{as_written(store.password_file)} {error}")

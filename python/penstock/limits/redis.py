@@ -16,7 +16,7 @@ from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
 
 from penstock.limits.script import AwayError, Call, Refused, Reply, Script
 from penstock.limits.server import Server
-from penstock.store.password import read_password
+from penstock.password_file import read_password
 
 KEPT = 4
 """Connections at most that wait for the next batch."""

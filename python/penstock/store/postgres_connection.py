@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
+from penstock.password_file import read_password
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
-from penstock.store.password import read_password
 
 OLDEST = 13
 DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)

@@ -13,3 +13,9 @@ mod real;
 mod redis;
 mod sentence;
 mod world;
+
+/// How many histories a property is tried on: `ROUNDS`, where it says so.
+fn config() -> proptest::test_runner::Config {
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(300);
+    proptest::test_runner::Config::with_cases(rounds)
+}

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::fleet::{Event, Fleet, Limit, MIDNIGHT_US, NODES};
+use crate::{
+    config,
+    fleet::{Event, Fleet, Limit, MIDNIGHT_US, NODES},
+};
 
 fn limit() -> impl Strategy<Value = Limit> {
     let windows = prop_oneof![
@@ -56,11 +59,6 @@ fn run(limit: Limit, events: &[Event]) -> Fleet {
     let mut fleet = Fleet::new(limit);
     events.iter().for_each(|event| fleet.happens(event));
     fleet
-}
-
-fn config() -> ProptestConfig {
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(300);
-    ProptestConfig::with_cases(rounds)
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
+    config,
     node::{Limit, Span},
     world::{Event, NODES, World},
 };
@@ -63,11 +64,6 @@ fn run(limit: Limit, events: &[Event]) -> World {
     let mut world = World::new(limit);
     events.iter().for_each(|event| world.happens(event));
     world
-}
-
-fn config() -> ProptestConfig {
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(300);
-    ProptestConfig::with_cases(rounds)
 }
 
 proptest! {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.password_file import MAX_BYTES, read_password
 from penstock.store.interface import StoreRefusedError
 from penstock.store.open import make_store
-from penstock.store.password import MAX_BYTES, read_password
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])

@@ -1,4 +1,4 @@
-"""The password of a store in a file of its own."""
+"""A password in a file of its own: of the store, of Redis."""
 
 from __future__ import annotations
 
