@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ import httptools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.support.example import example
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "native/core/tests/http/hostile.tsv"
@@ -39,7 +40,7 @@ class Message:
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
     """Asks the codec, through its example binary; built by cargo unless PENSTOCK_HTTP_ORACLE names one."""
-    path = os.environ.get("PENSTOCK_HTTP_ORACLE") or build()
+    path = example("http_oracle")
     with subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -54,17 +55,6 @@ def oracle() -> Iterator[Oracle]:
 
         yield ask
         stdin.close()
-
-
-def build() -> str:
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("needs cargo, or PENSTOCK_HTTP_ORACLE naming the built example http_oracle")
-    # Without `-p`: with it features differ from those of `cargo test`, and all of it would be compiled again.
-    command = [cargo, "build", "--quiet", "--locked", "--example", "http_oracle", "--message-format=json"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    artifacts = (json.loads(line) for line in lines)
-    return next(str(a["executable"]) for a in artifacts if a.get("executable"))
 
 
 def corpus() -> list[tuple[str, str, bytes]]:

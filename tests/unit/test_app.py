@@ -130,15 +130,15 @@ def test_a_start_without_keys_says_how_one_is_made(running: Running) -> None:
 
 
 def test_a_budget_without_prices_is_told_at_the_start_and_at_each_reload(running: Running) -> None:
-    running.rewrite("limits: {default: {budget: 20 usd/day}}\n")
+    running.rewrite("models: {own: {targets: [{provider: openai}]}}\nlimits: {default: {budget: 20 usd/day}}\n")
     running.app = running.remake()
 
     async def reload() -> None:
         (warning,) = running.app.reload()
-        assert "no price of openai/*" in warning
+        assert "no price of openai/own" in warning
 
     assert serving(running, reload) == 0
-    assert len([message for message in running.messages() if "no price of openai/*" in message]) == 2
+    assert len([message for message in running.messages() if "no price of openai/own" in message]) == 2
 
 
 def test_a_stop_signal_drains_in_order_and_exits_with_0(running: Running) -> None:

@@ -73,6 +73,7 @@ fn full() -> Record {
             reasoning_tokens: 5,
             audio_tokens: 6,
             image_tokens: 7,
+            ..Usage::default()
         }),
         cost_nanousd: Some(1_000_000_000_000),
         charged_tokens: Some(3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping
 
 from penstock.config.model import Config, Price, as_written
@@ -10,6 +11,8 @@ from penstock.limits.policy import LimitError, Limits, problems
 from penstock.policy.names import meet_any
 from penstock.policy.routes import compile_patterns
 from penstock.providers.resolve import Upstream
+
+_TOKENS = re.compile(r"[1-9]\d{0,11}\Z", re.ASCII)
 
 
 def check(config: Config, upstreams: Mapping[str, Upstream], wrong: Container[Path], found: Notes) -> None:
@@ -85,3 +88,6 @@ def _price(name: str, price: Price, found: Notes) -> None:
     for part in ("input", "output"):
         if getattr(price, part) is None:
             found.add((*path, part), "is missing", "in usd per million tokens; 0 if there are none")
+    for tokens in price.above:
+        if not _TOKENS.match(tokens):
+            found.add((*path, "above", tokens), "expected a number of tokens such as 200000", key=True)

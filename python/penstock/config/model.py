@@ -17,6 +17,7 @@ Size = Annotated[int, Meta(ge=0, le=1 << 40, extra={"unit": "size"})]
 """Bytes; written `64MiB`, `10MB`, `512` …; at most 1 TiB."""
 
 Usd = Annotated[int, Meta(ge=0, le=10**15, extra={"unit": "usd"})]
+Factor = Annotated[int, Meta(ge=0, le=10**11, extra={"unit": "factor"})]
 """Nano-dollars; written in dollars, `10` or `1.25`; at most a million."""
 
 DialectName = Literal["openai", "anthropic", "ollama"]
@@ -278,11 +279,48 @@ class AllLimits(Struct, frozen=True, kw_only=True):
     zone: str = "UTC"
 
 
-class Price(Struct, frozen=True, kw_only=True):
-    """What a model costs in usd per million tokens; both are needed."""
+class Rates(Struct, frozen=True, kw_only=True):
+    """What long prompts cost in usd per million tokens; what is not stated is as for short ones."""
 
     input: Usd | None = None
+    cached_input: Usd | None = None
+    cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
     output: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    reasoning: Usd | None = None
+    audio_second: Usd | None = None
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """What a model costs in usd per million tokens, by their kind; `input` and `output` are needed."""
+
+    input: Usd | None = None
+    cached_input: Usd | None = None
+    """Of the prompt, what came from a cache; as `input` unless it is stated."""
+    cache_write: Usd | None = None
+    """Of the prompt, what was written to a cache; as `input` unless it is stated."""
+    cache_write_1h: Usd | None = None
+    """The same for an hour; as `cache_write` unless it is stated."""
+    audio_input: Usd | None = None
+    image_input: Usd | None = None
+    output: Usd | None = None
+    audio_output: Usd | None = None
+    image_output: Usd | None = None
+    reasoning: Usd | None = None
+    audio_second: Usd | None = None
+    """Usd per million seconds of sound, where its length is what is paid for."""
+    above: dict[str, Rates] = {}
+    """Tokens of a prompt → rates of all tokens of a request whose prompt has more."""
+    batch: Factor | None = None
+    """What this tier of service makes of all rates, in billionths; a half unless it is stated."""
+    flex: Factor | None = None
+    priority: Factor | None = None
+    ultrafast: Factor | None = None
+    """The same; one unless it is stated."""
 
 
 class Journal(Struct, frozen=True, kw_only=True):

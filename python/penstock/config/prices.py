@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from penstock.config.model import Config
 from penstock.policy.names import meet
 from penstock.providers.catalogue import Catalogue
+from penstock.providers.prices import load_prices
 from penstock.providers.resolve import Upstream, resolve
 
 SHOWN = 5
+_DATED = re.compile(r"(.+)(?:-\d{4}-\d\d-\d\d|[-@]\d{8})\Z", re.ASCII)
 Concerned = Callable[[str, str], bool]
 
 
@@ -45,13 +48,22 @@ def unpriced(
     """`provider/model` of every configured target that is neither priced nor free, of those that are `concerned`: a
     name that is asked for and the provider that serves it."""
     upstreams = {name: resolve(name, given, catalogue, environ) for name, given in config.providers.items()}
+    listed = load_prices({each.kind for each in upstreams.values() if each.kind})
     found: dict[str, None] = {}
     for name, provider, model in _targets(config, upstreams):
         if upstreams[provider].free or not concerned(name, provider):
             continue
-        if not any(meet(model, price) for price in config.prices):
+        prices = (*config.prices, *listed.get(upstreams[provider].kind or "", ()))
+        if not any(meet(each, price) for each in _names(model) for price in prices):
             found[f"{provider}/{model}"] = None
     return list(found)
+
+
+def _names(model: str) -> Iterator[str]:
+    """A name, and the same without the date of a version, under which a price is found as well."""
+    yield model
+    if dated := _DATED.match(model):
+        yield dated[1]
 
 
 def some(names: list[str]) -> str:

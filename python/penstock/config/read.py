@@ -21,6 +21,7 @@ _UNITS: dict[str | None, tuple[Callable[[str], int], Callable[[int], str]]] = {
     "duration": (units.parse_duration, units.show_duration),
     "size": (units.parse_size, units.show_size),
     "usd": (units.parse_usd, units.show_usd),
+    "factor": (units.parse_factor, units.show_usd),
 }
 
 
@@ -201,7 +202,7 @@ def _describe(want: Any) -> str:
         return f"one of {', '.join(get_args(want))}"
     if get_origin(want) is Annotated:
         unit = (get_args(want)[1].extra or {}).get("unit", "number")
-        return f"a {unit}" if unit != "usd" else "an amount of usd"
+        return "an amount of usd" if unit == "usd" else f"a {unit}"
     return "a number" if want is int else "text"
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, get_args, get_origin
 from msgspec import Struct
 from msgspec.structs import fields
 
-from penstock.config.model import Config, Model, Provider, Secret, Target, TimeoutsOverride, as_written
+from penstock.config.model import Config, Model, Price, Provider, Rates, Secret, Target, TimeoutsOverride, as_written
 from penstock.config.units import show_duration, show_size, show_usd
 from penstock.limits.policy import Limits
 
-_UNITS = {"duration": show_duration, "size": show_size, "usd": show_usd}
+_UNITS = {"duration": show_duration, "size": show_size, "usd": show_usd, "factor": show_usd}
 
 
 def show(config: Config) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def show(config: Config) -> dict[str, Any]:
 
 def _struct(value: Struct) -> dict[str, Any]:
     shown = {info.encode_name: _any(getattr(value, info.name), info.type) for info in fields(value)}
-    if isinstance(value, Provider | Model | Target | TimeoutsOverride | Limits):
+    if isinstance(value, Provider | Model | Target | TimeoutsOverride | Limits | Price | Rates):
         return {name: inner for name, inner in shown.items() if inner not in (None, "", {}, [])}
     return shown
 

@@ -33,6 +33,14 @@ def parse_usd(text: str) -> int:
     return int(found[1]) * NANOUSD + int((found[2] or "").ljust(9, "0"))
 
 
+def parse_factor(text: str) -> int:
+    """Billionths of `2`, `0.5`: exact. Raises ValueError."""
+    found = _USD.match(text)
+    if not found:
+        raise ValueError("expected a factor such as 0.5 or 2, at most 9 digits behind the point")
+    return int(found[1]) * NANOUSD + int((found[2] or "").ljust(9, "0"))
+
+
 def show_usd(nanousd: int) -> str:
     """The shortest exact way to write it."""
     whole, fraction = divmod(nanousd, NANOUSD)

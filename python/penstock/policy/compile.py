@@ -12,11 +12,13 @@ import msgspec
 from penstock.config.addresses import parse_listen
 from penstock.config.model import Config
 from penstock.policy import snapshot
-from penstock.policy.limits import compile_limits, compile_prices
+from penstock.policy.limits import compile_limits
 from penstock.policy.machine import auto_inflight_bytes
+from penstock.policy.prices import compile_prices, priced_kinds
 from penstock.policy.routes import compile_models, compile_patterns
 from penstock.policy.upstreams import compile_provider, compile_timeouts
 from penstock.providers.catalogue import Catalogue
+from penstock.providers.prices import load_prices
 from penstock.providers.resolve import resolve
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -57,7 +59,7 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
         patterns=compile_patterns(config, upstreams),
         default_provider=config.default_provider,
         limits=compile_limits(config.limits),
-        prices=compile_prices(config.prices),
+        prices=compile_prices(config.prices, load_prices(priced_kinds(upstreams))),
     )
 
 

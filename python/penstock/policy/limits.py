@@ -1,10 +1,10 @@
-"""Limits and prices as native needs them."""
+"""Limits as native needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.config.model import AllLimits, Price
+from penstock.config.model import AllLimits
 from penstock.limits.policy import Limits, Policy, policy_of
 from penstock.policy import snapshot
 
@@ -19,11 +19,6 @@ def compile_limits(limits: AllLimits) -> snapshot.Limits:
         unpriced=limits.unpriced,
         zone=limits.zone,
     )
-
-
-def compile_prices(prices: Mapping[str, Price]) -> tuple[snapshot.Price, ...]:
-    """The prices of a checked configuration in the order of the file."""
-    return tuple(snapshot.Price(name, price.input or 0, price.output or 0) for name, price in prices.items())
 
 
 def _each(limits: Mapping[str, Limits]) -> dict[str, Policy]:

@@ -134,12 +134,46 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     zone: str
 
 
-class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """Nano-dollars per million tokens of every model that fits the pattern."""
+class Rates(Struct, frozen=True, array_like=True):
+    """Nano-dollars per million tokens, or seconds."""
 
-    pattern: str
     input: int
+    cached_input: int
+    cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    image_input: int
     output: int
+    audio_output: int
+    image_output: int
+    reasoning: int
+    audio_second: int
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rates of requests whose prompt has more tokens than this."""
+
+    above: int
+    rates: Rates
+
+
+class Factors(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tier of service makes of the rates, in billionths."""
+
+    batch: int
+    flex: int
+    priority: int
+    ultrafast: int
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """The price of every model that fits the pattern, at providers of a kind; None: at all of them."""
+
+    kind: str | None
+    pattern: str
+    rates: Rates
+    above: tuple[Step, ...]
+    factors: Factors
 
 
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.config.model import Config, Price
+from penstock.config.model import Config, Price, Rates
 from penstock.config.problem import Problem, dotted
 from penstock.limits.policy import Limits
 
@@ -69,6 +69,14 @@ def test_a_price_is_exact(read: Callable[..., Config]) -> None:
         "gpt-5*": Price(input=1_250_000_000, output=10_000_000_000),
         "m": Price(input=100_000_000, output=1),
     }
+    text = "{input: 1, output: 2, cached_input: 0, above: {200000: {input: 2.5}}, priority: 1.75}"
+    assert read(GOOD + f"prices: {{m: {text}}}\n").prices["m"] == Price(
+        input=1_000_000_000,
+        output=2_000_000_000,
+        cached_input=0,
+        above={"200000": Rates(input=2_500_000_000)},
+        priority=1_750_000_000,
+    )
 
 
 # name: text, line, column, field, part of the message, part of the hint
@@ -198,6 +206,14 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     "a price for two stars": (
         GOOD + "prices: {'*m*': {input: 1, output: 1}}\n",
         *(2, 10, "prices.*m*", "at most one *", ""),
+    ),
+    "no number of tokens to be above of": (
+        GOOD + "prices: {m: {input: 1, output: 1, above: {200k: {input: 2}}}}\n",
+        *(2, 42, "prices.m.above.200k", "expected a number of tokens such as 200000", ""),
+    ),
+    "a factor that is none": (
+        GOOD + "prices: {m: {input: 1, output: 1, flex: half}}\n",
+        *(2, 41, "prices.m.flex", "expected a factor such as 0.5 or 2", ""),
     ),
     "no tokens out": (
         GOOD + "models: {m: {targets: [{provider: openai}], max_output_tokens: 0}}\n",

@@ -10,10 +10,11 @@ from penstock.config.load import load
 
 KEYS = {"OPENAI_API_KEY": "sk-of-openai", "ANTHROPIC_API_KEY": "sk-of-anthropic"}
 BUDGET = "limits: {default: {budget: 20 usd/day}}\n"
-MODELS = """providers: {openai: {}, claude: {kind: anthropic}, local: {kind: ollama}}
+MODELS = """providers: {openai: {}, mine: {dialect: openai, base_url: http://10.0.0.5/v1}, local: {kind: ollama}}
 models:
-  fast: {targets: [{provider: openai, model: gpt-5-mini}], fallback: [{provider: local, model: qwen3}]}
-  claude-*: {targets: [{provider: claude}]}
+  fast: {targets: [{provider: openai, model: own-mini}], fallback: [{provider: local, model: qwen3}]}
+  listed: {targets: [{provider: openai, model: gpt-5-mini}, {provider: openai, model: gpt-5-mini-2025-08-07}]}
+  own-*: {targets: [{provider: mine}]}
 """
 
 
@@ -33,16 +34,18 @@ def warned(tmp_path: Path, text: str) -> list[str]:
     ("limits", "names"),
     [
         ("", []),
-        (BUDGET, ["openai/gpt-5-mini", "claude/claude-*"]),
-        ("limits: {global: {budget: 1 usd/day}}\n", ["openai/gpt-5-mini", "claude/claude-*"]),
+        (BUDGET, ["openai/own-mini", "mine/own-*"]),
+        ("limits: {global: {budget: 1 usd/day}}\n", ["openai/own-mini", "mine/own-*"]),
         ("limits: {default: {requests: 5/s}}\n", []),
         ("limits: {unpriced: allow, default: {budget: 20 usd/day}}\n", []),
-        ("limits: {models: {fast: {budget: 20 usd/day}}}\n", ["openai/gpt-5-mini"]),
-        ("limits: {models: {openai/o3: {budget: 20 usd/day}}}\n", ["openai/o3"]),
-        ("limits: {providers: {claude: {budget: 20 usd/day}}}\n", ["claude/claude-*"]),
+        ("limits: {models: {fast: {budget: 20 usd/day}}}\n", ["openai/own-mini"]),
+        ("limits: {models: {openai/own: {budget: 20 usd/day}}}\n", ["openai/own"]),
+        ("limits: {models: {openai/o3: {budget: 20 usd/day}}}\n", []),
+        ("limits: {models: {openai/o3-2025-04-16: {budget: 20 usd/day}}}\n", []),
+        ("limits: {providers: {mine: {budget: 20 usd/day}}}\n", ["mine/own-*"]),
         ("limits: {providers: {local: {budget: 20 usd/day}}}\n", []),
-        (BUDGET + "prices: {gpt-5*: {input: 1, output: 2}}\n", ["claude/claude-*"]),
-        (BUDGET + "prices: {gpt-5*: {input: 1, output: 2}, claude-opus: {input: 1, output: 2}}\n", []),
+        (BUDGET + "prices: {own-m*: {input: 1, output: 2}}\n", []),
+        (BUDGET + "prices: {own-mini: {input: 1, output: 2}, own-opus: {input: 1, output: 2}}\n", []),
     ],
 )
 def test_targets_without_a_price_are_named_where_a_budget_holds(tmp_path: Path, limits: str, names: list[str]) -> None:
@@ -51,5 +54,7 @@ def test_targets_without_a_price_are_named_where_a_budget_holds(tmp_path: Path, 
 
 def test_without_models_some_price_is_asked_for(tmp_path: Path) -> None:
     text = "providers: {openai: {}, local: {kind: ollama}}\n" + BUDGET
-    assert warned(tmp_path, text) == ["openai/*"]
+    assert warned(tmp_path, text) == [], "the list has prices of OpenAI's"
+    text = "providers: {azure: {base_url: http://a/v1, api_key: x}, local: {kind: ollama}}\n" + BUDGET
+    assert warned(tmp_path, text) == ["azure/*"]
     assert warned(tmp_path, text + "prices: {gpt-5: {input: 1, output: 2}}\n") == []

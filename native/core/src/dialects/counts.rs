@@ -2,7 +2,7 @@
 
 use super::{
     Dialect,
-    fields::{Details, Place},
+    fields::{Details, Place, TextField},
     usage::Usage,
 };
 
@@ -16,7 +16,7 @@ macro_rules! counts {
 }
 
 counts! {
-    Prompt, Input, Completion, Output, CacheRead, CacheCreation,
+    Prompt, Input, Completion, Output, CacheRead, CacheCreation, CacheCreation1h, CacheHit, Seconds,
     PromptCached, PromptWritten, PromptAudio, PromptImage,
     InputCached, InputWritten, InputAudio, InputImage,
     CompletionReasoning, CompletionAudio, CompletionImage,
@@ -34,8 +34,13 @@ impl Count {
             b"output_tokens" => Place::Count(Self::Output),
             b"cache_read_input_tokens" => Place::Count(Self::CacheRead),
             b"cache_creation_input_tokens" => Place::Count(Self::CacheCreation),
+            b"prompt_cache_hit_tokens" => Place::Count(Self::CacheHit),
+            b"seconds" => Place::Count(Self::Seconds),
+            b"service_tier" => Place::Text(TextField::Tier),
+            b"cache_creation" => Place::Details(Details::CacheCreation),
             b"prompt_tokens_details" => Place::Details(Details::Prompt),
-            b"input_tokens_details" => Place::Details(Details::Input),
+            // Of transcriptions it is `input_token_details`.
+            b"input_tokens_details" | b"input_token_details" => Place::Details(Details::Input),
             b"completion_tokens_details" => Place::Details(Details::Completion),
             b"output_tokens_details" => Place::Details(Details::Output),
             _ => Place::Nowhere,
@@ -60,6 +65,7 @@ impl Count {
             (Details::Output, b"thinking_tokens") => Self::OutputThinking,
             (Details::Output, b"audio_tokens") => Self::OutputAudio,
             (Details::Output, b"image_tokens") => Self::OutputImage,
+            (Details::CacheCreation, b"ephemeral_1h_input_tokens") => Self::CacheCreation1h,
             _ => return Place::Nowhere,
         };
         Place::Count(count)
@@ -86,6 +92,7 @@ impl Counts {
             Details::Input => &[C::InputCached, C::InputWritten, C::InputAudio, C::InputImage],
             Details::Completion => &[C::CompletionReasoning, C::CompletionAudio, C::CompletionImage],
             Details::Output => &[C::OutputReasoning, C::OutputAudio, C::OutputImage, C::OutputThinking],
+            Details::CacheCreation => &[C::CacheCreation1h],
         };
         for &count in gone {
             self.set(count, None);
@@ -131,25 +138,31 @@ impl Counts {
             return None;
         }
         Some(match dialect {
-            Dialect::OpenAi => Usage {
-                prompt_tokens: first(&[C::Prompt, C::Input]),
-                completion_tokens: first(&[C::Completion, C::Output]),
-                cached_tokens: first(&[C::PromptCached, C::InputCached]),
-                cache_write_tokens: first(&[C::PromptWritten, C::InputWritten]),
-                reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]),
-                audio_tokens: first(&[C::PromptAudio, C::InputAudio])
-                    .saturating_add(first(&[C::CompletionAudio, C::OutputAudio])),
-                image_tokens: first(&[C::PromptImage, C::InputImage])
-                    .saturating_add(first(&[C::CompletionImage, C::OutputImage])),
-            },
+            Dialect::OpenAi => {
+                let (audio_output, image_output) =
+                    (first(&[C::CompletionAudio, C::OutputAudio]), first(&[C::CompletionImage, C::OutputImage]));
+                Usage {
+                    prompt_tokens: first(&[C::Prompt, C::Input]),
+                    completion_tokens: first(&[C::Completion, C::Output]),
+                    cached_tokens: first(&[C::PromptCached, C::InputCached, C::CacheHit]),
+                    cache_write_tokens: first(&[C::PromptWritten, C::InputWritten]),
+                    reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]),
+                    audio_tokens: first(&[C::PromptAudio, C::InputAudio]).saturating_add(audio_output),
+                    image_tokens: first(&[C::PromptImage, C::InputImage]).saturating_add(image_output),
+                    audio_output_tokens: audio_output,
+                    image_output_tokens: image_output,
+                    audio_seconds: first(&[C::Seconds]),
+                    ..Usage::default()
+                }
+            }
             Dialect::Anthropic => Usage {
                 prompt_tokens: sum(&[C::Input, C::CacheRead, C::CacheCreation]),
                 completion_tokens: first(&[C::Output]),
                 cached_tokens: first(&[C::CacheRead]),
                 cache_write_tokens: first(&[C::CacheCreation]),
                 reasoning_tokens: first(&[C::OutputThinking]),
-                audio_tokens: 0,
-                image_tokens: 0,
+                cache_write_1h_tokens: first(&[C::CacheCreation1h]),
+                ..Usage::default()
             },
             Dialect::Ollama => Usage {
                 prompt_tokens: first(&[C::PromptEval]),

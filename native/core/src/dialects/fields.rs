@@ -3,6 +3,7 @@
 use super::{
     StreamKind, anthropic,
     counts::{Count, Counts},
+    usage::Tier,
 };
 use crate::json::{Scalar, Sink};
 
@@ -50,7 +51,7 @@ pub enum Place {
     Choices,
     Choice,
     Usage,
-    /// One of the four `…_tokens_details`.
+    /// One of the four `…_tokens_details`, or `cache_creation`.
     Details(Details),
     Error,
     ErrorElement,
@@ -70,6 +71,7 @@ pub enum Details {
     Input,
     Completion,
     Output,
+    CacheCreation,
 }
 
 /// Texts that are kept.
@@ -83,6 +85,7 @@ pub enum TextField {
     ErrorCode,
     FlatMessage,
     FlatCode,
+    Tier,
 }
 
 /// A short text without allocation; what is too long is cut off.
@@ -136,6 +139,8 @@ pub struct Fields {
     pub kind: Short,
     /// `finish_reason`, `stop_reason`, `done_reason` or the reason of an incomplete response.
     pub finish: Short,
+    /// `service_tier`, of the document or its usage.
+    pub tier: Option<Tier>,
     /// `object` is `"error"`.
     object_is_error: bool,
     error_is_truthy: bool,
@@ -161,6 +166,7 @@ impl Fields {
             done: false,
             kind: Short::default(),
             finish: Short::default(),
+            tier: None,
             object_is_error: false,
             error_is_truthy: false,
             error: ErrorTexts::default(),
@@ -176,6 +182,7 @@ impl Fields {
         self.done = false;
         self.kind.clear();
         self.finish.clear();
+        self.tier = None;
         self.object_is_error = false;
         if self.error_is_truthy || !self.error.flat_message.is_empty() || !self.error.flat_code.is_empty() {
             self.error = ErrorTexts::default();
@@ -215,6 +222,7 @@ impl Fields {
             (b"type", _) => Place::Text(T::Type),
             (b"object", _) => Place::Text(T::Object),
             (b"code", _) => Place::Text(T::FlatCode),
+            (b"service_tier", shape) if shape != Shape::Ollama => Place::Text(T::Tier),
             (b"choices", Shape::Chat) => Place::Choices,
             (b"response", Shape::Responses) => Place::Response,
             (b"delta", Shape::Messages) => Place::Delta,
@@ -243,6 +251,7 @@ impl Fields {
         let lossy = || String::from_utf8_lossy(&text).into_owned();
         match field {
             TextField::Type => self.kind.set(&text),
+            TextField::Tier => self.tier = Some(Tier::of(&text)),
             TextField::Object => self.object_is_error = *text == *b"error",
             // With several choices the first finish suffices; an empty one says nothing.
             TextField::Finish if !text.is_empty() => self.finish.set(&text),
@@ -280,6 +289,7 @@ impl Sink for Fields {
                 b"usage" => Place::Usage,
                 b"error" => Place::Error,
                 b"incomplete_details" => Place::Incomplete,
+                b"service_tier" => Place::Text(T::Tier),
                 _ => Place::Nowhere,
             },
             Place::Usage => Count::in_usage(name),

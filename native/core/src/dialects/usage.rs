@@ -21,6 +21,46 @@ pub struct Usage {
     pub audio_tokens: u64,
     /// Image tokens of prompt and completion.
     pub image_tokens: u64,
+    /// Those written to a cache that keeps them for an hour.
+    pub cache_write_1h_tokens: u64,
+    /// Audio and image tokens of the completion alone.
+    pub audio_output_tokens: u64,
+    pub image_output_tokens: u64,
+    /// The length of sound, where that is what is paid for.
+    pub audio_seconds: u64,
+    /// What it was served as, where the answer says so.
+    pub tier: Option<Tier>,
+}
+
+/// A tier of service with a price of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    #[default]
+    Standard,
+    Batch,
+    Flex,
+    Priority,
+    Ultrafast,
+}
+
+impl Tier {
+    /// The tier of a `service_tier`, by `OpenAI`'s or Anthropic's word.
+    pub fn of(word: &[u8]) -> Self {
+        match word {
+            b"batch" => Self::Batch,
+            b"flex" => Self::Flex,
+            b"priority" | b"fast" => Self::Priority,
+            b"ultrafast" => Self::Ultrafast,
+            _ => Self::Standard,
+        }
+    }
+}
+
+impl Usage {
+    /// Neither tokens nor seconds: where there is an answer, that is no count of it.
+    pub fn is_nothing(&self) -> bool {
+        self.prompt_tokens == 0 && self.completion_tokens == 0 && self.audio_seconds == 0
+    }
 }
 
 /// Reads usage and errors out of an unstreamed answer as its bytes pass.
@@ -44,7 +84,8 @@ impl BodyTap {
 
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
-        self.fields.counts.usage(self.dialect)
+        let usage = self.fields.counts.usage(self.dialect)?;
+        Some(Usage { tier: self.fields.tier, ..usage })
     }
 
     /// The error that the body states, whatever its status says.

@@ -208,7 +208,7 @@ impl Shard {
         self.shared.away(policy).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A budget met a target without a price.
+    /// A budget met a target without a price, or a usage did.
     pub fn met_unpriced(&self) {
         self.unpriced.fetch_add(1, Ordering::Relaxed);
     }

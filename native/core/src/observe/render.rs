@@ -63,7 +63,7 @@ fn limits(metrics: &Metrics, gauges: &Gauges, page: &mut Page<'_>) {
     page.histogram("penstock_limit_wait_seconds", "", &wait);
     page.single("penstock_limit_cells", "gauge", "Scopes of which limits count something.", gauges.limit_cells);
     let unpriced = metrics.sum(|shard| &shard.unpriced);
-    let help = "Requests under a budget that had a target without a price.";
+    let help = "Requests whose cost is not known: of targets without a price.";
     page.single("penstock_unpriced_requests_total", "counter", help, unpriced);
 }
 

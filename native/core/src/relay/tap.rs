@@ -8,6 +8,7 @@ use crate::{
         counts::Counts,
         fields::{Fields, Place, Shape},
         openai,
+        usage::Tier,
     },
     json::Skimmer,
 };
@@ -66,6 +67,7 @@ pub struct Tap {
     frames: u64,
     finish: Option<String>,
     counts: Counts,
+    tier: Option<Tier>,
     fields: Fields,
     skimmer: Skimmer<Place>,
     quick: Quick,
@@ -88,6 +90,7 @@ impl Tap {
             frames: 0,
             finish: None,
             counts: Counts::default(),
+            tier: None,
             fields: Fields::new(Shape::from(kind)),
             skimmer: Skimmer::new(Place::Body),
             quick: Quick::new(kind),
@@ -192,7 +195,8 @@ impl Tap {
 
     /// Tokens stated so far.
     pub fn usage(&self) -> Option<Usage> {
-        self.counts.usage(self.kind.dialect())
+        let usage = self.counts.usage(self.kind.dialect())?;
+        Some(Usage { tier: self.tier, ..usage })
     }
 
     /// Why the model stopped, in the dialect's own word, once it said so.

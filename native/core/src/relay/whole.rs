@@ -15,11 +15,15 @@ pub struct Reading<'a> {
     pub text: Option<Text>,
     /// What the request holds.
     pub guard: &'a Guard,
+    /// How much of the payload that is here was read.
+    pub ahead: usize,
 }
 
 impl Reading<'_> {
-    /// `last`: nothing comes behind these bytes.
-    fn feed(&mut self, bytes: &[u8], last: bool) {
+    /// Reads what is here and was not read yet. `last`: nothing comes behind it.
+    pub fn read(&mut self, payload: &[u8], last: bool) {
+        let bytes = &payload[self.ahead..];
+        self.ahead = payload.len();
         if let Some(tap) = &mut self.tap {
             tap.feed(bytes);
         }
@@ -52,7 +56,7 @@ pub async fn pass(
 ) -> Result<Passed, Gone> {
     loop {
         let payload = source.payload();
-        reading.feed(payload, source.is_done());
+        reading.read(payload, source.is_done());
         if source.is_done() {
             reading.settle(true);
             reply.end(client, &[payload]).await?;
@@ -63,6 +67,7 @@ pub async fn pass(
         }
         let used = payload.len();
         source.consume(used);
+        reading.ahead = 0;
         client.timer.set_at(timer::earlier(timer::after(between_bytes_ms), total_at));
         let more = match watch(client, std::pin::pin!(source.more())).await {
             Watched::Done(result) => result.map_err(|failure| failure.code),

@@ -11,6 +11,7 @@ use super::{
     scan::{Scan, UNBOUNDED},
 };
 use crate::{
+    dialects::usage::Tier,
     error::{Code, Error},
     keys::OPEN,
     limits::{Ask, Habit, Held, Kind, Layered, Met, Need, Policy, Refused, Reserve, Scope},
@@ -53,6 +54,8 @@ pub struct Admission<'a> {
     habit: Option<Habit>,
     key: Scope<'a>,
     model: &'a str,
+    /// What the request asks to be served as.
+    pub tier: Tier,
     /// Any limit may meet the request.
     pub is_limited: bool,
 }
@@ -103,6 +106,7 @@ impl<'a> Admission<'a> {
             habit: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
+            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.tier),
             is_limited: false,
         };
         admission.scopes = [
@@ -150,10 +154,10 @@ impl<'a> Admission<'a> {
             return Err(endless());
         }
         self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
-        let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()));
+        let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()), self.tier);
         for price in &self.prices {
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
-                *most = most.max(Costs::of(*price, &estimate, reserve));
+                *most = most.max(Costs::of(self.snapshot, *price, &estimate, reserve));
             }
         }
         self.estimate = Some(estimate);
@@ -174,10 +178,11 @@ impl<'a> Admission<'a> {
         if !fit.contains(&false) {
             return Ok(());
         }
-        self.worker.metrics().met_unpriced();
+        // One that goes on is counted when its usage is known.
         if self.snapshot.limits.unpriced_allowed {
             return Ok(());
         }
+        self.worker.metrics().met_unpriced();
         let first = plan.attempts.first().map(|a| (&self.snapshot.providers[a.provider].name, a.model));
         let mut each = fit.iter();
         plan.attempts.retain(|_| each.next() == Some(&true));
@@ -263,7 +268,7 @@ impl<'a> Admission<'a> {
         };
         let reserve = policy.reserve();
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let costs = place.map_or(dearest, |place| Costs::of(self.price(place), estimate, reserve));
+        let costs = place.map_or(dearest, |place| Costs::of(self.snapshot, self.price(place), estimate, reserve));
         let sum = |(input, output): (u64, u64)| input.saturating_add(output);
         // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
         let within = |kind, whole: u64, certain: u64| {
@@ -305,9 +310,14 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
+    fn of(snapshot: &Snapshot, price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
         let Cost::Priced(price) = price else { return Self::default() };
-        let cost = |(input, output)| price.cost(input, output);
+        let price = snapshot.prices.get(price);
+        let cost = |(prompt, answer)| match reserve {
+            Reserve::Expected => price.about(prompt, answer, estimate.tier),
+            // What is reserved must do, whatever kinds of tokens there turn out to be.
+            Reserve::Cap => price.at_most(prompt, answer, estimate.tier),
+        };
         Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
     }
 

@@ -175,7 +175,7 @@ pub async fn admit(
 ) -> Result<Guard, Stop> {
     if !admission.is_limited {
         call.record.admitted_boottime_us = Some(now_us);
-        return Ok(Guard::new(admission, call.worker, None));
+        return Ok(Guard::new(admission, call.worker, &call.snapshot, None));
     }
     call.client.timer.set_at(None);
     match watch(call.client, pin!(admission.admit())).await {
@@ -184,7 +184,7 @@ pub async fn admit(
             call.queued(held.waited_us());
             call.leased(held.lease_us(), held.away());
             call.record.admitted_boottime_us = Some(held.admitted_us());
-            Ok(Guard::new(admission, call.worker, Some(held)))
+            Ok(Guard::new(admission, call.worker, &call.snapshot, Some(held)))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;

@@ -10,6 +10,7 @@ use super::{
     scan::{Scan, UNBOUNDED},
 };
 use crate::{
+    dialects::usage::Tier,
     error::{Code, Error},
     limits::Reserve,
 };
@@ -119,12 +120,14 @@ pub struct Estimate {
     pub answers: Answers,
     /// What one answer usually has, at most its cap.
     pub expected: u64,
+    /// What it asks to be served as.
+    pub tier: Tier,
 }
 
 impl Estimate {
-    pub fn new(prompt: Prompt, answers: Answers, usual: Option<u64>) -> Self {
+    pub fn new(prompt: Prompt, answers: Answers, usual: Option<u64>, tier: Tier) -> Self {
         let expected = usual.unwrap_or(FIRST_GUESS).min(answers.cap.unwrap_or(u64::MAX));
-        Self { prompt, answers, expected }
+        Self { prompt, answers, expected, tier }
     }
 
     /// Tokens of the prompt and of the answer. Without a cap the answer is what is expected: whoever reserves the cap

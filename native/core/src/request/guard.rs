@@ -7,10 +7,10 @@ use super::{
     estimate::{Answers, TOKEN_BYTES},
 };
 use crate::{
-    dialects::usage::Usage,
+    dialects::usage::{Tier, Usage},
     limits::{Habit, Held, Met, Now, Standing, Used},
     observe::Record,
-    server::worker::Worker,
+    server::worker::{LocalSnapshot, Worker},
     snapshot::Cost,
 };
 
@@ -18,6 +18,10 @@ use crate::{
 #[must_use]
 pub struct Guard {
     worker: Rc<Worker>,
+    /// Where the prices stand.
+    snapshot: LocalSnapshot,
+    /// What the request asks to be served as.
+    tier: Tier,
     /// Of key, team, model and all together; `None`: nothing is limited, or all is settled.
     held: Cell<Option<Held>>,
     /// Of the provider that is tried, or answers.
@@ -56,9 +60,11 @@ pub struct Said {
 }
 
 impl Guard {
-    pub fn new(admission: &Admission<'_>, worker: &Rc<Worker>, held: Option<Held>) -> Self {
+    pub fn new(admission: &Admission<'_>, worker: &Rc<Worker>, snapshot: &LocalSnapshot, held: Option<Held>) -> Self {
         Self {
             worker: worker.clone(),
+            snapshot: snapshot.clone(),
+            tier: admission.tier,
             at_provider: Cell::default(),
             account: admission.account(),
             price: Cell::new(Cost::Free),
@@ -128,7 +134,11 @@ impl Guard {
         if held.iter().all(Option::is_none) {
             return;
         }
-        let used = self.account.as_ref().zip(self.cost.get()).map(|(account, cost)| account.used(said, cost));
+        let used = self.account.as_ref().zip(self.cost.get()).map(|(account, cost)| {
+            let usage = account.used(said);
+            let nanousd = self.nanousd(&usage, cost).unwrap_or(0);
+            Used { tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens), nanousd }
+        });
         if used.is_some() && said.is_whole {
             self.learn(said.usage);
         }
@@ -149,6 +159,15 @@ impl Guard {
         }
     }
 
+    /// What a usage costs; `None`: nobody knows.
+    pub fn nanousd(&self, usage: &Usage, cost: Cost) -> Option<u64> {
+        match cost {
+            Cost::Priced(price) => Some(self.snapshot.prices.get(price).cost(usage, self.tier)),
+            Cost::Free => Some(0),
+            Cost::Unknown => None,
+        }
+    }
+
     /// Remembers how long answers are that end by themselves.
     fn learn(&self, usage: Option<Usage>) {
         let (Some(account), Some(usage)) = (&self.account, usage) else { return };
@@ -164,17 +183,13 @@ impl Guard {
 impl Account {
     /// What an answer is charged: what its usage says, else the prompt as it was estimated and the text that passed. Of
     /// an answer that stops in the middle the usage may say less than what was there.
-    fn used(&self, said: &Said, cost: Cost) -> Used {
+    fn used(&self, said: &Said) -> Usage {
         let passed = if self.habit.is_some() { said.text_bytes.div_ceil(TOKEN_BYTES) } else { 0 };
-        let (prompt, completion) = match said.usage {
-            Some(usage) if said.is_whole => (usage.prompt_tokens, usage.completion_tokens),
-            Some(usage) => (usage.prompt_tokens, usage.completion_tokens.max(passed)),
-            None => self.reserved.map_or((self.prompt, passed), |(prompt, answer)| (prompt, answer.max(passed))),
-        };
-        let nanousd = match cost {
-            Cost::Priced(price) => price.cost(prompt, completion),
-            Cost::Free | Cost::Unknown => 0,
-        };
-        Used { tokens: prompt.saturating_add(completion), nanousd }
+        let about = |(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens, ..Usage::default() };
+        match said.usage {
+            Some(usage) if said.is_whole => usage,
+            Some(usage) => Usage { completion_tokens: usage.completion_tokens.max(passed), ..usage },
+            None => about(self.reserved.map_or((self.prompt, passed), |(prompt, answer)| (prompt, answer.max(passed)))),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Limits in words: as they are written, and as a refusal names them.
 
+use std::io::Write;
+
 use super::Principal;
 use crate::{
     error::{Code, Error},
@@ -106,8 +108,28 @@ fn quantity(kind: Kind, amount: u64) -> String {
 
 /// Nano-dollars as dollars, without needless zeros.
 fn dollars(nanousd: u64) -> String {
-    let text = format!("{}.{:09}", nanousd / NANOUSD, nanousd % NANOUSD);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    Usd::of(nanousd).text().to_owned()
+}
+
+/// An amount of dollars in decimals, without a place in memory of its own.
+pub struct Usd {
+    digits: [u8; 32],
+    len: usize,
+}
+
+impl Usd {
+    pub fn of(nanousd: u64) -> Self {
+        let mut digits = [0; 32];
+        let mut room = digits.as_mut_slice();
+        let _ = write!(room, "{}.{:09}", nanousd / NANOUSD, nanousd % NANOUSD);
+        let used = 32 - room.len();
+        let kept = digits[..used].iter().rposition(|digit| *digit != b'0').unwrap_or(0);
+        Self { digits, len: if digits[kept] == b'.' { kept } else { kept + 1 } }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.digits[..self.len]).unwrap_or("")
+    }
 }
 
 /// The largest unit of which the window has a whole number, at least as many as stands third, and that number.
@@ -151,6 +173,19 @@ mod tests {
             (Kind::Concurrent, 50, Span::AtOnce, "50"),
         ] {
             assert_eq!(written(kind, amount, span), text);
+        }
+    }
+
+    #[test]
+    fn money_is_written_in_decimals() {
+        for (nanousd, text) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1_250_000_000, "1.25"),
+            (100 * NANOUSD, "100"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(Usd::of(nanousd).text(), text);
         }
     }
 

@@ -14,12 +14,15 @@ use super::{
     call::Call,
     endpoint::Endpoint,
     guard::{Guard, Said},
-    limit_text,
+    limit_text::{self, Usd},
     plan::Wanted,
     respond::{self, Way},
 };
 use crate::{
-    dialects::usage::{BodyTap, Usage},
+    dialects::{
+        StreamKind,
+        usage::{BodyTap, Usage},
+    },
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
     relay::{
@@ -31,7 +34,8 @@ use crate::{
         watch,
         whole::{self, Reading},
     },
-    snapshot::{Cost, Overrides},
+    server::timer,
+    snapshot::Overrides,
 };
 
 /// Serves a request whose body, or the beginning of it, is `content`.
@@ -83,44 +87,47 @@ async fn relay(
     for part in [provider.name.as_str(), "/", &answer.model] {
         call.record.target.push_str(part);
     }
-    if answer.opening.is_none() {
-        if call.reply.has_begun() {
-            return Err(Box::pin(not_a_stream(call, answer)).await);
-        }
-        answer.source.gather().await.map_err(told)?;
+    if let Some(opening) = answer.opening.take() {
+        head(call, &answer, Some(opening.kind));
+        answer.source.forget_head();
+        call.worker.audit.begin(&call.worker.shared, call.record, &call.request_id);
+        return stream(call, answer, opening, between_bytes_ms, total_at, guard).await;
     }
+    if call.reply.has_begun() {
+        return Err(Box::pin(not_a_stream(call, answer)).await);
+    }
+    whole(call, endpoint, answer, between_bytes_ms, total_at, guard).await
+}
+
+/// Makes the head of the answer, unless the client has it. `kind`: of a stream.
+fn head(call: &mut Call<'_>, answer: &Answer, kind: Option<StreamKind>) {
     let overhead_us = call.overhead_us();
     call.record.overhead_us = Some(overhead_us);
     call.record.status = Some(answer.head.status);
-    if !call.reply.has_begun() {
-        let kind = answer.opening.as_ref().map(|o| o.kind);
-        let way = Way {
-            dialect: call.dialect,
-            request_id: &call.request_id,
-            provider: &provider.name,
-            model: &answer.model,
-            attempts: call.record.tried().count(),
-            overhead_us,
-        };
-        let upstream_id = &mut call.record.upstream_request_id;
-        respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
-        call.told.write(&mut call.reply, call.dialect, || call.worker.clock().utc_us());
-        call.close_if_draining();
-        let bare = matches!(answer.head.status, 204 | 304) || call.client.is_head_request;
-        if bare {
-            let length = answer.head.field(answer.source.head(), "content-length");
-            call.reply.begin_without_body(length.filter(|_| answer.head.status != 204));
-        } else {
-            call.reply.begin(if kind.is_some() { None } else { answer.source.length(&answer.head) });
-        }
+    if call.reply.has_begun() {
+        return;
     }
-    answer.source.forget_head();
-    match answer.opening.take() {
-        Some(opening) => {
-            call.worker.audit.begin(&call.worker.shared, call.record, &call.request_id);
-            stream(call, answer, opening, between_bytes_ms, total_at, guard).await
-        }
-        None => whole(call, endpoint, answer, between_bytes_ms, total_at, guard).await,
+    let way = Way {
+        dialect: call.dialect,
+        request_id: &call.request_id,
+        provider: &call.snapshot.providers[answer.provider].name,
+        model: &answer.model,
+        attempts: call.record.tried().count(),
+        overhead_us,
+    };
+    let upstream_id = &mut call.record.upstream_request_id;
+    respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
+    if let Some(nanousd) = call.record.cost_nanousd {
+        call.reply.raw_field(b"x-penstock-cost-usd", Usd::of(nanousd).text().as_bytes());
+    }
+    call.told.write(&mut call.reply, call.dialect, || call.worker.clock().utc_us());
+    call.close_if_draining();
+    let bare = matches!(answer.head.status, 204 | 304) || call.client.is_head_request;
+    if bare {
+        let length = answer.head.field(answer.source.head(), "content-length");
+        call.reply.begin_without_body(length.filter(|_| answer.head.status != 204));
+    } else {
+        call.reply.begin(if kind.is_some() { None } else { answer.source.length(&answer.head) });
     }
 }
 
@@ -166,7 +173,7 @@ async fn stream(
     };
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
     passing.settle(&opening, false);
-    note_usage(call, &answer, opening.tap.usage());
+    note_usage(call, &answer, guard, opening.tap.usage());
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -175,6 +182,26 @@ async fn stream(
     conclude(call, answer, passed?);
     Ok(())
 }
+
+/// Waits a little for the rest of a short answer, so that its head can tell what it cost.
+async fn await_usage(call: &mut Call<'_>, source: &mut Source) -> Result<(), Stop> {
+    let from_us = call.worker.clock().boot_us();
+    let until = timer::after(HELD_MS);
+    while !source.is_done() && source.payload().len() < HELD_BYTES {
+        call.client.timer.set_at(until);
+        match watch(call.client, pin!(source.more())).await {
+            Watched::Done(more) => drop(more.map_err(told)?),
+            Watched::Gone => return Err(Stop::Gone),
+            Watched::Late => break,
+        }
+    }
+    call.waited_us += call.worker.clock().boot_us() - from_us;
+    Ok(())
+}
+
+/// An answer that is longer, or takes longer once it has begun, is passed on as it comes.
+const HELD_BYTES: usize = 64 * 1024;
+const HELD_MS: u64 = 100;
 
 async fn whole(
     call: &mut Call<'_>,
@@ -189,23 +216,36 @@ async fn whole(
         tap: counts.then(|| BodyTap::new(call.dialect)),
         text: guard.counts_text().then(|| Text::of_body(call.dialect)),
         guard,
+        ahead: 0,
     };
+    answer.source.gather().await.map_err(told)?;
+    if counts && !answer.source.is_done() {
+        Box::pin(await_usage(call, &mut answer.source)).await?;
+    }
+    if answer.source.is_done() {
+        reading.read(answer.source.payload(), true);
+        note_usage(call, &answer, guard, reading.usage());
+    }
+    head(call, &answer, None);
+    answer.source.forget_head();
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
     reading.settle(false);
-    note_usage(call, &answer, reading.usage());
+    if call.record.usage.is_none() {
+        note_usage(call, &answer, guard, reading.usage());
+    }
     conclude(call, answer, passed?);
     Ok(())
 }
 
 /// Notes what the answer used, and what that costs.
-fn note_usage(call: &mut Call<'_>, answer: &Answer, usage: Option<Usage>) {
+fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard, usage: Option<Usage>) {
     call.record.usage = usage;
-    call.record.cost_nanousd = usage.and_then(|usage| match call.snapshot.price(answer.provider, &answer.model) {
-        Cost::Priced(price) => Some(price.cost(usage.prompt_tokens, usage.completion_tokens)),
-        Cost::Free => Some(0),
-        Cost::Unknown => None,
-    });
+    let Some(usage) = usage else { return };
+    call.record.cost_nanousd = guard.nanousd(&usage, call.snapshot.price(answer.provider, &answer.model));
+    if call.record.cost_nanousd.is_none() {
+        call.worker.metrics().met_unpriced();
+    }
 }
 
 /// Notes how the relay ended.

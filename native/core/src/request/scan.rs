@@ -8,7 +8,10 @@ mod strings;
 
 use std::{borrow::Cow, ops::Range};
 
-use crate::error::{Code, Error};
+use crate::{
+    dialects::usage::Tier,
+    error::{Code, Error},
+};
 pub use ahead::Ahead;
 use lexer::Lexer;
 use names::Names;
@@ -61,6 +64,8 @@ pub struct Scan<'a> {
     pub prompts: u64,
     /// The answer comes later, by another request.
     pub background: bool,
+    /// Its `service_tier`.
+    pub tier: Tier,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
     /// The outer object, braces included.

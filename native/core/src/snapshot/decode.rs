@@ -86,6 +86,7 @@ fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, 
     }
     Ok(Provider {
         name: p.name.clone(),
+        kind: p.kind.clone(),
         metric: observe::Provider { name: p.name.as_str().into(), number: 0 },
         bases,
         query,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::{Factors, Rates, Step};
 use crate::{limits::Policy, observe::LogOptions};
 
 /// The shape that this build reads; a document of another shape is refused.
@@ -204,11 +205,13 @@ pub enum Unpriced {
     Allow,
 }
 
-/// Nano-dollars per million tokens, of every model that fits the pattern.
+/// The price of every model that fits the pattern, at all providers or those of a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
+    pub kind: Option<String>,
     pub pattern: String,
-    pub input: u64,
-    pub output: u64,
+    pub rates: Rates,
+    pub above: Vec<Step>,
+    pub factors: Factors,
 }

@@ -3,6 +3,7 @@
 mod decode;
 pub mod document;
 mod limits;
+mod price;
 mod prices;
 mod secret;
 
@@ -18,7 +19,8 @@ use crate::{
 
 pub use document::{Auth, Overrides, Timeouts};
 pub use limits::Limits;
-pub use prices::{Cost, Price, Prices};
+pub use price::{Factors, Price, Rates, Step, WHOLE};
+pub use prices::{Cost, PriceId, Prices};
 
 /// Everything a request needs to know; a request keeps the one it started with.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Snapshot {
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Provider {
     pub name: String,
+    /// Its entry of the catalogue.
+    pub kind: Option<String>,
     /// Its place in the metrics.
     pub metric: observe::Provider,
     bases: [Option<Base>; 3],
@@ -145,9 +149,10 @@ impl Snapshot {
 
     /// What the provider of that index takes for a model, by its own name of it.
     pub fn price(&self, provider: usize, model: &str) -> Cost {
-        if self.providers.get(provider).is_some_and(|p| p.free) {
+        let provider = self.providers.get(provider);
+        if provider.is_some_and(|p| p.free) {
             return Cost::Free;
         }
-        self.prices.of(model).map_or(Cost::Unknown, Cost::Priced)
+        self.prices.of(provider.and_then(|p| p.kind.as_deref()), model).map_or(Cost::Unknown, Cost::Priced)
     }
 }

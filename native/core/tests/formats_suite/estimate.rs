@@ -1,6 +1,7 @@
 //! What a request may use, as its body tells before anybody has answered.
 
 use penstock_core::{
+    dialects::usage::Tier,
     limits::Reserve,
     request::{
         endpoint::Api,
@@ -112,7 +113,7 @@ fn files_count_by_their_bytes_where_the_most_is_reserved() {
     ] {
         let prompt = Prompt::of_json(&serde_json::to_vec(&body).unwrap());
         assert_eq!(prompt.file_bytes, file_bytes, "{what}");
-        let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None);
+        let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None, Tier::Standard);
         let beside = prompt.images * IMAGE_TOKENS;
         assert_eq!(estimate.tokens(Reserve::Cap).0, prompt.text_bytes + file_bytes.div_ceil(3) + beside, "{what}");
         assert_eq!(estimate.tokens(Reserve::Expected).0, prompt.text_bytes.div_ceil(3) + beside, "{what}");
@@ -147,7 +148,7 @@ fn what_our_reader_does_not_take_hides_nothing() {
 #[test]
 fn what_is_still_to_come_of_a_form_may_be_text() {
     let prompt = Prompt { text_bytes: 30, bytes_to_come: 1_000, ..Prompt::default() };
-    let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None);
+    let estimate = Estimate::new(prompt, Answers { cap: Some(0), own_cap: None, count: 1 }, None, Tier::Standard);
     assert_eq!((estimate.tokens(Reserve::Cap).0, estimate.tokens(Reserve::Expected).0), (1_030, 10));
 }
 
@@ -215,7 +216,7 @@ fn each_of_several_prompts_is_answered() {
 #[test]
 fn a_guess_is_never_certain() {
     let prompt = Prompt { text_bytes: 301, ..Prompt::default() };
-    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: cap, count }, usual);
+    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: cap, count }, usual, Tier::Standard);
     for (estimate, certain) in [
         (of(None, 1, Some(1_000_000)), 1),
         (of(Some(9), 3, Some(40)), 3),
@@ -231,7 +232,7 @@ fn a_guess_is_never_certain() {
 fn what_is_expected_is_what_is_usual_within_the_cap_and_for_each_choice() {
     let prompt = Prompt { text_bytes: 301, images: 2, ..Prompt::default() };
     let images = 2 * IMAGE_TOKENS;
-    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: None, count }, usual);
+    let of = |cap, count, usual| Estimate::new(prompt, Answers { cap, own_cap: None, count }, usual, Tier::Standard);
     for (estimate, expected, most) in [
         (of(None, 1, None), FIRST_GUESS, FIRST_GUESS),
         (of(Some(100), 1, None), 100, 100),

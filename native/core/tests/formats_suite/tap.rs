@@ -1,7 +1,10 @@
 //! Usage, finish, errors and ends of each dialect's streams.
 
 use penstock_core::{
-    dialects::StreamKind::{self, Chat, Completions, Messages, OllamaChat, OllamaGenerate, OtherSse, Responses},
+    dialects::{
+        StreamKind::{self, Chat, Completions, Messages, OllamaChat, OllamaGenerate, OtherSse, Responses},
+        usage::Tier,
+    },
     relay::tap::{Closing, Meaning, UpstreamError, Usage},
 };
 
@@ -29,7 +32,10 @@ fn a_whole_chat_passes_untouched() {
     let seen = whole(Chat, false, &body);
     assert_eq!(seen.out, body);
     assert_eq!(seen.finish.as_deref(), Some("stop"));
-    assert_eq!(seen.usage, Some(Usage { cached_tokens: 4, audio_tokens: 6, reasoning_tokens: 2, ..tokens(9, 3) }));
+    assert_eq!(
+        seen.usage,
+        Some(Usage { cached_tokens: 4, audio_tokens: 6, audio_output_tokens: 5, reasoning_tokens: 2, ..tokens(9, 3) })
+    );
     assert_eq!((seen.ended, seen.frames, seen.closing), (true, 4, Closing::Complete(b"")));
     assert_eq!(seen.meanings.last(), Some(&Meaning::End));
 }
@@ -293,4 +299,26 @@ fn every_kind_of_stream_survives_an_empty_body() {
     for &kind in StreamKind::ALL {
         assert_eq!(whole(kind, true, "").out, "");
     }
+}
+
+#[test]
+fn the_tier_of_service_is_read_where_it_stands() {
+    let chat = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}],"service_tier":"default","usage":null}
+
+data: {"choices":[{"delta":{},"finish_reason":"stop"}],"service_tier":"flex"}
+
+data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}
+
+data: [DONE]
+
+"#;
+    assert_eq!(whole(Chat, true, chat).usage, Some(Usage { tier: Some(Tier::Flex), ..tokens(9, 3) }));
+    let response = r#"{"type":"response.completed","response":{"service_tier":"priority","usage":{"input_tokens":1,"output_tokens":2}}}"#;
+    let seen = whole(Responses, false, &event("response.completed", response));
+    assert_eq!(seen.usage, Some(Usage { tier: Some(Tier::Priority), ..tokens(1, 2) }));
+    let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"service_tier":"batch","cache_creation_input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":2}}}}"#;
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+    let seen = whole(Messages, false, &[event("message_start", start), event("message_delta", end)].concat());
+    let usage = Usage { tier: Some(Tier::Batch), cache_write_tokens: 3, cache_write_1h_tokens: 2, ..tokens(8, 7) };
+    assert_eq!(seen.usage, Some(usage));
 }

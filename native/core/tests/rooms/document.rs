@@ -69,6 +69,16 @@ pub(crate) fn model(name: &str, provider: &str, upstream: Option<&str>) -> Value
     })
 }
 
+/// A price by prompt and answer alone, nano-dollars per million tokens; `kind`: of a provider's list.
+pub(crate) fn price(kind: Option<&str>, pattern: &str, input: u64, output: u64) -> Value {
+    let whole = 1_000_000_000;
+    json!({
+        "kind": kind, "pattern": pattern, "above": [],
+        "rates": [input, input, input, input, input, input, output, output, output, output, 0],
+        "factors": {"batch": whole / 2, "flex": whole, "priority": whole, "ultrafast": whole},
+    })
+}
+
 pub(crate) fn bytes(document: &Value) -> Vec<u8> {
     serde_json::to_vec(document).unwrap()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use serde_json::{Value, json};
 
 use crate::{
-    document::{bytes, model, provider},
+    document::{bytes, model, price, provider},
     house::{Answer, Client, House, Upstream, chat, document, json_answer, until},
 };
 
@@ -55,7 +55,7 @@ fn whoever_leaves_what_an_upstream_works_on_has_asked_and_pays_for_the_prompt() 
     document["limits"]["models"] =
         json!({"fast": {"requests": an_hour(2), "tokens": an_hour(1_000_000), "budget": an_hour(1_000_000_000)}});
     document["limits"]["providers"] = json!({"up": {"requests": an_hour(9), "tokens": an_hour(1_000_000)}});
-    document["prices"] = json!([{"pattern": "real", "input": 1_000_000, "output": 1_000_000_000}]);
+    document["prices"] = json!([price(None, "real", 1_000_000, 1_000_000_000)]);
     let house = House::start(&document, 1, 0);
     for n in 1..=2 {
         held_by(&house, &upstream).leave();
@@ -126,7 +126,7 @@ fn only_targets_that_are_asked_count_as_attempts() {
     let target = || field(&house.client().ask(&chat("fast")).unwrap(), "x-penstock-target").map(str::to_owned);
     assert_eq!([target(), target()].map(Option::unwrap), ["first/real", "second/other"]);
     document["limits"]["global"] = json!({"budget": an_hour(1_000_000_000)});
-    document["prices"] = json!([{"pattern": "other", "input": 1, "output": 1}]);
+    document["prices"] = json!([price(None, "other", 1, 1)]);
     house.engine.apply(&bytes(&document)).unwrap();
     assert_eq!(target().unwrap(), "second/other", "the first has no price");
     *second.answer.lock().unwrap() = json_answer(500, "{}");

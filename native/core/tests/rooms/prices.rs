@@ -1,19 +1,50 @@
 //! What a model costs: which price holds, and that no request costs less than it should.
 
-use penstock_core::snapshot::{Cost, Price};
+use penstock_core::{
+    dialects::usage::{Tier, Usage},
+    snapshot::{Cost, Factors, Price, Rates, Snapshot, Step, WHOLE},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::document::{decode, minimal, provider};
+use crate::document::{decode, minimal, price, provider};
 
 fn priced(prices: &[(&str, u64)]) -> Value {
     let mut document = minimal();
     document["providers"] = json!([provider("paid", 1), provider("free", 2)]);
     document["providers"][1]["free"] = json!(true);
-    let prices: Vec<Value> =
-        prices.iter().map(|(pattern, n)| json!({"pattern": pattern, "input": n, "output": 0})).collect();
+    let prices: Vec<Value> = prices.iter().map(|(pattern, n)| price(None, pattern, *n, 0)).collect();
     document["prices"] = json!(prices);
     document
+}
+
+/// What a million tokens of the prompt cost at a provider.
+fn input(snapshot: &Snapshot, provider: usize, model: &str) -> Option<u64> {
+    match snapshot.price(provider, model) {
+        Cost::Priced(id) => Some(snapshot.prices.get(id).about(1_000_000, 0, Tier::Standard)),
+        Cost::Free | Cost::Unknown => None,
+    }
+}
+
+/// Rates that do not differ by kind.
+fn plain(input: u64, output: u64) -> Rates {
+    Rates {
+        input,
+        cached_input: input,
+        cache_write: input,
+        cache_write_1h: input,
+        audio_input: input,
+        image_input: input,
+        output,
+        audio_output: output,
+        image_output: output,
+        reasoning: output,
+        audio_second: 0,
+    }
+}
+
+fn simple(input: u64, output: u64) -> Price {
+    Price::new(plain(input, output), Vec::new(), Factors::default())
 }
 
 #[test]
@@ -22,9 +53,10 @@ fn the_exact_name_wins_then_the_longest_literal_beginning_then_the_longest_patte
     for turn in 0..given.len() {
         let mut order = given;
         order.rotate_left(turn);
-        let prices = decode(&priced(&order)).unwrap().prices;
+        let snapshot = decode(&priced(&order)).unwrap();
         for (model, found) in [
             ("gpt-5", 6),
+            ("gpt-5-2025-08-07", 6),
             ("gpt-5-mini", 5),
             ("gpt-4-mini", 4),
             ("gpt-4", 2),
@@ -32,7 +64,7 @@ fn the_exact_name_wins_then_the_longest_literal_beginning_then_the_longest_patte
             ("qwen", 1),
             ("", 1),
         ] {
-            assert_eq!(prices.of(model).map(|p| p.input), Some(found), "{model} at turn {turn}");
+            assert_eq!(input(&snapshot, 0, model), Some(found), "{model} at turn {turn}");
         }
     }
 }
@@ -40,10 +72,27 @@ fn the_exact_name_wins_then_the_longest_literal_beginning_then_the_longest_patte
 #[test]
 fn a_model_without_a_price_is_unknown_and_a_free_provider_costs_nothing() {
     let snapshot = decode(&priced(&[("gpt-5", 7)])).unwrap();
-    assert_eq!(snapshot.prices.of("gpt-4"), None);
     assert_eq!(snapshot.price(0, "gpt-4"), Cost::Unknown);
-    assert_eq!(snapshot.price(0, "gpt-5"), Cost::Priced(Price { input: 7, output: 0 }));
+    assert_eq!(input(&snapshot, 0, "gpt-5"), Some(7));
     assert_eq!((snapshot.price(1, "gpt-4"), snapshot.price(1, "gpt-5")), (Cost::Free, Cost::Free));
+}
+
+#[test]
+fn what_is_configured_goes_before_the_list_of_the_providers_kind() {
+    let mut document = priced(&[("gpt-5*", 1)]);
+    document["providers"][0]["kind"] = json!("openai");
+    document["prices"] = json!([
+        price(None, "gpt-5*", 1, 0),
+        price(Some("openai"), "gpt-5-mini", 2, 0),
+        price(Some("openai"), "gpt-4o", 3, 0),
+        price(Some("anthropic"), "claude", 4, 0),
+    ]);
+    let snapshot = decode(&document).unwrap();
+    assert_eq!(input(&snapshot, 0, "gpt-5-mini"), Some(1), "configured, though by a pattern");
+    assert_eq!(input(&snapshot, 0, "gpt-4o-2024-08-06"), Some(3));
+    assert_eq!(input(&snapshot, 0, "claude"), None, "of another kind");
+    document["providers"][0]["kind"] = Value::Null;
+    assert_eq!(input(&decode(&document).unwrap(), 0, "gpt-4o"), None);
 }
 
 #[test]
@@ -56,13 +105,70 @@ fn a_price_that_stands_twice_is_refused_by_name() {
 
 #[test]
 fn a_cost_is_rounded_up_to_the_nano_dollar_and_never_overflows() {
-    let usual = Price { input: 1_250_000_000, output: 10_000_000_000 };
-    assert_eq!(usual.cost(1_000_000, 1_000_000), 11_250_000_000, "1.25 and 10 usd");
-    assert_eq!(usual.cost(1, 0), 1250);
-    assert_eq!(Price { input: 1, output: 1 }.cost(1, 0), 1);
-    assert_eq!(Price { input: 1, output: 1 }.cost(500_000, 500_001), 2);
-    assert_eq!(Price { input: 1, output: 0 }.cost(0, u64::MAX), 0);
-    assert_eq!(Price { input: u64::MAX, output: u64::MAX }.cost(u64::MAX, u64::MAX), u64::MAX);
+    let cost = |price: &Price, prompt, answer| price.about(prompt, answer, Tier::Standard);
+    let usual = simple(1_250_000_000, 10_000_000_000);
+    assert_eq!(cost(&usual, 1_000_000, 1_000_000), 11_250_000_000, "1.25 and 10 usd");
+    assert_eq!(cost(&usual, 1, 0), 1250);
+    assert_eq!(cost(&simple(1, 1), 1, 0), 1);
+    assert_eq!(cost(&simple(1, 1), 500_000, 500_001), 2);
+    assert_eq!(cost(&simple(1, 0), 0, u64::MAX), 0);
+    assert_eq!(cost(&simple(u64::MAX, u64::MAX), u64::MAX, u64::MAX), u64::MAX);
+}
+
+#[test]
+fn each_kind_of_token_has_its_rate_and_counts_once() {
+    let rates = Rates {
+        input: 1,
+        cached_input: 10,
+        cache_write: 100,
+        cache_write_1h: 1_000,
+        audio_input: 10_000,
+        image_input: 100_000,
+        output: 1_000_000,
+        audio_output: 10_000_000,
+        image_output: 100_000_000,
+        reasoning: 1_000_000_000,
+        audio_second: 10_000_000_000,
+    };
+    let price = Price::new(rates, Vec::new(), Factors::default());
+    let million = 1_000_000;
+    let usage = Usage {
+        prompt_tokens: 9 * million,
+        cached_tokens: 2 * million,
+        cache_write_tokens: 3 * million,
+        cache_write_1h_tokens: million,
+        audio_tokens: 2 * million,
+        audio_output_tokens: million,
+        image_tokens: 3 * million,
+        image_output_tokens: million,
+        completion_tokens: 5 * million,
+        reasoning_tokens: million,
+        audio_seconds: 2 * million,
+        tier: None,
+    };
+    assert_eq!(price.cost(&usage, Tier::Standard), 21_112_211_221);
+    let overlapping = Usage { cached_tokens: 9 * million, audio_tokens: 9 * million, ..usage };
+    assert_eq!(price.cost(&overlapping, Tier::Standard) % million, 90, "no token of the prompt is paid for twice");
+}
+
+#[test]
+fn a_long_prompt_is_dearer_as_a_whole_and_a_tier_has_its_factor() {
+    let steps = vec![Step { above: 100, rates: plain(2, 4) }, Step { above: 1_000, rates: plain(8, 16) }];
+    let factors = Factors { batch: WHOLE / 2, flex: WHOLE / 4, priority: 2 * WHOLE, ultrafast: 6 * WHOLE };
+    let price = Price::new(plain(1, 1), steps, factors);
+    let of = |prompt: u64, tier| price.about(prompt * 1_000_000, 1_000_000, tier);
+    assert_eq!(of(0, Tier::Standard), 1);
+    let small = |prompt| price.about(prompt, 1_000_000_000_000, Tier::Standard);
+    assert_eq!([100, 101, 1_000, 1_001].map(small), [1_000_001, 4_000_001, 4_000_001, 16_000_001]);
+    assert_eq!(of(1, Tier::Standard), 24);
+    assert_eq!([Tier::Batch, Tier::Flex, Tier::Priority, Tier::Ultrafast].map(|tier| of(1, tier)), [12, 6, 48, 144]);
+    let stated = Usage { prompt_tokens: 1_000_000, tier: Some(Tier::Flex), ..Usage::default() };
+    assert_eq!(price.cost(&stated, Tier::Standard), 2, "the answer's word goes before the request's");
+}
+
+/// Amounts of any size.
+fn amount() -> impl Strategy<Value = u64> {
+    prop_oneof![0..4_u64, 0..1_u64 << 20, 0..1_u64 << 50]
 }
 
 proptest! {
@@ -71,7 +177,27 @@ proptest! {
         input in 0..1_u64 << 50, output in 0..1_u64 << 50, read in 0..1_u64 << 20, written in 0..1_u64 << 20,
     ) {
         let exact = u128::from(input) * u128::from(read) + u128::from(output) * u128::from(written);
-        let cost = u128::from(Price { input, output }.cost(read, written)) * 1_000_000;
+        let cost = u128::from(simple(input, output).about(read, written, Tier::Standard)) * 1_000_000;
         prop_assert!(cost >= exact && cost - exact < 1_000_000 || cost / 1_000_000 == u128::from(u64::MAX));
+    }
+
+    #[test]
+    fn no_usage_costs_more_than_the_most_that_is_reserved_for_so_many_tokens(
+        rates in proptest::array::uniform10(amount()), more in proptest::array::uniform10(amount()),
+        tokens in proptest::array::uniform10(amount()), above in 1..1_u64 << 20,
+    ) {
+        let of = |r: [u64; 10]| Rates {
+            input: r[0], cached_input: r[1], cache_write: r[2], cache_write_1h: r[3], audio_input: r[4],
+            image_input: r[5], output: r[6], audio_output: r[7], image_output: r[8], reasoning: r[9], audio_second: 0,
+        };
+        let price = Price::new(of(rates), vec![Step { above, rates: of(more) }], Factors::default());
+        let usage = Usage {
+            prompt_tokens: tokens[0], completion_tokens: tokens[1], cached_tokens: tokens[2],
+            cache_write_tokens: tokens[3], cache_write_1h_tokens: tokens[4], reasoning_tokens: tokens[5],
+            audio_tokens: tokens[6], audio_output_tokens: tokens[7], image_tokens: tokens[8],
+            image_output_tokens: tokens[9], ..Usage::default()
+        };
+        let most = price.at_most(usage.prompt_tokens, usage.completion_tokens, Tier::Standard);
+        prop_assert!(price.cost(&usage, Tier::Standard) <= most);
     }
 }

@@ -13,7 +13,7 @@ use penstock_core::{
 };
 use serde_json::{Value, json};
 
-use crate::document::{bytes, decode, minimal, model, network, provider};
+use crate::document::{bytes, decode, minimal, model, network, price, provider};
 
 const SECRET: &str = "sk-very-secret-7f3a";
 
@@ -41,7 +41,7 @@ fn full() -> Value {
         "unpriced": "allow",
         "zone": "Europe/Berlin",
     });
-    document["prices"] = json!([{"pattern": "gpt-5*", "input": 1_250_000_000, "output": 10_000_000_000_u64}]);
+    document["prices"] = json!([price(None, "gpt-5*", 1_250_000_000, 10_000_000_000)]);
     document
 }
 

@@ -8,6 +8,7 @@ use super::{
     names::decoded,
 };
 use crate::{
+    dialects::usage::Tier,
     error::{Code, Error},
     json::{Scalar, unescape},
 };
@@ -40,6 +41,7 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"best_of" => scan.best_of = count("best_of", lexer, kind, span)?,
         b"user" => scan.user = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
+        b"service_tier" if kind == Kind::Text => scan.tier = Tier::of(&body[span.start + 1..span.end - 1]),
         b"background" => scan.background = !matches!(kind, Kind::False | Kind::Null),
         b"n_predict" | b"num_predict" => scan.n_predict = scan.n_predict.max(bound(lexer, kind, &span)),
         _ => return not_misspelt(name),
