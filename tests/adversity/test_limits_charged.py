@@ -1,11 +1,10 @@
 """What a request is charged, however its answer goes; what it reserves until then, and at what price."""
 
-import json
-import math
 from typing import Any
 
 import pytest
 
+from penstock.tokens import count, count_messages
 from tests.support.gateway import Gateway
 from tests.support.kinds import ALL, CHAT, MESSAGES, TEXTS, USAGES, Kind
 from tests.support.limits import TOKENS, limited, record, used
@@ -64,25 +63,22 @@ def test_an_answer_is_charged_by_its_usage(gateway: Gateway, upstream: Upstream,
     assert record(gateway, answered)["charged_tokens"] == TOKENS
 
 
-def about(gateway: Gateway, kind: Kind, text: str, before: tuple[int, int], body: bytes) -> None:
-    """One more request is charged, by the estimate of its prompt and the text that passed."""
-    prompt = math.ceil(len(body) / 3)
-    assert counted(gateway, kind) == (before[0] + 1, before[1] + prompt + math.ceil(len(text.encode()) / 3))
+def about(gateway: Gateway, kind: Kind, text: str, before: tuple[int, int]) -> None:
+    """One more request is charged, by a count of its prompt and the text that passed."""
+    model, asked = f"m-counted-{kind.name}", kind.body
+    prompt = asked.get("prompt", asked.get("input"))
+    tokens = count_messages(asked["messages"], model) if prompt is None else count(prompt, model)
+    assert counted(gateway, kind) == (before[0] + 1, before[1] + tokens + count(text, model))
 
 
-def test_an_answer_without_usage_is_charged_by_its_bytes(gateway: Gateway, upstream: Upstream) -> None:
+def test_an_answer_without_usage_is_charged_by_a_count(gateway: Gateway, upstream: Upstream) -> None:
     bare = {name: value for name, value in CHAT.whole.items() if name != "usage"}
     frames = [frame for frame in CHAT.frames if b'"usage": {' not in frame]
     for streamed, script in (False, answer(bare)), (True, stream(frames)):
         upstream.always(script)
         before = counted(gateway, CHAT)
         assert ask(gateway, CHAT, streamed, "m-counted-chat").status == 200
-        about(gateway, CHAT, "".join(TEXTS), before, sent(CHAT, streamed))
-
-
-def sent(kind: Kind, streamed: bool) -> bytes:
-    """The body as the test sends it."""
-    return json.dumps(kind.request(f"m-counted-{kind.name}", streamed)).encode()
+        about(gateway, CHAT, "".join(TEXTS), before)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not MESSAGES], ids=lambda kind: kind.name)
@@ -100,7 +96,7 @@ def test_a_stream_that_ends_early_is_charged_for_what_passed(
             client.read()
         else:
             read_until(client, frames[-1])
-    about(gateway, kind, kind.text(b"".join(frames)), before, sent(kind, True))
+    about(gateway, kind, kind.text(b"".join(frames)), before)
 
 
 def read_until(client: Client, mark: bytes) -> None:

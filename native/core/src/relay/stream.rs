@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     error::{Code, Error, Failure, Side},
     observe::record::Outcome,
-    request::{Gone, Guard, Reply, Said},
+    request::{Asks, Gone, Guard, Reply},
     server::{connection::Client, timer},
 };
 
@@ -30,12 +30,16 @@ pub struct Passing<'a> {
     pub total_at: Option<Instant>,
     /// What the request holds.
     pub guard: &'a Guard,
+    /// What it asked for, and of which model, by its provider's name.
+    pub asks: &'a Asks,
+    pub target: &'a str,
 }
 
 impl Passing<'_> {
     /// Charges what passed.
-    pub fn settle(&self, opening: &Opening, is_whole: bool) {
-        let said = Said { usage: opening.tap.usage(), text_bytes: opening.tap.text_bytes(), is_whole };
+    pub async fn settle(&self, opening: &mut Opening, is_whole: bool) {
+        let stated = opening.tap.usage();
+        let said = self.guard.said(stated, opening.tap.text(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }
 }
@@ -85,10 +89,13 @@ pub async fn pass(
     loop {
         let batch = gather(source.payload(), opening);
         passed.error = if batch.error { Some(Code::UpstreamError) } else { passed.error };
-        let bytes = batch.bytes(source.payload());
+        if let Some(text) = opening.tap.text().filter(|text| text.is_due()) {
+            passing.guard.count_on(text, passing.target);
+        }
         if opening.tap.ended() {
+            passing.settle(opening, true).await;
+            let bytes = batch.bytes(source.payload());
             let (before, end) = bytes.split_at(batch.end_at.unwrap_or(bytes.len()));
-            passing.settle(opening, true);
             if !early.is_empty() && end.is_empty() {
                 reply.end(client, &[&early, before]).await?;
             } else {
@@ -99,6 +106,7 @@ pub async fn pass(
             }
             return Ok(passed);
         }
+        let bytes = batch.bytes(source.payload());
         if !early.is_empty() || !bytes.is_empty() {
             reply.send(client, &[&early, bytes]).await?;
             early.clear();
@@ -203,7 +211,7 @@ async fn end(
     };
     match opening.tap.closing() {
         Closing::Complete(mark) if !inside_frame => {
-            passing.settle(opening, true);
+            passing.settle(opening, true).await;
             reply.end(client, &[last, mark]).await?;
             Ok(passed)
         }
@@ -225,14 +233,14 @@ async fn end(
 async fn cut(
     client: &mut Client,
     reply: &mut Reply,
-    opening: &Opening,
+    opening: &mut Opening,
     passing: &Passing<'_>,
     error: Error,
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
     passed.outcome = if error.code.side() == Side::Client { Outcome::Failed } else { Outcome::UpstreamCut };
     passed.broken = opening.tap.is_mid_frame();
-    passing.settle(opening, false);
+    passing.settle(opening, false).await;
     if !passed.broken {
         let mut frame = Vec::new();
         opening.kind.error_frame(&error, passing.request_id, &mut frame);

@@ -104,9 +104,9 @@ impl Tap {
         self.text = Some(Box::new(Text::of_stream(self.kind)));
     }
 
-    /// Bytes of text so far, if they are counted.
-    pub fn text_bytes(&self) -> u64 {
-        self.text.as_ref().map_or(0, |text| text.bytes())
+    /// The text so far, if it is counted.
+    pub fn text(&mut self) -> Option<&mut Text> {
+        self.text.as_deref_mut()
     }
 
     /// A whole frame, as cut by [`Splitter::next`](super::frames::Splitter::next).

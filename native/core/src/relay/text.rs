@@ -1,11 +1,14 @@
-//! Counts the text in an answer as its bytes pass, without reading its JSON: the strings behind the names that hold what
+//! Gathers the text in an answer as its bytes pass, without reading its JSON: the strings behind the names that hold what
 //! a model wrote.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::dialects::{Dialect, StreamKind};
+use crate::{
+    dialects::{Dialect, StreamKind},
+    tokens::Tally,
+};
 
 /// The longest name of interest, and one byte more to tell a longer one.
 const NAME_BYTES: usize = 20;
@@ -46,6 +49,12 @@ pub struct Text {
     name: [u8; NAME_BYTES],
     length: usize,
     bytes: u64,
+    /// The first half of a letter in UTF-16; 0: none waits.
+    half: u16,
+    /// Where the text stands, of `names`, and where the text before it did.
+    at: usize,
+    last: Option<usize>,
+    tally: Tally,
 }
 
 impl Text {
@@ -73,12 +82,33 @@ impl Text {
     }
 
     fn of(before: &'static Mark, names: Names) -> Self {
-        Self { names, before, state: State::Between(false), name: [0; NAME_BYTES], length: 0, bytes: 0 }
+        Self {
+            names,
+            before,
+            state: State::Between(false),
+            name: [0; NAME_BYTES],
+            length: 0,
+            bytes: 0,
+            half: 0,
+            at: 0,
+            last: None,
+            tally: Tally::default(),
+        }
     }
 
     /// Bytes of text so far, as UTF-8 has them.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The text, for whoever counts its tokens.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Whether so much has come that it is time to count it.
+    pub fn is_due(&self) -> bool {
+        self.tally.is_due()
     }
 
     /// A new document: what was open before is not.
@@ -108,7 +138,11 @@ impl Text {
                     }
                 },
                 State::Named => match byte {
-                    b':' => self.state = State::Between(self.is_ours()),
+                    b':' => {
+                        let place = self.place();
+                        self.state = State::Between(place.is_some());
+                        self.at = place.unwrap_or(self.at);
+                    }
                     b' ' | b'\t' | b'\r' | b'\n' => {}
                     b'"' => self.begin(false),
                     _ => self.state = State::Between(false),
@@ -118,6 +152,7 @@ impl Text {
                 State::Escape { counted: true } if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
                 State::Escape { counted: true } => {
                     self.bytes += 1;
+                    self.write(&[unescaped(byte)]);
                     self.state = State::Text;
                 }
                 State::Hex { left, value } => {
@@ -125,6 +160,7 @@ impl Text {
                     self.state = State::Hex { left: left - 1, value: value << 4 | digit };
                     if left == 1 {
                         self.bytes += utf8_bytes(value << 4 | digit);
+                        self.write_unit(value << 4 | digit);
                         self.state = State::Text;
                     }
                 }
@@ -146,6 +182,7 @@ impl Text {
         let plain = &bytes[..at.unwrap_or(bytes.len())];
         if counted {
             self.bytes += plain.len() as u64;
+            self.write(plain);
         } else {
             let room = &mut self.name[self.length.min(NAME_BYTES)..];
             let fits = plain.len().min(room.len());
@@ -165,8 +202,47 @@ impl Text {
         at + 1
     }
 
-    fn is_ours(&self) -> bool {
-        self.name.get(..self.length).is_some_and(|name| self.names.contains(&name))
+    /// Which of the names this is.
+    fn place(&self) -> Option<usize> {
+        let name = self.name.get(..self.length)?;
+        self.names.iter().position(|known| *known == name)
+    }
+
+    /// Takes what was written.
+    fn write(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        // What was said does not go on with what was thought, and a call's tokens are not those of its text alone.
+        if self.last.is_some_and(|last| last != self.at) || CALLS.contains(&self.names[self.at]) {
+            self.tally.blur();
+        }
+        self.last = Some(self.at);
+        if std::mem::take(&mut self.half) != 0 {
+            self.tally.push(REPLACEMENT);
+        }
+        self.tally.push(bytes);
+    }
+
+    /// Takes a unit of UTF-16: a letter, or half of one.
+    fn write_unit(&mut self, unit: u16) {
+        let letter = match (self.half, unit) {
+            (_, 0xd800..0xdc00) => {
+                if self.half != 0 {
+                    self.tally.push(REPLACEMENT);
+                }
+                self.half = unit;
+                return;
+            }
+            (0, _) => char::from_u32(unit.into()),
+            (half, 0xdc00..0xe000) => {
+                self.half = 0;
+                char::from_u32(0x10000 + ((u32::from(half) & 0x3ff) << 10 | u32::from(unit) & 0x3ff))
+            }
+            (_, _) => char::from_u32(unit.into()),
+        };
+        let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
+        self.write(letter.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 
@@ -179,6 +255,23 @@ const fn utf8_bytes(unit: u16) -> u64 {
     }
 }
 
+/// What stands for half a letter.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// What an escape of one letter stands for.
+const fn unescaped(letter: u8) -> u8 {
+    match letter {
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 8,
+        b'f' => 12,
+        other => other,
+    }
+}
+
+/// Names of what goes to tools: their tokens are not those of the text alone.
+const CALLS: Names = &[b"arguments", b"partial_json"];
 const CHAT: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments"];
 /// Chat, completions and responses.
 const BODY: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text"];

@@ -5,7 +5,7 @@ use crate::{
     dialects::usage::{BodyTap, Usage},
     error::Code,
     observe::record::Outcome,
-    request::{Gone, Guard, Reply, Said},
+    request::{Asks, Gone, Guard, Reply},
     server::{connection::Client, timer},
 };
 
@@ -15,6 +15,9 @@ pub struct Reading<'a> {
     pub text: Option<Text>,
     /// What the request holds.
     pub guard: &'a Guard,
+    /// What it asked for, and of which model, by its provider's name.
+    pub asks: &'a Asks,
+    pub target: &'a str,
     /// How much of the payload that is here was read.
     pub ahead: usize,
 }
@@ -28,9 +31,12 @@ impl Reading<'_> {
             tap.feed(bytes);
         }
         // Most answers come in one piece that states its usage: then the text need not be counted.
-        let is_told = last && self.usage().is_some();
+        let is_told = last && self.usage().is_some_and(|usage| !usage.is_nothing());
         if let Some(text) = self.text.as_mut().filter(|_| !is_told) {
             text.feed(bytes);
+            if text.is_due() {
+                self.guard.count_on(text, self.target);
+            }
         }
     }
 
@@ -39,9 +45,10 @@ impl Reading<'_> {
     }
 
     /// Charges what passed.
-    pub fn settle(&self, is_whole: bool) {
-        let text_bytes = self.text.as_ref().map_or(0, Text::bytes);
-        self.guard.settle(&Said { usage: self.usage(), text_bytes, is_whole });
+    pub async fn settle(&mut self, is_whole: bool) {
+        let stated = self.usage();
+        let said = self.guard.said(stated, self.text.as_mut(), self.asks, self.target, is_whole).await;
+        self.guard.settle(&said);
     }
 }
 
@@ -58,8 +65,8 @@ pub async fn pass(
         let payload = source.payload();
         reading.read(payload, source.is_done());
         if source.is_done() {
-            reading.settle(true);
-            reply.end(client, &[payload]).await?;
+            reading.settle(true).await;
+            reply.end(client, &[source.payload()]).await?;
             return Ok(Passed::default());
         }
         if !payload.is_empty() {

@@ -200,9 +200,9 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// Whether text that passes must be counted, as it may have to be paid for.
+    /// Whether text that passes must be counted, as its answer may not tell its usage.
     pub fn counts_text(&self) -> bool {
-        self.estimate.is_some() && answers_in_tokens(self.endpoint.api)
+        answers_in_tokens(self.endpoint.api) && (self.estimate.is_some() || self.worker.shared.records())
     }
 
     /// Whether the request may have to wait for a slot.

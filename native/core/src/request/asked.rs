@@ -13,8 +13,9 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
+    counted::Asks,
     credential::has_own,
-    endpoint::{Endpoint, Form},
+    endpoint::{Api, Endpoint, Form},
     guard::{Guard, Said},
     limit_text,
     outbound::Outbound,
@@ -41,6 +42,8 @@ const MAX_MODEL_BYTES: usize = 512;
 pub struct Asked {
     pub answered: Result<Answer, Exhausted>,
     pub guard: Guard,
+    /// What it asks for, for whoever counts what the answer used.
+    pub asks: Asks,
     /// Limits of the model, where it has its own.
     pub timeouts: Overrides,
     /// When the whole request must be over.
@@ -140,7 +143,15 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         call.told.standing = call.told.standing.tighter(guard.standing_at_provider());
         guard.answers((200..300).contains(&answer.head.status));
     }
-    Ok(Asked { answered, guard, timeouts: plan.timeouts, total_at })
+    let asks = asks(endpoint.api, scan.as_ref().filter(|_| guard.counts_text()), body, &answered);
+    Ok(Asked { answered, guard, asks, timeouts: plan.timeouts, total_at })
+}
+
+/// What is to be known of the request until its answer has passed.
+fn asks(api: Api, scan: Option<&Scan<'_>>, body: &[u8], answered: &Result<Answer, Exhausted>) -> Asks {
+    let (Some(scan), Ok(answer)) = (scan, answered) else { return Asks::nothing(api) };
+    let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
+    Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0))
 }
 
 /// The model that a body in JSON names, where the path needs one or it names one.

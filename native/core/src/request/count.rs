@@ -6,12 +6,15 @@ mod body;
 use std::{
     path::PathBuf,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use rustix::process::setpriority_process;
 use serde_json::json;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 use super::{
     Said, Stop,
@@ -35,10 +38,10 @@ use crate::{
 
 /// A body up to this size is counted where it was read: the dearest text that was found takes 107 ns a byte, prose 7. A
 /// longer one is counted on a thread of its own, so that others do not wait for it.
-const QUICK_BYTES: usize = 8 * 1024;
+pub(super) const QUICK_BYTES: usize = 8 * 1024;
 
 /// Of a thread that counts.
-const NICE: i32 = 10;
+pub(super) const NICE: i32 = 10;
 
 /// Says whether the number is exact, on paths whose answer has no room for it.
 const SOURCE: &str = "x-penstock-token-source";
@@ -48,12 +51,15 @@ pub struct Counting {
     encodings: OnceLock<Encodings>,
     /// Long counts at a time; who finds none free waits in order, its body under the budget of bytes.
     turns: Arc<Semaphore>,
+    /// Encodings whose table somebody has begun to read.
+    pub(super) begun: [AtomicBool; Encoding::NAMES.len()],
 }
 
 impl Counting {
     /// Half as many long counts at a time as there are workers, as each takes a core.
     pub fn new(workers: usize) -> Self {
-        Self { encodings: OnceLock::new(), turns: Arc::new(Semaphore::new(workers.div_ceil(2).max(1))) }
+        let turns = Arc::new(Semaphore::new(workers.div_ceil(2).max(1)));
+        Self { encodings: OnceLock::new(), turns, begun: Default::default() }
     }
 
     /// Where the tables are. They are read when they are needed.
@@ -61,11 +67,16 @@ impl Counting {
         self.encodings.get_or_init(|| Encodings::new(directory));
     }
 
-    fn is_settled(&self, encoding: &str) -> bool {
+    /// A turn for a long count.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().acquire_owned().await.ok()
+    }
+
+    pub(super) fn is_settled(&self, encoding: &str) -> bool {
         self.encodings.get().is_none_or(|all| all.is_settled(encoding))
     }
 
-    fn encoding(&self, name: &str, log: &Log) -> Option<&Encoding> {
+    pub(super) fn encoding(&self, name: &str, log: &Log) -> Option<&Encoding> {
         self.encodings.get()?.get(name, |directory, error| {
             let (directory, error) = (directory.display().to_string(), error.to_string());
             let fields: [(&str, &dyn Field); 3] = [("encoding", &name), ("directory", &directory), ("error", &error)];

@@ -2,14 +2,11 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use super::{
-    admit::Admission,
-    estimate::{Answers, TOKEN_BYTES},
-};
+use super::{admit::Admission, estimate::Answers};
 use crate::{
     dialects::usage::{Tier, Usage},
     limits::{Habit, Held, Met, Now, Standing, Used},
-    observe::Record,
+    observe::{Record, record::Source},
     server::worker::{LocalSnapshot, Worker},
     snapshot::Cost,
 };
@@ -34,6 +31,10 @@ pub struct Guard {
     used: Cell<Option<Used>>,
     /// What counts it.
     met: Cell<Met>,
+    /// What the answer used, once it is settled.
+    said: Cell<Option<Said>>,
+    /// Text that passes is counted.
+    counts_text: bool,
 }
 
 /// Who pays, and what is known before the answer.
@@ -53,8 +54,7 @@ pub struct Account {
 #[derive(Clone, Copy, Default)]
 pub struct Said {
     pub usage: Option<Usage>,
-    /// Bytes of text that passed.
-    pub text_bytes: u64,
+    pub source: Source,
     /// All of the answer is there.
     pub is_whole: bool,
 }
@@ -65,6 +65,8 @@ impl Guard {
             worker: worker.clone(),
             snapshot: snapshot.clone(),
             tier: admission.tier,
+            said: Cell::default(),
+            counts_text: admission.counts_text(),
             at_provider: Cell::default(),
             account: admission.account(),
             price: Cell::new(Cost::Free),
@@ -124,12 +126,29 @@ impl Guard {
 
     /// Whether text that passes must be counted.
     pub fn counts_text(&self) -> bool {
-        self.cost.get().is_some() && self.account.as_ref().is_some_and(|a| a.habit.is_some())
+        self.counts_text
+    }
+
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.said.get().is_some()
+    }
+
+    /// What the answer used, as it was settled.
+    pub fn settled(&self) -> Said {
+        self.said.get().unwrap_or_default()
     }
 
     /// Replaces what was reserved by what was used, once: before the last bytes of an answer go out, as whoever has them
     /// may ask again.
     pub fn settle(&self, said: &Said) {
+        if self.is_settled() {
+            return;
+        }
+        self.said.set(Some(*said));
         let held = [self.held.take(), self.at_provider.take()];
         if held.iter().all(Option::is_none) {
             return;
@@ -181,15 +200,9 @@ impl Guard {
 }
 
 impl Account {
-    /// What an answer is charged: what its usage says, else the prompt as it was estimated and the text that passed. Of
-    /// an answer that stops in the middle the usage may say less than what was there.
+    /// What an answer is charged: what its usage says, else the prompt as it was estimated.
     fn used(&self, said: &Said) -> Usage {
-        let passed = if self.habit.is_some() { said.text_bytes.div_ceil(TOKEN_BYTES) } else { 0 };
         let about = |(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens, ..Usage::default() };
-        match said.usage {
-            Some(usage) if said.is_whole => usage,
-            Some(usage) => Usage { completion_tokens: usage.completion_tokens.max(passed), ..usage },
-            None => about(self.reserved.map_or((self.prompt, passed), |(prompt, answer)| (prompt, answer.max(passed)))),
-        }
+        said.usage.unwrap_or_else(|| about(self.reserved.unwrap_or((self.prompt, 0))))
     }
 }

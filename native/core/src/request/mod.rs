@@ -9,6 +9,7 @@ mod body;
 mod call;
 pub mod client_address;
 mod count;
+mod counted;
 pub mod credential;
 pub mod endpoint;
 pub mod estimate;
@@ -44,6 +45,7 @@ use crate::{
 
 pub use authenticate::{Principal, check_origin};
 pub use count::Counting;
+pub use counted::Asks;
 pub use guard::{Guard, Said};
 pub use read::{Held, read_body, read_head};
 pub use reply::Reply;

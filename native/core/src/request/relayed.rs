@@ -12,6 +12,7 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
+    counted::Asks,
     endpoint::Endpoint,
     guard::{Guard, Said},
     limit_text::{self, Usd},
@@ -19,10 +20,7 @@ use super::{
     respond::{self, Way},
 };
 use crate::{
-    dialects::{
-        StreamKind,
-        usage::{BodyTap, Usage},
-    },
+    dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     observe::record::{Outcome, StreamFacts},
     relay::{
@@ -41,9 +39,9 @@ use crate::{
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
-    let Asked { answered, guard, timeouts, total_at } = ask(call, wanted, content).await?;
+    let Asked { answered, guard, asks, timeouts, total_at } = ask(call, wanted, content).await?;
     let result = match answered {
-        Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, &guard).await,
+        Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, (&guard, &asks)).await,
         Err(exhausted) => {
             guard.settle(&Said::default());
             unanswered(call, wanted.principal, exhausted).await
@@ -80,7 +78,7 @@ async fn relay(
     mut answer: Answer,
     timeouts: Overrides,
     total_at: Option<tokio::time::Instant>,
-    guard: &Guard,
+    held: Holding<'_>,
 ) -> Result<(), Stop> {
     let provider = &call.snapshot.providers[answer.provider];
     let between_bytes_ms = provider.timeouts.with(timeouts).between_bytes_ms;
@@ -91,13 +89,16 @@ async fn relay(
         head(call, &answer, Some(opening.kind));
         answer.source.forget_head();
         call.worker.audit.begin(&call.worker.shared, call.record, &call.request_id);
-        return stream(call, answer, opening, between_bytes_ms, total_at, guard).await;
+        return stream(call, answer, opening, between_bytes_ms, total_at, held).await;
     }
     if call.reply.has_begun() {
         return Err(Box::pin(not_a_stream(call, answer)).await);
     }
-    whole(call, endpoint, answer, between_bytes_ms, total_at, guard).await
+    whole(call, endpoint, answer, between_bytes_ms, total_at, held).await
 }
+
+/// What the request holds, and what it asked for.
+type Holding<'a> = (&'a Guard, &'a Asks);
 
 /// Makes the head of the answer, unless the client has it. `kind`: of a stream.
 fn head(call: &mut Call<'_>, answer: &Answer, kind: Option<StreamKind>) {
@@ -160,7 +161,7 @@ async fn stream(
     mut opening: Box<Opening>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
-    guard: &Guard,
+    (guard, asks): Holding<'_>,
 ) -> Result<(), Stop> {
     let passing = stream::Passing {
         clock: call.worker.clock(),
@@ -170,10 +171,12 @@ async fn stream(
         keepalive_ms: call.snapshot.keepalive_ms,
         total_at,
         guard,
+        asks,
+        target: &answer.model,
     };
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
-    passing.settle(&opening, false);
-    note_usage(call, &answer, guard, opening.tap.usage());
+    passing.settle(&mut opening, false).await;
+    note_usage(call, &answer, guard);
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -209,13 +212,15 @@ async fn whole(
     mut answer: Answer,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
-    guard: &Guard,
+    (guard, asks): Holding<'_>,
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
     let mut reading = Reading {
         tap: counts.then(|| BodyTap::new(call.dialect)),
-        text: guard.counts_text().then(|| Text::of_body(call.dialect)),
+        text: (counts && guard.counts_text()).then(|| Text::of_body(call.dialect)),
         guard,
+        asks,
+        target: &answer.model,
         ahead: 0,
     };
     answer.source.gather().await.map_err(told)?;
@@ -224,23 +229,26 @@ async fn whole(
     }
     if answer.source.is_done() {
         reading.read(answer.source.payload(), true);
-        note_usage(call, &answer, guard, reading.usage());
+        reading.settle(true).await;
+        note_usage(call, &answer, guard);
     }
     head(call, &answer, None);
     answer.source.forget_head();
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
-    reading.settle(false);
+    reading.settle(false).await;
     if call.record.usage.is_none() {
-        note_usage(call, &answer, guard, reading.usage());
+        note_usage(call, &answer, guard);
     }
     conclude(call, answer, passed?);
     Ok(())
 }
 
 /// Notes what the answer used, and what that costs.
-fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard, usage: Option<Usage>) {
+fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard) {
+    let Said { usage, source, .. } = guard.settled();
     call.record.usage = usage;
+    call.record.usage_source = source;
     let Some(usage) = usage else { return };
     call.record.cost_nanousd = guard.nanousd(&usage, call.snapshot.price(answer.provider, &answer.model));
     if call.record.cost_nanousd.is_none() {

@@ -101,6 +101,11 @@ impl Shared {
         }
     }
 
+    /// Whether what becomes of a request is written down somewhere.
+    pub fn records(&self) -> bool {
+        self.journal().is_some() || self.log.is_on(self.log.request_level())
+    }
+
     pub fn journal(&self) -> Option<&Arc<Journal>> {
         self.journal.get()
     }

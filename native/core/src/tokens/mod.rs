@@ -11,6 +11,7 @@ mod models;
 mod picture;
 mod split;
 mod table;
+mod tally;
 mod tools;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use models::{Measure, approximate};
 use split::{Pattern, Pieces};
 use table::Table;
 pub use table::TableError;
+pub use tally::Tally;
 
 /// An encoding whose vocabulary is at hand.
 #[derive(Debug)]

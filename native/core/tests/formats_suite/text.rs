@@ -11,7 +11,7 @@ fn of_stream(kind: StreamKind, frame: &str) -> u64 {
     let mut tap = Tap::new(kind, false);
     tap.count_text();
     tap.frame(frame.as_bytes());
-    tap.text_bytes()
+    tap.text().map_or(0, |text| text.bytes())
 }
 
 fn of_body(dialect: Dialect, body: &[u8]) -> u64 {
@@ -83,7 +83,7 @@ fn a_frame_counts_for_what_the_model_wrote_in_it() {
 fn nothing_is_counted_unless_it_matters() {
     let mut tap = Tap::new(StreamKind::Chat, false);
     tap.frame(b"data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n");
-    assert_eq!(tap.text_bytes(), 0);
+    assert!(tap.text().is_none());
 }
 
 #[test]
@@ -115,6 +115,8 @@ proptest! {
             pieces.feed(piece);
         }
         prop_assert_eq!(pieces.bytes(), whole);
+        // Without an encoding the text is counted by its bytes.
+        prop_assert_eq!(pieces.tally().end(None).0, whole.div_ceil(3));
     }
 
     #[test]

@@ -5,3 +5,4 @@
 mod chat;
 mod count;
 mod oracle;
+mod tally;

@@ -1,0 +1,201 @@
+//! What an answer used where nobody says so: counted from the text that passed and from the prompt, if that was kept.
+
+use rustix::process::setpriority_process;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
+
+use super::{
+    count::{Counting, NICE, QUICK_BYTES},
+    endpoint::Api,
+    estimate::{Answers, Prompt},
+    guard::{Guard, Said},
+    scan::Scan,
+};
+use crate::{
+    dialects::usage::Usage,
+    limits::Reserve,
+    observe::record::Source,
+    relay::text::Text,
+    tokens::{self, Encoding, Measure, approximate, count_chat, each},
+};
+
+/// A longer prompt is not kept while its answer passes.
+const KEPT_BYTES: usize = 32 * 1024;
+
+/// What is known of a request's prompt while its answer passes.
+pub struct Asks {
+    api: Api,
+    /// Alternatives that are asked for: their text comes mixed.
+    choices: u64,
+    prompt: Kept,
+    /// The answer comes by another request.
+    is_background: bool,
+}
+
+enum Kept {
+    Nothing,
+    Body(Box<[u8]>),
+    /// Tokens, about.
+    About(u64),
+}
+
+/// The fields of a request without messages that hold its prompt.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Prompts<'a> {
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    suffix: Option<&'a RawValue>,
+}
+
+impl Asks {
+    /// Of a request whose answer is not counted.
+    pub fn nothing(api: Api) -> Self {
+        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false }
+    }
+
+    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it.
+    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool) -> Self {
+        let choices = Answers::of(api, Some(scan), None).count;
+        let prompt = if is_told {
+            Kept::Nothing
+        } else if body.len() <= KEPT_BYTES {
+            Kept::Body(body.into())
+        } else {
+            Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
+        };
+        Self { api, choices, prompt, is_background: scan.background && api == Api::Responses }
+    }
+
+    /// Tokens of the prompt, and whether they are as exact as the encoding.
+    fn tokens(&self, model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
+        match (&self.prompt, encoding) {
+            (Kept::Nothing, _) => (0, false),
+            (Kept::About(tokens), _) => (*tokens, false),
+            (Kept::Body(body), None) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
+            (Kept::Body(body), Some(encoding)) => match self.api {
+                Api::Chat | Api::Messages | Api::OllamaChat => match count_chat(encoding, model, body) {
+                    Ok(tokens) => (tokens, true),
+                    Err(_) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
+                },
+                _ => match texts(encoding, body) {
+                    Some(tokens) => (approximate(measure, tokens), true),
+                    None => (Prompt::of_json(body).tokens(Reserve::Expected), false),
+                },
+            },
+        }
+    }
+
+    fn len(&self) -> usize {
+        if let Kept::Body(body) = &self.prompt { body.len() } else { 0 }
+    }
+}
+
+/// Tokens of a prompt that is text, or a list of texts; `None`: it is something else.
+fn texts(encoding: &Encoding, body: &[u8]) -> Option<u64> {
+    let Prompts { prompt, input, instructions, system, suffix } = serde_json::from_slice(body).ok()?;
+    let mut sum = Some(0);
+    let mut one = |value: &RawValue| {
+        let tokens = tokens::text(value).map(|text| tokens::count(encoding, &text));
+        sum = sum.and_then(|sum: u64| Some(sum + tokens?));
+    };
+    for value in [prompt, input, instructions, system, suffix].into_iter().flatten() {
+        match value.get().as_bytes() {
+            b"null" => {}
+            [b'[', ..] => each(value, &mut one),
+            _ => one(value),
+        }
+    }
+    sum
+}
+
+impl Guard {
+    /// What an answer used, told or counted. `stated`: what it says itself; of one that stops in the middle that may be
+    /// less than what was there.
+    pub async fn said(
+        &self,
+        stated: Option<Usage>,
+        text: Option<&mut Text>,
+        asks: &Asks,
+        model: &str,
+        is_whole: bool,
+    ) -> Said {
+        let stated = stated.filter(|usage| !usage.is_nothing());
+        let is_known = self.is_settled() || asks.is_background || is_whole && stated.is_some();
+        match text.filter(|_| !is_known) {
+            Some(text) => Box::pin(self.counted(stated, text, asks, model, is_whole)).await,
+            None => Said { usage: stated, source: Source::Provider, is_whole },
+        }
+    }
+
+    async fn counted(&self, stated: Option<Usage>, text: &mut Text, asks: &Asks, model: &str, is_whole: bool) -> Said {
+        let shared = &self.worker().shared;
+        let measure = Measure::of(model);
+        let needs_prompt = stated.is_none_or(|usage| usage.prompt_tokens == 0);
+        if !shared.counting.is_settled(measure.encoding) {
+            let shared = shared.clone();
+            let _ = spawn_blocking(move || shared.counting.encoding(measure.encoding, &shared.log).is_some()).await;
+        }
+        let encoding = shared.counting.encoding(measure.encoding, &shared.log);
+        let (written, is_text) = text.tally().end(encoding);
+        let written = if encoding.is_some() { approximate(measure, written) } else { written };
+        let (prompt, is_prompt) = match stated {
+            Some(usage) if !needs_prompt => (usage.prompt_tokens, true),
+            _ if asks.len() <= QUICK_BYTES => asks.tokens(model, measure, encoding),
+            _ => self.prompt_elsewhere(asks, model, measure).await,
+        };
+        let told = stated.unwrap_or_default();
+        let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
+        let is_exact = measure.is_exact && encoding.is_some() && is_text && is_prompt && asks.choices <= 1;
+        let source = match stated {
+            Some(stated) if stated == usage => Source::Provider,
+            _ if is_exact => Source::Counted,
+            _ => Source::Estimated,
+        };
+        Said { usage: Some(usage), source, is_whole }
+    }
+
+    /// The tokens of a long prompt, counted on a thread that may take its time.
+    async fn prompt_elsewhere(&self, asks: &Asks, model: &str, measure: Measure) -> (u64, bool) {
+        let Kept::Body(body) = &asks.prompt else { return asks.tokens(model, measure, None) };
+        let (shared, model) = (self.worker().shared.clone(), model.to_owned());
+        let copy = Asks { prompt: Kept::Body(body.clone()), ..*asks };
+        let turn = shared.counting.turn().await;
+        let counted = spawn_blocking(move || {
+            let _turn = turn;
+            let _ = setpriority_process(None, NICE);
+            copy.tokens(&model, measure, shared.counting.encoding(measure.encoding, &shared.log))
+        });
+        counted.await.unwrap_or((0, false))
+    }
+
+    /// Counts what there is of a text that has become long, once its encoding is at hand.
+    pub fn count_on(&self, text: &mut Text, model: &str) {
+        let shared = &self.worker().shared;
+        let name = Measure::of(model).encoding;
+        if shared.counting.is_settled(name) {
+            text.tally().count(shared.counting.encoding(name, &shared.log));
+        } else if text.tally().is_overdue() {
+            text.tally().count(None);
+        } else if shared.counting.begins(name) {
+            let shared = shared.clone();
+            drop(spawn_blocking(move || shared.counting.encoding(name, &shared.log).is_some()));
+        }
+    }
+}
+
+impl Counting {
+    /// Whether nobody has begun to read the table of an encoding before.
+    fn begins(&self, name: &str) -> bool {
+        let place = usize::from(name != Encoding::NAMES[0]);
+        !self.begun[place].swap(true, std::sync::atomic::Ordering::Relaxed)
+    }
+}
