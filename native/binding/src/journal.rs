@@ -20,7 +20,7 @@ pub(crate) struct JournalReader(Reader);
 impl JournalReader {
     #[new]
     fn new(directory: String) -> Self {
-        Self(Reader::new(Arc::new(RealDisk), &PathBuf::from(directory)))
+        Self(Reader::new(Arc::new(RealDisk::default()), &PathBuf::from(directory)))
     }
 
     fn read<'py>(
@@ -47,7 +47,7 @@ fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
 #[pyfunction]
 pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<u64> {
     let directory = PathBuf::from(directory);
-    Ok(detached(py, move || journal::forget_before(&RealDisk, &directory, before_us, live))?)
+    Ok(detached(py, move || journal::forget_before(&RealDisk::default(), &directory, before_us, live))?)
 }
 
 #[pyfunction]
@@ -60,7 +60,7 @@ pub(crate) fn verify_journals<'py>(
     let heads: Vec<verify::Head> = serde_json::from_slice(heads).map_err(|e| Error::Refused(format!("heads: {e}")))?;
     let directory = PathBuf::from(directory);
     let is_live = move |instance: &str| live.iter().any(|name| name == instance);
-    let reports = detached(py, || verify::verify(&RealDisk, &directory, &heads, is_live))?;
+    let reports = detached(py, || verify::verify(&RealDisk::default(), &directory, &heads, is_live))?;
     let json = serde_json::to_vec(&reports).map_err(|e| Error::Refused(e.to_string()))?;
     Ok(PyBytes::new(py, &json))
 }
