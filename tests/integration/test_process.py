@@ -1,5 +1,6 @@
 """Facts of the serving process: what it has loaded, what it holds, what it leaves behind."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path

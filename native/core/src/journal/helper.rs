@@ -62,6 +62,7 @@ impl Helper {
         let (alive, ended) = channel();
         let works = shared.clone();
         let handle = Some(Builder::new().name(NAME.to_owned()).spawn(move || works.work(alive))?);
+        let _ = ended.recv(); // it has its name by now
         Ok(Self { shared, handle, ended: Mutex::new(ended) })
     }
 
@@ -114,6 +115,7 @@ impl Drop for Helper {
 
 impl Shared {
     fn work(&self, alive: Sender<()>) {
+        let _ = alive.send(());
         let mut state = self.state.lock();
         while !state.stops {
             let Some(file) = state.file.take() else {
