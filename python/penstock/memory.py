@@ -13,9 +13,10 @@ _OWN = re.compile(r"Anonymous: +(\d+) kB")
 
 
 def settle() -> None:
-    """To be called once, when all is up: what is here now stays, so later collections need not look at it; what starting
-    took and freed goes back to the system (malloc_trim(3); elsewhere than with glibc it stays), and so do the pages of
-    code (madvise(2); Linux): those that are needed again are still in the system's cache.
+    """To be called once, when all is up: what is here now stays, so later collections need not look at it.
+
+    What starting took and freed goes back to the system (malloc_trim(3); elsewhere than with glibc it stays), and so do
+    the pages of code (madvise(2); Linux): those that are needed again are still in the system's cache.
     """
     import ctypes
 
