@@ -33,11 +33,11 @@ class Engine:
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
         "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
-        "when_full", "max_bytes", "retain_ms", "pinned"}}``, where 0 connections means as many as the file limit allows; unknown
-        fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of
-        this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With ``shared``
-        rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at most;
-        ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
+        "when_full", "max_bytes", "retain_ms", "pinned"}}``, where 0 connections means as many as the file limit allows;
+        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
+        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With
+        ``shared`` rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at
+        most; ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
         ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``pinned``: a segment stays until
         `journal_shipped` tells that a store has it, or it is older than ``retain_ms``; ``null``: nothing is recorded.
 
@@ -204,7 +204,7 @@ class JournalReader:
 
 @final
 class Rows:
-    """Rows one after another, each as PostgreSQL's binary COPY takes it, without the header and trailer of the whole."""
+    """Rows one after another, each as PostgreSQL's binary COPY takes it, without header and trailer of the whole."""
 
     @property
     def size(self) -> int:

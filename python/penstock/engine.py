@@ -111,6 +111,11 @@ class JournalReader(Protocol):
     def read(
         self, segment: int, offset: int, most_bytes: int, live: bool
     ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]: ...
+
+
+class RowReader(Protocol):
+    """What else `_native.JournalReader` does."""
+
     def rows(
         self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
     ) -> Rows: ...
@@ -118,6 +123,13 @@ class JournalReader(Protocol):
 
 def open_journal(directory: str) -> JournalReader:
     """A reader of one instance's journal. Raises ImportError when native was not built."""
+    from penstock._native import JournalReader as Compiled
+
+    return Compiled(directory)
+
+
+def open_rows(directory: str) -> RowReader:
+    """The same, for whoever wants rows."""
     from penstock._native import JournalReader as Compiled
 
     return Compiled(directory)

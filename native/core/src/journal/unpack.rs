@@ -51,6 +51,7 @@ impl<'a> Unpack<'a> {
         let length = match self.byte()? {
             mark @ 0xa0..=0xbf => usize::from(mark & 0x1f),
             0xd9 => usize::from(self.byte()?),
+            0xda => usize::from(u16::from_be_bytes(self.take()?)),
             0xdb => u32::from_be_bytes(self.take()?) as usize,
             _ => return None,
         };

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::{
-    record_read::{Columns, columns},
-    row_form,
-};
+use super::{record_read::columns, row_form};
 use crate::journal::{
     Kind, Position, Reader,
     entry::{Entry, Hash},
@@ -84,15 +81,14 @@ impl Packing<'_> {
         let columns = columns(entry.kind, entry.public);
         let rows = &mut self.rows;
         rows.has_ended = entry.kind == Kind::End as u8;
-        if entry.kind == Kind::Record as u8 {
-            let ended_us = ended_us(&columns);
-            if rows.records == 0 {
-                rows.oldest_us = ended_us;
-            }
-            let day = i32::try_from(ended_us / DAY_US).unwrap_or(i32::MAX);
+        if let Some(seen_us) = columns.started_us.map(|us| us.saturating_add(columns.total_us.unwrap_or(0))) {
+            let day = i32::try_from(seen_us / DAY_US).unwrap_or(i32::MAX);
             rows.day = rows.day.max(day.min(self.wanted.last_day));
-            rows.records += 1;
+            if entry.kind == Kind::Record as u8 && rows.oldest_us == 0 {
+                rows.oldest_us = seen_us;
+            }
         }
+        rows.records += u64::from(entry.kind == Kind::Record as u8);
         match columns.number {
             Some(number) if entry.kind == Kind::Begin as u8 => _ = self.begun.insert(number, entry.sequence),
             Some(number) => _ = self.begun.remove(&number),
@@ -105,10 +101,6 @@ impl Packing<'_> {
         (rows.sequence, rows.hash) = (entry.sequence, entry.hash);
         rows.count += 1;
     }
-}
-
-fn ended_us(columns: &Columns<'_>) -> u64 {
-    columns.started_us.unwrap_or(0).saturating_add(columns.total_us.unwrap_or(0))
 }
 
 /// Number and sequence of each stream in [`Rows::begun`].

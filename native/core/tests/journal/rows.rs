@@ -195,6 +195,9 @@ fn texts_are_such_as_every_store_and_its_indexes_take() {
 fn days_follow_the_ends_of_requests_and_never_go_back_nor_beyond_the_last() {
     let mut made = Made::new(Durability::Group);
     made.put(Kind::Gap, &[0x91, 1], b"");
+    let mut open = Vec::new();
+    begin(&record(9, START_US - DAY_US), "req", &mut open);
+    made.put(Kind::Begin, &open, b"");
     for ended_us in [START_US, START_US + 2 * DAY_US, START_US + DAY_US, START_US + 900 * DAY_US] {
         made.put(Kind::Record, &packed(&record(1, ended_us), 1), b"");
     }
@@ -202,9 +205,9 @@ fn days_follow_the_ends_of_requests_and_never_go_back_nor_beyond_the_last() {
     made.writer.commit().unwrap();
     let found = next(&made, &start());
     let days: Vec<_> = cells(&found).iter().map(|row| row[0]).collect();
-    let expected = [DAY - 10, DAY, DAY + 2, DAY + 2, DAY + 10, DAY + 10];
+    let expected = [DAY - 10, DAY - 1, DAY, DAY + 2, DAY + 2, DAY + 10, DAY + 10];
     assert_eq!(days, expected.map(|day| Cell::Number(day.into())));
-    assert_eq!((found.days.clone(), found.day), (vec![DAY - 10, DAY, DAY + 2, DAY + 10], DAY + 10));
+    assert_eq!((found.days.clone(), found.day), (vec![DAY - 10, DAY - 1, DAY, DAY + 2, DAY + 10], DAY + 10));
     assert!(found.has_ended);
     assert_eq!(found.oldest_us, START_US);
 }
