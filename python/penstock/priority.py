@@ -1,4 +1,4 @@
-"""Who goes first on a busy core: native's threads, then Python's, hashing last (sched(7))."""
+"""Who goes first on a busy core: native's threads, then Python's, hashing and shipping last (sched(7))."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def yield_to_native() -> None:
             _lengthen_slice(number)
 
 
-def hash_last() -> None:
+def go_last() -> None:
     """The calling thread takes only what requests leave over. On Linux it has a nice value and a policy of its own.
 
-    A nice value alone lets a hash finish its time slice, up to 3 ms, before a request that has just come; an idle
-    thread makes way at once.
+    A nice value alone lets it finish its time slice, up to 3 ms, before a request that has just come; an idle thread
+    makes way at once.
     """
     _take_the_rest(threading.get_native_id())
 
