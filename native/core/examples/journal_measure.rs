@@ -30,9 +30,10 @@ fn start(dir: &Path, durability: Durability) -> io::Result<Journal> {
         when_full: WhenFull::Drop,
         max_bytes: 4 << 30,
         retain_ms: 86_400_000,
+        pinned: false,
     };
-    let settings = Settings::of(&options, "measure", &RealDisk)?;
-    Journal::start(settings, Arc::new(RealDisk), Clock::System, [1; 32], |event| println!("{event:?}"))
+    let settings = Settings::of(&options, "measure", &RealDisk::default())?;
+    Journal::start(settings, Arc::new(RealDisk::default()), Clock::System, [1; 32], |event| println!("{event:?}"))
 }
 
 /// Pushes entries as fast as the journal takes them; nanoseconds spent pushing, of each.
