@@ -101,7 +101,8 @@ fn begin(public: &[u8]) -> Option<Columns<'_>> {
     let (key_id, team) = (list.text()?, list.text()?);
     list.skip(2)?; // dialect, api
     let (model, target) = (list.text()?, list.text()?);
-    Some(Columns { number, started_us, request_id, key_id, team, model, target, ..Columns::default() })
+    let tags = list.tags()?;
+    Some(Columns { number, started_us, request_id, key_id, team, model, target, tags, ..Columns::default() })
 }
 
 /// The values of a list one after another; behind its end nothing is known. `None`: the value is of another kind.
@@ -174,4 +175,23 @@ impl<'a> List<'a> {
 fn cut(text: &str) -> &str {
     let end = (0..=TEXT_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_release_writes_is_read_with_its_tags_and_what_the_first_wrote_without() {
+        let files: [(Kind, &[u8], usize); 4] = [
+            (Kind::Record, include_bytes!("../../../../tests/data/record_33.msgpack"), 3),
+            (Kind::Record, include_bytes!("../../../../tests/data/record_1.msgpack"), 0),
+            (Kind::Begin, include_bytes!("../../../../tests/data/begin_11.msgpack"), 3),
+            (Kind::Begin, include_bytes!("../../../../tests/data/begin_1.msgpack"), 0),
+        ];
+        for (kind, public, tags) in files {
+            let read = columns(kind as u8, public);
+            assert_eq!((read.number, read.target, read.tags.len()), (Some(7), Some("up/real"), tags), "{kind:?}");
+        }
+    }
 }
