@@ -154,6 +154,30 @@ def test_floods_of_refusals_are_counted_together(upstream: Upstream, tmp_path: P
     assert len({row["number"] for row in rows}) == len(rows)
 
 
+def test_records_say_the_tags_of_key_and_team_and_the_limits_that_counted_it(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.always(answer(CHAT.whole))
+    limits = {"default": {"requests": "3/h", "concurrent": 5}, "providers": {"up": {"tokens": "9000/min"}}}
+    with Gateway(tmp_path, config_of(upstream) | {"auth": "keys", "limits": limits}) as gateway:
+        office = Office(gateway)
+        team = office.call("POST", "/admin/v1/teams", {"name": "lab", "tags": {"env": "prod", "unit": "7"}}, 201)
+        key = office.make(tags={"env": "dev"}, team=team["id"])
+        assert use(gateway, key).status == 200
+        upstream.always(stream(CHAT.frames))
+        headers = {"authorization": f"Bearer {key.text}"}
+        assert raw.post(gateway.address, CHAT.path, CHAT.request("m", True), headers).status == 200
+        office.change(key, tags={"env": None, "é": 'q"'}, team=None)
+        upstream.always(answer(CHAT.whole))
+        assert use(gateway, key).status == 200
+        assert use(gateway, key).status == 429
+        rows = recorded(gateway, 4)
+    met = ["key:concurrent", "key:requests", "provider:tokens"]
+    assert [row.get("limits") for row in rows] == [met, met, met, None]
+    tags = {"env": "dev", "unit": "7"}
+    assert [row.get("tags") for row in rows] == [tags, tags, {"é": 'q"'}, {"é": 'q"'}]
+
+
 def test_without_a_journal_nothing_is_recorded_and_that_is_said(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     config = config_of(upstream, journal={"durability": "none"})

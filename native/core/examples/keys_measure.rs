@@ -50,14 +50,14 @@ fn main() {
             let id = format::key_id(key.as_bytes()).ok()?;
             let digest = digests.digest(key.as_bytes()).hex();
             Some(json!({
-                "id": id.as_str(), "version": 1, "state": "active", "team": "t", "access": 0, "limits": null,
+                "id": id.as_str(), "version": 1, "state": "active", "team": "t", "access": 0, "limits": null, "tags": null,
                 "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
             }))
         })
         .collect();
     let batch = json!({
-        "format": 2, "access": [{"models": ["gpt-*"], "paths": null, "networks": null}], "limits": [],
-        "teams": [{"id": "t", "version": 1, "name": "T", "state": "active", "access": 0, "limits": null}],
+        "format": 3, "access": [{"models": ["gpt-*"], "paths": null, "networks": null}], "limits": [], "tags": [],
+        "teams": [{"id": "t", "version": 1, "name": "T", "state": "active", "access": 0, "limits": null, "tags": null}],
         "keys": rows, "digests": [], "reset": false, "settled": 0,
     });
     let json = batch.to_string();

@@ -1,13 +1,15 @@
 //! A record as bytes: what Python's tests decode is what is written here.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use penstock_core::{
     dialects::{Dialect, usage::Usage},
     error::Code,
+    keys::{Tagged, Tags},
+    limits::{Layered, Met, Policy, Rate, Scope},
     observe::{
         Provider, Record,
-        record::{AttemptRecord, AttemptResult, Outcome, Phases, StreamFacts},
+        record::{AttemptRecord, AttemptResult, Outcome, Phases, Source, StreamFacts},
         record_form::{begin, private, public},
     },
 };
@@ -19,6 +21,13 @@ fn full() -> Record {
         model: model.into(),
         result,
         us,
+    };
+    let rate = Rate { amount: 1, window_us: Some(1_000_000), period: None };
+    let policy = Policy { requests: Some([rate].into()), budget: Some([rate].into()), ..Policy::default() };
+    let both = Layered { own: Some(&policy), default: None };
+    let tags = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<_> = pairs.iter().map(|(name, text)| (Cow::from(*name), Cow::from(*text))).collect();
+        Some(Arc::new(Tags::new(&pairs)))
     };
     Record {
         number: 7,
@@ -68,21 +77,24 @@ fn full() -> Record {
         cost_nanousd: Some(1_000_000_000_000),
         charged_tokens: Some(3),
         charged_nanousd: Some(4),
+        usage_source: Source::Counted,
         stream: Some(StreamFacts { first_token_us: Some(50_100), frames: 12, longest_gap_us: 900 }),
         received_bytes: 100,
         sent_bytes: 70_000,
+        tags: Tagged { key: tags(&[("env", "dev"), ("app", "")]), team: tags(&[("env", "prod"), ("unit", "7")]) },
+        limits: Met::of(Scope::Key(""), &both, true).and(Met::of(Scope::Global, &both, true)),
     }
 }
 
 #[test]
-fn a_record_is_the_bytes_that_this_form_has_had_from_the_beginning() {
+fn a_record_is_the_bytes_that_python_reads() {
     let (mut open, mut hidden, mut begun) = (Vec::new(), Vec::new(), Vec::new());
     public(&full(), 1, &mut open);
     private(&full(), &mut hidden);
     begin(&full(), "req_1", &mut begun);
-    assert_eq!(open, include_bytes!("../../../tests/data/record_1.msgpack"));
+    assert_eq!(open, include_bytes!("../../../tests/data/record_33.msgpack"));
     assert_eq!(hidden, include_bytes!("../../../tests/data/private_1.msgpack"));
-    assert_eq!(begun, include_bytes!("../../../tests/data/begin_1.msgpack"));
+    assert_eq!(begun, include_bytes!("../../../tests/data/begin_11.msgpack"));
 }
 
 #[test]

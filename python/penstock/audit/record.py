@@ -19,6 +19,10 @@ Outcome = Literal["complete", "upstream_cut", "client_gone", "failed", "interrup
 """How an answer ended. `interrupted`: its process ended in the middle of the stream; said by readers, never written."""
 
 
+UsageSource = Literal["provider", "counted", "estimated"]
+"""Who says what was used: the provider; a count here by the model's own encoding; any other count or guess."""
+
+
 class Attempt(Struct, frozen=True, array_like=True):
     """One try at one target. `skipped`: it was passed over, as a limit of the provider was reached."""
 
@@ -87,8 +91,7 @@ class Record(Struct, frozen=True, array_like=True):
     error: str | None
     attempts: tuple[Attempt, ...] = ()
     usage: Usage | None = None
-    usage_source: str | None = None
-    """Where `usage` comes from: `provider`."""
+    usage_source: UsageSource | None = None
     cost_nanousd: int | None = None
     charged_tokens: int | None = None
     charged_nanousd: int | None = None
@@ -100,6 +103,10 @@ class Record(Struct, frozen=True, array_like=True):
     stream: Stream | None = None
     received_bytes: int = 0
     sent_bytes: int = 0
+    tags: dict[str, str] | None = None
+    """Of the key, over those of its team."""
+    limits: tuple[str, ...] | None = None
+    """Those that counted it: `key:requests`, `global:budget` …"""
 
 
 class Begin(Struct, frozen=True, array_like=True):
@@ -115,6 +122,7 @@ class Begin(Struct, frozen=True, array_like=True):
     api: str | None
     model: str | None
     target: str | None
+    tags: dict[str, str] | None = None
 
 
 class Private(Struct, frozen=True, array_like=True):
@@ -150,4 +158,5 @@ def interrupted(begin: Begin) -> Record:
         status=200,
         outcome="interrupted",
         error=None,
+        tags=begin.tags,
     )

@@ -73,6 +73,8 @@ CSV: dict[str, Cell] = {
     "frames": _of("stream", "frames"),
     "received_bytes": _of("received_bytes"),
     "sent_bytes": _of("sent_bytes"),
+    "tags": lambda row: " ".join(f"{name}={text}" for name, text in (row.record.tags or {}).items()),
+    "limits": lambda row: " ".join(row.record.limits or ()),
     "client": lambda row: row.private and row.private.client,
     "end_user": lambda row: row.private and row.private.end_user,
     "instance": lambda row: row.instance,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from penstock.keys.model import AdminToken, Key, Row, Team
 from penstock.limits.policy import Limits, Policy, policy_of
 from penstock.limits.written import read_limits, unreadable, write_limits
-from penstock.policy.key_table import FORMAT, Access, Batch, Digest, KeyRow, Secret, TeamRow
+from penstock.policy.key_table import FORMAT, Access, Batch, Digest, KeyRow, Secret, Tags, TeamRow
 
 ROWS_AT_ONCE = 5_000
 """Rows of one batch at most: native takes a batch whole."""
@@ -31,6 +31,7 @@ class KeptKey(Struct, frozen=True, array_like=True):
     limits: Limits | None = None
     limits_rest: str | None = None
     """What the release that kept it could not read; a later one may."""
+    tags: Tags = ()
 
 
 class KeptTeam(Struct, frozen=True, array_like=True):
@@ -43,6 +44,7 @@ class KeptTeam(Struct, frozen=True, array_like=True):
     access: Access = Access(None, None, None)
     limits: Limits | None = None
     limits_rest: str | None = None
+    tags: Tags = ()
 
 
 Kept = KeptKey | KeptTeam | AdminToken
@@ -58,13 +60,14 @@ def keep(row: Row) -> Kept:
             access = Access(row.models, row.paths, row.networks)
             return KeptKey(
                 row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets,
-                row.limits, row.limits_rest,
+                row.limits, row.limits_rest, _sorted(row.tags),
             )  # fmt: skip
         case Team() if row.state == "deleted":
             return KeptTeam(row.id, row.version, "", row.state)
         case Team():
             access = Access(row.models, row.paths, row.networks)
-            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits, row.limits_rest)
+            tags = _sorted(row.tags)
+            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits, row.limits_rest, tags)
         case _:
             return row
 
@@ -72,7 +75,7 @@ def keep(row: Row) -> Kept:
 def closed(row: KeptKey | KeptTeam) -> KeptKey | KeptTeam:
     """What stands in for a row that cannot be read: nobody may use it, and nothing of it is guessed."""
     state = "deleted" if row.state == "deleted" else "disabled"
-    return msgspec.structs.replace(row, state=state, access=Access((), (), ()), limits=None, limits_rest=None)
+    return msgspec.structs.replace(row, state=state, access=Access((), (), ()), limits=None, limits_rest=None, tags=())
 
 
 def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> Batch:
@@ -82,22 +85,32 @@ def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> 
     """
     indexes: dict[Access, int] = {}
     policies = _Policies()
+    tagged: dict[Tags, int] = {}
     keys: list[KeyRow] = []
     teams: list[TeamRow] = []
     for row in rows:
         if isinstance(row, KeptKey):
             access = indexes.setdefault(row.access, len(indexes))
             limits = policies.index(_limits(row))
+            tags = tagged.setdefault(row.tags, len(tagged)) if row.tags else None
             keys.append(
                 KeyRow(
-                    row.id, row.version, row.state, row.team, access, limits, row.expires_us, row.cut_us, row.secrets
+                    row.id, row.version, row.state, row.team, access, limits, tags, row.expires_us, row.cut_us,
+                    row.secrets,
                 )
-            )
+            )  # fmt: skip
         elif isinstance(row, KeptTeam):
             access = indexes.setdefault(row.access, len(indexes))
             limits = policies.index(_limits(row))
-            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, limits))
-    return Batch(FORMAT, tuple(indexes), tuple(policies.found), tuple(teams), tuple(keys), (), reset, settled)
+            tags = tagged.setdefault(row.tags, len(tagged)) if row.tags else None
+            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, limits, tags))
+    return Batch(
+        FORMAT, tuple(indexes), tuple(policies.found), tuple(tagged), tuple(teams), tuple(keys), (), reset, settled
+    )
+
+
+def _sorted(tags: dict[str, str]) -> Tags:
+    return tuple(sorted(tags.items()))
 
 
 def digest_batch(key: str, generation: int, digest: str) -> Batch:

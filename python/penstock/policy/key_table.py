@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from penstock.limits.policy import Policy
 
+Tags = tuple[tuple[str, str], ...]
+"""Names and values, by name: what records of a key's requests say of it."""
+
 
 class Access(Struct, frozen=True, forbid_unknown_fields=True):
     """What is allowed; None: all. Native keeps equal ones once."""
@@ -28,7 +31,7 @@ class Secret(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key; `access` and `limits` are indexes into the batch's lists. In state `deleted` only id and version count."""
+    """A key; `access`, `limits`, `tags` are indexes into the batch's lists. If `deleted` only id and version count."""
 
     id: str
     version: int
@@ -37,6 +40,7 @@ class KeyRow(Struct, frozen=True, forbid_unknown_fields=True):
     access: int
     limits: int | None
     """Of its own; None: it has the default's."""
+    tags: int | None
     expires_us: int | None
     cut_us: int | None
     secrets: tuple[Secret, ...]
@@ -51,6 +55,7 @@ class TeamRow(Struct, frozen=True, forbid_unknown_fields=True):
     state: str
     access: int
     limits: int | None
+    tags: int | None
 
 
 class Digest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +75,7 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     access: tuple[Access, ...] = ()
     limits: tuple[Policy, ...] = ()
+    tags: tuple[Tags, ...] = ()
     teams: tuple[TeamRow, ...] = ()
     keys: tuple[KeyRow, ...] = ()
     digests: tuple[Digest, ...] = ()
@@ -80,4 +86,4 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing of this version or an older one comes any more: tombstones up to it may go."""
 
 
-FORMAT = 2
+FORMAT = 3

@@ -47,7 +47,7 @@ FULL = Record(
         Attempt("up", "real", 200, None, 0, 60_000),
     ),
     usage=Usage(1, 2, 3, 4, 5, 6, 7),
-    usage_source="provider",
+    usage_source="counted",
     cost_nanousd=10**12,
     charged_tokens=3,
     charged_nanousd=4,
@@ -58,16 +58,24 @@ FULL = Record(
     stream=Stream(50_100, 12, 900),
     received_bytes=100,
     sent_bytes=70_000,
+    tags={"app": "", "env": "dev", "unit": "7"},
+    limits=("key:requests", "key:budget", "global:requests", "global:budget"),
 )
 
+FIRST = msgspec.structs.replace(FULL, usage_source="provider", tags=None, limits=None)
+"""What the first release wrote, in `record_1.msgpack`."""
 
-def test_what_native_wrote_in_the_first_form_is_read() -> None:
-    assert read_record((DATA / "record_1.msgpack").read_bytes()) == FULL
+
+def test_what_native_writes_is_read_and_what_it_wrote_first() -> None:
+    assert read_record((DATA / "record_33.msgpack").read_bytes()) == FULL
+    assert read_record((DATA / "record_1.msgpack").read_bytes()) == FIRST
+    first, now = (read_begin((DATA / f"begin_{which}.msgpack").read_bytes()) for which in (1, 11))
+    assert first == msgspec.structs.replace(now, tags=None)
     assert read_private((DATA / "private_1.msgpack").read_bytes()) == Private("192.0.2.7", "somebody")
 
 
 def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_invented() -> None:
-    places = msgspec.msgpack.decode((DATA / "record_1.msgpack").read_bytes())
+    places = msgspec.msgpack.decode((DATA / "record_33.msgpack").read_bytes())
     for known in range(18, len(places)):
         record = read_record(msgspec.msgpack.encode(places[:known]))
         assert (record.number, record.outcome) == (7, "complete")
@@ -78,7 +86,7 @@ def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_inv
 
 
 def test_what_a_newer_release_adds_is_passed_over() -> None:
-    places = msgspec.msgpack.decode((DATA / "record_1.msgpack").read_bytes())
+    places = msgspec.msgpack.decode((DATA / "record_33.msgpack").read_bytes())
     assert read_record(msgspec.msgpack.encode([*places, {"new": 1}, "more"])) == FULL
 
 
@@ -89,6 +97,7 @@ def test_something_else_is_refused() -> None:
 
 
 def test_of_a_stream_whose_process_ended_what_is_known_is_told() -> None:
-    record = interrupted(read_begin((DATA / "begin_1.msgpack").read_bytes()))
+    record = interrupted(read_begin((DATA / "begin_11.msgpack").read_bytes()))
     assert (record.number, record.outcome, record.status, record.target) == (7, "interrupted", 200, "up/real")
+    assert record.tags == FULL.tags
     assert (record.usage, record.phases, record.path) == (None, None, None)

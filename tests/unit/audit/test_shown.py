@@ -26,6 +26,10 @@ def test_an_object_has_what_is_known_and_the_named_fields_always() -> None:
     assert shown["started"] == "2026-11-23T15:01:01.250000Z"
     assert shown["usage"]["reasoning_tokens"] == 5
     assert shown["attempts"][0] == {"provider": "first", "error": "upstream_connect", "skipped": 0, "us": 9}
+    assert (shown["tags"], shown["limits"][:2]) == (
+        {"app": "", "env": "dev", "unit": "7"},
+        ["key:requests", "key:budget"],
+    )
     assert (shown["client"], shown["end_user"], shown["instance"], shown["sequence"]) == (
         "192.0.2.7",
         "somebody",
@@ -42,6 +46,10 @@ def test_a_line_of_csv_has_every_column_and_no_formula() -> None:
     line = dict(zip(CSV, as_cells(ROW), strict=True))
     assert (line["prompt_tokens"], line["total_us"], line["frames"]) == ("1", "5000000000", "12")
     assert (line["attempts"], line["client"], line["sequence"]) == ("3", "192.0.2.7", "3")
+    assert (line["tags"], line["limits"]) == (
+        "app= env=dev unit=7",
+        "key:requests key:budget global:requests global:budget",
+    )
     bare = dict(zip(CSV, as_cells(BARE), strict=True))
     assert (bare["model"], bare["status"], bare["prompt_tokens"], bare["client"]) == ("'=1+1", "", "", "")
 

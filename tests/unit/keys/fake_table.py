@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from penstock.limits.policy import Policy
-from penstock.policy.key_table import FORMAT, Access, Batch, KeyRow, TeamRow
+from penstock.policy.key_table import FORMAT, Access, Batch, KeyRow, Tags, TeamRow
 
 Known = Literal["right", "wrong", "unknown", "unverified", "disabled", "expired", "away"]
 
@@ -27,6 +27,7 @@ class FakeTable:
     teams: dict[str, TeamRow] = field(default_factory=dict)
     access: dict[str, Access] = field(default_factory=dict)
     limits: dict[str, Policy | None] = field(default_factory=dict)
+    tags: dict[str, Tags] = field(default_factory=dict)
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
     current: bool = False
     resets: int = 0
@@ -50,6 +51,8 @@ class FakeTable:
                 raise ValueError(f"keys: there is no access {row.access}")
             if row.state != "deleted" and row.limits is not None and row.limits >= len(read.limits):
                 raise ValueError(f"keys: there are no limits {row.limits}")
+            if row.state != "deleted" and row.tags is not None and row.tags >= len(read.tags):
+                raise ValueError(f"keys: there are no tags {row.tags}")
         self.largest = max(self.largest, len(read.keys) + len(read.teams))
         if read.reset:
             self.keys.clear()
@@ -120,6 +123,7 @@ class FakeTable:
         if row.state != "deleted":
             self.access[row.id] = batch.access[row.access]
             self.limits[row.id] = None if row.limits is None else batch.limits[row.limits]
+            self.tags[row.id] = () if row.tags is None else batch.tags[row.tags]
 
 
 def _is_needed(row: KeyRow | TeamRow, settled: int) -> bool:

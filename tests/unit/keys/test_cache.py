@@ -56,7 +56,7 @@ async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: P
     )
     token = AdminToken(id="t", name="ops", role="viewer", digest="cd" * 32, version=3)
     limits = Limits(requests=("600/min", "9/day"), concurrent="none")
-    kept: list[Kept] = [key(team="team", expires_us=9, cut_us=8, limits=limits), team, token]
+    kept: list[Kept] = [key(team="team", expires_us=9, cut_us=8, limits=limits, tags=(("env", "dev"),)), team, token]
     await first.write(kept, 0, AT)
     second = cache()
     assert await second.open() == AT

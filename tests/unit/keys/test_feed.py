@@ -32,6 +32,17 @@ async def test_a_start_loads_every_row_and_then_says_that_ids_it_does_not_have_d
     assert scene.reasons == []
 
 
+async def test_tags_come_with_the_rows_of_keys_and_teams(node: Node) -> None:
+    scene = node()
+    await put(scene.store, team(tags={"unit": "7"}))
+    await put(scene.store, foreign(ONE, team="team0", tags={"env": "dev", "app": "a"}))
+    await put(scene.store, foreign(TWO))
+    await scene.start()
+    one, two = foreign(ONE).id, foreign(TWO).id
+    assert (scene.table.tags[one], scene.table.tags[two]) == ((("app", "a"), ("env", "dev")), ())
+    assert scene.table.tags["team0"] == (("unit", "7"),)
+
+
 async def test_changes_of_other_nodes_are_heard_without_being_told(node: Node) -> None:
     first, second = node("a", pace=FAST), node("b", pace=FAST)
     first.store.tells = False

@@ -1,4 +1,4 @@
-//! `MessagePack`, the little of it that payloads need: positional lists of numbers and texts.
+//! `MessagePack`, the little of it that payloads need: positional lists of numbers and texts, maps of texts.
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
 /// Appends values to `out`.
@@ -17,6 +17,17 @@ impl<'a> Pack<'a> {
             Ok(short) if short < 16 => self.out.push(0x90 | short),
             _ => {
                 self.out.push(0xdc);
+                self.out.extend((length as u16).to_be_bytes());
+            }
+        }
+    }
+
+    /// Begins a map of so many names and values.
+    pub fn map(&mut self, length: usize) {
+        match u8::try_from(length) {
+            Ok(short) if short < 16 => self.out.push(0x80 | short),
+            _ => {
+                self.out.push(0xde);
                 self.out.extend((length as u16).to_be_bytes());
             }
         }
@@ -63,7 +74,12 @@ impl<'a> Pack<'a> {
 
     /// At most `most` bytes of a text that is unknown where it is empty.
     pub fn word(&mut self, text: &str, most: usize) {
+        if text.is_empty() { self.nil() } else { self.cut(text, most) }
+    }
+
+    /// At most `most` bytes of a text.
+    pub fn cut(&mut self, text: &str, most: usize) {
         let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        if text.is_empty() { self.nil() } else { self.text(&text[..end]) }
+        self.text(&text[..end]);
     }
 }

@@ -9,11 +9,12 @@ use super::{
     digest::Digest,
     format::KeyId,
     row::Secret,
+    tags::Tags,
 };
 use crate::limits::Policy;
 
 /// The shape that this build reads; a document of another shape is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 const MAX_TEAM_ID_BYTES: usize = 128;
 
 #[derive(Deserialize)]
@@ -23,6 +24,8 @@ struct Document<'a> {
     #[serde(borrow)]
     access: Vec<AccessDocument<'a>>,
     limits: Vec<Policy>,
+    #[serde(borrow)]
+    tags: Vec<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
     #[serde(borrow)]
     teams: Vec<TeamDocument<'a>>,
     #[serde(borrow)]
@@ -56,6 +59,8 @@ struct TeamDocument<'a> {
     access: usize,
     #[serde(deserialize_with = "given")]
     limits: Option<usize>,
+    #[serde(deserialize_with = "given")]
+    tags: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +75,8 @@ struct KeyDocument<'a> {
     access: usize,
     #[serde(deserialize_with = "given")]
     limits: Option<usize>,
+    #[serde(deserialize_with = "given")]
+    tags: Option<usize>,
     expires_us: Option<u64>,
     cut_us: Option<u64>,
     #[serde(borrow)]
@@ -118,6 +125,7 @@ pub(super) struct Team {
     /// Indexes into the batch's lists.
     pub access: usize,
     pub limits: Option<usize>,
+    pub tags: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -126,6 +134,7 @@ pub(super) struct Key {
     pub team: Option<Box<str>>,
     pub access: usize,
     pub limits: Option<usize>,
+    pub tags: Option<usize>,
     pub expires_us: Option<u64>,
     pub cut_us: Option<u64>,
     pub secrets: Vec<Secret>,
@@ -136,6 +145,7 @@ pub(super) struct Key {
 pub struct Batch {
     pub(super) access: Vec<Access>,
     pub(super) limits: Vec<Policy>,
+    pub(super) tags: Vec<Tags>,
     pub(super) teams: Vec<Change<Box<str>, Team>>,
     pub(super) keys: Vec<Change<KeyId, Key>>,
     pub(super) digests: Vec<(KeyId, u32, Digest)>,
@@ -154,10 +164,11 @@ impl Batch {
         for policy in &document.limits {
             policy.check().map_err(|e| format!("keys: limits: {e}"))?;
         }
-        let lists = Known { access: access.len(), limits: document.limits.len() };
+        let lists = Known { access: access.len(), limits: document.limits.len(), tags: document.tags.len() };
         Ok(Self {
             access,
             limits: document.limits,
+            tags: document.tags.iter().map(|pairs| Tags::new(pairs)).collect(),
             teams: document.teams.into_iter().map(|t| team(t, lists)).collect::<Result<_, _>>()?,
             keys: document.keys.iter().map(|k| key(k, lists)).collect::<Result<_, _>>()?,
             digests: document.digests.iter().map(digest).collect::<Result<_, _>>()?,
@@ -172,6 +183,7 @@ impl Batch {
 struct Known {
     access: usize,
     limits: usize,
+    tags: usize,
 }
 
 impl Known {
@@ -182,6 +194,13 @@ impl Known {
     fn limits(self, at: Option<usize>, what: &str, id: &str) -> Result<Option<usize>, String> {
         match at {
             Some(at) if at >= self.limits => Err(format!("keys: {what} {id}: there are no limits {at}")),
+            _ => Ok(at),
+        }
+    }
+
+    fn tags(self, at: Option<usize>, what: &str, id: &str) -> Result<Option<usize>, String> {
+        match at {
+            Some(at) if at >= self.tags => Err(format!("keys: {what} {id}: there are no tags {at}")),
             _ => Ok(at),
         }
     }
@@ -206,6 +225,7 @@ fn team(document: TeamDocument<'_>, lists: Known) -> Result<Change<Box<str>, Tea
         disabled: document.state == StateDocument::Disabled,
         access: if gone { 0 } else { lists.access(document.access, "team", &id)? },
         limits: if gone { None } else { lists.limits(document.limits, "team", &id)? },
+        tags: if gone { None } else { lists.tags(document.tags, "team", &id)? },
     };
     Ok(Change { id, version: document.version, row: (!gone).then_some(row) })
 }
@@ -229,6 +249,7 @@ fn key(document: &KeyDocument<'_>, lists: Known) -> Result<Change<KeyId, Key>, S
         team: document.team.as_deref().map(team_id).transpose()?,
         access: lists.access(document.access, "key", id.as_str())?,
         limits: lists.limits(document.limits, "key", id.as_str())?,
+        tags: lists.tags(document.tags, "key", id.as_str())?,
         expires_us: document.expires_us,
         cut_us: document.cut_us,
         secrets,

@@ -9,6 +9,7 @@ mod interned;
 pub mod row;
 mod shard;
 pub mod table;
+pub mod tags;
 
 /// The key that all requests are with `auth: open`. No key has so short an id.
 pub const OPEN: &str = "open";
@@ -21,4 +22,5 @@ pub use self::{
     format::KeyId,
     row::{KeyRow, TeamRow},
     table::Table,
+    tags::{Tagged, Tags},
 };

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{access::Access, digest::Digest, format::KeyId};
+use super::{access::Access, digest::Digest, format::KeyId, tags::Tags};
 use crate::limits::Policy;
 
 const NEVER: u64 = u64::MAX;
@@ -81,13 +81,14 @@ pub struct KeyRow {
     pub access: Arc<Access>,
     /// Of its own; what it does not set comes from the default.
     pub limits: Option<Arc<Policy>>,
+    pub tags: Option<Arc<Tags>>,
     pub(super) team: Option<Arc<TeamSlot>>,
     pub(super) secrets: Secrets,
     pub id: KeyId,
     pub disabled: bool,
 }
 
-const _: () = assert!(size_of::<KeyRow>() <= 120, "100,000 of them are kept");
+const _: () = assert!(size_of::<KeyRow>() <= 128, "100,000 of them are kept");
 
 impl KeyRow {
     pub(super) fn new(id: KeyId, version: u64, access: Arc<Access>, team: Option<Arc<TeamSlot>>) -> Self {
@@ -98,6 +99,7 @@ impl KeyRow {
             used: Used::default(),
             access,
             limits: None,
+            tags: None,
             team,
             secrets: Secrets::Many(Box::default()),
             id,
@@ -140,6 +142,7 @@ impl KeyRow {
             used: self.used.copied(),
             access: self.access.clone(),
             limits: self.limits.clone(),
+            tags: self.tags.clone(),
             team: self.team.clone(),
             secrets: self.secrets.clone(),
             id: self.id,
@@ -187,6 +190,7 @@ pub struct TeamRow {
     pub access: Arc<Access>,
     /// A pool that its keys share.
     pub limits: Option<Arc<Policy>>,
+    pub tags: Option<Arc<Tags>>,
 }
 
 /// The place of a team, which keys point at before and after it is known.

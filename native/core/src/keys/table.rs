@@ -19,6 +19,7 @@ use super::{
     interned::Interned,
     row::{KeyRow, Secrets, TeamRow, TeamSlot, TeamState},
     shard::Shard,
+    tags::Tags,
 };
 use crate::limits::Policy;
 
@@ -48,17 +49,23 @@ pub struct Table {
 struct Shared {
     access: Interned<Lists, Access>,
     limits: Interned<Policy, Policy>,
+    tags: Interned<Tags, Tags>,
 }
 
 /// The same of one batch, in the order of its lists.
 struct OfBatch {
     access: Vec<Arc<Access>>,
     limits: Vec<Arc<Policy>>,
+    tags: Vec<Arc<Tags>>,
 }
 
 impl OfBatch {
     fn limits(&self, at: Option<usize>) -> Option<Arc<Policy>> {
         at.and_then(|at| self.limits.get(at)).cloned()
+    }
+
+    fn tags(&self, at: Option<usize>) -> Option<Arc<Tags>> {
+        at.and_then(|at| self.tags.get(at)).cloned()
     }
 }
 
@@ -178,6 +185,7 @@ impl Table {
         let of_batch = OfBatch {
             access: batch.access.into_iter().map(|a| shared.access.intern(a.lists().clone(), a)).collect(),
             limits: batch.limits.into_iter().map(|p| shared.limits.intern(p.clone(), p)).collect(),
+            tags: batch.tags.into_iter().map(|t| shared.tags.intern(t.clone(), t)).collect(),
         };
         for team in batch.teams {
             let row = team.row.map(|row| TeamRow {
@@ -187,6 +195,7 @@ impl Table {
                 disabled: row.disabled,
                 access: of_batch.access[row.access].clone(),
                 limits: of_batch.limits(row.limits),
+                tags: of_batch.tags(row.tags),
             });
             rows.team(team.id).put(team.version, row);
         }
@@ -221,6 +230,7 @@ impl Table {
         drop(of_batch);
         shared.access.sweep();
         shared.limits.sweep();
+        shared.tags.sweep();
         cuts
     }
 
@@ -242,6 +252,7 @@ fn key_row(id: KeyId, version: u64, key: Key, of_batch: &OfBatch, rows: &Rows) -
     let team = key.team.map(|team| rows.team(team));
     let mut row = KeyRow::new(id, version, of_batch.access[key.access].clone(), team);
     row.limits = of_batch.limits(key.limits);
+    row.tags = of_batch.tags(key.tags);
     row.disabled = key.disabled;
     row.cut_us = key.cut_us.unwrap_or(0);
     row.set_expiry(key.expires_us);

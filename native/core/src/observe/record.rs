@@ -6,6 +6,8 @@ use super::Provider;
 use crate::{
     dialects::{Dialect, usage::Usage},
     error::Code,
+    keys::Tagged,
+    limits::Met,
 };
 
 /// Takes the record of each finished request, exactly once, on the worker's thread; must not wait.
@@ -36,6 +38,28 @@ impl Outcome {
             Self::UpstreamCut => "upstream_cut",
             Self::ClientGone => "client_gone",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// Where the numbers of a usage come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The provider states them.
+    #[default]
+    Provider,
+    /// Counted here, by the model's own encoding.
+    Counted,
+    /// Counted or guessed here.
+    Estimated,
+}
+
+impl Source {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Counted => "counted",
+            Self::Estimated => "estimated",
         }
     }
 }
@@ -132,6 +156,7 @@ pub struct Record {
     pub outcome: Outcome,
     pub error: Option<Code>,
     pub usage: Option<Usage>,
+    pub usage_source: Source,
     /// What the usage costs by the configured price; `None`: one of the two is not known.
     pub cost_nanousd: Option<u64>,
     /// What its limits of tokens and money were charged, where they hold.
@@ -142,6 +167,10 @@ pub struct Record {
     pub received_bytes: u64,
     /// Bytes of the answer, head and body.
     pub sent_bytes: u64,
+    /// Of the key and its team.
+    pub tags: Tagged,
+    /// Those that counted it.
+    pub limits: Met,
 }
 
 /// Storage of a text that is worth keeping for the next request.

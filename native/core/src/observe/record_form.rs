@@ -4,20 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
-use crate::{dialects::usage::Usage, journal::pack::Pack};
+use crate::{dialects::usage::Usage, journal::pack::Pack, keys::Tagged, limits::Met};
 
 /// The first value of every list.
 const FORM: u64 = 1;
 /// Longer texts are cut: what clients and providers send must not bound what a record takes.
 const TEXT_BYTES: usize = 256;
 const PATH_BYTES: usize = 1_024;
-/// Where usage comes from that is not counted here.
-const FROM_PROVIDER: &str = "provider";
 
 /// What everybody may read who may read records. `count`: how many requests it stands for.
 pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
-    pack.list(31);
+    pack.list(33);
     [FORM, record.number, count].into_iter().for_each(|number| pack.number(number));
     for text in [&record.request_id, &record.upstream_request_id, &record.trace_id] {
         pack.word(text, TEXT_BYTES);
@@ -37,19 +35,21 @@ pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     pack.list(record.attempts.len());
     record.attempts.iter().for_each(|attempt| self::attempt(attempt, &mut pack));
     usage(record.usage.as_ref(), &mut pack);
-    pack.word(record.usage.map_or("", |_| FROM_PROVIDER), TEXT_BYTES);
+    pack.word(record.usage.map_or("", |_| record.usage_source.name()), TEXT_BYTES);
     [record.cost_nanousd, record.charged_tokens, record.charged_nanousd].into_iter().for_each(|n| pack.perhaps(n));
     phases(&record.phases, &mut pack);
     [record.admitted_boottime_us, record.queued_us, record.overhead_us].into_iter().for_each(|n| pack.perhaps(n));
     stream(record.stream.as_ref(), &mut pack);
     pack.number(record.received_bytes);
     pack.number(record.sent_bytes);
+    tags(&record.tags, &mut pack);
+    limits(record.limits, &mut pack);
 }
 
 /// A stream that begins: enough to know whose it was if its record never comes.
 pub fn begin(record: &Record, request_id: &str, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
-    pack.list(10);
+    pack.list(11);
     [FORM, record.number].into_iter().for_each(|number| pack.number(number));
     pack.word(request_id, TEXT_BYTES);
     pack.number(record.started_utc_us);
@@ -59,6 +59,7 @@ pub fn begin(record: &Record, request_id: &str, out: &mut Vec<u8>) {
     pack.word(record.api, TEXT_BYTES);
     pack.word(&record.model, TEXT_BYTES);
     pack.word(&record.target, TEXT_BYTES);
+    tags(&record.tags, &mut pack);
 }
 
 /// What can be forgotten: client address, end user. Nothing where neither is known.
@@ -104,6 +105,26 @@ fn attempt(attempt: &AttemptRecord, pack: &mut Pack<'_>) {
     pack.word(error, TEXT_BYTES);
     pack.number(skipped);
     pack.number(attempt.us);
+}
+
+fn tags(tags: &Tagged, pack: &mut Pack<'_>) {
+    let length = tags.pairs().count();
+    if length == 0 {
+        return pack.nil();
+    }
+    pack.map(length);
+    for (name, text) in tags.pairs() {
+        pack.cut(name, TEXT_BYTES);
+        pack.cut(text, TEXT_BYTES);
+    }
+}
+
+fn limits(met: Met, pack: &mut Pack<'_>) {
+    if met.is_empty() {
+        return pack.nil();
+    }
+    pack.list(met.len());
+    met.names().for_each(|name| pack.text(name));
 }
 
 fn usage(usage: Option<&Usage>, pack: &mut Pack<'_>) {

@@ -7,7 +7,7 @@ use super::{
     log_line::json_text,
     record::{AttemptRecord, AttemptResult, Consumer, Record, StreamFacts},
 };
-use crate::dialects::usage::Usage;
+use crate::{dialects::usage::Usage, keys::Tagged, limits::Met};
 
 impl Consumer for Log {
     fn record(&self, record: &Record) {
@@ -18,6 +18,8 @@ impl Consumer for Log {
         let client = record.client.map(|address| address.to_string()).unwrap_or_default();
         let attempts = attempts(&record.attempts);
         let usage = record.usage.as_ref().map(usage);
+        let tags = (!record.tags.is_empty()).then(|| tags(&record.tags));
+        let limits = (!record.limits.is_empty()).then(|| limits(record.limits));
         let stream = record.stream.as_ref().map(stream);
         let mut fields: Vec<(&str, Value<'_>)> = Vec::with_capacity(32);
         let texts = [
@@ -33,6 +35,7 @@ impl Consumer for Log {
             ("team", &record.team),
             ("model", &record.model),
             ("target", &record.target),
+            ("usage_source", record.usage.map_or("", |_| record.usage_source.name())),
             ("outcome", record.outcome.name()),
             ("error", record.error.map_or("", crate::error::Code::name)),
         ];
@@ -59,7 +62,13 @@ impl Consumer for Log {
             ("sent_bytes", Some(record.sent_bytes)),
         ];
         fields.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, Value::Number(number?)))));
-        let nested = [("attempts", Some(&attempts)), ("usage", usage.as_ref()), ("stream", stream.as_ref())];
+        let nested = [
+            ("attempts", Some(&attempts)),
+            ("usage", usage.as_ref()),
+            ("stream", stream.as_ref()),
+            ("tags", tags.as_ref()),
+            ("limits", limits.as_ref()),
+        ];
         fields.extend(nested.into_iter().filter_map(|(name, json)| Some((name, Value::Json(json?)))));
         let fields: Vec<(&str, &dyn Field)> = fields.iter().map(|(name, value)| (*name, value as &dyn Field)).collect();
         self.line(level, "request", &fields);
@@ -84,6 +93,23 @@ fn attempts(attempts: &[AttemptRecord]) -> Vec<u8> {
     }
     out.push(b']');
     out
+}
+
+fn tags(tags: &Tagged) -> Vec<u8> {
+    let mut out = vec![b'{'];
+    for (index, (name, text)) in tags.pairs().enumerate() {
+        out.extend_from_slice(if index > 0 { b"," } else { b"" });
+        json_text(&mut out, name);
+        out.push(b':');
+        json_text(&mut out, text);
+    }
+    out.push(b'}');
+    out
+}
+
+fn limits(met: Met) -> Vec<u8> {
+    let names: Vec<_> = met.names().collect();
+    format!("[\"{}\"]", names.join("\",\"")).into_bytes()
 }
 
 fn usage(usage: &Usage) -> Vec<u8> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Code, Error},
     keys::OPEN,
-    limits::{Ask, Habit, Held, Kind, Layered, Need, Policy, Refused, Reserve, Scope},
+    limits::{Ask, Habit, Held, Kind, Layered, Met, Need, Policy, Refused, Reserve, Scope},
     route::Attempt,
     server::worker::Worker,
     snapshot::{Cost, Snapshot},
@@ -230,6 +230,18 @@ impl<'a> Admission<'a> {
     /// What the target in this place of the plan takes, as far as money is limited.
     pub fn price(&self, place: usize) -> Cost {
         self.prices.get(place).copied().unwrap_or(Cost::Free)
+    }
+
+    /// The limits that count the request wherever it goes.
+    pub fn met(&self) -> Met {
+        let each = self.scopes.iter().map(|(scope, policy)| Met::of(*scope, policy, self.estimate.is_some()));
+        each.fold(Met::default(), Met::and)
+    }
+
+    /// Those of the provider of a target.
+    pub fn met_at(&self, target: &Attempt<'_>) -> Met {
+        let Some(policy) = provider_policy(self.snapshot, target).map(own) else { return Met::default() };
+        Met::of(Scope::Provider(""), &policy, self.estimate.is_some())
     }
 
     /// What is to be paid for once the answer is known; `None`: nothing is.

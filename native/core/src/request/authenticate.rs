@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error},
-    keys::{Access, Checked, Credential, KeyRow, Refusal, TeamRow},
+    keys::{Access, Checked, Credential, KeyRow, Refusal, Tagged, TeamRow},
     observe::metrics::Auth,
     relay::{Watched, watch},
     server::cuts::Cuttable,
@@ -81,6 +81,7 @@ pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principa
     call.client.cut = Some(Cuttable::enter(call.worker, &row));
     call.record.key_id.push_str(row.id.as_str());
     call.record.team.push_str(row.team().unwrap_or_default());
+    call.record.tags = Tagged { key: row.tags.clone(), team: team.as_ref().and_then(|team| team.tags.clone()) };
     let principal = Principal::Key { row, team };
     if !principal.allows_client(call.record.client) {
         let from = call.record.client.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     dialects::usage::Usage,
-    limits::{Habit, Held, Now, Standing, Used},
+    limits::{Habit, Held, Met, Now, Standing, Used},
     observe::Record,
     server::worker::Worker,
     snapshot::Cost,
@@ -28,6 +28,8 @@ pub struct Guard {
     /// The same once something was sent to it; `None`: there is nothing to pay.
     cost: Cell<Option<Cost>>,
     used: Cell<Option<Used>>,
+    /// What counts it.
+    met: Cell<Met>,
 }
 
 /// Who pays, and what is known before the answer.
@@ -57,17 +59,19 @@ impl Guard {
     pub fn new(admission: &Admission<'_>, worker: &Rc<Worker>, held: Option<Held>) -> Self {
         Self {
             worker: worker.clone(),
-            held: Cell::new(held),
             at_provider: Cell::default(),
             account: admission.account(),
             price: Cell::new(Cost::Free),
             cost: Cell::default(),
             used: Cell::default(),
+            met: Cell::new(if held.is_some() { admission.met() } else { Met::default() }),
+            held: Cell::new(held),
         }
     }
 
-    /// A target is tried next: what its provider lets it have, and what it takes.
-    pub fn tries(&self, at_provider: Option<Held>, price: Cost) {
+    /// A target is tried next: what its provider lets it have, the limits of that, and what it takes.
+    pub fn tries(&self, at_provider: Option<Held>, met: Met, price: Cost) {
+        self.met.set(self.met.get().and(met));
         self.at_provider.set(at_provider);
         self.price.set(price);
     }
@@ -136,8 +140,9 @@ impl Guard {
         }
     }
 
-    /// Notes what the request was charged, if anything of it was counted.
+    /// Notes what counted the request, and what it was charged, if anything of it was.
     pub fn note(&self, record: &mut Record) {
+        record.limits = self.met.get();
         if let Some((account, used)) = self.account.as_ref().zip(self.used.get()) {
             record.charged_tokens = Some(used.tokens);
             record.charged_nanousd = account.in_money.then_some(used.nanousd);

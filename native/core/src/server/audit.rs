@@ -96,6 +96,7 @@ impl Audit {
                 status: record.status,
                 outcome: record.outcome,
                 error: record.error,
+                tags: record.tags.clone(),
                 ..Record::default()
             };
         }

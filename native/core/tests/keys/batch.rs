@@ -18,9 +18,10 @@ fn the_smallest_batch_and_a_full_one_are_read() {
             {"requests": [{"amount": 600, "window_us": 60_000_000}, {"amount": 9, "period": "day"}], "tokens": []},
             {"budget": [{"amount": 1, "period": "month"}], "concurrent": [{"amount": 5, "queue_us": 7}], "reserve": "cap"},
         ],
-        "teams": [with(team("t1", 1), &json!({"limits": 0}))],
+        "tags": [[["env", "dev"]], []],
+        "teams": [with(team("t1", 1), &json!({"limits": 0, "tags": 1}))],
         "keys": [with(row("abcdefghijkl", 2), &json!({
-            "team": "t1", "limits": 1, "expires_us": 1, "cut_us": 2, "secrets": secrets,
+            "team": "t1", "limits": 1, "tags": 0, "expires_us": 1, "cut_us": 2, "secrets": secrets,
         }))],
         "digests": [{"key": "abcdefghijkl", "generation": 2, "digest": hex("y")}],
         "reset": true, "settled": 9,
@@ -30,15 +31,18 @@ fn the_smallest_batch_and_a_full_one_are_read() {
 
 #[test]
 fn a_missing_or_unknown_field_is_named() {
-    for name in ["format", "access", "limits", "teams", "keys", "digests", "reset", "settled"] {
+    for name in ["format", "access", "limits", "tags", "teams", "keys", "digests", "reset", "settled"] {
         let mut document = empty();
         document.as_object_mut().unwrap().remove(name);
         let error = decode(&document).expect_err("a field is missing");
         assert!(error.contains(name), "{error}");
     }
-    for (list, mut one) in [("keys", row("abcdefghijkl", 1)), ("teams", team("t", 1))] {
-        one.as_object_mut().unwrap().remove("limits");
-        assert!(refusal(&json!({list: [one]})).contains("limits"), "{list}");
+    for (list, one) in [("keys", row("abcdefghijkl", 1)), ("teams", team("t", 1))] {
+        for name in ["limits", "tags"] {
+            let mut one = one.clone();
+            one.as_object_mut().unwrap().remove(name);
+            assert!(refusal(&json!({list: [one]})).contains(name), "{list}");
+        }
     }
     assert!(refusal(&json!({"extra": 1})).contains("extra"));
     for (list, one) in
@@ -64,13 +68,16 @@ fn what_a_row_may_not_say_is_refused_by_the_name_of_the_key() {
         (json!({"access": [{"models": null, "paths": null, "networks": ["10/8"]}]}), "10/8"),
         (key(json!({"limits": 0})), "abcdefghijkl: there are no limits 0"),
         (json!({"teams": [with(team("t1", 1), &json!({"limits": 0}))]}), "t1: there are no limits 0"),
+        (key(json!({"tags": 1})), "abcdefghijkl: there are no tags 1"),
+        (json!({"teams": [with(team("t1", 1), &json!({"tags": 0}))]}), "t1: there are no tags 0"),
+        (json!({"tags": [["a"]]}), "expected shape"),
         (json!({"limits": [{"requests": [{"amount": 1}]}]}), "limits: requests"),
         (json!({"limits": [{"tokens": [{"amount": 1, "window_us": 999_999}]}]}), "limits: tokens"),
         (json!({"limits": [{"budget": [{"amount": 1, "window_us": 1_000_000, "period": "day"}]}]}), "limits: budget"),
         (json!({"limits": [{"budget": [{"amount": 1_u64 << 53, "period": "day"}]}]}), "limits: budget"),
         (json!({"limits": [{"concurrent": [{"amount": 1, "queue_us": 60_000_001}]}]}), "limits: concurrent"),
         (json!({"limits": [{"nonsense": []}]}), "nonsense"),
-        (json!({"format": 1}), "format 1 is not 2"),
+        (json!({"format": 2}), "format 2 is not 3"),
     ] {
         let error = refusal(&fields);
         assert!(error.contains(word), "{error}");

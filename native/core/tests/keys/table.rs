@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use penstock_core::keys::{Checked, Credential, Table, table::Cut};
+use penstock_core::keys::{Checked, Credential, Table, Tagged, table::Cut};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -176,6 +176,26 @@ fn equal_limits_are_kept_once_and_unused_ones_go() {
         put(&table, &json!({"limits": [limits(version)], "keys": [with(row(ID, version), &json!({"limits": 0}))]}));
     }
     assert!(table.policies() < 200, "{}", table.policies());
+}
+
+#[test]
+fn keys_and_teams_are_tagged_and_equal_tags_are_kept_once() {
+    let table = Table::default();
+    let rows: Vec<_> =
+        (0..9).map(|n| with(row(&format!("{n:012}"), 1), &json!({"tags": n % 2, "team": "t1"}))).collect();
+    let teams = [with(team("t1", 1), &json!({"tags": 1}))];
+    put(
+        &table,
+        &json!({"tags": [[["env", "dev"], ["app", "a"]], [["app", "b"], ["unit", "7"]]], "teams": teams, "keys": rows}),
+    );
+    let of_key = |id: &str| table.row(key_id(id)).unwrap().tags.clone();
+    assert!(Arc::ptr_eq(&of_key("000000000000").unwrap(), &of_key("000000000002").unwrap()));
+    let tagged = Tagged { key: of_key("000000000000"), team: table.team("t1").unwrap().tags.clone() };
+    assert_eq!(tagged.pairs().collect::<Vec<_>>(), [("app", "a"), ("env", "dev"), ("unit", "7")]);
+    put(&table, &digest("000000000000", 1));
+    assert!(of_key("000000000000").is_some(), "a copy of the row keeps them");
+    put(&table, &keys(&[row("000000000000", 2)]));
+    assert_eq!(of_key("000000000000"), None);
 }
 
 #[test]
