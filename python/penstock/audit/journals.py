@@ -38,11 +38,13 @@ class Row(NamedTuple):
 
 
 class Journal:
-    """The journal of one instance, read from its beginning or from a segment on."""
+    """The journal of one instance, read from its beginning or from a position on."""
 
-    def __init__(self, path: str, segment: int = 0, open_journal: OpenJournal = open_journal) -> None:
+    def __init__(
+        self, path: str, segment: int = 0, offset: int = 0, *, open_journal: OpenJournal = open_journal
+    ) -> None:
         self.instance = os.path.basename(path)
-        self._path, self._segment, self._offset = path, segment, 0
+        self._path, self._segment, self._offset = path, segment, offset
         self._reader = open_journal(path)
         self._begun: dict[int, tuple[int, Begin, Private | None]] = {}
 
@@ -96,7 +98,7 @@ def first_segment(path: str, since_us: int) -> int:
     """The first segment that changed at or after a time: those before it hold nothing that began since. 0: all."""
     segments = _segments(path)
     return next(
-        (number for number, changed_us in segments if changed_us >= since_us), segments[-1][0] if segments else 0
+        (number for number, changed_us, _ in segments if changed_us >= since_us), segments[-1][0] if segments else 0
     )
 
 
@@ -106,21 +108,29 @@ def last_segment(path: str) -> int:
     return segments[-1][0] if segments else 0
 
 
-def _segments(path: str) -> list[tuple[int, int]]:
-    """Number and time of the last change in microseconds UTC."""
+def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tuple[int, int, bool]:
+    """The position itself, or the beginning of the first segment behind it from which on there are no more than so many
+    bytes; then the newest segment at least is left. The last value: whether anything is passed over.
+    """
+    behind = [(number, size) for number, _, size in _segments(path) if number >= segment]
+    total = sum(size for _, size in behind) - offset
+    at = 0
+    while total > most_bytes and at + 1 < len(behind):
+        total -= behind[at][1] - (offset if behind[at][0] == segment else 0)
+        at += 1
+    return (behind[at][0], 0, True) if at else (segment, offset, False)
+
+
+def _segments(path: str) -> list[tuple[int, int, int]]:
+    """Number, time of the last change in microseconds UTC, bytes."""
     found = []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 stem, ending = os.path.splitext(entry.name)
                 if ending in _SEGMENTS and stem.isdigit():
-                    found.append((int(stem), entry.stat().st_mtime_ns // 1000))
+                    stat = entry.stat()
+                    found.append((int(stem), stat.st_mtime_ns // 1000, stat.st_size))
     except (FileNotFoundError, NotADirectoryError):
         return []  # it went meanwhile, or is no journal
     return sorted(found)
-
-
-def rows(data_dir: str, since_us: int = 0, open_journal: OpenJournal = open_journal) -> Iterator[Row]:
-    """The records of all journals: by instance, the oldest first, each in the order in which requests ended."""
-    for path in instances(data_dir):
-        yield from Journal(path, first_segment(path, since_us), open_journal).rows()

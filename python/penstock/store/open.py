@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from penstock.store.asking import Asking
 from penstock.store.interface import StoreRefusedError
 from penstock.store.migrate import FOLDER, read_migrations
 from penstock.store.sql import SqlStore
@@ -11,6 +12,11 @@ from penstock.store.sql import SqlStore
 SQLITE = "sqlite"
 FILE = "penstock.sqlite"
 SCHEMES = ("postgresql://", "postgres://")
+
+
+ASKING_S = 20.0
+"""How long a question about records may take."""
+ASKING_POOL = 2
 
 
 def make_store(url: str, data_dir: str, *, password_file: str | None = None, pool: int = 4) -> SqlStore:
@@ -24,4 +30,21 @@ def make_store(url: str, data_dir: str, *, password_file: str | None = None, poo
 
         database = PostgresDatabase(url, password_file=password_file, pool=pool)
         return SqlStore(database, read_migrations(FOLDER / "postgres"))
-    raise StoreRefusedError("store: expected sqlite or postgresql://user@host/database")
+    raise _unknown()
+
+
+def make_asking(url: str, data_dir: str, *, password_file: str | None = None) -> Asking:
+    """The same store, to ask it about records, over connections of its own that open with the first question."""
+    if url == SQLITE:
+        from penstock.store.sqlite import SqliteDatabase
+
+        return Asking(SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S))
+    if url.lower().startswith(SCHEMES):
+        from penstock.store.postgres import PostgresDatabase
+
+        return Asking(PostgresDatabase(url, password_file=password_file, pool=ASKING_POOL, call_s=ASKING_S))
+    raise _unknown()
+
+
+def _unknown() -> StoreRefusedError:
+    return StoreRefusedError("store: expected sqlite or postgresql://user@host/database")

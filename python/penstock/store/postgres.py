@@ -15,7 +15,7 @@ from penstock.store.postgres_listen import CHANNEL, listen
 
 T = TypeVar("T")
 CALL_S = 2.0
-"""Within which a call is answered, or the store is away. A second try on a fresh connection is inside it."""
+"""Within which a call is usually answered, or the store is away. A second try on a fresh connection is inside it."""
 PATIENT_S = 600.0
 """The same for a migration, which may have to wait for another node's."""
 IDLE_S = 60.0
@@ -23,12 +23,13 @@ IDLE_S = 60.0
 
 # A node that stops in the middle of a change holds up every other one: the server ends that transaction. Nobody waits
 # for its answer by then.
-_LIMITS = "SET LOCAL statement_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '3s'"
+_LIMITS = "SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}"
 _PATIENT = "SET LOCAL statement_timeout = '600s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 # What is acknowledged is on disk, whatever the database's default says.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 _READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
 _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}; {_DURABLE}"
+_SHORTEST_MS = 3_000
 _MIGRATE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_PATIENT}; {_DURABLE}"
 _TELL = f"NOTIFY {CHANNEL}; COMMIT"
 
@@ -39,6 +40,11 @@ FLAVOUR = Flavour(
         "::text FROM penstock_secrets AS s WHERE s.key_id = r.id)"
     ),
     tagged="(r.tags ->> {name}::text) = {value}",
+    tag_of="({tags}::jsonb ->> {name}::text)",
+    month=(
+        "(extract(year FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer * 12"
+        " + extract(month FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer - 1)"
+    ),
     part="strpos({text}, {part})",
     # Locked in the order of ids, or two nodes that write the same keys at once would wait for each other.
     touch=(
@@ -49,6 +55,7 @@ FLAVOUR = Flavour(
         " WHERE k.id = u.id AND (k.last_used_us IS NULL OR k.last_used_us < u.at)"
     ),
     migrations_known="SELECT 1 WHERE to_regclass('penstock_migrations') IS NOT NULL",
+    records_known="SELECT 1 WHERE to_regclass('penstock_shipped') IS NOT NULL",
     lock="SELECT pg_advisory_xact_lock(8098140918277501550)",
 )
 
@@ -68,6 +75,8 @@ class PostgresDatabase:
         self._url = url
         self._password_file = password_file
         self._call_s, self._patient_s = call_s, patient_s
+        limit_ms = max(_SHORTEST_MS, round(call_s * 1_500))
+        self._read, self._write = _READ.format(ms=limit_ms), _WRITE.format(ms=limit_ms)
         self._slots = asyncio.Semaphore(pool)
         self._idle: deque[tuple[Connection, float]] = deque()
         self._busy: set[Connection] = set()
@@ -99,13 +108,13 @@ class PostgresDatabase:
         await asyncio.gather(*(part(connection, self._call_s) for connection in idle))
 
     async def read(self, work: Work[T]) -> T:
-        return await self._call(_READ, work, "COMMIT", self._call_s)
+        return await self._call(self._read, work, "COMMIT", self._call_s)
 
     async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         return await self._call("", lambda session: session.fetch(sql, *values), "", self._call_s)
 
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
-        begin, seconds = (_MIGRATE, self._patient_s) if patient else (_WRITE, self._call_s)
+        begin, seconds = (_MIGRATE, self._patient_s) if patient else (self._write, self._call_s)
         return await self._call(begin, work, _TELL if tell else "COMMIT", seconds)
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
@@ -124,7 +133,7 @@ class PostgresDatabase:
 
         def commits() -> None:
             nonlocal in_doubt
-            in_doubt = begin not in (_READ, "")
+            in_doubt = begin not in (self._read, "")
 
         try:
             async with asyncio.timeout(seconds), self._slots:

@@ -32,6 +32,11 @@ FLAVOUR = Flavour(
         " (SELECT * FROM penstock_secrets WHERE key_id = r.id ORDER BY generation) AS s)"
     ),
     tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
+    tag_of="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name})",
+    month=(
+        "(CAST(strftime('%Y', {hour} * 3600, 'unixepoch') AS INTEGER) * 12"
+        " + CAST(strftime('%m', {hour} * 3600, 'unixepoch') AS INTEGER) - 1)"
+    ),
     part="instr({text}, {part})",
     touch=(
         "UPDATE penstock_keys SET last_used_us = u.value FROM json_each($1) AS u"
@@ -39,6 +44,7 @@ FLAVOUR = Flavour(
         " AND (penstock_keys.last_used_us IS NULL OR penstock_keys.last_used_us < u.value)"
     ),
     migrations_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_migrations'",
+    records_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_shipped'",
     lock=None,
 )
 
@@ -46,9 +52,10 @@ FLAVOUR = Flavour(
 class SqliteDatabase:
     """Two connections: one that writes, in line with itself, and one that reads beside it."""
 
-    def __init__(self, path: str, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: str, busy_s: float = BUSY_S, call_s: float | None = None) -> None:
+        """`call_s` bounds each statement or transaction; None: it takes what it takes."""
         self._path = path
-        self._busy_s = busy_s
+        self._busy_s, self._call_s = busy_s, call_s
         self._opening = asyncio.Lock()
         self._writer: _Side | None = None
         self._reader: _Side | None = None
@@ -121,14 +128,14 @@ class SqliteDatabase:
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
         async with side.line:
-            with self._explained():
+            with self._explained(), side.within(self._call_s):
                 return await side.fetch(sql, *values)
 
     async def _transact(self, side: _Side | None, begin: str, work: Work[T]) -> T:
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
         async with side.line:
-            with self._explained():
+            with self._explained(), side.within(self._call_s):
                 await side.connection.execute_fetchall(begin)
                 try:
                     result = await work(side)
@@ -193,6 +200,8 @@ class SqliteDatabase:
         if _is_busy(error):
             return StoreAwayError(f"{self._path} is held by another process")
         match _code(error):
+            case sqlite3.SQLITE_INTERRUPT:
+                return StoreAwayError(f"{self._path} did not answer within {self._call_s or 0:g} s")
             case sqlite3.SQLITE_IOERR:
                 return StoreAwayError(f"{self._path}: {error}: look at the disk below data_dir")
             case sqlite3.SQLITE_FULL:
@@ -211,10 +220,27 @@ class _Side:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
         self.line = asyncio.Lock()
+        self._ending: asyncio.Future[None] | None = None
 
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(place): value for place, value in enumerate(values, 1)}
         return list(await self.connection.execute_fetchall(sql, named))
+
+    @contextlib.contextmanager
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """Interrupts what still runs by then, at which SQLite gives up."""
+        if seconds is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        ending = loop.call_later(seconds, self._interrupt)
+        try:
+            yield
+        finally:
+            ending.cancel()
+
+    def _interrupt(self) -> None:
+        self._ending = asyncio.ensure_future(self.connection.interrupt())
 
     async def script(self, sql: str) -> None:
         """One by one: sqlite3's own way to run a script commits first."""

@@ -1,0 +1,110 @@
+"""Records that are asked for: those of the store, and those of this data_dir's journals that it does not have yet.
+
+A journal is read from its watermark on. The watermarks are read first, then the journals, then the store: what is
+shipped meanwhile is found twice and shown once, and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from penstock.audit.choice import Choice
+from penstock.audit.journals import OpenJournal, Row
+from penstock.audit.record import RECORD, interrupted, read_begin, read_private, read_record
+from penstock.audit.unshipped import Unshipped
+from penstock.engine import open_journal
+from penstock.store.asking import AT_ONCE, Asking, Mark, Stored
+from penstock.store.record_statements import Place
+
+SALT_BYTES = 16
+
+
+class Page(NamedTuple):
+    """Records in the order that was asked for."""
+
+    rows: list[Row]
+    after: Place | None
+    """Where the next page begins; None: this is the last one."""
+    partial: bool
+    """A journal here holds so much that the store does not have that its oldest was passed over."""
+
+
+class Asked:
+    """What one node knows: the store, if it takes records, and the journals of a `data_dir`.
+
+    Every method may raise `StoreError`, or OSError when the journals cannot be read.
+    """
+
+    def __init__(self, store: Asking | None, data_dir: str, open_journal: OpenJournal = open_journal) -> None:
+        self.store = store
+        self._data_dir, self._open = data_dir, open_journal
+
+    async def close(self) -> None:
+        """Lets go of the store's connections."""
+        if self.store is not None:
+            await self.store.close()
+
+    async def page(self, choice: Choice, *, newest: bool, after: Place | None, limit: int) -> Page:
+        """At most `limit` records by the time at which they began, behind `after`."""
+        here, marks = await self.unshipped()
+        rows = await asyncio.to_thread(_first, here, marks, choice, newest, after, limit + 1)
+        found = {(row.instance, row.sequence): row for row in rows}
+        if self.store is not None:
+            for stored in await self.store.page(choice, newest, after, limit + 1):
+                found[stored.instance, stored.sequence] = as_row(stored)
+        rows = sorted(found.values(), key=place_of, reverse=newest)[: limit + 1]
+        return Page(rows[:limit], place_of(rows[limit - 1]) if len(rows) > limit else None, here.partial)
+
+    async def everything(self, choice: Choice) -> AsyncIterator[Row]:
+        """All of it: what the store has, the oldest first; then journal by journal what it does not have."""
+        here, marks = await self.unshipped()
+        seen: set[tuple[str, int]] = set()  # shipped since the watermarks were read
+        after = None
+        while self.store is not None:
+            stored = await self.store.page(choice, False, after, AT_ONCE)
+            for each in stored:
+                mark = marks.get(each.instance)
+                if mark is None or each.sequence > mark.sequence:
+                    seen.add((each.instance, each.sequence))
+                yield as_row(each)
+            if len(stored) < AT_ONCE:
+                break
+            after = place_of(as_row(stored[-1]))
+        for row in here.rows(marks, choice.since_us, bounded=False):
+            if choice.takes(row.record) and (row.instance, row.sequence) not in seen:
+                yield row
+
+    async def unshipped(self) -> tuple[Unshipped, Mapping[str, Mark]]:
+        """The journals, and the watermarks behind which they are to be read."""
+        here = Unshipped(self._data_dir, self._open)
+        return here, await self.store.marks(here.instances) if self.store is not None else {}
+
+
+def place_of(row: Row) -> Place:
+    """Where a record stands in the order of time."""
+    return Place(row.record.started_us, row.instance, row.sequence)
+
+
+def as_row(stored: Stored) -> Row:
+    """A record from the entry that the store has of it."""
+    hidden = None if stored.private is None else read_private(bytes(stored.private)[SALT_BYTES:])
+    is_record = stored.kind == RECORD
+    record = read_record(stored.public) if is_record else interrupted(read_begin(stored.public))
+    return Row(stored.instance, stored.sequence, record, hidden)
+
+
+def _first(
+    here: Unshipped, marks: Mapping[str, Mark], choice: Choice, newest: bool, after: Place | None, most: int
+) -> list[Row]:
+    """The first so many that are chosen, in their order."""
+    chosen = (row for row in here.rows(marks, choice.since_us, bounded=True) if choice.takes(row.record))
+    behind = (row for row in chosen if after is None or _is_behind(place_of(row), after, newest))
+    pick = heapq.nlargest if newest else heapq.nsmallest
+    return pick(most, behind, key=place_of)
+
+
+def _is_behind(place: Place, after: Place, newest: bool) -> bool:
+    return place < after if newest else place > after
