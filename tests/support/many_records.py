@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from penstock.audit.choice import Choice
+from penstock.store.asking_statements import page
 from penstock.store.database import Value
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
 from penstock.store.postgres import FLAVOUR, PostgresDatabase
-from penstock.store.record_statements import page
 from penstock.store.usage_statements import Question, spend, sums
 
 from .postgres import Postgres

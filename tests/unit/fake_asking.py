@@ -9,9 +9,10 @@ from penstock.audit.asked import as_row, place_of
 from penstock.audit.choice import Choice
 from penstock.audit.record import RECORD
 from penstock.audit.sums import _add, _group, _has_status, _numbers, hour_of
-from penstock.store.asking import AT_ONCE, Asking, Mark, Marks, Stored, Sum
+from penstock.store.asking import AT_ONCE, Asking, Marks, Stored, Sum
+from penstock.store.asking_statements import Place
 from penstock.store.interface import StoreAwayError
-from penstock.store.record_statements import Place
+from penstock.store.records import Watermark
 from penstock.store.usage_statements import Question
 from tests.support.shipped import Chain, Row
 
@@ -22,7 +23,7 @@ class FakeAsking(Asking):
     def __init__(self) -> None:
         self.away = False
         self.rows: list[Row] = []
-        self.known: dict[str, Mark] = {}
+        self.known: dict[str, Watermark] = {}
         self.asked: list[str] = []
         self.before_rows: Callable[[], None] = lambda: None
 
@@ -32,7 +33,10 @@ class FakeAsking(Asking):
         rows = chain.rows[:upto]
         self.rows += rows[there:]
         last = rows[-1]
-        self.known[chain.instance] = Mark(chain.instance, 1, last.sequence, last.sequence, last.hash, last.day, ended)
+        self.known[chain.instance] = Watermark(
+            instance=chain.instance, segment=1, offset=last.sequence, sequence=last.sequence, hash=last.hash,
+            day=last.day, ended=ended,
+        )  # fmt: skip
 
     async def close(self) -> None:
         self.asked.append("close")

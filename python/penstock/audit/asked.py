@@ -16,8 +16,9 @@ from penstock.audit.journals import OpenJournal, Row
 from penstock.audit.record import RECORD, interrupted, read_begin, read_private, read_record
 from penstock.audit.unshipped import Unshipped
 from penstock.engine import open_journal
-from penstock.store.asking import AT_ONCE, Asking, Mark, Stored
-from penstock.store.record_statements import Place
+from penstock.store.asking import AT_ONCE, Asking, Stored
+from penstock.store.asking_statements import Place
+from penstock.store.records import Watermark
 
 SALT_BYTES = 16
 
@@ -77,7 +78,7 @@ class Asked:
             if choice.takes(row.record) and (row.instance, row.sequence) not in seen:
                 yield row
 
-    async def unshipped(self) -> tuple[Unshipped, Mapping[str, Mark]]:
+    async def unshipped(self) -> tuple[Unshipped, Mapping[str, Watermark]]:
         """The journals, and the watermarks behind which they are to be read."""
         here = Unshipped(self._data_dir, self._open)
         return here, await self.store.marks(here.instances) if self.store is not None else {}
@@ -97,7 +98,7 @@ def as_row(stored: Stored) -> Row:
 
 
 def _first(
-    here: Unshipped, marks: Mapping[str, Mark], choice: Choice, newest: bool, after: Place | None, most: int
+    here: Unshipped, marks: Mapping[str, Watermark], choice: Choice, newest: bool, after: Place | None, most: int
 ) -> list[Row]:
     """The first so many that are chosen, in their order."""
     chosen = (row for row in here.rows(marks, choice.since_us, bounded=True) if choice.takes(row.record))

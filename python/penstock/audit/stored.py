@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from penstock.audit.record import BEGIN, GAP, RECORD, Begin, Record, read_begin, read_record
-from penstock.store.asking import Asking, Mark
+from penstock.store.asking import Asking
+from penstock.store.records import Watermark
 
 INTERRUPTED = "interrupted"
 _OUTCOME, _TAGS = 9, 11
@@ -49,7 +50,7 @@ class Report(Struct, kw_only=True):
 
 
 class Entry(NamedTuple):
-    """A row, its columns in the order of `record_statements.CHECKED`."""
+    """A row, its columns in the order of `asking_statements.CHECKED`."""
 
     day: int
     sequence: int
@@ -98,7 +99,7 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(day, sequence, kind, hash, digest, private, public, tuple(row[7:]))
 
 
-def _judge_empty(report: Report, mark: Mark | None, oldest: int | None) -> None:
+def _judge_empty(report: Report, mark: Watermark | None, oldest: int | None) -> None:
     """An instance of which nothing is left: that is so of all of its age, or of none."""
     if mark is None or report.entries > 0 or report.fault is not None:
         return
@@ -111,7 +112,7 @@ def _judge_empty(report: Report, mark: Mark | None, oldest: int | None) -> None:
 class _Chain:
     """One instance, row by row."""
 
-    def __init__(self, instance: str, mark: Mark | None, heads: Mapping[int, str]) -> None:
+    def __init__(self, instance: str, mark: Watermark | None, heads: Mapping[int, str]) -> None:
         self.sequence = 0
         self.report = Report(instance=instance, ended=mark.ended if mark else False)
         self._mark, self._heads = mark, heads

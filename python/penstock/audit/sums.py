@@ -11,7 +11,7 @@ from penstock.audit.asked import Asked
 from penstock.audit.choice import Choice
 from penstock.audit.record import Record
 from penstock.audit.unshipped import Unshipped
-from penstock.store.asking import Mark
+from penstock.store.records import Watermark
 from penstock.store.usage_statements import NUMBERS, TAG, Per, Question
 
 HOUR_US = 3_600_000_000
@@ -59,7 +59,7 @@ async def sums(asked: Asked, wanted: Question) -> Sums:
     here, before = await asked.unshipped()
     counted = await asyncio.to_thread(_counted, here, before, wanted)
     found: dict[Group, Numbers] = {}
-    marks: Mapping[str, Mark] = {}
+    marks: Mapping[str, Watermark] = {}
     if asked.store is not None:
         stored, marks = await asked.store.sums(wanted, MOST + 1, here.instances)
         found = {(at, of): numbers for at, of, numbers in stored}
@@ -88,7 +88,7 @@ def month_of(hour: int) -> int:
     return _first_hour(_month(hour))
 
 
-def _counted(here: Unshipped, marks: Mapping[str, Mark], wanted: Question) -> list[_Counted]:
+def _counted(here: Unshipped, marks: Mapping[str, Watermark], wanted: Question) -> list[_Counted]:
     """What the journals have beyond their watermarks."""
     choice = Choice(
         since_us=wanted.since_hour * HOUR_US,

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from penstock.audit import journals
 from penstock.audit.journals import Journal, OpenJournal, Row
 from penstock.engine import open_journal
-from penstock.store.asking import Mark
+from penstock.store.records import Watermark
 
 MOST_BYTES = 64 << 20
 """Of one journal what is read at one time at most, give or take a segment."""
 
-Marks = Mapping[str, Mark]
+Marks = Mapping[str, Watermark]
 
 
 class Unshipped:

@@ -16,8 +16,9 @@ from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_tim
 from penstock.cli.options import config_option, find_config, json_option, refuse
 from penstock.cli.output import print_facts, print_table
 from penstock.cli.record_source import failed, sqlite_of
-from penstock.store.asking import Asking, Mark
+from penstock.store.asking import Asking
 from penstock.store.interface import StoreError
+from penstock.store.records import Watermark
 
 Journal = dict[str, Any]
 """What native says of one."""
@@ -72,7 +73,7 @@ def forget(config: str | None, data_dir: str | None, before: int) -> None:
 
 async def _verify_store(
     config: str | None, data_dir: str | None, heads: Sequence[Head]
-) -> tuple[list[Report], dict[str, Mark]]:
+) -> tuple[list[Report], dict[str, Watermark]]:
     """Reports, and the watermarks of before. Raises `StoreError`."""
     from penstock.audit import stored
 
@@ -102,7 +103,7 @@ def _configured(config: str | None) -> Asking:
 
 
 def _verify_journals(
-    place: str, heads: Sequence[Head], stored: Sequence[Report], marks: dict[str, Mark]
+    place: str, heads: Sequence[Head], stored: Sequence[Report], marks: dict[str, Watermark]
 ) -> list[Journal]:
     """Also against the store: the entry of a watermark must stand in the journal, if that still has it."""
     from penstock.engine import verify_journals

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-
 from penstock.audit.choice import Choice
-from penstock.store import record_statements, usage_statements
+from penstock.store import asking_statements, record_statements, usage_statements
+from penstock.store.asking_statements import Place
 from penstock.store.database import Database, Session
-from penstock.store.record_statements import Place
+from penstock.store.records import Watermark, read_watermark
 from penstock.store.storable import is_storable
 from penstock.store.usage_statements import Question
 
@@ -29,20 +28,8 @@ class Stored(NamedTuple):
     """Salt (16 bytes) and private part."""
 
 
-class Mark(Struct, frozen=True):
-    """How far an instance's journal is in the store."""
-
-    instance: str
-    segment: int
-    offset: int
-    sequence: int
-    hash: bytes
-    day: int
-    ended: bool
-    """Its process is gone and nothing more comes."""
-
-
-Marks = Mapping[str, Mark]
+Marks = Mapping[str, Watermark]
+"""By their instances."""
 Sum = tuple[int, tuple[str | int, ...], tuple[int, ...]]
 """Hour, day or month; the fields of `by`, where '' and the status 0 are not known; the numbers."""
 
@@ -79,13 +66,13 @@ class Asking:
 
     async def all_marks(self) -> Marks:
         """The watermarks of all instances that the store knows."""
-        return _by_instance(await self._ask(record_statements.MARKS))
+        return _by_instance(await self._ask(record_statements.ALL_WATERMARKS))
 
     async def page(self, choice: Choice, newest: bool, after: Place | None, limit: int) -> Sequence[Stored]:
         """At most `limit` records that are chosen, in the order of (start, instance, sequence), behind `after`."""
         if not all(map(is_storable, choice.texts())):
             return ()
-        sql, values = record_statements.page(choice, newest, after, limit, self._database.flavour)
+        sql, values = asking_statements.page(choice, newest, after, limit, self._database.flavour)
         return [Stored(*row) for row in await self._ask(sql, *values)]
 
     async def sums(self, wanted: Question, limit: int, instances: Collection[str]) -> tuple[Sequence[Sum], Marks]:
@@ -110,11 +97,11 @@ class Asking:
 
     async def instances(self) -> Sequence[str]:
         """All that have rows, in the order of their names, which is that of their starts."""
-        return [row[0] for row in await self._ask(record_statements.INSTANCES)]
+        return [row[0] for row in await self._ask(asking_statements.INSTANCES)]
 
     async def entries(self, instance: str, sequence: int) -> Sequence[Sequence[Any]]:
-        """The next `AT_ONCE` rows of an instance from a sequence number on, as `record_statements.CHECKED` says."""
-        return await self._ask(record_statements.ENTRIES, instance, sequence, AT_ONCE)
+        """The next `AT_ONCE` rows of an instance from a sequence number on, as `asking_statements.CHECKED` says."""
+        return await self._ask(asking_statements.ENTRIES, instance, sequence, AT_ONCE)
 
     async def _ask(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
         """One statement in a transaction: the server bounds that, too."""
@@ -132,12 +119,9 @@ async def _marks(session: Session, instances: Collection[str]) -> Marks:
     rows: list[Sequence[Any]] = []
     for start in range(0, len(names), AT_ONCE):
         some = names[start : start + AT_ONCE]
-        rows += await session.fetch(record_statements.marks(len(some)), *some)
+        rows += await session.fetch(record_statements.watermarks(len(some)), *some)
     return _by_instance(rows)
 
 
 def _by_instance(rows: Sequence[Sequence[Any]]) -> Marks:
-    found = {}
-    for instance, segment, offset, sequence, hash, day, ended in rows:
-        found[instance] = Mark(instance, segment, offset, sequence, hash, day, bool(ended))
-    return found
+    return {mark.instance: mark for mark in map(read_watermark, rows)}

@@ -10,12 +10,12 @@ import pytest
 
 from penstock.audit.choice import Choice
 from penstock.store.asking import Asking, Stored
+from penstock.store.asking_statements import Place
 from penstock.store.database import Database
 from penstock.store.interface import StoreAwayError
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
 from penstock.store.open import ASKING_S
 from penstock.store.postgres import PostgresDatabase
-from penstock.store.record_statements import Place
 from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import NUMBERS, Question
 from tests.support.pgbouncer import PgBouncer

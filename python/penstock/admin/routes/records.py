@@ -18,7 +18,7 @@ from penstock.audit.record import Outcome
 from penstock.audit.shown import as_object
 from penstock.keys.problem import Findings, NotFound
 from penstock.keys.teams import find_team
-from penstock.store.record_statements import Place
+from penstock.store.asking_statements import Place
 
 if TYPE_CHECKING:
     from penstock.store.interface import Store
