@@ -276,10 +276,10 @@ def test_tail_shows_requests_as_they_end(gateway: Gateway) -> None:
 def test_what_is_forgotten_is_gone_and_the_rest_verifies(gateway: Gateway) -> None:
     assert ask(gateway, CHAT, False, user="somebody").status == 200
     (row,) = recorded(gateway, 1)
-    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 0\n", "it is being written"
+    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 0 in journals, 0 in the store\n"
     gateway.stop()
-    assert audit(gateway.data_dir, "forget", "--before", "1h").stdout == "forgotten: 0\n"
-    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 1\n"
+    assert audit(gateway.data_dir, "forget", "--before", "1h").stdout == "forgotten: 0 in journals, 0 in the store\n"
+    assert audit(gateway.data_dir, "forget", "--before", "0").stdout == "forgotten: 1 in journals, 0 in the store\n"
     assert query(gateway.data_dir) == [{name: row[name] for name in row if name not in ("client", "end_user")}]
     assert verified(gateway.data_dir)[0]["records"] == 1
     assert not [file for file in gateway.data_dir.glob("journal/*/*") if b"somebody" in file.read_bytes()]

@@ -12,6 +12,7 @@ from msgspec import Struct
 from penstock.audit.record import BEGIN, RECORD, Begin, Record, Usage
 from penstock.audit.stored import Entry, columns_begun, columns_of, hash_of
 from penstock.store.database import Database, Session
+from penstock.store.record_statements import partition
 from penstock.store.usage_statements import NUMBERS
 
 DAY_US = 86_400_000_000
@@ -26,7 +27,6 @@ RAISE = (
     f"UPDATE penstock_usage SET {', '.join(f'{name} = {name} + ${n}' for n, name in enumerate(NUMBERS, 8))}"  # noqa: S608
     f" WHERE {' AND '.join(f'{name} = ${n}' for n, name in enumerate(KEYS, 1))} RETURNING hour"
 )
-ELSEWHERE = "CREATE TABLE IF NOT EXISTS penstock_records_rest PARTITION OF penstock_records DEFAULT"
 SALT = bytes(range(16))
 
 
@@ -129,8 +129,13 @@ async def ship(database: Database, chain: Chain, *, upto: int | None = None, end
     rows = chain.rows[:upto]
 
     async def work(session: Session) -> None:
-        if database.flavour.lock is not None:
-            await session.script(ELSEWHERE)
+        listing = database.flavour.partitions
+        if listing is not None:
+            there = {name for (name,) in await session.fetch(listing)}
+            for day in sorted({row.day for row in rows}):
+                name = f"penstock_records_{day}"
+                if name not in there:
+                    await session.script(partition(name, day))
         for row in rows:
             await insert(session, "penstock_records", COLUMNS, row.values)
         for sums in usage_of(msgspec.msgpack.decode(row.public, type=Record) for row in rows if row.kind == RECORD):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -15,10 +15,13 @@ from penstock.audit.stored import Head, Report
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time
 from penstock.cli.options import config_option, find_config, json_option, refuse
 from penstock.cli.output import print_facts, print_table
-from penstock.cli.record_source import failed, sqlite_of
+from penstock.cli.record_source import failed, has_sqlite, sqlite_of
 from penstock.store.asking import Asking
 from penstock.store.interface import StoreError
 from penstock.store.records import Watermark
+
+if TYPE_CHECKING:
+    from penstock.config.model import Config
 
 Journal = dict[str, Any]
 """What native says of one."""
@@ -59,16 +62,34 @@ def verify(config: str | None, data_dir: str | None, as_json: bool, heads: str |
 @data_dir_option
 @click.option("--before", metavar="TIME", required=True, callback=parsed(read_time), help="30d, 2026-01-31 …")
 def forget(config: str | None, data_dir: str | None, before: int) -> None:
-    """Delete client addresses and end users from whole segments that last changed before then; the chain holds."""
+    """Delete client addresses and end users of requests that began before then from the store, and of whole segments
+    that last changed before then from the journals; the chain holds."""
     from penstock.engine import forget_private
     from penstock.instance import LOCK, is_held
 
     try:
+        in_store = asyncio.run(_forget_in_store(config, data_dir, before))
         paths = journals.instances(place_of(config, data_dir))
         count = sum(forget_private(path, before, is_held(os.path.join(path, LOCK))) for path in paths)
-    except (OSError, ImportError) as error:
+    except (OSError, ImportError, StoreError) as error:
         failed(str(error))
-    click.echo(f"forgotten: {count}")
+    click.echo(f"forgotten: {count} in journals, {in_store} in the store")
+
+
+async def _forget_in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
+    from penstock.store.open import SQLITE, make_forgetting
+
+    if data_dir is None:
+        found = _config(config)
+        forgetting = make_forgetting(found.store.url, found.data_dir, password_file=found.store.password_file)
+    elif has_sqlite(data_dir):
+        forgetting = make_forgetting(SQLITE, data_dir)
+    else:
+        return 0
+    try:
+        return await forgetting.forget(before_us)
+    finally:
+        await forgetting.close()
 
 
 async def _verify_store(
@@ -91,15 +112,20 @@ async def _verify_store(
 
 def _configured(config: str | None) -> Asking:
     """The store of the configuration."""
-    from penstock.config.load import load
-    from penstock.config.problem import ConfigError
     from penstock.store.open import make_asking
 
+    found = _config(config)
+    return make_asking(found.store.url, found.data_dir, password_file=found.store.password_file)
+
+
+def _config(file: str | None) -> Config:
+    from penstock.config.load import load
+    from penstock.config.problem import ConfigError
+
     try:
-        found = load(find_config(config), os.environ).config
+        return load(find_config(file), os.environ).config
     except ConfigError as error:
         refuse(error)
-    return make_asking(found.store.url, found.data_dir, password_file=found.store.password_file)
 
 
 def _verify_journals(

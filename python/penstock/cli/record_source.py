@@ -51,9 +51,14 @@ def record_source(
         yield _Api(client)
 
 
+def has_sqlite(data_dir: str) -> bool:
+    """Whether a SQLite store is in a data_dir."""
+    return os.path.exists(os.path.join(data_dir, FILE))
+
+
 async def sqlite_of(data_dir: str) -> Asking | None:
     """The store in a data_dir, if it is there and of a release that keeps records."""
-    if not os.path.exists(os.path.join(data_dir, FILE)):  # noqa: ASYNC240 (nobody else waits)
+    if not has_sqlite(data_dir):
         return None
     store = make_asking(SQLITE, data_dir)
     try:

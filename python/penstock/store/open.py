@@ -6,6 +6,8 @@ import os
 import time
 
 from penstock.store.asking import Asking
+from penstock.store.database import Database
+from penstock.store.forgetting import Forgetting
 from penstock.store.interface import StoreRefusedError
 from penstock.store.migrate import FOLDER, read_migrations
 from penstock.store.records import Records
@@ -39,14 +41,23 @@ def make_store(url: str, data_dir: str, *, password_file: str | None = None, poo
 
 def make_asking(url: str, data_dir: str, *, password_file: str | None = None) -> Asking:
     """The same store, to ask it about records, over connections of its own that open with the first question."""
+    return Asking(_own_database(url, data_dir, password_file))
+
+
+def make_forgetting(url: str, data_dir: str, *, password_file: str | None = None) -> Forgetting:
+    """The same store, to forget in it."""
+    return Forgetting(_own_database(url, data_dir, password_file))
+
+
+def _own_database(url: str, data_dir: str, password_file: str | None) -> Database:
     if url == SQLITE:
         from penstock.store.sqlite import SqliteDatabase
 
-        return Asking(SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S))
+        return SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S)
     if url.lower().startswith(SCHEMES):
         from penstock.store.postgres import PostgresDatabase
 
-        return Asking(PostgresDatabase(url, password_file=password_file, pool=ASKING_POOL, call_s=ASKING_S))
+        return PostgresDatabase(url, password_file=password_file, pool=ASKING_POOL, call_s=ASKING_S)
     raise _unknown()
 
 

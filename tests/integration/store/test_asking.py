@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from penstock.audit.asked import as_row, place_of
 from penstock.audit.choice import Choice
+from penstock.audit.stored import verify
 from penstock.store.asking import Asking, Stored
 from penstock.store.asking_statements import Place
 from penstock.store.database import Database
+from penstock.store.forgetting import Forgetting
 from penstock.store.interface import StoreAwayError
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
 from penstock.store.open import ASKING_S
@@ -125,11 +128,7 @@ async def test_pages_follow_each_other_without_gap_or_double(filled: Asking, new
         after = None
         while page := await filled.page(Choice(), newest, after, size):
             found += page
-            numbers = [START + 9 if each.kind == 2 else None for each in page]
-            started = (
-                numbers[-1] or START + ((page[-1].sequence - 1) * 2 + (page[-1].instance[-1] == "2")) * 300_000_000
-            )
-            after = Place(started, page[-1].instance, page[-1].sequence)
+            after = place_of(as_row(page[-1]))
         assert found == whole
 
 
@@ -223,3 +222,40 @@ async def test_a_question_that_takes_too_long_is_ended(store: Open) -> None:
         assert [tuple(row) for row in await database.ask("SELECT 1")] == [(1,)], "the next one is answered"
     finally:
         await database.close()
+
+
+async def test_what_is_forgotten_is_gone_and_the_rest_stays(store: Open, filled: Asking, tmp_path: Path) -> None:
+    forgetting = Forgetting(store.make(ASKING_S))
+    moment = START + 3 * 300_000_000
+    try:
+        assert await forgetting.forget(moment) == 3
+        assert await forgetting.forget(moment) == 0
+    finally:
+        await forgetting.close()
+    rows = [as_row(each) for each in await filled.page(Choice(outcome="complete"), False, None, 100)]
+    assert [row.record.number for row in rows if row.private is None] == [0, 1]
+    assert all(row.private is None or row.record.started_us >= moment for row in rows)
+    assert [(report.fault, report.entries) for report in await verify(filled)] == [(None, 6), (None, 6)]
+    whole = await filled.page(Choice(request_id="req_9"), False, None, 1)
+    assert whole[0].private is not None
+
+
+async def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "penstock.sqlite")
+    database = SqliteDatabase(path)
+    await database.open()
+    await bring_up(database, read_migrations(FOLDER / "sqlite"), migrate=True)
+    chain = Chain("one")
+    for number in range(50):
+        chain.add(record(number, START + number), (f"secret-{number:03}", "whom"))
+    await ship(database, chain)
+    await database.close()
+    assert written(tmp_path)
+    forgetting = Forgetting(SqliteDatabase(path))
+    assert await forgetting.forget(START + 1_000) == 50
+    assert written(tmp_path) == []
+    await forgetting.close()
+
+
+def written(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if b"secret-" in file.read_bytes()]
