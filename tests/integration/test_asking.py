@@ -19,7 +19,7 @@ from tests.support.kinds import CHAT
 from tests.support.office import Made, Office, use
 from tests.support.scene import config_of
 from tests.support.script import answer
-from tests.support.shipped import Chain, record, ship, used
+from tests.support.stored_rows import Chain, record, ship, used
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 

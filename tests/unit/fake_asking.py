@@ -7,14 +7,14 @@ from typing import Any
 
 from penstock.audit.asked import as_row, place_of
 from penstock.audit.choice import Choice
-from penstock.audit.record import RECORD
+from penstock.audit.record import BEGIN, RECORD
 from penstock.audit.sums import _add, _group, _has_status, _numbers, hour_of
 from penstock.store.asking import AT_ONCE, Asking, Marks, Stored, Sum
 from penstock.store.asking_statements import Place
 from penstock.store.interface import StoreAwayError
 from penstock.store.records import Watermark
 from penstock.store.usage_statements import Question
-from tests.support.shipped import Chain, Row
+from tests.support.stored_rows import Chain, Row
 
 
 class FakeAsking(Asking):
@@ -33,9 +33,12 @@ class FakeAsking(Asking):
         rows = chain.rows[:upto]
         self.rows += rows[there:]
         last = rows[-1]
+        ended_numbers = {row.columns[0] for row in rows if row.kind == RECORD}
+        open_rows = [row for row in rows if row.kind == BEGIN and row.columns[0] not in ended_numbers]
+        begun = b"".join(row.columns[0].to_bytes(8) + row.sequence.to_bytes(8) for row in open_rows)
         self.known[chain.instance] = Watermark(
             instance=chain.instance, segment=1, offset=last.sequence, sequence=last.sequence, hash=last.hash,
-            day=last.day, ended=ended,
+            day=last.day, ended=ended, begun=b"" if ended else begun,
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -52,7 +55,7 @@ class FakeAsking(Asking):
     async def page(self, choice: Choice, newest: bool, after: Place | None, limit: int) -> Sequence[Stored]:
         self._enter("page")
         self.before_rows()
-        found = [stored(row) for row in self.rows if row.columns[9] is not None]
+        found = [_stored(row) for row in self.rows if row.columns[9] is not None]
         rows = sorted((place_of(as_row(each)), each) for each in found if choice.takes(as_row(each).record))
         chosen = [each for at, each in rows if after is None or (at < after if newest else at > after)]
         return (chosen[::-1] if newest else chosen)[:limit]
@@ -65,7 +68,7 @@ class FakeAsking(Asking):
         for row in self.rows:
             if row.columns[9] is None:
                 continue
-            record = as_row(stored(row)).record
+            record = as_row(_stored(row)).record
             in_time = wanted.since_hour <= hour_of(record.started_us) < wanted.until_hour
             if in_time and narrow.takes(record) and _has_status(record, wanted.statuses):
                 _add(found, _group(record, wanted), _numbers(record))
@@ -80,6 +83,12 @@ class FakeAsking(Asking):
         self._enter("instances")
         return sorted({row.instance for row in self.rows})
 
+    async def rows_of(self, instance: str, sequences: Collection[int]) -> Sequence[tuple[Stored, str | None]]:
+        self._enter("rows_of")
+        wanted = set(sequences)
+        found = [row for row in self.rows if row.instance == instance and row.sequence in wanted]
+        return [(_stored(row), row.columns[9]) for row in sorted(found, key=lambda row: row.sequence)]
+
     async def entries(self, instance: str, sequence: int) -> Sequence[Sequence[Any]]:
         self._enter("entries")
         found = [row for row in self.rows if row.instance == instance and row.sequence >= sequence]
@@ -92,7 +101,6 @@ class FakeAsking(Asking):
             raise StoreAwayError("the fake store is away")
 
 
-def stored(row: Row) -> Stored:
+def _stored(row: Row) -> Stored:
     """What a page has of a row."""
-    assert row.kind == RECORD or row.columns[9] is not None
     return Stored(row.instance, row.sequence, row.kind, row.public, row.private)

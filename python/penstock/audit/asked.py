@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from penstock.audit.beyond import Beyond, private_of
 from penstock.audit.choice import Choice
 from penstock.audit.journals import OpenJournal, Row
-from penstock.audit.record import RECORD, interrupted, read_begin, read_private, read_record
-from penstock.audit.unshipped import Unshipped
+from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_record
 from penstock.engine import open_journal
-from penstock.store.asking import AT_ONCE, Asking, Stored
+from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
 from penstock.store.asking_statements import Place
 from penstock.store.records import Watermark
-
-SALT_BYTES = 16
 
 
 class Page(NamedTuple):
@@ -50,8 +48,8 @@ class Asked:
 
     async def page(self, choice: Choice, *, newest: bool, after: Place | None, limit: int) -> Page:
         """At most `limit` records by the time at which they began, behind `after`."""
-        here, marks = await self.unshipped()
-        rows = await asyncio.to_thread(_first, here, marks, choice, newest, after, limit + 1)
+        here = await self.beyond()
+        rows = await asyncio.to_thread(_first, here, choice, newest, after, limit + 1)
         found = {(row.instance, row.sequence): row for row in rows}
         if self.store is not None:
             for stored in await self.store.page(choice, newest, after, limit + 1):
@@ -61,27 +59,54 @@ class Asked:
 
     async def everything(self, choice: Choice) -> AsyncIterator[Row]:
         """All of it: what the store has, the oldest first; then journal by journal what it does not have."""
-        here, marks = await self.unshipped()
-        seen: set[tuple[str, int]] = set()  # shipped since the watermarks were read
-        after = None
-        while self.store is not None:
-            stored = await self.store.page(choice, False, after, AT_ONCE)
-            for each in stored:
-                mark = marks.get(each.instance)
-                if mark is None or each.sequence > mark.sequence:
-                    seen.add((each.instance, each.sequence))
-                yield as_row(each)
-            if len(stored) < AT_ONCE:
-                break
-            after = place_of(as_row(stored[-1]))
-        for row in here.rows(marks, choice.since_us, bounded=False):
-            if choice.takes(row.record) and (row.instance, row.sequence) not in seen:
+        here = await self.beyond()
+        if self.store is not None:
+            async for row in self._stored(self.store, choice, here):
+                yield row
+        for row in here.rows(choice.since_us, bounded=False):
+            if choice.takes(row.record):
                 yield row
 
-    async def unshipped(self) -> tuple[Unshipped, Mapping[str, Watermark]]:
-        """The journals, and the watermarks behind which they are to be read."""
-        here = Unshipped(self._data_dir, self._open)
-        return here, await self.store.marks(here.instances) if self.store is not None else {}
+    async def beyond(self) -> Beyond:
+        """What the journals have and the store does not."""
+        here = Beyond(self._data_dir, self._open)
+        await here.look(self.store)
+        return here
+
+    async def _stored(self, store: Asking, choice: Choice, here: Beyond) -> AsyncIterator[Row]:
+        """All that is chosen up to watermarks that are then in `here`: what was shipped meanwhile, and may be in no
+        journal any more, comes last.
+        """
+        before, seen, after = here.marks, set(), None
+        while page := await store.page(choice, False, after, AT_ONCE):
+            for each in page:
+                mark = before.get(each.instance)
+                if mark is None or each.sequence > mark.sequence or each.kind == BEGIN:
+                    seen.add((each.instance, each.sequence))
+                yield as_row(each)
+            if len(page) < AT_ONCE:
+                break
+            after = place_of(as_row(page[-1]))
+        await here.look(store)
+        for instance, mark in here.marks.items():
+            async for row in _shipped_since(store, before.get(instance), mark):
+                if choice.takes(row.record) and (row.instance, row.sequence) not in seen:
+                    yield row
+
+
+async def _shipped_since(store: Asking, before: Watermark | None, now: Watermark) -> AsyncIterator[Row]:
+    """The requests that came to the store between two watermarks of an instance."""
+    if before is not None and now.ended and not before.ended:
+        for stored, outcome in await store.rows_of(now.instance, read_begun(before)):
+            if outcome is not None:
+                yield as_row(stored)
+    sequence = before.sequence if before else 0
+    while sequence < now.sequence:
+        most = min(now.sequence, sequence + AT_ONCE)
+        for stored, outcome in await store.rows_of(now.instance, range(sequence + 1, most + 1)):
+            if outcome is not None:
+                yield as_row(stored)
+        sequence = most
 
 
 def place_of(row: Row) -> Place:
@@ -91,17 +116,14 @@ def place_of(row: Row) -> Place:
 
 def as_row(stored: Stored) -> Row:
     """A record from the entry that the store has of it."""
-    hidden = None if stored.private is None else read_private(bytes(stored.private)[SALT_BYTES:])
-    is_record = stored.kind == RECORD
-    record = read_record(stored.public) if is_record else interrupted(read_begin(stored.public))
-    return Row(stored.instance, stored.sequence, record, hidden)
+    hidden = private_of(stored)
+    record = interrupted(read_begin(stored.public)) if stored.kind == BEGIN else read_record(stored.public)
+    return Row(stored.instance, stored.sequence, record, None if hidden is None else read_private(hidden))
 
 
-def _first(
-    here: Unshipped, marks: Mapping[str, Watermark], choice: Choice, newest: bool, after: Place | None, most: int
-) -> list[Row]:
+def _first(here: Beyond, choice: Choice, newest: bool, after: Place | None, most: int) -> list[Row]:
     """The first so many that are chosen, in their order."""
-    chosen = (row for row in here.rows(marks, choice.since_us, bounded=True) if choice.takes(row.record))
+    chosen = (row for row in here.rows(choice.since_us, bounded=True) if choice.takes(row.record))
     behind = (row for row in chosen if after is None or _is_behind(place_of(row), after, newest))
     pick = heapq.nlargest if newest else heapq.nsmallest
     return pick(most, behind, key=place_of)

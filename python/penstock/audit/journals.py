@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from penstock.audit.record import (
@@ -28,6 +28,10 @@ _SEGMENTS = (".segment", ".damaged")
 OpenJournal = Callable[[str], JournalReader]
 
 
+Begun = tuple[int, Begin, Private | None]
+"""The entry of a stream's beginning: its sequence number, and what stands in it."""
+
+
 class Row(NamedTuple):
     """A record, where it stands, and its private part; None: it has none, or that was forgotten."""
 
@@ -41,12 +45,19 @@ class Journal:
     """The journal of one instance, read from its beginning or from a position on."""
 
     def __init__(
-        self, path: str, segment: int = 0, offset: int = 0, *, open_journal: OpenJournal = open_journal
+        self,
+        path: str,
+        segment: int = 0,
+        offset: int = 0,
+        *,
+        begun: Mapping[int, Begun] | None = None,
+        open_journal: OpenJournal = open_journal,
     ) -> None:
+        """`begun` are streams that began before the position, by their numbers."""
         self.instance = os.path.basename(path)
         self._path, self._segment, self._offset = path, segment, offset
         self._reader = open_journal(path)
-        self._begun: dict[int, tuple[int, Begin, Private | None]] = {}
+        self._begun: dict[int, Begun] = dict(begun or {})
 
     def is_live(self) -> bool:
         """Whether the process that writes it is alive."""
@@ -98,7 +109,7 @@ def first_segment(path: str, since_us: int) -> int:
     """The first segment that changed at or after a time: those before it hold nothing that began since. 0: all."""
     segments = _segments(path)
     return next(
-        (number for number, changed_us, _ in segments if changed_us >= since_us), segments[-1][0] if segments else 0
+        (number for number, changed_us in segments if changed_us >= since_us), segments[-1][0] if segments else 0
     )
 
 
@@ -112,7 +123,7 @@ def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tupl
     """The position itself, or the beginning of the first segment behind it from which on there are no more than so many
     bytes; then the newest segment at least is left. The last value: whether anything is passed over.
     """
-    behind = [(number, size) for number, _, size in _segments(path) if number >= segment]
+    behind = [(number, size) for number, size in segment_bytes(path) if number >= segment]
     total = sum(size for _, size in behind) - offset
     at = 0
     while total > most_bytes and at + 1 < len(behind):
@@ -121,16 +132,24 @@ def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tupl
     return (behind[at][0], 0, True) if at else (segment, offset, False)
 
 
-def _segments(path: str) -> list[tuple[int, int, int]]:
-    """Number, time of the last change in microseconds UTC, bytes."""
+def segment_bytes(path: str) -> list[tuple[int, int]]:
+    """Number and size of each segment."""
+    return [(number, facts.st_size) for number, facts in _files(path)]
+
+
+def _segments(path: str) -> list[tuple[int, int]]:
+    """Number and time of the last change in microseconds UTC."""
+    return [(number, facts.st_mtime_ns // 1000) for number, facts in _files(path)]
+
+
+def _files(path: str) -> list[tuple[int, os.stat_result]]:
     found = []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 stem, ending = os.path.splitext(entry.name)
                 if ending in _SEGMENTS and stem.isdigit():
-                    stat = entry.stat()
-                    found.append((int(stem), stat.st_mtime_ns // 1000, stat.st_size))
+                    found.append((int(stem), entry.stat()))
     except (FileNotFoundError, NotADirectoryError):
         return []  # it went meanwhile, or is no journal
     return sorted(found)

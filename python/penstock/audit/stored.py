@@ -10,11 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from penstock.audit.record import BEGIN, GAP, RECORD, Begin, Record, read_begin, read_record
+from penstock.audit.record import BEGIN, GAP, INTERRUPTED, RECORD, Begin, Record, read_begin, read_record
 from penstock.store.asking import Asking
 from penstock.store.records import Watermark
 
-INTERRUPTED = "interrupted"
 _OUTCOME, _TAGS = 9, 11
 """Places among the columns."""
 _HEAD = struct.Struct("<BBxxIQ")

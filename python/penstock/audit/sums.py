@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from penstock.audit.asked import Asked
+from penstock.audit.beyond import Beyond
 from penstock.audit.choice import Choice
-from penstock.audit.record import Record
-from penstock.audit.unshipped import Unshipped
+from penstock.audit.record import INTERRUPTED, Record
 from penstock.store.records import Watermark
 from penstock.store.usage_statements import NUMBERS, TAG, Per, Question
 
@@ -52,20 +52,20 @@ class _Counted(NamedTuple):
     sequence: int
     group: Group
     numbers: Numbers
+    is_interrupted: bool
 
 
 async def sums(asked: Asked, wanted: Question) -> Sums:
     """Raises `TooManyError`, and what `Asked` raises."""
-    here, before = await asked.unshipped()
-    counted = await asyncio.to_thread(_counted, here, before, wanted)
+    here = await asked.beyond()
+    counted = await asyncio.to_thread(_counted, here, wanted)
     found: dict[Group, Numbers] = {}
     marks: Mapping[str, Watermark] = {}
     if asked.store is not None:
         stored, marks = await asked.store.sums(wanted, MOST + 1, here.instances)
         found = {(at, of): numbers for at, of, numbers in stored}
     for each in counted:
-        mark = marks.get(each.instance)
-        if mark is None or each.sequence > mark.sequence:
+        if not _is_summed(each, marks.get(each.instance)):
             _add(found, each.group, each.numbers)
     if len(found) > MOST:
         raise TooManyError(f"more than {MOST} sums")
@@ -88,7 +88,12 @@ def month_of(hour: int) -> int:
     return _first_hour(_month(hour))
 
 
-def _counted(here: Unshipped, marks: Mapping[str, Watermark], wanted: Question) -> list[_Counted]:
+def _is_summed(counted: _Counted, mark: Watermark | None) -> bool:
+    """Whether the store has it in its sums: a stream that broke off only once all of its journal is there."""
+    return mark is not None and counted.sequence <= mark.sequence and (mark.ended or not counted.is_interrupted)
+
+
+def _counted(here: Beyond, wanted: Question) -> list[_Counted]:
     """What the journals have beyond their watermarks."""
     choice = Choice(
         since_us=wanted.since_hour * HOUR_US,
@@ -100,8 +105,14 @@ def _counted(here: Unshipped, marks: Mapping[str, Watermark], wanted: Question) 
         tag=wanted.tag,
     )
     return [
-        _Counted(row.instance, row.sequence, _group(row.record, wanted), _numbers(row.record))
-        for row in here.rows(marks, choice.since_us, bounded=True)
+        _Counted(
+            row.instance,
+            row.sequence,
+            _group(row.record, wanted),
+            _numbers(row.record),
+            row.record.outcome == INTERRUPTED,
+        )
+        for row in here.rows(choice.since_us, bounded=True)
         if choice.takes(row.record) and _has_status(row.record, wanted.statuses)
     ]
 

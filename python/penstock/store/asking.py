@@ -103,6 +103,16 @@ class Asking:
         """The next `AT_ONCE` rows of an instance from a sequence number on, as `asking_statements.CHECKED` says."""
         return await self._ask(asking_statements.ENTRIES, instance, sequence, AT_ONCE)
 
+    async def rows_of(self, instance: str, sequences: Collection[int]) -> Sequence[tuple[Stored, str | None]]:
+        """The rows of these sequence numbers that are there, in their order, each with its outcome."""
+        wanted = sorted(sequences)
+        found: list[tuple[Stored, str | None]] = []
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            rows = await self._ask(asking_statements.rows_of(len(some)), instance, *some)
+            found += [(Stored(*row[:-1]), row[-1]) for row in rows]
+        return found
+
     async def _ask(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
         """One statement in a transaction: the server bounds that, too."""
         await self._ready()
@@ -112,6 +122,11 @@ class Asking:
         if not self._is_open:
             await self._database.open()
             self._is_open = True
+
+
+def read_begun(mark: Watermark) -> list[int]:
+    """The sequence numbers of the streams that had begun by a watermark, and not ended."""
+    return [int.from_bytes(mark.begun[at + 8 : at + 16]) for at in range(0, len(mark.begun), 16)]
 
 
 async def _marks(session: Session, instances: Collection[str]) -> Marks:

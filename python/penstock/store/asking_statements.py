@@ -39,6 +39,13 @@ class Place(NamedTuple):
     sequence: int
 
 
+def rows_of(count: int) -> str:
+    """As many entries of the instance `$1` by their sequence numbers, and their outcomes."""
+    places = ", ".join(f"${n}" for n in range(2, count + 2))
+    where = f"instance = $1 AND sequence IN ({places})"
+    return f"SELECT {ENTRY}, outcome FROM penstock_records WHERE {where} ORDER BY sequence"  # noqa: S608
+
+
 def page(
     choice: Choice, newest: bool, after: Place | None, limit: int, flavour: Flavour
 ) -> tuple[str, Sequence[Value]]:

@@ -53,7 +53,7 @@ def _own_database(url: str, data_dir: str, password_file: str | None) -> Databas
     if url == SQLITE:
         from penstock.store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S)
+        return SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S, is_prepared=True)
     if url.lower().startswith(SCHEMES):
         from penstock.store.postgres import PostgresDatabase
 
@@ -70,7 +70,7 @@ def make_records(url: str, store: SqlStore, *, password_file: str | None = None)
     connection of its own for them: a batch must not keep keys waiting. SQLite has one that writes, in line with itself.
     """
     if url == SQLITE:
-        return Records(store.database, _now_us)
+        return Records(store.database, _now_us, shared=True)
     from penstock.store.postgres import PostgresDatabase
 
     return Records(PostgresDatabase(url, password_file=password_file, pool=1, call_s=BATCH_S), _now_us)

@@ -58,9 +58,15 @@ FLAVOUR = Flavour(
 class SqliteDatabase:
     """Two connections: one that writes, in line with itself, and one that reads beside it."""
 
-    def __init__(self, path: str, busy_s: float = BUSY_S, call_s: float | None = None) -> None:
-        """`call_s` bounds each statement or transaction; None: it takes what it takes."""
-        self._path = path
+    def __init__(
+        self, path: str, busy_s: float = BUSY_S, *, call_s: float | None = None, is_prepared: bool = False
+    ) -> None:
+        """`call_s` bounds each statement or transaction; None: it takes what it takes. `is_prepared`: the file is there
+        and private, and must be for a second database in one process: whoever opens and closes the file past SQLite
+        drops the locks that this process has on it, and the next process to leave takes away what is mapped here
+        (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+        """
+        self._path, self._is_prepared = path, is_prepared
         self._busy_s, self._call_s = busy_s, call_s
         self._opening = asyncio.Lock()
         self._writer: _Side | None = None
@@ -84,7 +90,8 @@ class SqliteDatabase:
         async with self._opening:
             with self._explained():
                 if self._writer is None:
-                    _make_file(self._path)
+                    if not self._is_prepared:
+                        _make_file(self._path)
                     self._writer = await self._connect()
                 if self._reader is None:
                     self._reader = await self._connect()

@@ -23,7 +23,7 @@ from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import NUMBERS, Question
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
-from tests.support.shipped import DAY_US, HOUR_US, Chain, begin, record, ship, used
+from tests.support.stored_rows import DAY_US, HOUR_US, Chain, begin, record, ship, used
 
 from .conftest import BEHIND_SERVER
 

@@ -11,7 +11,7 @@ import pytest
 from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
 from penstock.audit.shown import as_object
 from penstock.store.usage_statements import NUMBERS
-from tests.support.shipped import DAY_US, Chain, record, used
+from tests.support.stored_rows import DAY_US, Chain, record, used
 from tests.unit.admin.conftest import VIEWER, Api
 from tests.unit.audit.test_shown import BARE, ROW
 

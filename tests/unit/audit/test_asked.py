@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from penstock.audit.choice import Choice
 from penstock.audit.record import Record
 from penstock.audit.sums import TooManyError, day_of, hour_of, month_of, sums
 from penstock.store.usage_statements import NUMBERS, Question
-from tests.support.shipped import DAY_US, HOUR_US, Chain, begin, record, used
+from tests.support.stored_rows import DAY_US, HOUR_US, Chain, begin, record, used
 from tests.unit.fake_asking import FakeAsking
 
 START = 20_000 * DAY_US
@@ -110,6 +111,23 @@ async def test_what_is_shipped_while_it_is_asked_for_is_shown_once(here: Here) -
     assert [row.record.number async for row in asked.everything(Choice())] == list(range(10))
 
 
+async def test_a_journal_that_was_shipped_to_its_end_and_removed_meanwhile_is_not_missed(here: Here) -> None:
+    chain = chain_of("one", range(10))
+    broken = chain.add(begin(50, START))
+    here.add(chain)
+    store = FakeAsking()
+    store.ship(chain, 3)
+    asked = here.asked(store)
+    found: list[int] = []
+    async for row in asked.everything(Choice()):
+        if not found:  # the pages of the store have been read by now
+            chain.interrupt(broken)
+            store.ship(chain, ended=True)
+            shutil.rmtree(here.data_dir / "journal")
+        found.append(row.record.number)
+    assert found == [*range(10), 50]
+
+
 async def test_everything_is_the_store_then_the_journals(here: Here) -> None:
     one, two = chain_of("one", range(0, 12, 2)), chain_of("two", range(1, 12, 2))
     here.add(one)
@@ -147,11 +165,28 @@ async def test_a_stream_that_broke_off_is_seen_before_the_store_knows(here: Here
     store = FakeAsking()
     store.ship(chain, 1)
     asked = here.asked(store)
-    assert await numbers(asked, outcome="interrupted") == [7]
-    store.ship(chain)
+    wanted = Question(until_hour=HOUR + 48, by=("status",))
+    for _ in range(2):
+        assert await numbers(asked, outcome="interrupted") == [7]
+        assert [row.record.number async for row in asked.everything(Choice())] == [0, 7]
+        assert (await sums(asked, wanted)).items[0].numbers["requests"] == 2
+        store.ship(chain)
     chain.interrupt(broken)
     store.ship(chain, ended=True)
     assert await numbers(asked, outcome="interrupted") == [7]
+    assert [row.record.number async for row in asked.everything(Choice())] == [0, 7]
+    assert (await sums(asked, wanted)).items[0].numbers["requests"] == 2
+
+
+async def test_a_stream_that_began_before_the_watermark_and_ended_behind_it_is_one_record(here: Here) -> None:
+    chain = Chain("one")
+    chain.add(begin(1, START))
+    chain.add(record(2, START))
+    chain.add(record(1, START))
+    here.add(chain)
+    store = FakeAsking()
+    store.ship(chain, 2)
+    assert await numbers(here.asked(store)) == [2, 1]
 
 
 async def test_of_a_long_journal_the_newest_segments_are_read_and_that_is_said(
@@ -162,7 +197,7 @@ async def test_of_a_long_journal_the_newest_segments_are_read_and_that_is_said(
     asked = here.asked(None)
     page = await asked.page(Choice(), newest=True, after=None, limit=5)
     assert not page.partial
-    monkeypatch.setattr("penstock.audit.unshipped.MOST_BYTES", 5)
+    monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 5)
     for number, size in ((1, 4), (2, 3), (3, 2)):
         (here.data_dir / "journal" / "one" / f"{number:010}.segment").write_bytes(b"x" * size)
     assert (await asked.page(Choice(), newest=True, after=None, limit=5)).partial

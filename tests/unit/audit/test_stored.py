@@ -9,7 +9,7 @@ import pytest
 
 from penstock.audit.record import END, GAP
 from penstock.audit.stored import Head, Report, verify
-from tests.support.shipped import DAY_US, Chain, begin, record, used
+from tests.support.stored_rows import DAY_US, Chain, begin, record, used
 from tests.unit.fake_asking import FakeAsking
 
 START = 20_000 * DAY_US

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.shipped import DAY_US, Chain, record, used
+from tests.support.stored_rows import DAY_US, Chain, record, used
 from tests.unit.cli.conftest import ApiTransport, Run
 
 START = 20_000 * DAY_US
