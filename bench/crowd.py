@@ -11,12 +11,13 @@ from bench.load import Mock
 from bench.machine import BenchError
 from bench.rows import Driver, Result, Table
 from bench.sides import Keyed, Many, Shared
+from penstock.keys.hashing import threads_on
 
 # By the name of the side whom budgets.toml judges.
 SIDE = "penstock_keys"
 STARTS = {"keys_start", "keys_memory"}
-STORM = {"storm_p99", "storm_refused"}
-COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after"}
+STORM = {"storm_p99", "storm_refused", "storm_alone"}
+COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after", "cold_alone"}
 # A start takes seconds here: fewer rounds of it than of the rest are enough.
 START_ROUNDS, COLD_ROUNDS = 3, 2
 
@@ -69,6 +70,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
             guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
             path = _write(side.directory / "wrong", keys.wrong(guessed, round(WRONG_RATE * (seconds + 2)), number))
             options = {"keys": path, "rate": str(GOOD_RATE), "wrong-rate": str(WRONG_RATE), "seconds": str(seconds)}
+            options |= _hashing()
             result = drive("storm", _toward(side) | options)
             if result["refused_per_s"] < ENOUGH * WRONG_RATE:
                 raise BenchError(f"storm: the driver showed only {result['refused_per_s']:.0f} wrong keys a second")
@@ -89,7 +91,7 @@ def cold(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
             keys.fill(side.directory / "data", keys.holders(made))
             side.start()
             path = _write(side.directory / "right", (each.text for each in made))
-            options = {"keys": path, "rate": str(GOOD_RATE), "seconds": str(seconds)}
+            options = {"keys": path, "rate": str(GOOD_RATE), "seconds": str(seconds)} | _hashing()
             result = drive("cold", _toward(side) | options)
             table.add("cold_seconds", "", SIDE, result["seconds"])
             _compare("cold_p99", "cold", result, table)
@@ -123,9 +125,15 @@ def _toward(side: Keyed) -> rows.Options:
 
 
 def _compare(family: str, phase: str, result: Result, table: Table) -> None:
-    """The added p99 of one phase, and of the calm before and after."""
+    """The added p99 of one phase, and of the calm before and after; and of a calm in which no core is busy."""
     for side, name in {"calm": "calm", "calm_again": "calm_again", SIDE: phase}.items():
         table.add(family, "", side, rows.at(name, "added_us", "p99")(result))
+    table.add(f"{phase}_alone", "", SIDE, rows.at("alone", "added_us", "p99")(result))
+
+
+def _hashing() -> rows.Options:
+    """How many cores are kept busy in calm: as many as the gateway's hashing does."""
+    return {"hashing": str(threads_on(machine.cores()))}
 
 
 def _write(path: Path, lines: Iterable[str]) -> str:

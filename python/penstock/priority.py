@@ -7,10 +7,14 @@ import os
 import platform
 import struct
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 NICE = 10
 """Of Python's threads once native's run."""
 LAST_NICE = 19
+_SYNC = "penstock-sync"
+"""The thread that brings the journal to disk: native/core/src/journal/helper.rs."""
 SLICE_NS = 100_000_000
 """Of Python's threads: the longest that Linux takes, see `_lengthen_slice`."""
 
@@ -19,7 +23,12 @@ _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 
 
 def yield_to_native() -> None:
-    """What decides gives way to what moves: on a busy machine native's threads, started by now, go first."""
+    """What decides gives way to what moves: on a busy machine native's threads, started by now, go first.
+
+    Of those the one that waits for the disk takes only what is left over: what it does not manage in time another does.
+    """
+    for number in _native_threads(_SYNC):
+        _take_the_rest(number)
     for thread in threading.enumerate():
         number = thread.native_id or 0
         with contextlib.suppress(OSError):
@@ -34,9 +43,22 @@ def go_last() -> None:
     A nice value alone lets it finish its time slice, up to 3 ms, before a request that has just come; an idle thread
     makes way at once.
     """
+    _take_the_rest(threading.get_native_id())
+
+
+def _take_the_rest(thread: int) -> None:
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LAST_NICE)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, LAST_NICE)
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _native_threads(name: str) -> Iterator[int]:
+    """Those of this process that have a name, which Linux cuts after 15 bytes."""
+    with contextlib.suppress(OSError):
+        for each in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):
+                if (each / "comm").read_text().rstrip("\n") == name:
+                    yield int(each.name)
 
 
 def _lengthen_slice(thread: int) -> None:

@@ -1,5 +1,6 @@
 """Facts of the serving process: what it has loaded, what it holds, what it leaves behind."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_its_threads_have_names(gateway: Gateway) -> None:
     names = {(task / "comm").read_text().strip() for task in Path(f"/proc/{gateway.pid}/task").iterdir()}
     assert len(names) > 1
     assert all(names)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has it")
+def test_who_waits_for_the_disk_takes_what_others_leave(gateway: Gateway) -> None:
+    tasks = Path(f"/proc/{gateway.pid}/task").iterdir()
+    policies = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks}
+    assert policies["penstock-sync"] == os.SCHED_IDLE
+    assert {policies["penstock-0"], policies["penstock-journa"]} == {os.SCHED_OTHER}
 
 
 def test_it_leaves_its_data_dir_in_order(upstream: Upstream, tmp_path: Path) -> None:

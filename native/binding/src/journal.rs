@@ -30,7 +30,7 @@ impl JournalReader {
     fn new(directory: String) -> Self {
         let directory = PathBuf::from(directory);
         let instance = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { reader: Reader::new(Arc::new(RealDisk), &directory), instance }
+        Self { reader: Reader::new(Arc::new(RealDisk::default()), &directory), instance }
     }
 
     fn read<'py>(
@@ -80,7 +80,7 @@ fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
 #[pyfunction]
 pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<u64> {
     let directory = PathBuf::from(directory);
-    Ok(detached(py, move || journal::forget_before(&RealDisk, &directory, before_us, live))?)
+    Ok(detached(py, move || journal::forget_before(&RealDisk::default(), &directory, before_us, live))?)
 }
 
 #[pyfunction]
@@ -93,7 +93,7 @@ pub(crate) fn verify_journals<'py>(
     let heads: Vec<verify::Head> = serde_json::from_slice(heads).map_err(|e| Error::Refused(format!("heads: {e}")))?;
     let directory = PathBuf::from(directory);
     let is_live = move |instance: &str| live.iter().any(|name| name == instance);
-    let reports = detached(py, || verify::verify(&RealDisk, &directory, &heads, is_live))?;
+    let reports = detached(py, || verify::verify(&RealDisk::default(), &directory, &heads, is_live))?;
     let json = serde_json::to_vec(&reports).map_err(|e| Error::Refused(e.to_string()))?;
     Ok(PyBytes::new(py, &json))
 }

@@ -32,8 +32,8 @@ fn start(dir: &Path, durability: Durability) -> io::Result<Journal> {
         retain_ms: 86_400_000,
         pinned: false,
     };
-    let settings = Settings::of(&options, "measure", &RealDisk)?;
-    Journal::start(settings, Arc::new(RealDisk), Clock::System, [1; 32], |event| println!("{event:?}"))
+    let settings = Settings::of(&options, "measure", &RealDisk::default())?;
+    Journal::start(settings, Arc::new(RealDisk::default()), Clock::System, [1; 32], |event| println!("{event:?}"))
 }
 
 /// Pushes entries as fast as the journal takes them; nanoseconds spent pushing, of each.

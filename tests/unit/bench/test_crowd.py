@@ -11,7 +11,7 @@ from bench.machine import BenchError
 from bench.rows import Options, Table
 from penstock.keys.secret import new_key_text, own_id
 
-ADDED = {"calm": 200.0, "calm_again": 220.0, "storm": 300.0, "cold": 310.0}
+ADDED = {"alone": 100.0, "calm": 200.0, "calm_again": 220.0, "storm": 300.0, "cold": 310.0}
 RESULT: dict[str, Any] = {
     **{phase: {"added_us": {"p99": value}} for phase, value in ADDED.items()},
     "refused_per_s": 4990.0,
@@ -92,4 +92,5 @@ def test_cold_keys_give_a_time_a_tail_and_a_peak(tmp_path: Path) -> None:
     table = Table()
     crowd.cold(1, 0.1, lambda *_: RESULT, None, tmp_path, table)  # type: ignore[arg-type]
     found = {row.family: row.by_side["penstock_keys"] for row in table.rows.values()}
-    assert found == {"cold_seconds": [9.0], "cold_p99": [310.0], "cold_memory": [90.0], "cold_after": [40.0]}
+    rest = {"cold_memory": [90.0], "cold_after": [40.0], "cold_alone": [100.0]}
+    assert found == {"cold_seconds": [9.0], "cold_p99": [310.0], **rest}

@@ -1,4 +1,5 @@
-//! Keys that nobody has shown yet, in turn at a fixed rate: until each was let in, and what the others notice of it.
+//! Keys that nobody has shown yet, in turn at a fixed rate: until each was let in, and what the others notice of it. In the
+//! calm behind it as many cores are busy with nothing as the gateway has threads to hash.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,6 +20,7 @@ use crate::{
     clock::{SECOND, now_ns},
     drive::{
         alarm::Alarm,
+        busy::Busy,
         client::{Client, Reply},
         closed::note,
         keys::{self, PATIENCE, Refusals},
@@ -33,9 +35,9 @@ const LIMIT_NS: u64 = 60 * SECOND;
 const REST: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
-    let keys = keys::read(args)?;
+    let (keys, hashing) = (keys::read(args)?, args.or("hashing", 1_usize)?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, measure(plan, keys))
+    LocalSet::new().block_on(&runtime, measure(plan, keys, hashing))
 }
 
 struct Turn {
@@ -57,7 +59,7 @@ struct Seen {
     waited: Samples,
 }
 
-async fn measure(plan: Plan, keys: Vec<String>) -> Outcome<Value> {
+async fn measure(plan: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value> {
     let (processes, window_ns) = (plan.processes.clone(), plan.window_ns);
     let before = processes.pss_kib()?;
     processes.forget_peak()?;
@@ -82,7 +84,8 @@ async fn measure(plan: Plan, keys: Vec<String>) -> Outcome<Value> {
     sleep(REST).await;
     let after = processes.pss_kib()?;
     let mut calm = Vec::new();
-    for _ in 0..2 {
+    for hashing in [0, hashing, hashing] {
+        let _busy = Busy::start(hashing);
         let end_ns = now_ns() + window_ns;
         calm.push(phase(&turn, |due_ns| due_ns > end_ns).await?.known.summary());
     }
@@ -92,6 +95,7 @@ async fn measure(plan: Plan, keys: Vec<String>) -> Outcome<Value> {
         "waited": cold.waited.summary(),
         "calm_again": calm.pop(),
         "calm": calm.pop(),
+        "alone": calm.pop(),
         "refused": turn.refusals.borrow().summary(),
         "pss_kib_before": before,
         "pss_kib_peak": peak,

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod body;
+mod busy;
 mod client;
 mod closed;
 mod cold;

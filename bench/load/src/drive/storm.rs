@@ -1,4 +1,5 @@
-//! Wrong keys in great numbers: what good requests notice of them. Calm, storm and calm again, each measured alike.
+//! Wrong keys in great numbers: what good requests notice of them. Calm, storm and calm again, each measured alike; in calm
+//! as many cores are busy with nothing as the gateway has threads to hash.
 
 use std::{
     cell::RefCell,
@@ -25,6 +26,7 @@ use crate::{
     clock::{SECOND, now_ns},
     drive::{
         alarm::Alarm,
+        busy::{Busy, give_way},
         client::{Client, Reply},
         keys::{self, PATIENCE, Refusals},
         open,
@@ -55,10 +57,15 @@ struct Told {
 pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     let (keys, rate) = (keys::read(args)?, args.or("wrong-rate", 5000_u64)?.max(1));
     let storm = Arc::new(Storm { plan: plan.clone(), keys, rate, over: AtomicBool::new(false) });
+    let hashing = args.or("hashing", 1_usize)?;
+    let alone = window::measure(plan.clone(), open::work)?;
+    let busy = Busy::start(hashing);
     let calm = window::measure(plan.clone(), open::work)?;
+    drop(busy);
     let (rising, risen) = mpsc::channel();
     let theirs = storm.clone();
     let raging = thread::spawn(move || {
+        // Whoever shows wrong keys does so from other machines: here it takes only what is left.
         give_way();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, rage(theirs, rising))
@@ -70,8 +77,11 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     let told = raging.join().map_err(|_| "the storm's thread panicked")??;
     let stormy = stormy?;
     window::wait(REST);
+    let busy = Busy::start(hashing);
     let again = window::measure(plan, open::work)?;
+    drop(busy);
     Ok(json!({
+        "alone": alone,
         "calm": calm,
         "storm": stormy,
         "calm_again": again,
@@ -79,13 +89,6 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
         "refused_per_s": told.refusals.count() as f64 / (told.sent_for_ns.max(1) as f64 / 1e9),
         "longest_refusal_s": told.longest_ns as f64 / 1e9,
     }))
-}
-
-/// Whoever shows wrong keys does so from other machines: here it takes only what the gateway and the measurement leave.
-fn give_way() {
-    let param = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the parameter outlives the call, which touches nothing else; 0 is this thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param) };
 }
 
 /// Sends one wrong key after another until told to end, then waits for every answer.

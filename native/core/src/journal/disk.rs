@@ -6,9 +6,12 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::helper::Helper;
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +49,27 @@ pub trait Target: Send {
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was written last.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether `sync` would have another do it, and wait a little for that.
+    fn is_helped(&self) -> bool {
+        false
+    }
     /// Has it appear to have changed last at a time, microseconds UTC.
     fn set_changed(&mut self, us: u64) -> io::Result<()>;
 }
 
 /// The system's own.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealDisk;
+#[derive(Clone, Debug, Default)]
+pub struct RealDisk {
+    /// Synchronises files, where it has the time.
+    helper: Option<Arc<Helper>>,
+}
+
+impl RealDisk {
+    /// One whose files are synchronised by a thread of their own where the machine has time to spare.
+    pub fn patient() -> io::Result<Self> {
+        Ok(Self { helper: Some(Arc::new(Helper::start()?)) })
+    }
+}
 
 impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
@@ -77,7 +94,11 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
-        Ok(Box::new(RealTarget { file: options.open(path)?, bytes: 0 }))
+        let file = options.open(path)?;
+        // Opened once more: a fault of the disk is told to each open file once.
+        let helped = |helper: &Arc<Helper>| Ok::<_, io::Error>((helper.clone(), Arc::new(File::open(path)?)));
+        let helper = self.helper.as_ref().map(helped).transpose()?;
+        Ok(Box::new(RealTarget { file, bytes: 0, helper }))
     }
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -136,6 +157,7 @@ impl Disk for RealDisk {
 struct RealTarget {
     file: File,
     bytes: u64,
+    helper: Option<(Arc<Helper>, Arc<File>)>,
 }
 
 impl Target for RealTarget {
@@ -150,7 +172,12 @@ impl Target for RealTarget {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        let helped = self.helper.as_ref().and_then(|(helper, file)| helper.sync(file));
+        helped.unwrap_or_else(|| self.file.sync_data())
+    }
+
+    fn is_helped(&self) -> bool {
+        self.helper.as_ref().is_some_and(|(helper, _)| helper.is_here())
     }
 
     fn set_changed(&mut self, us: u64) -> io::Result<()> {

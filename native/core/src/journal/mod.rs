@@ -7,6 +7,7 @@ pub mod disk;
 pub mod entry;
 pub mod facts;
 mod forgetting;
+mod helper;
 pub mod pack;
 pub mod read;
 pub mod recover;

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Durability, Event, ring::Ring, writer::Writer};
+use super::{Durability, Event, helper::PATIENCE, ring::Ring, writer::Writer};
 
-/// How often what waits is brought to disk, unless each answer waits for it.
+/// How often what waits is brought to disk, unless each answer waits for it. Where the writer waits for its helper, that
+/// is part of it.
 const GROUP_US: u64 = 5_000;
 /// Without entries for so long, the thread sleeps until one comes.
 const DROWSY_US: u64 = 100_000;
@@ -94,7 +95,8 @@ impl<T: FnMut(Event)> Run<T> {
             // What comes first is not written alone.
             return self.ring.pause(Duration::from_micros(GROUP_US));
         }
-        let left_us = GROUP_US.saturating_sub(now_us.saturating_sub(begun_us));
+        let group_us = if self.writer.is_helped() { GROUP_US - PATIENCE.as_micros() as u64 } else { GROUP_US };
+        let left_us = group_us.saturating_sub(now_us.saturating_sub(begun_us));
         if left_us > 0 {
             self.ring.pause(Duration::from_micros(left_us));
         }

@@ -373,6 +373,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether what is written would be synchronised by another, for whom it waits a little.
+    pub(super) fn is_helped(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.file.is_helped())
+    }
+
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
             self.previous_bytes = open.bytes;

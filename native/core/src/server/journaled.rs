@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::journal::{Event, Journal, Options, Settings, disk::RealDisk};
+use crate::journal::{Durability, Event, Journal, Options, Settings, disk::RealDisk};
 
 /// Starts the journal.
 pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> Result<Arc<Journal>, String> {
     let told = |what: &dyn std::fmt::Display| format!("journal {}: {what}", options.dir.display());
-    let settings = Settings::of(options, instance, &RealDisk).map_err(|e| told(&e))?;
+    let settings = Settings::of(options, instance, &RealDisk::default()).map_err(|e| told(&e))?;
     let mut salts = [0; 32];
     aws_lc_rs::rand::fill(&mut salts).map_err(|_| told(&"the system gives no random bytes"))?;
     let (log, dir) = (shared.log.clone(), options.dir.display().to_string());
     let tell = move |event| self::tell(&log, &dir, &event);
-    let journal = Journal::start(settings, Arc::new(RealDisk), shared.clock.clone(), salts, tell);
+    let disk = match settings.durability {
+        Durability::Group => RealDisk::patient().map_err(|e| told(&e))?,
+        Durability::Flush | Durability::Os => RealDisk::default(), // an answer waits, or nothing is synchronised
+    };
+    let journal = Journal::start(settings, Arc::new(disk), shared.clock.clone(), salts, tell);
     journal.map(Arc::new).map_err(|e| told(&e))
 }
 

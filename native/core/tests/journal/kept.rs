@@ -33,7 +33,7 @@ impl Dir {
         let dir = self.0.join("journal/one");
         let options =
             Options { dir, durability, when_full: WhenFull::Drop, max_bytes: 0, retain_ms: 86_400_000, pinned: false };
-        Settings::of(&options, "one", &RealDisk).unwrap()
+        Settings::of(&options, "one", &RealDisk::default()).unwrap()
     }
 }
 
@@ -51,7 +51,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn what_many_threads_append_is_there_once_and_verifies() {
     for durability in [Durability::Flush, Durability::Group, Durability::Os] {
         let dir = Dir::new(&format!("threads-{durability:?}"));
-        let journal = Journal::start(dir.settings(durability), Arc::new(RealDisk), Clock::System, [1; 32], |event| {
+        let disk = if durability == Durability::Group { RealDisk::patient().unwrap() } else { RealDisk::default() };
+        let journal = Journal::start(dir.settings(durability), Arc::new(disk), Clock::System, [1; 32], |event| {
             panic!("{event:?}")
         });
         let journal = Arc::new(journal.unwrap());
@@ -72,13 +73,13 @@ fn what_many_threads_append_is_there_once_and_verifies() {
         journal.stop();
         journal.stop();
         assert_eq!(journal.append(Kind::Record, b"late", b""), None);
-        let reader = Reader::new(Arc::new(RealDisk), &dir.0.join("journal/one"));
+        let reader = Reader::new(Arc::new(RealDisk::default()), &dir.0.join("journal/one"));
         let batch = reader.read(Position::default(), usize::MAX, true).unwrap();
         let records = batch.entries.iter().filter(|entry| entry.kind == Kind::Record as u8);
         let mut numbers: Vec<_> = records.map(|e| u64::from_le_bytes(e.public[..8].try_into().unwrap())).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=2_000).collect::<Vec<_>>());
-        let reports = verify(&RealDisk, &dir.0.join("journal"), &[], |_| false).unwrap();
+        let reports = verify(&RealDisk::default(), &dir.0.join("journal"), &[], |_| false).unwrap();
         assert_eq!((reports.len(), &reports[0].fault, reports[0].ended), (1, &None, true));
         assert_eq!(journal.facts().records.load(Relaxed), 2_000);
     }
@@ -132,10 +133,10 @@ fn with_shed_each_request_that_is_in_keeps_room_for_its_record() {
 fn a_journal_of_another_process_is_left_alone() {
     let dir = Dir::new("locks");
     let lock = dir.0.join("journal/one/lock");
-    let held = RealDisk.lock(&lock).unwrap();
+    let held = RealDisk::default().lock(&lock).unwrap();
     assert!(held.is_some());
-    assert!(RealDisk.lock(&lock).unwrap().is_none());
+    assert!(RealDisk::default().lock(&lock).unwrap().is_none());
     drop(held);
-    assert!(RealDisk.lock(&lock).unwrap().is_some());
-    assert!(RealDisk.lock(&dir.0.join("journal/none/lock")).unwrap().is_none());
+    assert!(RealDisk::default().lock(&lock).unwrap().is_some());
+    assert!(RealDisk::default().lock(&dir.0.join("journal/none/lock")).unwrap().is_none());
 }
