@@ -41,7 +41,7 @@ from penstock.private_file import PrivateFileError
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
-from penstock.store.open import make_asking, make_store
+from penstock.store.open import ASKING_S, make_asking, make_store
 from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class App:
 
     def _make_asked(self) -> Asked:
         given = self._config.store
-        store = make_asking(given.url, self._config.data_dir, password_file=given.password_file)
+        store = make_asking(given.url, self._config.data_dir, password_file=given.password_file, call_s=ASKING_S)
         return Asked(store, self._config.data_dir)
 
     def _make_sharing(self) -> Sharing | None:

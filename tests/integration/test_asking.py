@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from bench.machine import free_port
 from penstock.store.sqlite import SqliteDatabase
 from tests.support import raw
 from tests.support.audit import audit
 from tests.support.gateway import Gateway, run
 from tests.support.kinds import CHAT
 from tests.support.office import Made, Office, use
-from tests.support.scene import config_of
+from tests.support.scene import ask, config_of
 from tests.support.script import answer
 from tests.support.stored_rows import Chain, record, ship, used
 from tests.support.upstream import Upstream
@@ -175,3 +176,20 @@ def test_tail_begins_with_what_the_store_has(gateway: Gateway, key: Made) -> Non
             assert json.loads(process.stdout.readline())["model"] == "m"
         finally:
             process.terminate()
+
+
+def test_while_the_store_is_away_journals_are_verified_and_shown(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    config = config_of(upstream, store=away)
+    with Gateway(tmp_path, config) as gateway:
+        assert ask(gateway, CHAT, False).status == 200
+        until(lambda: len(audit(gateway.data_dir, "query", "--json").stdout.splitlines()) == 1, "it is recorded")
+        done = run("audit", "verify", "-c", str(gateway.config_file))
+        assert (done.returncode, "store: not verified: PostgreSQL" in done.stderr) == (1, True)
+        assert "open" in done.stdout, "the journal is"
+        done = run("audit", "query", "-c", str(gateway.config_file))
+        assert (done.returncode, "PostgreSQL" in done.stderr) == (1, True)
+        for path in ("records", "usage"):
+            refused = gateway.ask("GET", f"/admin/v1/{path}")
+            assert (refused.status, refused.error_code) == (503, "store_unavailable")

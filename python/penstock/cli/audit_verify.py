@@ -39,12 +39,13 @@ def verify(config: str | None, data_dir: str | None, as_json: bool, heads: str |
     say which is not."""
     place = place_of(config, data_dir)
     kept = _heads(heads)
+    stored, marks, away = asyncio.run(_verify_store(config, data_dir, kept))
     try:
-        stored, marks = asyncio.run(_verify_store(config, data_dir, kept))
         found = _verify_journals(place, kept, stored, marks)
-    except (OSError, ValueError, ImportError, StoreError) as error:
+    except (OSError, ValueError, ImportError) as error:
         failed(str(error))
-    faults = [(each["instance"], each["fault"]) for each in found if each["fault"]]
+    faults = [("store", f"not verified: {away}")] if away else []
+    faults += [(each["instance"], each["fault"]) for each in found if each["fault"]]
     faults += [(f"store: {each.instance}", each.fault) for each in stored if each.fault]
     if as_json:
         rows = [msgspec.to_builtins(each) for each in stored]
@@ -94,18 +95,20 @@ async def _forget_in_store(config: str | None, data_dir: str | None, before_us: 
 
 async def _verify_store(
     config: str | None, data_dir: str | None, heads: Sequence[Head]
-) -> tuple[list[Report], dict[str, Watermark]]:
-    """Reports, and the watermarks of before. Raises `StoreError`."""
+) -> tuple[list[Report], dict[str, Watermark], str]:
+    """Reports, the watermarks of before, and why the store could not be asked; empty: it could."""
     from penstock.audit import stored
 
     store = await sqlite_of(data_dir) if data_dir is not None else _configured(config)
     if store is None:
-        return [], {}
+        return [], {}, ""
     try:
         if not await store.has_records():
-            return [], {}
+            return [], {}, ""
         marks = dict(await store.all_marks())
-        return await stored.verify(store, heads), marks
+        return await stored.verify(store, heads), marks, ""
+    except StoreError as error:
+        return [], {}, str(error)
     finally:
         await store.close()
 

@@ -20,8 +20,10 @@ BATCH_S = 20.0
 SCHEMES = ("postgresql://", "postgres://")
 
 
-ASKING_S = 20.0
-"""How long a question about records may take."""
+ASKING_S = 8.0
+"""How long a question about records may take in a node: native waits 10 s for the answer."""
+ALONE_S = 60.0
+"""The same where nobody else waits."""
 ASKING_POOL = 2
 
 
@@ -39,25 +41,25 @@ def make_store(url: str, data_dir: str, *, password_file: str | None = None, poo
     raise _unknown()
 
 
-def make_asking(url: str, data_dir: str, *, password_file: str | None = None) -> Asking:
+def make_asking(url: str, data_dir: str, *, password_file: str | None = None, call_s: float = ALONE_S) -> Asking:
     """The same store, to ask it about records, over connections of its own that open with the first question."""
-    return Asking(_own_database(url, data_dir, password_file))
+    return Asking(_own_database(url, data_dir, password_file, call_s))
 
 
 def make_forgetting(url: str, data_dir: str, *, password_file: str | None = None) -> Forgetting:
     """The same store, to forget in it."""
-    return Forgetting(_own_database(url, data_dir, password_file))
+    return Forgetting(_own_database(url, data_dir, password_file, ALONE_S))
 
 
-def _own_database(url: str, data_dir: str, password_file: str | None) -> Database:
+def _own_database(url: str, data_dir: str, password_file: str | None, call_s: float) -> Database:
     if url == SQLITE:
         from penstock.store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(os.path.join(data_dir, FILE), call_s=ASKING_S, is_prepared=True)
+        return SqliteDatabase(os.path.join(data_dir, FILE), call_s=call_s, is_prepared=True)
     if url.lower().startswith(SCHEMES):
         from penstock.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(url, password_file=password_file, pool=ASKING_POOL, call_s=ASKING_S)
+        return PostgresDatabase(url, password_file=password_file, pool=ASKING_POOL, call_s=call_s)
     raise _unknown()
 
 

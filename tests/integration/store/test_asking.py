@@ -17,7 +17,7 @@ from penstock.store.database import Database
 from penstock.store.forgetting import Forgetting
 from penstock.store.interface import StoreAwayError
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
-from penstock.store.open import ASKING_S
+from penstock.store.open import ALONE_S
 from penstock.store.postgres import PostgresDatabase
 from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import NUMBERS, Question
@@ -55,10 +55,10 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 
 @pytest.fixture
 async def store(make: Make) -> AsyncIterator[Open]:
-    writer = make(ASKING_S)
+    writer = make(ALONE_S)
     await writer.open()
     await bring_up(writer, read_migrations(FOLDER / writer.flavour.migrations), migrate=True)
-    asking = Asking(make(ASKING_S))
+    asking = Asking(make(ALONE_S))
     yield Open(asking, writer, make)
     await asking.close()
     await writer.close()
@@ -225,7 +225,7 @@ async def test_a_question_that_takes_too_long_is_ended(store: Open) -> None:
 
 
 async def test_what_is_forgotten_is_gone_and_the_rest_stays(store: Open, filled: Asking, tmp_path: Path) -> None:
-    forgetting = Forgetting(store.make(ASKING_S))
+    forgetting = Forgetting(store.make(ALONE_S))
     moment = START + 3 * 300_000_000
     try:
         assert await forgetting.forget(moment) == 3
