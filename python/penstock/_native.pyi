@@ -133,7 +133,7 @@ class Engine:
         JSON line ``{"method", "path", "query", "headers": [[name, value], …]}``, a newline, the body. Kind 2 asks
         whether a secret is right: ``{"key": id, "secret", "digest", "client": address or null}``; it holds the secret
         in clear. Kind 3 asks for leases of shared limits: a JSON list of at most 256 ``{"tag": limit, "args": [text,
-        …]}``, each one call of ``limits/lease.lua``.
+        …]}``, each one call of ``limits/lease.lua``. Kind 4 asks what a key has spent: ``{"key": id}``.
         """
 
     def answer(self, id: int, payload: bytes) -> None:
@@ -143,7 +143,7 @@ class Engine:
         kind 2 it is ``{"verdict", "retry_after_ms"}`` with one of ``right`` (its digest was put before), ``wrong``,
         ``slow`` (too many wrong ones of this key from this address: 429) and ``away`` (it cannot be told now: 503). For
         kind 3 it is a JSON list of the same length: of each the 12 integers of the script, or ``null`` if there was no
-        answer.
+        answer. For kind 4 it is the JSON that ``GET /v1/key`` shows as ``spend``, or ``null``.
         """
 
     def status(self) -> bytes:

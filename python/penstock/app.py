@@ -19,12 +19,14 @@ from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
 from penstock.admin.token import load_token
+from penstock.audit.asked import Asked
+from penstock.audit.spend import Spend
 from penstock.config.diff import keep_settled, settled_changes
 from penstock.config.load import Loaded, load
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import known_tokens
-from penstock.engine import ADMIN, LEASE, VERIFY, Engine, Handler, MakeNative, OpenRows, open_rows
+from penstock.engine import ADMIN, LEASE, SPEND, VERIFY, Engine, Handler, MakeNative, OpenRows, open_rows
 from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
@@ -39,7 +41,7 @@ from penstock.private_file import PrivateFileError
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
-from penstock.store.open import make_store
+from penstock.store.open import ASKING_S, make_asking, make_store
 from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ class App:
             self._names = Names(self._config, self._catalogue, self._environ)
             self._store = self._make_store()
             self._desk = self._make_desk()
+            self._asked = self._make_asked()
             self._sharing = self._make_sharing()
             tokens = known_tokens(self._config.admin.tokens, self._environ)
         except (PrivateFileError, BindError, StoreError, ValueError) as error:
@@ -185,9 +188,8 @@ class App:
         for warning in (*warnings, *self._warnings):
             self.log.warning(warning)
         self._callers = Callers(token, tokens, lambda: self._desk.tokens)
-        self._make_engine(
-            Gate(self._callers, Router(table(self, self._desk.ledger, lambda: self._config.limits), self.log))
-        )
+        routes = table(self, self._desk.ledger, lambda: self._config.limits, self._asked)
+        self._make_engine(Gate(self._callers, Router(routes, self.log)))
         try:
             await self._start()
             self._say_ready(ready_fd)
@@ -200,6 +202,7 @@ class App:
             if self._shipping is not None:
                 await self._shipping.stop()
             await self._desk.stop()
+            await self._asked.close()
             if self._sharing is not None:
                 await self._sharing.stop()
 
@@ -236,6 +239,11 @@ class App:
             degraded=self._degraded.part("keys"),
         )
 
+    def _make_asked(self) -> Asked:
+        given = self._config.store
+        store = make_asking(given.url, self._config.data_dir, password_file=given.password_file, call_s=ASKING_S)
+        return Asked(store, self._config.data_dir)
+
     def _make_sharing(self) -> Sharing | None:
         """What limits need that nodes share; where they are not shared nothing is even imported."""
         if self._config.shared is None:
@@ -265,7 +273,11 @@ class App:
             raise StartError("the native library is missing: install a wheel, or run `make` in a checkout") from None
         except ValueError as error:
             raise StartError(str(error)) from None
-        handlers: dict[int, Handler] = {ADMIN: gate, VERIFY: self._desk.verify}
+        handlers: dict[int, Handler] = {
+            ADMIN: gate,
+            VERIFY: self._desk.verify,
+            SPEND: Spend(self._asked.store if self._ships else None),
+        }
         if self._sharing is not None:
             handlers[LEASE] = self._sharing.lease
         self._engine = Engine(native, handlers, self.log.error)

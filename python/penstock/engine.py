@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-NOOP, ADMIN, VERIFY, LEASE = 0, 1, 2, 3
+NOOP, ADMIN, VERIFY, LEASE, SPEND = 0, 1, 2, 3, 4
 """Kinds of question: how long does the loop take; a request on the admin port; is this secret right; leases of limits
-that nodes share."""
+that nodes share; what a key has spent."""
 
 MAX_AT_ONCE = 64
 """Admin requests in work at a time. Verifications are bounded by native, and queued by their handler."""

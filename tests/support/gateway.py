@@ -26,7 +26,7 @@ _BROKEN = re.compile(r"Traceback \(most recent|panicked at|\"level\": ?\"error\"
 # Shapes of what no log may hold, whoever wrote it: whole keys of ours, hashes of secrets.
 _SECRET = re.compile(r"sk-pen-[0-9A-Za-z]{12}-[0-9A-Za-z]{20,}|\$argon2id\$|sha256:[0-9a-f]{64}")
 # To PostgreSQL: kept on purpose as well, and not all there at the start.
-_STORE_CONNECTIONS = 6
+_STORE_CONNECTIONS = 8
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
 
 
@@ -265,12 +265,13 @@ class Gateway:
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
-    def journal_files(self) -> int:
-        """Files of the journal that are open: they come with the first record, and stay."""
+    def kept_files(self) -> int:
+        """Files that come with the first record, or the first question about one, and stay: of journal and store."""
         found = 0
         for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found += "/journal/" in os.readlink(descriptor) and not os.readlink(descriptor).endswith("/lock")
+                name = os.readlink(descriptor)
+                found += ("/journal/" in name and not name.endswith("/lock")) or "/penstock.sqlite" in name
         return found
 
     def counts(self) -> dict[str, float]:
@@ -286,7 +287,7 @@ class Gateway:
             "tasks": seen.value("penstock_tasks"),
             "panics": seen.value("penstock_panics_total"),
             # Idle upstream connections are kept on purpose; the sockets beyond them are not.
-            "sockets": self.descriptors() - self.journal_files() - idle,
+            "sockets": self.descriptors() - self.kept_files() - idle,
         }
 
     def assert_idle(self, seconds: float = 5.0) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from penstock.admin.token import presented
 from penstock.config.tokens import Known
-from penstock.keys.model import AdminToken
+from penstock.keys.model import AdminToken, Role
 
 TokenT = TypeVar("TokenT", Known, AdminToken)
 Stored = Callable[[], Mapping[str, AdminToken]]
@@ -20,7 +20,7 @@ class Caller(NamedTuple):
     """Who it is, as the log of changes names it, and what it may do (`admin` or `viewer`)."""
 
     actor: str
-    role: str
+    role: Role
 
 
 class Callers:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from penstock.keys.problem import Findings
 
+UNKNOWN = "is none that this listing gave; leave it out to begin anew"
 _TEXT = tuple[str, Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]]
 _NUMBER = tuple[str, Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]]
 
@@ -40,6 +41,6 @@ def _read(found: Findings, listing: str, cursor: str | None, want: Any) -> Any:
         if name != listing:
             raise ValueError(name)
     except (ValueError, msgspec.MsgspecError):
-        found.add("cursor", "is none that this listing gave; leave it out to begin anew")
+        found.add("cursor", UNKNOWN)
         return None
     return place

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from penstock.admin.inputs import Read
 from penstock.admin.message import Answer
+from penstock.keys.model import Role
 from penstock.keys.problem import FieldProblem
 
 BodyT = TypeVar("BodyT")
@@ -28,6 +29,8 @@ class Call(Generic[BodyT, QueryT]):
     query: QueryT
     found: Sequence[FieldProblem] = ()
     """What was wrong with the fields of the body, or of a listing's query, for a route that `judges`."""
+    role: Role = "viewer"
+    """What the caller may do."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ class Router:
         understood = body is not None and not wrong if route.query is None else query is not None
         if every and not (route.judges and understood):
             raise Invalid(every)
-        return await route.handler(Call(caller.actor, found_path.id, body, query, every))
+        return await route.handler(Call(caller.actor, found_path.id, body, query, every, caller.role))
 
 
 def _read_body(request: Request, route: Route) -> tuple[Any, Sequence[FieldProblem]]:

@@ -1,4 +1,4 @@
-"""Which records are meant: by time, key, team, model, target, status, outcome, request."""
+"""Which records are meant: by time, key, team, model, target, status, outcome, request, tag."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ class Choice(Struct, frozen=True, kw_only=True):
     """`429`, or `4xx`."""
     outcome: str | None = None
     request_id: str | None = None
+    tag: tuple[str, str] | None = None
+    """Name and value of one of its tags."""
+
+    def texts(self) -> list[str]:
+        """Every text that a record must have."""
+        wanted = (self.key, self.team, self.model, self.target, self.outcome, self.request_id, *(self.tag or ()))
+        return [text for text in wanted if text is not None]
 
     def takes(self, record: Record) -> bool:
         """Whether the record is meant."""
@@ -38,6 +45,8 @@ class Choice(Struct, frozen=True, kw_only=True):
                 return False
         if self.status is not None and not _fits(str(record.status), self.status):
             return False
+        if self.tag is not None and (record.tags or {}).get(self.tag[0]) != self.tag[1]:
+            return False
         wanted = ((self.key, record.key_id), (self.team, record.team), (self.model, record.model))
         more = ((self.outcome, record.outcome), (self.request_id, record.request_id))
         return all(want is None or want == found for want, found in (*wanted, *more))
@@ -48,6 +57,19 @@ def parse_status(text: str) -> str:
     if not _STATUS.match(text):
         raise ValueError("expected a status such as 429, or 4xx")
     return text
+
+
+def statuses(text: str) -> tuple[int, int]:
+    """The first and the last status that `429` or `4xx` means."""
+    return int(text.replace("xx", "00")), int(text.replace("xx", "99"))
+
+
+def parse_tag(text: str) -> tuple[str, str]:
+    """`name=value`. Raises ValueError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError("expected name=value")
+    return name, value
 
 
 def parse_time(text: str, now: datetime) -> int:

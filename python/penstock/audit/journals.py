@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from penstock.audit.record import (
@@ -28,6 +28,10 @@ _SEGMENTS = (".segment", ".damaged")
 OpenJournal = Callable[[str], JournalReader]
 
 
+Begun = tuple[int, Begin, Private | None]
+"""The entry of a stream's beginning: its sequence number, and what stands in it."""
+
+
 class Row(NamedTuple):
     """A record, where it stands, and its private part; None: it has none, or that was forgotten."""
 
@@ -38,13 +42,22 @@ class Row(NamedTuple):
 
 
 class Journal:
-    """The journal of one instance, read from its beginning or from a segment on."""
+    """The journal of one instance, read from its beginning or from a position on."""
 
-    def __init__(self, path: str, segment: int = 0, open_journal: OpenJournal = open_journal) -> None:
+    def __init__(
+        self,
+        path: str,
+        segment: int = 0,
+        offset: int = 0,
+        *,
+        begun: Mapping[int, Begun] | None = None,
+        open_journal: OpenJournal = open_journal,
+    ) -> None:
+        """`begun` are streams that began before the position, by their numbers."""
         self.instance = os.path.basename(path)
-        self._path, self._segment, self._offset = path, segment, 0
+        self._path, self._segment, self._offset = path, segment, offset
         self._reader = open_journal(path)
-        self._begun: dict[int, tuple[int, Begin, Private | None]] = {}
+        self._begun: dict[int, Begun] = dict(begun or {})
 
     def is_live(self) -> bool:
         """Whether the process that writes it is alive."""
@@ -106,6 +119,19 @@ def last_segment(path: str) -> int:
     return segments[-1][0] if segments else 0
 
 
+def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tuple[int, int, bool]:
+    """The position itself, or the beginning of the first segment behind it from which on there are no more than so many
+    bytes; then the newest segment at least is left. The last value: whether anything is passed over.
+    """
+    behind = [(number, size) for number, size in segment_bytes(path) if number >= segment]
+    total = sum(size for _, size in behind) - offset
+    at = 0
+    while total > most_bytes and at + 1 < len(behind):
+        total -= behind[at][1] - (offset if behind[at][0] == segment else 0)
+        at += 1
+    return (behind[at][0], 0, True) if at else (segment, offset, False)
+
+
 def segment_bytes(path: str) -> list[tuple[int, int]]:
     """Number and size of each segment."""
     return [(number, facts.st_size) for number, facts in _files(path)]
@@ -127,9 +153,3 @@ def _files(path: str) -> list[tuple[int, os.stat_result]]:
     except (FileNotFoundError, NotADirectoryError):
         return []  # it went meanwhile, or is no journal
     return sorted(found)
-
-
-def rows(data_dir: str, since_us: int = 0, open_journal: OpenJournal = open_journal) -> Iterator[Row]:
-    """The records of all journals: by instance, the oldest first, each in the order in which requests ended."""
-    for path in instances(data_dir):
-        yield from Journal(path, first_segment(path, since_us), open_journal).rows()

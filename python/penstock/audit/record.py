@@ -13,6 +13,9 @@ from msgspec import Struct, msgpack
 RECORD, BEGIN, GAP, REMOVED, END = 1, 2, 3, 4, 5
 """Kinds of entry."""
 
+INTERRUPTED = "interrupted"
+"""The outcome of a stream whose process ended in the middle of it."""
+
 FORM = 1
 
 Outcome = Literal["complete", "upstream_cut", "client_gone", "failed", "interrupted"]

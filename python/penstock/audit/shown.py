@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -17,12 +17,12 @@ ALWAYS = ("request_id", "key_id", "model", "target", "status", "outcome", "usage
 TITLES = ("TIME", "KEY", "MODEL", "TARGET", "STATUS", "OUTCOME", "TOKENS", "MS", "REQUEST")
 
 
-def as_object(row: Row) -> dict[str, Any]:
-    """The record as a JSON object."""
+def as_object(row: Row, private: bool = True) -> dict[str, Any]:
+    """The record as a JSON object, with its private part or without."""
     record = asdict(row.record)
     shown: dict[str, Any] = {"started": rfc3339(record.pop("started_us"))}
     shown |= {name: _plain(value) for name, value in record.items() if value is not None or name in ALWAYS}
-    if row.private is not None:
+    if private and row.private is not None:
         shown |= {name: value for name, value in asdict(row.private).items() if value is not None}
     return shown | {"instance": row.instance, "sequence": row.sequence}
 
@@ -33,14 +33,16 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
 
 
-Cell = Callable[[Row], object]
+Object = Mapping[str, Any]
+"""A record as `as_object` makes it, and as the admin API shows it."""
+Cell = Callable[[Object], object]
 
 
 def _of(*path: str) -> Cell:
-    def get(row: Row) -> object:
-        found: object = row.record
+    def get(shown: Object) -> object:
+        found: object = shown
         for name in path:
-            found = getattr(found, name, None)
+            found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
     return get
@@ -63,9 +65,9 @@ _MORE = ("model", "target", "status", "outcome", "error")
 _LATE = ("usage_source", "cost_nanousd", "charged_tokens", "charged_nanousd", "queued_us", "overhead_us")
 
 CSV: dict[str, Cell] = {
-    "started": lambda row: rfc3339(row.record.started_us),
+    "started": _of("started"),
     **{name: _of(name) for name in (*_PLAIN, *_MORE)},
-    "attempts": lambda row: len(row.record.attempts),
+    "attempts": lambda shown: len(shown["attempts"]),
     **{name: _of("usage", name) for name in (*_USAGE, "audio_tokens", "image_tokens")},
     **{name: _of(name) for name in _LATE},
     "total_us": _of("phases", "total_us"),
@@ -73,19 +75,16 @@ CSV: dict[str, Cell] = {
     "frames": _of("stream", "frames"),
     "received_bytes": _of("received_bytes"),
     "sent_bytes": _of("sent_bytes"),
-    "tags": lambda row: " ".join(f"{name}={text}" for name, text in (row.record.tags or {}).items()),
-    "limits": lambda row: " ".join(row.record.limits or ()),
-    "client": lambda row: row.private and row.private.client,
-    "end_user": lambda row: row.private and row.private.end_user,
-    "instance": lambda row: row.instance,
-    "sequence": lambda row: row.sequence,
+    "tags": lambda shown: " ".join(f"{name}={text}" for name, text in shown.get("tags", {}).items()),
+    "limits": lambda shown: " ".join(shown.get("limits", ())),
+    **{name: _of(name) for name in ("client", "end_user", "instance", "sequence")},
 }
 """Columns and what stands in them."""
 
 
-def as_cells(row: Row) -> list[str]:
+def as_cells(shown: Object) -> list[str]:
     """A line of CSV. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return [_cell(value(row)) for value in CSV.values()]
+    return [_cell(value(shown)) for value in CSV.values()]
 
 
 def _cell(value: object) -> str:
@@ -93,19 +92,18 @@ def _cell(value: object) -> str:
     return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def as_line(row: Row) -> tuple[str, ...]:
+def as_line(shown: Object) -> tuple[str, ...]:
     """A row of the table `TITLES`."""
-    record = row.record
-    usage, phases = record.usage, record.phases
-    times = f" x{record.count}" if record.count > 1 else ""
+    usage, phases, outcome = shown["usage"], shown.get("phases"), shown["outcome"]
+    times = f" x{shown['count']}" if shown["count"] > 1 else ""
     return (
-        (rfc3339(record.started_us) or "")[:19].replace("T", " "),
-        record.key_id or "-",
-        record.model or "-",
-        record.target or "-",
-        f"{record.status or '-'}{times}",
-        record.error or record.outcome if record.outcome == "complete" else record.outcome,
-        f"{usage.prompt_tokens}+{usage.completion_tokens}" if usage else "-",
-        f"{phases.total_us / 1000:.1f}" if phases and record.count == 1 else "-",
-        record.request_id or "-",
+        shown["started"][:19].replace("T", " "),
+        shown["key_id"] or "-",
+        shown["model"] or "-",
+        shown["target"] or "-",
+        f"{shown['status'] or '-'}{times}",
+        shown.get("error") or outcome if outcome == "complete" else outcome,
+        f"{usage['prompt_tokens']}+{usage['completion_tokens']}" if usage else "-",
+        f"{phases['total_us'] / 1000:.1f}" if phases and shown["count"] == 1 else "-",
+        shown["request_id"] or "-",
     )

@@ -15,6 +15,7 @@ from penstock.admin.callers import Caller
 from penstock.admin.message import Request
 from penstock.admin.router import Router
 from penstock.admin.routes import table
+from penstock.audit.asked import Asked
 from penstock.cli.admin_http import CallError
 from penstock.config.load import Loaded
 from penstock.keys.argon2id import Cost
@@ -23,7 +24,7 @@ from penstock.keys.service import Ledger, unpublished
 from penstock.observe.logs import Log
 from penstock.policy.names import Names
 from penstock.store.interface import Store, StoreError
-from penstock.store.open import make_store
+from penstock.store.open import make_asking, make_store
 
 
 class LocalTransport:
@@ -35,6 +36,7 @@ class LocalTransport:
         self._caller = Caller(f"cli:{_user()}", "admin")
         self._runner = asyncio.Runner()
         self._store: Store | None = None
+        self._asked: Asked | None = None
         cost = config.keys.hash
         self._hasher = Hasher(Cost(cost.memory >> 10, cost.iterations, cost.parallelism))
         try:
@@ -49,7 +51,8 @@ class LocalTransport:
             raise CallError(f"the store cannot be used: {reason}") from None
         names = Names(config, loaded.catalogue, environ)
         ledger = Ledger(store, unpublished, names, self._hasher)
-        self._router = Router(table(None, ledger, lambda: config.limits), Log("error", "text"))
+        self._asked = Asked(make_asking(given.url, config.data_dir, password_file=given.password_file), config.data_dir)
+        self._router = Router(table(None, ledger, lambda: config.limits, self._asked), Log("error", "text"))
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """See `Transport`."""
@@ -63,6 +66,9 @@ class LocalTransport:
         """See `Transport`."""
         self._hasher.close()
         try:
+            if self._asked is not None:
+                self._runner.run(self._asked.close())
+                self._asked = None
             if self._store is not None:
                 self._runner.run(self._store.close())
                 self._store = None

@@ -24,6 +24,7 @@ from penstock.cli.limit_options import lift_limits_option, limit_option, limits_
 from penstock.cli.limits import in_force, shown
 from penstock.cli.options import WRONG, json_option
 from penstock.cli.output import listed, moment, print_facts, print_table, tagged
+from penstock.cli.spent import spend_of, spent_lines
 
 EXPIRES = "A time (RFC 3339), or a duration from now on such as 30d."
 
@@ -102,16 +103,18 @@ def list_(config: str | None, admin: str | None, token_file: str | None, as_json
 @admin_options
 @json_option
 def show(id: str, config: str | None, admin: str | None, token_file: str | None, as_json: bool) -> None:
-    """Show a key, and for each list and limit who sets it; from a running node, what is used of each limit."""
+    """Show a key, for each list and limit who sets it, and what was spent; from a running node, what is used of each
+    limit."""
     with connected(config, admin, token_file) as client:
         key = client.call("GET", "keys", id)
         team = key["team"]
         own = in_force(client, "key", key["id"])
         pool = in_force(client, "team", team["id"]) if team else None
+        spend = spend_of(client, key["id"])
     if as_json:
         parts = [own, pool] if team else [own]
         both = None if None in parts else [limit for part in parts if part for limit in part["limits"]]
-        click.echo(msgspec.json.encode(key | {"in_force": both}))
+        click.echo(msgspec.json.encode(key | {"in_force": both, "spend": spend}))
         return
     limits = shown(own) + (shown(pool, team["name"]) if team else [])
     print_facts(
@@ -123,6 +126,7 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
             ("state", [key["state"]]),
             *((name, _origins(key, name)) for name in ("models", "paths", "networks")),
             ("limits", limits or ["none"]),
+            ("spent", spent_lines(spend)),
             ("expires", [moment(key["expires"], "never")]),
             ("tags", [tagged(key["tags"])] if key["tags"] else []),
             ("created", [moment(key["created"])]),

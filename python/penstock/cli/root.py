@@ -16,6 +16,7 @@ COMMANDS = {
     "limits": "penstock.cli.limits",
     "tokens": "penstock.cli.tokens",
     "audit": "penstock.cli.audit",
+    "usage": "penstock.cli.usage",
     "check": "penstock.cli.check",
     "config": "penstock.cli.config",
     "import": "penstock.cli.import_",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from penstock.config.model import Secret, Token
 from penstock.config.problem import Notes, Path
 from penstock.config.references import resolve
+from penstock.keys.model import Role
 
 SHORTEST = 20
 LONGEST = 512
@@ -21,7 +22,7 @@ class Known(NamedTuple):
     """A token by its SHA-256 in hex."""
 
     name: str
-    role: str
+    role: Role
     digest: str
 
 

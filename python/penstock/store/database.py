@@ -24,12 +24,18 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A value: the secrets of the key `r.id` as a JSON list of [generation, hash, until_us], oldest first."""
     tagged: str
     """A condition on the row `r`: the tag `{name}` has the value `{value}`."""
+    tag_of: str
+    """A value: what the tag `{name}` has in the JSON `{tags}`; NULL where there is no such tag."""
+    month: str
+    """A value: the months from year 0 to the one in which the hour `{hour}` since 1970 is."""
     part: str
     """A value: greater than 0 where `{part}` is part of `{text}`."""
     touch: str
     """Raises `last_used_us` of many keys: `$1` is a JSON object of ids and times."""
     migrations_known: str
     """A query: one row where the table of migrations exists."""
+    records_known: str
+    """A query: one row where the tables of records exist."""
     lock: str | None
     """Held by one migrating node until its transaction ends; None where a writing transaction is alone anyway."""
     partitions: str | None

@@ -15,7 +15,7 @@ from penstock.store.postgres_listen import CHANNEL, listen
 
 T = TypeVar("T")
 CALL_S = 2.0
-"""Within which a call is answered, or the store is away. A second try on a fresh connection is inside it."""
+"""Within which a call is usually answered, or the store is away. A second try on a fresh connection is inside it."""
 PATIENT_S = 600.0
 """The same for a migration, which may have to wait for another node's."""
 IDLE_S = 60.0
@@ -44,6 +44,11 @@ FLAVOUR = Flavour(
         "::text FROM penstock_secrets AS s WHERE s.key_id = r.id)"
     ),
     tagged="(r.tags ->> {name}::text) = {value}",
+    tag_of="({tags}::jsonb ->> {name}::text)",
+    month=(
+        "(extract(year FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer * 12"
+        " + extract(month FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer - 1)"
+    ),
     part="strpos({text}, {part})",
     # Locked in the order of ids, or two nodes that write the same keys at once would wait for each other.
     touch=(
@@ -54,6 +59,7 @@ FLAVOUR = Flavour(
         " WHERE k.id = u.id AND (k.last_used_us IS NULL OR k.last_used_us < u.at)"
     ),
     migrations_known="SELECT 1 WHERE to_regclass('penstock_migrations') IS NOT NULL",
+    records_known="SELECT 1 WHERE to_regclass('penstock_shipped') IS NOT NULL",
     lock="SELECT pg_advisory_xact_lock(8098140918277501550)",
     partitions=(
         "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"

@@ -38,6 +38,7 @@ def watermarks(count: int) -> str:
     return f"SELECT {', '.join(_SHOWN)} FROM penstock_shipped WHERE instance IN ({_places(1, count)})"  # noqa: S608
 
 
+ALL_WATERMARKS = f"SELECT {', '.join(_SHOWN)} FROM penstock_shipped"  # noqa: S608
 FIRST_WATERMARK = (
     f"INSERT INTO penstock_shipped ({', '.join(_WATERMARK)}) VALUES ({_places(1, len(_WATERMARK))})"  # noqa: S608
     " ON CONFLICT DO NOTHING RETURNING instance"

@@ -53,7 +53,7 @@ class Records:
             found: list[Sequence[Any]] = []
             for some in _pieces(wanted):
                 found += await session.fetch(statements.watermarks(len(some)), *some)
-            return {row[0]: _watermark(row) for row in found}
+            return {row[0]: read_watermark(row) for row in found}
 
         return await self._database.read(look) if wanted else {}
 
@@ -178,7 +178,8 @@ def _move(before: Watermark | None, after: Watermark, now_us: int) -> tuple[Any,
     return (statements.NEXT_WATERMARK, *values, before.segment, before.offset, before.sequence)
 
 
-def _watermark(row: Sequence[Any]) -> Watermark:
+def read_watermark(row: Sequence[Any]) -> Watermark:
+    """From the order of `record_statements.watermarks`."""
     instance, segment, offset, sequence, hash, day, ended, begun = row
     return Watermark(
         instance=instance, segment=segment, offset=offset, sequence=sequence, hash=bytes(hash), day=day,

@@ -33,6 +33,11 @@ FLAVOUR = Flavour(
         " (SELECT * FROM penstock_secrets WHERE key_id = r.id ORDER BY generation) AS s)"
     ),
     tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
+    tag_of="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name})",
+    month=(
+        "(CAST(strftime('%Y', {hour} * 3600, 'unixepoch') AS INTEGER) * 12"
+        " + CAST(strftime('%m', {hour} * 3600, 'unixepoch') AS INTEGER) - 1)"
+    ),
     part="instr({text}, {part})",
     touch=(
         "UPDATE penstock_keys SET last_used_us = u.value FROM json_each($1) AS u"
@@ -40,6 +45,7 @@ FLAVOUR = Flavour(
         " AND (penstock_keys.last_used_us IS NULL OR penstock_keys.last_used_us < u.value)"
     ),
     migrations_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_migrations'",
+    records_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_shipped'",
     lock=None,
     partitions=None,
     tags="coalesce(r.tags, '{}')",
@@ -52,9 +58,16 @@ FLAVOUR = Flavour(
 class SqliteDatabase:
     """Two connections: one that writes, in line with itself, and one that reads beside it."""
 
-    def __init__(self, path: str, busy_s: float = BUSY_S) -> None:
-        self._path = path
-        self._busy_s = busy_s
+    def __init__(
+        self, path: str, busy_s: float = BUSY_S, *, call_s: float | None = None, is_prepared: bool = False
+    ) -> None:
+        """`call_s` bounds each statement or transaction; None: it takes what it takes. `is_prepared`: the file is there
+        and private, and must be for a second database in one process: whoever opens and closes the file past SQLite
+        drops the locks that this process has on it, and the next process to leave takes away what is mapped here
+        (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+        """
+        self._path, self._is_prepared = path, is_prepared
+        self._busy_s, self._call_s = busy_s, call_s
         self._opening = asyncio.Lock()
         self._writer: _Side | None = None
         self._reader: _Side | None = None
@@ -77,7 +90,8 @@ class SqliteDatabase:
         async with self._opening:
             with self._explained():
                 if self._writer is None:
-                    _make_file(self._path)
+                    if not self._is_prepared:
+                        _make_file(self._path)
                     self._writer = await self._connect()
                 if self._reader is None:
                     self._reader = await self._connect()
@@ -127,14 +141,14 @@ class SqliteDatabase:
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
         async with side.line:
-            with self._explained():
+            with self._explained(), side.within(self._call_s):
                 return await side.fetch(sql, *values)
 
     async def _transact(self, side: _Side | None, begin: str, work: Work[T]) -> T:
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
         async with side.line:
-            with self._explained():
+            with self._explained(), side.within(self._call_s):
                 await side.connection.execute_fetchall(begin)
                 try:
                     result = await work(side)
@@ -200,6 +214,8 @@ class SqliteDatabase:
         if _is_busy(error):
             return StoreAwayError(f"{self._path} is held by another process")
         match _code(error):
+            case sqlite3.SQLITE_INTERRUPT:
+                return StoreAwayError(f"{self._path} did not answer within {self._call_s or 0:g} s")
             case sqlite3.SQLITE_IOERR:
                 return StoreAwayError(f"{self._path}: {error}: look at the disk below data_dir")
             case sqlite3.SQLITE_FULL:
@@ -218,10 +234,27 @@ class _Side:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
         self.line = asyncio.Lock()
+        self._ending: asyncio.Future[None] | None = None
 
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(place): value for place, value in enumerate(values, 1)}
         return list(await self.connection.execute_fetchall(sql, named))
+
+    @contextlib.contextmanager
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """Interrupts what still runs by then, at which SQLite gives up."""
+        if seconds is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        ending = loop.call_later(seconds, self._interrupt)
+        try:
+            yield
+        finally:
+            ending.cancel()
+
+    def _interrupt(self) -> None:
+        self._ending = asyncio.ensure_future(self.connection.interrupt())
 
     async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
         places = ", ".join("?" * len(columns))

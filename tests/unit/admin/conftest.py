@@ -14,6 +14,7 @@ from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
+from penstock.audit.asked import Asked
 from penstock.config.model import AllLimits
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import Known
@@ -23,6 +24,7 @@ from penstock.keys.model import AdminToken, Row
 from penstock.keys.service import Ledger
 from penstock.limits.script import AwayError
 from penstock.observe.logs import Log
+from tests.unit.fake_asking import FakeAsking
 from tests.unit.fake_store import FakeStore
 
 TOKEN = "pen-admin-0123456789"
@@ -99,7 +101,8 @@ class Api:
         known = Known("ops", "viewer", hashlib.sha256(VIEWER.encode()).hexdigest())
         self.callers = Callers(TOKEN, [known], self._stored)
         self.configured = AllLimits()
-        self.table = table(self.process, self.ledger, lambda: self.configured)
+        self.records = FakeAsking()
+        self.table = table(self.process, self.ledger, lambda: self.configured, Asked(self.records, "/nowhere"))
         self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
 
     async def _publish(self, rows: Sequence[Row]) -> None:

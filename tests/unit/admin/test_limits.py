@@ -9,6 +9,7 @@ import pytest
 
 from penstock.admin.routes import table
 from penstock.admin.shapes import KeyShape, LimitsShape, ResetShape
+from penstock.audit.asked import Asked
 from penstock.config.model import AllLimits
 from penstock.keys.model import Key
 from penstock.limits.policy import Limits
@@ -151,7 +152,7 @@ async def test_a_viewer_looks_and_does_not_reset(api: Api) -> None:
 
 async def test_where_no_node_runs_nothing_is_known_and_nothing_reset(api: Api) -> None:
     api.configured = AllLimits(global_=Limits(requests="9/s", concurrent=1))
-    api.gate._router._table = table(None, api.ledger, lambda: api.configured)
+    api.gate._router._table = table(None, api.ledger, lambda: api.configured, Asked(None, "/nowhere"))
     got = await api.ask("GET", f"{LIMITS}/global")
     assert lines(got.json["limits"]) == [
         ("requests", "9/s", 9, None, None, None, "global"),

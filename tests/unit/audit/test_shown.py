@@ -36,6 +36,7 @@ def test_an_object_has_what_is_known_and_the_named_fields_always() -> None:
         "one",
         3,
     )
+    assert not {"client", "end_user"} & set(as_object(ROW, private=False))
     bare = as_object(BARE)
     assert [bare[name] for name in ("request_id", "key_id", "target", "status", "usage")] == [None] * 5
     assert set(ALWAYS) <= set(bare)
@@ -43,18 +44,18 @@ def test_an_object_has_what_is_known_and_the_named_fields_always() -> None:
 
 
 def test_a_line_of_csv_has_every_column_and_no_formula() -> None:
-    line = dict(zip(CSV, as_cells(ROW), strict=True))
+    line = dict(zip(CSV, as_cells(as_object(ROW)), strict=True))
     assert (line["prompt_tokens"], line["total_us"], line["frames"]) == ("1", "5000000000", "12")
     assert (line["attempts"], line["client"], line["sequence"]) == ("3", "192.0.2.7", "3")
     assert (line["tags"], line["limits"]) == (
         "app= env=dev unit=7",
         "key:requests key:budget global:requests global:budget",
     )
-    bare = dict(zip(CSV, as_cells(BARE), strict=True))
+    bare = dict(zip(CSV, as_cells(as_object(BARE)), strict=True))
     assert (bare["model"], bare["status"], bare["prompt_tokens"], bare["client"]) == ("'=1+1", "", "", "")
 
 
 def test_a_row_of_the_table_fits_its_titles() -> None:
-    assert len(as_line(ROW)) == len(as_line(BARE)) == len(TITLES)
-    assert as_line(ROW)[4:8] == ("200", "upstream_cut", "1+2", "5000000.0")
-    assert as_line(Row("one", 5, replace(FULL, count=9), None))[4] == "200 x9"
+    assert len(as_line(as_object(ROW))) == len(as_line(as_object(BARE))) == len(TITLES)
+    assert as_line(as_object(ROW))[4:8] == ("200", "upstream_cut", "1+2", "5000000.0")
+    assert as_line(as_object(Row("one", 5, replace(FULL, count=9), None)))[4] == "200 x9"

@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from penstock.keys.model import Key
 from penstock.store.interface import StoreAwayError, StoreRefusedError
 from penstock.store.migrate import FOLDER, read_migrations
-from penstock.store.open import FILE
+from penstock.store.open import FILE, make_asking
 from penstock.store.sql import SqlStore
 from penstock.store.sqlite import SqliteDatabase
 from tests.support.child import Child
@@ -200,3 +201,18 @@ async def test_no_hash_and_no_name_comes_into_a_log(tmp_path: Path, caplog: pyte
 def test_a_process_that_forgets_to_close_ends_all_the_same(tmp_path: Path) -> None:
     with Child("tests.unit.store.forgetful", str(tmp_path)) as child:
         assert child.rest(10.0) == ("1\n", 0)
+
+
+async def test_a_second_database_of_a_process_leaves_the_locks_of_the_first(store: SqlStore, tmp_path: Path) -> None:
+    """Else the next process to leave would remove what the first has mapped, and end it by SIGBUS."""
+    second = make_asking("sqlite", str(tmp_path))
+    assert await second.has_records()
+    mapped = (tmp_path / f"{FILE}-shm").stat().st_ino
+    leave = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM penstock_state'); c.close()"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", leave, str(tmp_path / FILE))
+    assert await process.wait() == 0
+    assert (tmp_path / f"{FILE}-shm").stat().st_ino == mapped
+    await second.close()
+    await put(store, key("k"))

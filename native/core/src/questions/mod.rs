@@ -33,10 +33,12 @@ pub enum Kind {
     Verify = 2,
     /// Leases of limits that nodes share, `[{"tag","args"}, …]`; answered by as many lists of numbers or `null`.
     Lease = 3,
+    /// What a key has spent: `{"key"}`; answered by the object that `GET /v1/key` shows, or `null`.
+    Spend = 4,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Noop, Self::Admin, Self::Verify, Self::Lease];
+    pub const ALL: [Self; 5] = [Self::Noop, Self::Admin, Self::Verify, Self::Lease, Self::Spend];
 
     /// The value of the label `kind`.
     pub const fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Admin => "admin",
             Self::Verify => "verify",
             Self::Lease => "lease",
+            Self::Spend => "spend",
         }
     }
 }

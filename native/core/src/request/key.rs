@@ -1,4 +1,6 @@
-//! `GET /v1/key`: what the key that asks may do, and what it has used of its limits.
+//! `GET /v1/key`: what the key that asks may do, what it has used of its limits, and what it has spent.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,13 +14,18 @@ use crate::{
     clock::write_utc,
     keys::{OPEN, access::Lists},
     limits::{Kind, Layered, Now, Policy, Scope},
+    questions,
 };
 
-/// Answers with the key's id, team, end, the lists that bound it (each has to allow what is asked), and the limits of
-/// the key and of its team.
+/// How long the answer waits for what was spent.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// Answers with the key's id, team, end, the lists that bound it (each has to allow what is asked), the limits of the
+/// key and of its team, and what it has spent.
 pub async fn serve(call: &mut Call<'_>, principal: &Principal) -> Result<(), Stop> {
     let mut body = describe(principal);
     body["limits"] = limits(call, principal);
+    body["spend"] = spend(call, principal).await;
     call.json(200, body.to_string().as_bytes()).await
 }
 
@@ -52,6 +59,18 @@ fn from(scope: Scope<'_>, policy: Layered<'_>, kind: Kind) -> &'static str {
         Kind::Budget => own.budget.is_some(),
     };
     if policy.own.is_some_and(sets) { scope.kind_name() } else { "default" }
+}
+
+/// What the key has spent, as Python tells it; `null` where that is not known in time, or nothing is recorded.
+async fn spend(call: &Call<'_>, principal: &Principal) -> Value {
+    let Principal::Key { row, .. } = principal else { return Value::Null };
+    let shared = &call.worker.shared;
+    if shared.journal().is_none() {
+        return Value::Null;
+    }
+    let asked = json!({"key": row.id.as_str()}).to_string();
+    let answer = shared.questions.ask(questions::Kind::Spend, asked.into_bytes(), DEADLINE).await;
+    answer.ok().and_then(|answer| serde_json::from_slice(&answer).ok()).unwrap_or_default()
 }
 
 fn describe(principal: &Principal) -> Value {

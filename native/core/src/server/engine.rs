@@ -34,7 +34,7 @@ const fn most_waiting(kind: Kind) -> usize {
         Kind::Noop => 8,
         Kind::Admin => 1_024,
         Kind::Verify => 2_048,
-        Kind::Lease => 64,
+        Kind::Lease | Kind::Spend => 64,
     }
 }
 /// How long an engine that stops waits for others to hear what is left of its leases.

@@ -288,6 +288,7 @@ fn a_key_is_told_what_it_may_do() {
     let expected = json!({
         "id": ID, "team": {"id": "t1", "name": "Lab \"1\""}, "state": "active", "expires": "2100-03-01T00:00:00.000000Z",
         "allowed": {"models": [["fast", "gpt-*"], ["f*"]], "paths": null, "networks": [["127.0.0.0/8"]]},
+        "spend": null,
     });
     let limits = [
         ("concurrent", "5", 5, "key"),
@@ -311,7 +312,7 @@ fn a_key_is_told_what_it_may_do() {
     );
     house.stop();
     let house = House::start(&minimal(), 1, 0);
-    assert_eq!(house.client().get("/v1/key").body, r#"{"id":"open","limits":[]}"#);
+    assert_eq!(house.client().get("/v1/key").body, r#"{"id":"open","limits":[],"spend":null}"#);
     house.stop();
 }
 

@@ -1,0 +1,133 @@
+"""Records that are asked for: those of the store, and those of this data_dir's journals that it does not have yet.
+
+A journal is read from its watermark on. The watermarks are read first, then the journals, then the store: what is
+shipped meanwhile is found twice and shown once, and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from penstock.audit.beyond import Beyond, private_of
+from penstock.audit.choice import Choice
+from penstock.audit.journals import OpenJournal, Row
+from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_record
+from penstock.engine import open_journal
+from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
+from penstock.store.asking_statements import Place
+from penstock.store.records import Watermark
+
+
+class Page(NamedTuple):
+    """Records in the order that was asked for."""
+
+    rows: list[Row]
+    after: Place | None
+    """Where the next page begins; None: this is the last one."""
+    partial: bool
+    """A journal here holds so much that the store does not have that its oldest was passed over."""
+
+
+class Asked:
+    """What one node knows: the store, if it takes records, and the journals of a `data_dir`.
+
+    Every method may raise `StoreError`, or OSError when the journals cannot be read.
+    """
+
+    def __init__(self, store: Asking | None, data_dir: str, open_journal: OpenJournal = open_journal) -> None:
+        self.store = store
+        self._data_dir, self._open = data_dir, open_journal
+
+    async def close(self) -> None:
+        """Lets go of the store's connections."""
+        if self.store is not None:
+            await self.store.close()
+
+    async def page(self, choice: Choice, *, newest: bool, after: Place | None, limit: int) -> Page:
+        """At most `limit` records by the time at which they began, behind `after`."""
+        here = await self.beyond()
+        rows = await asyncio.to_thread(_first, here, choice, newest, after, limit + 1)
+        found = {(row.instance, row.sequence): row for row in rows}
+        if self.store is not None:
+            for stored in await self.store.page(choice, newest, after, limit + 1):
+                found[stored.instance, stored.sequence] = as_row(stored)
+        rows = sorted(found.values(), key=place_of, reverse=newest)[: limit + 1]
+        return Page(rows[:limit], place_of(rows[limit - 1]) if len(rows) > limit else None, here.partial)
+
+    async def everything(self, choice: Choice) -> AsyncIterator[Row]:
+        """All of it: what the store has, the oldest first; then journal by journal what it does not have."""
+        here = await self.beyond()
+        if self.store is not None:
+            async for row in self._stored(self.store, choice, here):
+                yield row
+        for row in here.rows(choice.since_us, bounded=False):
+            if choice.takes(row.record):
+                yield row
+
+    async def beyond(self) -> Beyond:
+        """What the journals have and the store does not."""
+        here = Beyond(self._data_dir, self._open)
+        await here.look(self.store)
+        return here
+
+    async def _stored(self, store: Asking, choice: Choice, here: Beyond) -> AsyncIterator[Row]:
+        """All that is chosen up to watermarks that are then in `here`: what was shipped meanwhile, and may be in no
+        journal any more, comes last.
+        """
+        before, seen, after = here.marks, set(), None
+        while page := await store.page(choice, False, after, AT_ONCE):
+            for each in page:
+                mark = before.get(each.instance)
+                if mark is None or each.sequence > mark.sequence or each.kind == BEGIN:
+                    seen.add((each.instance, each.sequence))
+                yield as_row(each)
+            if len(page) < AT_ONCE:
+                break
+            after = place_of(as_row(page[-1]))
+        await here.look(store)
+        for instance, mark in here.marks.items():
+            async for row in _shipped_since(store, before.get(instance), mark):
+                if choice.takes(row.record) and (row.instance, row.sequence) not in seen:
+                    yield row
+
+
+async def _shipped_since(store: Asking, before: Watermark | None, now: Watermark) -> AsyncIterator[Row]:
+    """The requests that came to the store between two watermarks of an instance."""
+    if before is not None and now.ended and not before.ended:
+        for stored, outcome in await store.rows_of(now.instance, read_begun(before)):
+            if outcome is not None:
+                yield as_row(stored)
+    sequence = before.sequence if before else 0
+    while sequence < now.sequence:
+        most = min(now.sequence, sequence + AT_ONCE)
+        for stored, outcome in await store.rows_of(now.instance, range(sequence + 1, most + 1)):
+            if outcome is not None:
+                yield as_row(stored)
+        sequence = most
+
+
+def place_of(row: Row) -> Place:
+    """Where a record stands in the order of time."""
+    return Place(row.record.started_us, row.instance, row.sequence)
+
+
+def as_row(stored: Stored) -> Row:
+    """A record from the entry that the store has of it."""
+    hidden = private_of(stored)
+    record = interrupted(read_begin(stored.public)) if stored.kind == BEGIN else read_record(stored.public)
+    return Row(stored.instance, stored.sequence, record, None if hidden is None else read_private(hidden))
+
+
+def _first(here: Beyond, choice: Choice, newest: bool, after: Place | None, most: int) -> list[Row]:
+    """The first so many that are chosen, in their order."""
+    chosen = (row for row in here.rows(choice.since_us, bounded=True) if choice.takes(row.record))
+    behind = (row for row in chosen if after is None or _is_behind(place_of(row), after, newest))
+    pick = heapq.nlargest if newest else heapq.nsmallest
+    return pick(most, behind, key=place_of)
+
+
+def _is_behind(place: Place, after: Place, newest: bool) -> bool:
+    return place < after if newest else place > after

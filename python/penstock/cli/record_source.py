@@ -1,0 +1,159 @@
+"""Where commands have records from: a running node, the configured store beside the journals, or a data_dir alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, NoReturn, Protocol
+
+import click
+
+from penstock.audit.asked import Asked, Page
+from penstock.audit.choice import Choice
+from penstock.audit.shown import as_object
+from penstock.cli.admin_client import PAGE, Client, connected
+from penstock.keys.public import rfc3339
+from penstock.store.asking import Asking
+from penstock.store.interface import StoreError
+from penstock.store.open import FILE, SQLITE, make_asking
+
+Object = dict[str, Any]
+BEHIND = "the journals hold more than was looked at, as the store is behind; with --data-dir all of a data_dir is read"
+
+
+class Source(Protocol):
+    """Records as JSON objects."""
+
+    def all(self, choice: Choice) -> Iterator[Object]:
+        """Every one that is chosen, the oldest first."""
+
+    def newest(self, choice: Choice, most: int) -> list[Object]:
+        """The newest so many, the oldest of them first."""
+
+
+@contextmanager
+def record_source(
+    config: str | None, data_dir: str | None, admin: str | None, token_file: str | None
+) -> Iterator[Source]:
+    """What these options mean: `data_dir` is read by itself, everything else as for keys."""
+    if data_dir is not None:
+        with asyncio.Runner() as runner:
+            asked = Asked(runner.run(sqlite_of(data_dir)), data_dir)
+            try:
+                yield _Here(asked, runner)
+            finally:
+                runner.run(asked.close())
+        return
+    with connected(config, admin, token_file) as client:
+        yield _Api(client)
+
+
+def has_sqlite(data_dir: str) -> bool:
+    """Whether a SQLite store is in a data_dir."""
+    return os.path.exists(os.path.join(data_dir, FILE))
+
+
+async def sqlite_of(data_dir: str) -> Asking | None:
+    """The store in a data_dir, if it is there and of a release that keeps records."""
+    if not has_sqlite(data_dir):
+        return None
+    store = make_asking(SQLITE, data_dir)
+    try:
+        if await store.has_records():
+            return store
+    except StoreError as error:
+        failed(str(error))
+    await store.close()
+    return None
+
+
+def failed(message: str) -> NoReturn:
+    """One line on standard error, then the end."""
+    click.echo(f"penstock audit: {message}", err=True)
+    raise SystemExit(1)
+
+
+class _Here:
+    """A data_dir by itself."""
+
+    def __init__(self, asked: Asked, runner: asyncio.Runner) -> None:
+        self._asked, self._runner = asked, runner
+
+    def all(self, choice: Choice) -> Iterator[Object]:
+        rows = self._asked.everything(choice)
+
+        async def some() -> list[Object]:
+            found = []
+            async for row in rows:
+                found.append(as_object(row))
+                if len(found) == PAGE:
+                    break
+            return found
+
+        while piece := self._run(some()):
+            yield from piece
+
+    def newest(self, choice: Choice, most: int) -> list[Object]:
+        found: list[Object] = []
+        after = None
+        while len(found) < most:
+            limit = min(most - len(found), PAGE)
+            page: Page = self._run(self._asked.page(choice, newest=True, after=after, limit=limit))
+            found += map(as_object, page.rows)
+            _warn(page.partial)
+            after = page.after
+            if after is None:
+                break
+        return found[::-1]
+
+    def _run(self, work: Any) -> Any:
+        try:
+            return self._runner.run(work)
+        except (OSError, ImportError, StoreError) as error:
+            failed(str(error))
+
+
+class _Api:
+    """The admin API of a node, or of the store itself where none runs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def all(self, choice: Choice) -> Iterator[Object]:
+        yield from self._items(choice, "oldest", PAGE)
+
+    def newest(self, choice: Choice, most: int) -> list[Object]:
+        return list(islice(self._items(choice, "newest", min(most, PAGE)), most))[::-1]
+
+    def _items(self, choice: Choice, order: str, limit: int) -> Iterator[Object]:
+        wanted = _query(choice) | {"order": order, "limit": limit}
+        cursor = None
+        while True:
+            piece = self._client.call("GET", "records", query=wanted | {"cursor": cursor})
+            _warn(piece["partial"])
+            yield from piece["items"]
+            cursor = piece["next"]
+            if cursor is None:
+                return
+
+
+def _warn(partial: bool) -> None:
+    context = click.get_current_context()
+    if partial and not context.meta.get(BEHIND):
+        context.meta[BEHIND] = True
+        click.echo(BEHIND, err=True)
+
+
+def _query(choice: Choice) -> dict[str, Any]:
+    return {
+        "since": rfc3339(choice.since_us or None),
+        "until": rfc3339(choice.until_us),
+        "tag": None if choice.tag is None else "=".join(choice.tag),
+        **{
+            name: getattr(choice, name)
+            for name in ("key", "team", "model", "target", "status", "outcome", "request_id")
+        },
+    }

@@ -1,0 +1,167 @@
+"""Records and sums by the admin API."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
+from penstock.audit.shown import as_object
+from penstock.store.usage_statements import NUMBERS
+from tests.support.stored_rows import DAY_US, Chain, record, used
+from tests.unit.admin.conftest import VIEWER, Api
+from tests.unit.audit.test_shown import BARE, ROW
+
+RECORDS, USAGE = "/admin/v1/records", "/admin/v1/usage"
+START = 20_000 * DAY_US
+
+
+@pytest.fixture
+def filled(api: Api) -> Api:
+    """Ten requests, an hour apart from midnight on, 4 October 2024."""
+    chain = Chain("20260101T000000-0000000a")
+    for number in range(10):
+        fields: dict[str, Any] = {"key_id": "kA" if number < 4 else "kB", "usage": used(10, 1), "team": "t1"}
+        fields |= {"status": 429 if number == 9 else 200, "cost_nanousd": 1_500 if number < 2 else None}
+        chain.add(record(number, START + number * 3_600_000_000, tags={"env": "prod"}, **fields), ("192.0.2.7", "x"))
+    api.records.ship(chain)
+    return api
+
+
+def numbers(body: Any) -> list[int]:
+    return [each["number"] for each in body["items"]]
+
+
+async def test_records_come_newest_first_and_page_by_page(filled: Api) -> None:
+    first = await filled.ask("GET", f"{RECORDS}?limit=4")
+    assert (first.status, numbers(first.json), first.json["partial"]) == (200, [9, 8, 7, 6], False)
+    second = await filled.ask("GET", f"{RECORDS}?limit=4&cursor={first.json['next']}")
+    third = await filled.ask("GET", f"{RECORDS}?limit=4&cursor={second.json['next']}")
+    assert (numbers(second.json), numbers(third.json), third.json["next"]) == ([5, 4, 3, 2], [1, 0], None)
+    oldest = await filled.ask("GET", f"{RECORDS}?order=oldest&limit=2")
+    assert numbers(oldest.json) == [0, 1]
+    wrong = await filled.ask("GET", f"{RECORDS}?cursor={oldest.json['next']}")
+    assert wrong.faults == [("cursor", "is none that this listing gave; leave it out to begin anew")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("since=2024-10-04T07:00:00Z&order=oldest", [7, 8, 9]),
+        ("until=2024-10-04T02:00:00Z", [1, 0]),
+        ("key=kA&until=2024-10-04T02:00:00Z", [1, 0]),
+        ("status=4xx", [9]),
+        ("request_id=req_3", [3]),
+        ("tag=env%3Ddev", []),
+        ("tag=env%3Dprod&limit=1", [9]),
+        ("outcome=failed", []),
+        ("team=t1&model=fast&target=up&limit=1", [9]),
+        ("team=nobody", []),
+    ],
+)
+async def test_records_are_narrowed(filled: Api, asked: str, found: list[int]) -> None:
+    got = await filled.ask("GET", f"{RECORDS}?{asked}")
+    assert numbers(got.json) == found
+
+
+async def test_a_team_is_meant_by_its_name_too(filled: Api) -> None:
+    id = (await filled.ask("POST", "/admin/v1/teams", {"name": "Lab"})).json["id"]
+    chain = Chain("20260101T000000-0000000b")
+    chain.add(record(77, START, team=id))
+    filled.records.ship(chain)
+    for name in ("Lab", id):
+        assert numbers((await filled.ask("GET", f"{RECORDS}?team={name}")).json) == [77]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ("since=soon", "since"),
+        ("until=2024-13-01", "until"),
+        ("status=999", "status"),
+        ("tag=env", "tag"),
+        ("outcome=well", "outcome"),
+        ("order=any", "order"),
+        ("limit=1001", "limit"),
+        ("cursor=abc", "cursor"),
+        ("color=red", "color"),
+    ],
+)
+async def test_what_is_no_condition_is_refused_by_its_name(filled: Api, asked: str, field: str) -> None:
+    got = await filled.ask("GET", f"{RECORDS}?{asked}")
+    assert got.status == 400
+    assert [name for name, _ in got.faults] == [field]
+
+
+async def test_one_request_is_found_by_its_id(filled: Api) -> None:
+    got = await filled.ask("GET", f"{RECORDS}/req_3")
+    assert (numbers(got.json), got.json["next"]) == ([3], None)
+    assert (await filled.ask("GET", f"{RECORDS}/{quote('a/b', safe='')}")).status == 404
+
+
+async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> None:
+    whole = (await filled.ask("GET", f"{RECORDS}/req_3")).json["items"][0]
+    bare = (await filled.ask("GET", f"{RECORDS}/req_3", token=VIEWER)).json["items"][0]
+    assert (whole["client"], whole["end_user"]) == ("192.0.2.7", "x")
+    assert bare == {name: whole[name] for name in whole if name not in ("client", "end_user")}
+    assert (await filled.ask("GET", USAGE, token=VIEWER)).status == 200
+
+
+async def test_a_record_is_what_is_described(filled: Api) -> None:
+    for row in (ROW, BARE):
+        shown = as_object(row)
+        described = msgspec.json.encode(msgspec.convert(shown, RecordShape))
+        assert msgspec.json.decode(described) == msgspec.json.decode(msgspec.json.encode(shown))
+    msgspec.convert((await filled.ask("GET", RECORDS)).json, RecordsShape)
+
+
+async def test_while_the_store_is_away_nothing_is_shown(filled: Api) -> None:
+    filled.records.away = True
+    for path in (RECORDS, USAGE, f"{RECORDS}/req_1"):
+        assert (await filled.ask("GET", path)).status == 503
+
+
+async def test_sums_of_whole_hours_by_what_was_asked_for(filled: Api) -> None:
+    got = await filled.ask("GET", f"{USAGE}?by=key,status&since=2024-10-04T00:30:00Z&until=2024-10-04T09:00:01Z")
+    told = msgspec.convert(got.json, UsageShape)
+    assert (told.since, told.until, told.per) == ("2024-10-04T00:00:00Z", "2024-10-04T10:00:00Z", None)
+    assert [(each.at, each.by, each.requests, each.cost_usd, each.unpriced) for each in told.items] == [
+        (None, {"key": "kA", "status": 200}, 4, "0.000003", 2),
+        (None, {"key": "kB", "status": 200}, 5, "0", 5),
+        (None, {"key": "kB", "status": 429}, 1, "0", 1),
+    ]
+    assert set(NUMBERS) <= set(got.json["items"][0])
+    per = await filled.ask("GET", f"{USAGE}?per=day&since=2024-10-01&tag=env%3Dprod&status=2xx&by=tag:env")
+    assert [(each["at"], each["by"], each["requests"]) for each in per.json["items"]] == [
+        ("2024-10-04T00:00:00Z", {"tag:env": "prod"}, 9)
+    ]
+    month = await filled.ask("GET", USAGE)
+    assert month.json["items"] == [], "of this month, unless told otherwise"
+    assert month.json["since"].endswith("-01T00:00:00Z")
+    backwards = await filled.ask("GET", f"{USAGE}?since=2024-10-04&until=2024-10-01")
+    assert (backwards.status, backwards.json["items"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("by=kye", "did you mean 'key'?"),
+        ("by=tag:", "expected key, team, model, target, status or tag:NAME"),
+        ("by=key,key", "none of them twice"),
+        ("by=tag:a,tag:b,tag:c,tag:d,tag:e,tag:f,tag:g", "at most 6"),
+        ("per=year", "expected one of hour, day, month"),
+    ],
+)
+async def test_what_is_no_sum_is_refused(filled: Api, asked: str, said: str) -> None:
+    got = await filled.ask("GET", f"{USAGE}?{asked}")
+    assert got.status == 400
+    assert said in got.faults[0][1]
+
+
+async def test_too_many_sums_are_refused(filled: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.audit.sums.MOST", 2)
+    got = await filled.ask("GET", f"{USAGE}?per=hour&since=2024-10-04")
+    assert (got.status, got.faults[0][0]) == (400, "by")

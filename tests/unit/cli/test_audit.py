@@ -1,0 +1,132 @@
+"""`penstock audit` and `penstock usage` over an admin API in memory, and on a data_dir alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.stored_rows import DAY_US, Chain, record, used
+from tests.unit.cli.conftest import ApiTransport, Run
+
+START = 20_000 * DAY_US
+INSTANCE = "20260101T000000-0000000a"
+
+
+def fill(transport: ApiTransport, count: int = 5) -> None:
+    chain = Chain(INSTANCE)
+    for number in range(count):
+        fields: dict[str, Any] = {"key_id": "kA", "usage": used(10, 1), "cost_nanousd": 2_000, "tags": {"env": "prod"}}
+        chain.add(record(number, START + number * 60_000_000, **fields), ("192.0.2.7", None))
+    transport.api.records.ship(chain)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_records_are_shown_the_oldest_first(run: Run, transport: ApiTransport) -> None:
+    fill(transport)
+    done = run("audit", "query", "--json")
+    assert done.exit_code == 0, done.output
+    assert [each["number"] for each in lines(done.stdout)] == [0, 1, 2, 3, 4]
+    assert [each["number"] for each in lines(run("audit", "query", "--json", "--limit", "2").stdout)] == [3, 4]
+    table = run("audit", "query", "--limit", "2")
+    assert [line.split()[-1] for line in table.stdout.splitlines()] == ["REQUEST", "req_3", "req_4"]
+    assert table.stderr == "the latest 2; --limit 0 shows all\n"
+    assert len(run("audit", "query", "--limit", "0").stdout.splitlines()) == 6
+    assert run("audit", "query").stderr == ""
+
+
+def test_every_condition_goes_along(run: Run, transport: ApiTransport) -> None:
+    fill(transport)
+    words: tuple[str, ...] = ("--since", "2024-10-04T00:01:00Z", "--until", "2024-10-05", "--key", "kA")
+    words += ("--model", "fast", "--target", "up", "--status", "2xx", "--outcome", "complete", "--tag", "env=prod")
+    assert [each["number"] for each in lines(run("audit", "query", "--json", *words).stdout)] == [1, 2, 3, 4]
+    for words, count in (
+        (("--tag", "env=dev"), 0),
+        (("--team", "x"), 0),
+        (("--request-id", "req_3"), 1),
+        (("--status", "429"), 0),
+    ):
+        assert len(lines(run("audit", "query", "--json", *words).stdout)) == count
+    for words in (("--since", "soon"), ("--status", "999"), ("--tag", "env")):
+        assert run("audit", "query", *words).exit_code == 2
+
+
+def test_thousands_come_page_by_page(run: Run, transport: ApiTransport) -> None:
+    fill(transport, 2_500)
+    assert [each["number"] for each in lines(run("audit", "export").stdout)] == list(range(2_500))
+    assert sum("records" in path for _, path, _ in transport.sent) == 3
+    assert [each["number"] for each in lines(run("audit", "query", "--json", "--limit", "1500").stdout)] == list(
+        range(1_000, 2_500)
+    )
+
+
+def test_export_writes_csv(run: Run, transport: ApiTransport) -> None:
+    fill(transport, 2)
+    done = run("audit", "export", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["request_id"], row["prompt_tokens"], row["tags"]) for row in rows] == [
+        ("req_0", "10", "env=prod"),
+        ("req_1", "10", "env=prod"),
+    ]
+
+
+def test_that_journals_were_passed_over_is_said_once(
+    run: Run, transport: ApiTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(transport, 2_500)
+    call = transport.call
+
+    def partly(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        status, answer = call(method, path, body)
+        return status, answer | {"partial": True}
+
+    monkeypatch.setattr(transport, "call", partly)
+    for words in (("audit", "query", "--json"), ("usage", "--since", "2024-10-01")):
+        done = run(*words)
+        assert done.exit_code == 0
+        assert done.stderr.count("the journals hold more than was looked at") == 1
+
+
+def test_a_data_dir_is_read_by_itself(run: Run, tmp_path: Path) -> None:
+    done = run("audit", "query", "--json", "--data-dir", str(tmp_path / "none"))
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    (tmp_path / "penstock.sqlite").write_bytes(b"no database, and long enough to be seen as one" * 100)
+    done = run("audit", "query", "--data-dir", str(tmp_path))
+    assert done.exit_code == 1
+    assert "restore it from a backup" in done.stderr
+
+
+def test_sums_are_a_table_and_json(run: Run, transport: ApiTransport) -> None:
+    fill(transport)
+    words = ("usage", "--by", "key,tag:env,team", "--per", "day", "--since", "2024-10-01", "--until", "2024-10-31")
+    table = run(*words)
+    assert table.exit_code == 0, table.output
+    assert [line.split() for line in table.stdout.splitlines()] == [
+        ["TIME", "KEY", "TAG:ENV", "TEAM", "REQUESTS", "PROMPT", "CACHED", "COMPLETION", "COST", "USD", "UNPRICED"],
+        ["2024-10-04", "kA", "prod", "-", "5", "50", "0", "5", "0.00001", "0"],
+    ]
+    assert table.stderr == "from 2024-10-01T00:00:00Z to 2024-10-31T00:00:00Z\n"
+    (item,) = json.loads(run(*words, "--json").stdout)["items"]
+    assert (item["by"], item["cost_nanousd"]) == ({"key": "kA", "tag:env": "prod", "team": None}, 10_000)
+    hours = run("usage", "--per", "hour", "--since", "2024-10-01")
+    assert hours.stdout.splitlines()[1].startswith("2024-10-04 00:00")
+    assert run("usage", "--by", "kye").exit_code == 2
+    assert run("usage", "--since", "soon").exit_code == 2
+
+
+def test_what_a_key_has_spent_is_shown_with_it(run: Run, transport: ApiTransport) -> None:
+    id = json.loads(run("keys", "create", "--name", "app", "--json").stdout)["id"]
+    assert "spent      today 0 requests, 0 tokens, 0 usd" in run("keys", "show", id).stdout
+    assert json.loads(run("keys", "show", id, "--json").stdout)["spend"] == {
+        name: {"requests": 0, "tokens": 0, "cost_usd": "0", "unpriced": 0} for name in ("today", "month")
+    }
+    transport.api.records.away = True
+    assert "spent      not known: " in run("keys", "show", id).stdout
+    assert json.loads(run("keys", "show", id, "--json").stdout)["spend"] is None
