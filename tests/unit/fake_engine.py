@@ -23,6 +23,7 @@ class FakeNative:
         self.counted: dict[tuple[str, str], list[dict[str, object]]] = {}
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
+        self.shown_sinks: list[dict[str, object]] = []
         self.refuses = ""
         self._asked: list[tuple[int, int, bytes]] = []
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -87,6 +88,9 @@ class FakeNative:
 
     def degraded(self, reasons: list[str]) -> None:
         self.calls.append(f"degraded {reasons}")
+
+    def sinks(self, facts: bytes) -> None:
+        self.shown_sinks = msgspec.json.decode(facts)
 
     def drain(self) -> None:
         self.calls.append("drain")

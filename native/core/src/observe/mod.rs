@@ -12,6 +12,7 @@ pub mod record_form;
 mod record_log;
 mod render;
 mod repeats;
+pub mod sinks;
 
 pub use self::{
     log::{Log, LogOptions},
