@@ -10,6 +10,7 @@ __all__ = [
     "Encoding",
     "Engine",
     "JournalReader",
+    "Rows",
     "__version__",
     "error_codes",
     "forget_private",
@@ -32,12 +33,13 @@ class Engine:
 
         ``options`` is ``{"workers": 2, "max_connections": 0, "log": {"level", "format"}, "instance": "…",
         "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
-        "when_full", "max_bytes", "retain_ms"}}``, where 0 connections means as many as the file limit allows; unknown
-        fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a key of
-        this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With ``shared``
-        rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at most;
-        ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
-        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``null``: nothing is recorded.
+        "when_full", "max_bytes", "retain_ms", "pinned"}}``, where 0 connections means as many as the file limit allows;
+        unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
+        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With
+        ``shared`` rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at
+        most; ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
+        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``pinned``: a segment stays until
+        `journal_shipped` tells that a store has it, or it is older than ``retain_ms``; ``null``: nothing is recorded.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """
@@ -112,6 +114,17 @@ class Engine:
     def shared_pressed(self, tags: list[str]) -> None:
         """Another node was refused by these limits lately: leases of theirs that are idle here are given back early."""
 
+    def journal_shipped(self, segments: list[tuple[str, int]]) -> None:
+        """The store has all that is before these segments, each with its instance; 2⁶⁴-1: all there will ever be.
+
+        Where the journal is ``pinned`` they go an hour after they were last written, or when room is needed.
+        """
+
+    def shipping(self, records: int, failures: int, oldest_us: int) -> None:
+        """How shipping goes, for the metrics: records that the store took since the start, tries that failed, and when
+        the oldest record that it lacks ended, in microseconds UTC; 0: there is none.
+        """
+
     def questions(self) -> list[tuple[int, int, bytes]]:
         """All questions that wait, of each kind the oldest first, as ``(id, kind, payload)``. Silences `question_fd`;
         never waits.
@@ -185,6 +198,81 @@ class JournalReader:
 
         Raises ``OSError`` when the disk refuses.
         """
+
+    def rows(
+        self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
+    ) -> Rows:
+        """About ``most_bytes`` of entries from a place on, as rows of ``penstock_records``. Releases the GIL.
+
+        ``place`` is segment, offset and the sequence number of the last entry that is a row: it and those before it are
+        passed over. ``days`` are the day of that row and the last that a row may have. ``begun`` is what `Rows.begun`
+        was there; empty at the beginning. Raises ``OSError`` when the disk refuses.
+        """
+
+@final
+class Rows:
+    """Rows one after another, each as PostgreSQL's binary COPY takes it, without header and trailer of the whole."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+
+    @property
+    def records(self) -> int:
+        """How many of them are of finished requests."""
+
+    @property
+    def segment(self) -> int:
+        """Where the next reading goes on, with `offset`."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes from the segment's beginning."""
+
+    @property
+    def at_end(self) -> bool:
+        """There is nothing more for now."""
+
+    @property
+    def ended(self) -> bool:
+        """The last row says that the journal ended in order."""
+
+    @property
+    def sequence(self) -> int:
+        """Of the last row; without rows that of ``place``."""
+
+    @property
+    def hash(self) -> bytes:
+        """Of the last row, 32 bytes; without rows zeros."""
+
+    @property
+    def day(self) -> int:
+        """Of the last row, since 1970; without rows the first of ``days``."""
+
+    @property
+    def days(self) -> list[int]:
+        """Each day that a row has, once."""
+
+    @property
+    def oldest_us(self) -> int:
+        """When the first of the requests ended, microseconds UTC; 0: there is none."""
+
+    @property
+    def begun(self) -> bytes:
+        """Streams that have begun, up to the last row, and whose record has not come: number and sequence of each."""
+
+    def interrupted(self) -> list[int]:
+        """The sequence numbers of these."""
+
+    def piece(self, at: int, most_bytes: int) -> bytes:
+        """Bytes of the rows from ``at`` on."""
+
+    def tuples(self, at: int, most: int) -> tuple[list[tuple[int | str | bytes | None, ...]], int]:
+        """At most so many rows as the values of their columns, the first from ``at`` on, and where the next begins."""
 
 def forget_private(directory: str, before_us: int, live: bool) -> int:
     """Takes the private parts out of the whole segments in ``data_dir/journal/<instance>`` that last changed before a

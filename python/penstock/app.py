@@ -285,6 +285,7 @@ class App:
             "when_full": given.when_full,
             "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
             "retain_ms": self._config.audit.retain,
+            "pinned": False,
         }
 
     async def _start(self) -> None:

@@ -38,6 +38,8 @@ class Native(Protocol):
     def limits_reset(self, scope: str, name: str) -> bool: ...
     def shared_state(self, away: bool, nodes: int) -> None: ...
     def shared_pressed(self, tags: list[str]) -> None: ...
+    def journal_shipped(self, segments: list[tuple[str, int]]) -> None: ...
+    def shipping(self, records: int, failures: int, oldest_us: int) -> None: ...
     def questions(self) -> list[tuple[int, int, bytes]]: ...
     def answer(self, id: int, payload: bytes) -> None: ...
     def status(self) -> bytes: ...
@@ -70,6 +72,40 @@ def make_native(options: bytes) -> Native:
     return Compiled(options)
 
 
+class Rows(Protocol):
+    """What `_native.Rows` does."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def segment(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def at_end(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def day(self) -> int: ...
+    @property
+    def days(self) -> list[int]: ...
+    @property
+    def oldest_us(self) -> int: ...
+    @property
+    def begun(self) -> bytes: ...
+    def interrupted(self) -> list[int]: ...
+    def piece(self, at: int, most_bytes: int) -> bytes: ...
+    def tuples(self, at: int, most: int) -> tuple[list[tuple[int | str | bytes | None, ...]], int]: ...
+
+
 class JournalReader(Protocol):
     """What `_native.JournalReader` does."""
 
@@ -78,8 +114,23 @@ class JournalReader(Protocol):
     ) -> tuple[list[tuple[int, int, int, int, bytes, bytes | None]], int, int, bool]: ...
 
 
+class RowReader(Protocol):
+    """What else `_native.JournalReader` does."""
+
+    def rows(
+        self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
+    ) -> Rows: ...
+
+
 def open_journal(directory: str) -> JournalReader:
     """A reader of one instance's journal. Raises ImportError when native was not built."""
+    from penstock._native import JournalReader as Compiled
+
+    return Compiled(directory)
+
+
+def open_rows(directory: str) -> RowReader:
+    """The same, for whoever wants rows."""
     from penstock._native import JournalReader as Compiled
 
     return Compiled(directory)
@@ -166,6 +217,14 @@ class Engine:
     def shared_pressed(self, tags: list[str]) -> None:
         """Other nodes were refused by these limits."""
         self._ours().shared_pressed(tags)
+
+    def journal_shipped(self, segments: list[tuple[str, int]]) -> None:
+        """The store has all that is before these segments of these instances."""
+        self._ours().journal_shipped(segments)
+
+    def shipping(self, records: int, failures: int, oldest_us: int) -> None:
+        """How shipping goes, for the metrics; see `_native.pyi`."""
+        self._ours().shipping(records, failures, oldest_us)
 
     def degraded(self, reasons: list[str]) -> None:
         """What readiness names as degraded; an empty list: all is well."""

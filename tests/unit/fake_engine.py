@@ -24,6 +24,8 @@ class FakeNative:
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
         self.shown_sinks: list[dict[str, object]] = []
+        self.shipped: dict[str, int] = {}
+        self.ship_state = (0, 0, 0)
         self.refuses = ""
         self._asked: list[tuple[int, int, bytes]] = []
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -71,6 +73,12 @@ class FakeNative:
 
     def shared_pressed(self, tags: list[str]) -> None:
         self.pressed += tags
+
+    def journal_shipped(self, segments: list[tuple[str, int]]) -> None:
+        self.shipped |= dict(segments)
+
+    def shipping(self, records: int, failures: int, oldest_us: int) -> None:
+        self.ship_state = (records, failures, oldest_us)
 
     def questions(self) -> list[tuple[int, int, bytes]]:
         try:

@@ -93,6 +93,18 @@ impl Engine {
         Ok(())
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a list of Python's is owned here")]
+    fn journal_shipped(&self, py: Python<'_>, segments: Vec<(String, u64)>) -> Result<()> {
+        let core = self.core()?;
+        detached(py, || core.journal_shipped(&segments));
+        Ok(())
+    }
+
+    fn shipping(&self, records: u64, failures: u64, oldest_us: u64) -> Result<()> {
+        self.core()?.shipping(records, failures, oldest_us);
+        Ok(())
+    }
+
     fn questions<'py>(&self, py: Python<'py>) -> Result<Vec<Asked<'py>>> {
         Ok(bridge::to_python(py, self.core()?.questions()))
     }

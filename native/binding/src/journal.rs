@@ -2,25 +2,35 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use penstock_core::journal::{self, Found, Position, Reader, disk::RealDisk, verify};
+use penstock_core::{
+    journal::{self, Found, Position, Reader, disk::RealDisk, verify},
+    observe::rows::{self, Wanted},
+};
 use pyo3::{Bound, Python, pyclass, pyfunction, pymethods, types::PyBytes};
 
 use crate::{
     detach::detached,
     error::{Error, Result},
+    rows::Rows,
 };
 
 /// Kind, sequence, segment, offset, public and private part.
 type Entry<'py> = (u8, u64, u64, u64, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
 
 #[pyclass(frozen, module = "penstock._native")]
-pub(crate) struct JournalReader(Reader);
+pub(crate) struct JournalReader {
+    reader: Reader,
+    /// The directory's name.
+    instance: String,
+}
 
 #[pymethods]
 impl JournalReader {
     #[new]
     fn new(directory: String) -> Self {
-        Self(Reader::new(Arc::new(RealDisk), &PathBuf::from(directory)))
+        let directory = PathBuf::from(directory);
+        let instance = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { reader: Reader::new(Arc::new(RealDisk), &directory), instance }
     }
 
     fn read<'py>(
@@ -32,9 +42,32 @@ impl JournalReader {
         live: bool,
     ) -> Result<(Vec<Entry<'py>>, u64, u64, bool)> {
         let from = Position { segment, offset };
-        let batch = detached(py, || self.0.read(from, most_bytes, live))?;
+        let batch = detached(py, || self.reader.read(from, most_bytes, live))?;
         let entries = batch.entries.into_iter().map(|found| entry(py, &found)).collect();
         Ok((entries, batch.next.segment, batch.next.offset, batch.is_end))
+    }
+
+    fn rows(
+        &self,
+        py: Python<'_>,
+        place: (u64, u64, u64),
+        most_bytes: usize,
+        live: bool,
+        days: (i32, i32),
+        begun: &[u8],
+    ) -> Result<Rows> {
+        let (segment, offset, after) = place;
+        let wanted = Wanted {
+            instance: &self.instance,
+            from: Position { segment, offset },
+            after,
+            most_bytes,
+            is_live: live,
+            first_day: days.0,
+            last_day: days.1,
+            begun,
+        };
+        Ok(Rows(detached(py, || rows::rows(&self.reader, &wanted))?))
     }
 }
 

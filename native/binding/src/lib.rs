@@ -6,6 +6,7 @@ mod detach;
 mod engine;
 mod error;
 mod journal;
+mod rows;
 mod tokens;
 
 #[cfg(not(pyo3_disable_reference_pool))]
@@ -22,6 +23,7 @@ mod _native {
         convert::error_codes,
         engine::Engine,
         journal::{JournalReader, forget_private, verify_journals},
+        rows::Rows,
         tokens::{Encoding, measure},
     };
 

@@ -31,6 +31,7 @@ fn start(dir: &Path, durability: Durability) -> io::Result<Journal> {
         when_full: WhenFull::Drop,
         max_bytes: 4 << 30,
         retain_ms: 86_400_000,
+        pinned: false,
     };
     let settings = Settings::of(&options, "measure", &RealDisk)?;
     Journal::start(settings, Arc::new(RealDisk), Clock::System, [1; 32], |event| println!("{event:?}"))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 T = TypeVar("T")
-Value = str | int | None
+Value = str | int | bytes | None
 
 
 class Undo(Exception):
@@ -32,6 +32,25 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A query: one row where the table of migrations exists."""
     lock: str | None
     """Held by one migrating node until its transaction ends; None where a writing transaction is alone anyway."""
+    partitions: str | None
+    """A query: the tables of which `penstock_records` consists, one a day; None where it is a table of its own."""
+    tags: str
+    """A value: the tags of the record `r` as text."""
+    usage_of: str
+    """What makes a row of `penstock_usage` the only one."""
+    now_us: str
+    """A query: the time that the database has."""
+    wiped: str | None
+    """Run behind a deletion that must not leave a trace on disk; None where the deletion itself does not."""
+
+
+class Packed(Protocol):
+    """Rows that are ready to be sent: see `_native.Rows`."""
+
+    @property
+    def size(self) -> int: ...
+    def piece(self, at: int, most_bytes: int) -> bytes: ...
+    def tuples(self, at: int, most: int) -> tuple[list[tuple[int | str | bytes | None, ...]], int]: ...
 
 
 class Session(Protocol):
@@ -42,6 +61,9 @@ class Session(Protocol):
 
     async def script(self, sql: str) -> None:
         """Runs several statements without values."""
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
+        """Appends rows of these columns."""
 
 
 Work = Callable[[Session], Awaitable[T]]

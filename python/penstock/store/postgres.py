@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.store.database import Flavour, Undo, Value, Work
+from penstock.store.database import Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import ConflictError, StoreAwayError, StoreError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
@@ -21,15 +21,20 @@ PATIENT_S = 600.0
 IDLE_S = 60.0
 """How long a connection may rest: firewalls forget connections without a word."""
 
+PIECE_BYTES = 1 << 16
+"""Of rows that are sent; the loop turns to others between two pieces."""
+
 # A node that stops in the middle of a change holds up every other one: the server ends that transaction. Nobody waits
 # for its answer by then.
-_LIMITS = "SET LOCAL statement_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '3s'"
+_LIMITS = "SET LOCAL statement_timeout = '{:.0f}s'; SET LOCAL idle_in_transaction_session_timeout = '3s'"
 _PATIENT = "SET LOCAL statement_timeout = '600s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 # What is acknowledged is on disk, whatever the database's default says.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
-_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
-_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LIMITS}; {_DURABLE}"
-_MIGRATE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_PATIENT}; {_DURABLE}"
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_MIGRATE = f"{_WRITE}; {_PATIENT}; {_DURABLE}"
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
 _TELL = f"NOTIFY {CHANNEL}; COMMIT"
 
 FLAVOUR = Flavour(
@@ -50,6 +55,14 @@ FLAVOUR = Flavour(
     ),
     migrations_known="SELECT 1 WHERE to_regclass('penstock_migrations') IS NOT NULL",
     lock="SELECT pg_advisory_xact_lock(8098140918277501550)",
+    partitions=(
+        "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = 'penstock_records'::regclass"
+    ),
+    tags="coalesce(r.tags::text, '{}')",
+    usage_of="hour, key_id, team, model, target, status, hashtextextended(tags, 0)",
+    now_us="SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+    wiped=None,
 )
 
 
@@ -68,6 +81,8 @@ class PostgresDatabase:
         self._url = url
         self._password_file = password_file
         self._call_s, self._patient_s = call_s, patient_s
+        limits = _LIMITS.format(call_s + 1)
+        self._read, self._write = f"{_READ}; {limits}", f"{_WRITE}; {limits}; {_DURABLE}"
         self._slots = asyncio.Semaphore(pool)
         self._idle: deque[tuple[Connection, float]] = deque()
         self._busy: set[Connection] = set()
@@ -99,13 +114,13 @@ class PostgresDatabase:
         await asyncio.gather(*(part(connection, self._call_s) for connection in idle))
 
     async def read(self, work: Work[T]) -> T:
-        return await self._call(_READ, work, "COMMIT", self._call_s)
+        return await self._call(self._read, work, "COMMIT", self._call_s)
 
     async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         return await self._call("", lambda session: session.fetch(sql, *values), "", self._call_s)
 
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
-        begin, seconds = (_MIGRATE, self._patient_s) if patient else (_WRITE, self._call_s)
+        begin, seconds = (_MIGRATE, self._patient_s) if patient else (self._write, self._call_s)
         return await self._call(begin, work, _TELL if tell else "COMMIT", seconds)
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
@@ -124,7 +139,7 @@ class PostgresDatabase:
 
         def commits() -> None:
             nonlocal in_doubt
-            in_doubt = begin not in (_READ, "")
+            in_doubt = begin not in (self._read, "")
 
         try:
             async with asyncio.timeout(seconds), self._slots:
@@ -219,6 +234,17 @@ class _Session:
 
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
+        await self._connection.copy_to_table(table, source=_pieces(rows), columns=columns, format="binary")
+
+
+async def _pieces(rows: Packed) -> AsyncIterator[bytes]:
+    yield _COPY_HEAD
+    for at in range(0, rows.size, PIECE_BYTES):
+        yield rows.piece(at, PIECE_BYTES)
+        await asyncio.sleep(0)
+    yield _COPY_END
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -61,6 +61,11 @@ class SqlStore:
         return self._database.place
 
     @property
+    def database(self) -> Database:
+        """What it is in."""
+        return self._database
+
+    @property
     def id(self) -> str:
         if self._id is None:
             raise StoreAwayError(f"{self.place} has not been opened yet")

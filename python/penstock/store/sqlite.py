@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from penstock.private_file import tighten
-from penstock.store.database import Flavour, Undo, Value, Work
+from penstock.store.database import Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
 T = TypeVar("T")
 BUSY_S = 5.0
 """How long another process may hold the file."""
+TUPLES_AT_ONCE = 16
 OLDEST = (3, 35, 0)
 """The first version with RETURNING."""
 
@@ -40,6 +41,11 @@ FLAVOUR = Flavour(
     ),
     migrations_known="SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'penstock_migrations'",
     lock=None,
+    partitions=None,
+    tags="coalesce(r.tags, '{}')",
+    usage_of="hour, key_id, team, model, target, status, tags",
+    now_us="SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
+    wiped="PRAGMA wal_checkpoint(TRUNCATE)",
 )
 
 
@@ -159,6 +165,7 @@ class SqliteDatabase:
             if mode != "wal":
                 raise StoreRefusedError(f"{self._path} cannot be written ahead: put data_dir on a local file system")
             await connection.execute_fetchall("PRAGMA synchronous = FULL")
+            await connection.execute_fetchall("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         except BaseException:
             await connection.close()
             raise
@@ -216,6 +223,12 @@ class _Side:
         named = {str(place): value for place, value in enumerate(values, 1)}
         return list(await self.connection.execute_fetchall(sql, named))
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
+        places = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+        cursor = await self.connection.executemany(sql, _tuples(rows))
+        await cursor.close()
+
     async def script(self, sql: str) -> None:
         """One by one: sqlite3's own way to run a script commits first."""
         statement = ""
@@ -226,6 +239,14 @@ class _Side:
                 statement = ""
         if re.sub(r"--.*", "", statement).strip():
             await self.connection.execute_fetchall(statement)
+
+
+def _tuples(rows: Packed) -> Iterator[tuple[Any, ...]]:
+    """Made a few at a time, in the thread that inserts them."""
+    at = 0
+    while at < rows.size:
+        some, at = rows.tuples(at, TUPLES_AT_ONCE)
+        yield from some
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

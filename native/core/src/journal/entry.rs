@@ -63,7 +63,8 @@ pub struct Entry<'a> {
     pub private: Option<&'a [u8]>,
     /// Bytes of the whole entry.
     pub bytes: usize,
-    salt: Option<&'a [u8; SALT_BYTES]>,
+    /// Salt and private part as they stand; `None` as for `private`.
+    pub sealed: Option<&'a [u8]>,
 }
 
 /// Why bytes are no entry.
@@ -99,15 +100,15 @@ impl<'a> Entry<'a> {
         let (hash, rest) = rest.split_first_chunk()?;
         let (public, rest) = rest.split_at_checked(u32::from_le_bytes(*public) as usize)?;
         let (sequence, hash) = (u64::from_le_bytes(*sequence), *hash);
-        let bare = Self { kind, sequence, hash, public, digest: None, private: None, bytes, salt: None };
+        let bare = Self { kind, sequence, hash, public, digest: None, private: None, sealed: None, bytes };
         if state == 0 {
             return rest.is_empty().then_some(bare);
         }
         let (digest, rest) = rest.split_first_chunk()?;
-        let (salt, private) = rest.split_first_chunk()?;
+        let private = rest.get(SALT_BYTES..)?;
         let digest = Some(*digest);
         match state {
-            1 => Some(Self { digest, private: Some(private), salt: Some(salt), ..bare }),
+            1 => Some(Self { digest, private: Some(private), sealed: Some(rest), ..bare }),
             2 => Some(Self { digest, ..bare }),
             _ => None,
         }
@@ -115,8 +116,8 @@ impl<'a> Entry<'a> {
 
     /// Whether it follows the entry whose hash is `previous`, and its private part, if it is here, is what it was.
     pub fn follows(&self, previous: &Hash) -> bool {
-        let sealed = match (self.salt, self.private, self.digest) {
-            (Some(salt), Some(private), Some(digest)) => hash_of(&[salt, private]) == digest,
+        let sealed = match (self.sealed, self.digest) {
+            (Some(sealed), Some(digest)) => self::hash(sealed) == digest,
             _ => true,
         };
         let has_private = u8::from(self.digest.is_some());

@@ -16,6 +16,8 @@ pub enum Why {
     Disk,
     /// It was older than `retain`.
     Age,
+    /// The store has all of it.
+    Shipped,
 }
 
 impl Why {
@@ -24,6 +26,7 @@ impl Why {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Age => "age",
+            Self::Shipped => "shipped",
         }
     }
 }
@@ -62,6 +65,10 @@ pub struct Facts {
     /// Of all journals beside this one too.
     pub disk_bytes: AtomicU64,
     pub failures: AtomicU64,
+    /// Records that the store has taken, tries that it refused, and when the oldest that it lacks ended; 0: none.
+    pub shipped: AtomicU64,
+    pub ship_failures: AtomicU64,
+    pub unshipped_us: AtomicU64,
     pub is_full: AtomicBool,
     pub sync: Histogram,
 }
@@ -78,6 +85,9 @@ impl Default for Facts {
             removed: zero(),
             disk_bytes: zero(),
             failures: zero(),
+            shipped: zero(),
+            ship_failures: zero(),
+            unshipped_us: zero(),
             is_full: AtomicBool::new(false),
             sync: Histogram::new(SYNC),
         }
@@ -85,6 +95,13 @@ impl Default for Facts {
 }
 
 impl Facts {
+    /// How shipping goes, as whoever ships counts it.
+    pub fn ship(&self, records: u64, failures: u64, oldest_us: u64) {
+        self.shipped.store(records, Relaxed);
+        self.ship_failures.store(failures, Relaxed);
+        self.unshipped_us.store(oldest_us, Relaxed);
+    }
+
     pub(super) fn lose(&self, entries: u64, why: Why) {
         let count = if why == Why::Disk { &self.lost_disk } else { &self.lost_memory };
         count.fetch_add(entries, Relaxed);

@@ -12,10 +12,11 @@ pub mod read;
 pub mod recover;
 pub mod ring;
 pub mod segment;
+pub mod shipped;
 pub mod space;
 mod tell;
 mod thread;
-mod unpack;
+pub mod unpack;
 pub mod verify;
 pub mod walk;
 pub mod writer;
@@ -40,7 +41,7 @@ pub use forgetting::forget_before;
 pub use read::{Batch, Found, Position, Reader};
 pub use ring::{Item, Lost};
 
-use self::{disk::Disk, ring::Ring, thread::Thread, writer::Writer};
+use self::{disk::Disk, ring::Ring, shipped::Shipped, thread::Thread, writer::Writer};
 use crate::clock::Clock;
 
 /// Bytes of entries that may wait in memory, those included that are just being written.
@@ -88,6 +89,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// What is older goes.
     pub retain_ms: u64,
+    /// A store takes records: a segment stays until [`Journal::shipped`] tells that it did.
+    pub pinned: bool,
 }
 
 /// How a journal is written.
@@ -99,6 +102,7 @@ pub struct Settings {
     pub when_full: WhenFull,
     pub max_bytes: u64,
     pub retain_us: u64,
+    pub pinned: bool,
     /// When a segment is closed.
     pub segment_bytes: u64,
     pub segment_us: u64,
@@ -119,6 +123,7 @@ impl Settings {
             when_full: options.when_full,
             max_bytes,
             retain_us,
+            pinned: options.pinned,
             segment_bytes: SEGMENT_BYTES.min(max_bytes / 8),
             segment_us: DAY_US.min(retain_us / 8),
         })
@@ -129,6 +134,7 @@ impl Settings {
 pub struct Journal {
     ring: Arc<Ring>,
     facts: Arc<Facts>,
+    shipped: Arc<Shipped>,
     clock: Clock,
     settings: Settings,
     numbers: AtomicU64,
@@ -147,9 +153,10 @@ impl Journal {
     ) -> io::Result<Self> {
         let (ring, facts) = (Arc::new(Ring::new(RING_BYTES)), Arc::<Facts>::default());
         let writer = Writer::new(disk, ring.clone(), facts.clone(), clock.clone(), settings.clone(), salts);
+        let shipped = writer.shipped.clone();
         let thread = Mutex::new(Some(Thread::start(writer, tell)?));
         let (numbers, admitted) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Ok(Self { ring, facts, clock, settings, numbers, admitted, thread })
+        Ok(Self { ring, facts, shipped, clock, settings, numbers, admitted, thread })
     }
 
     /// The next of the numbers by which entries of one request know each other, from 1.
@@ -189,6 +196,23 @@ impl Journal {
         let guard = Admitted(Some(self.clone()));
         let is_open = !self.facts.is_full.load(Relaxed) && !self.ring.is_failing();
         (is_open && self.ring.has_room(admitted * RESERVED_BYTES)).then_some(guard)
+    }
+
+    /// The store has all that is before these segments of these instances.
+    pub fn shipped(&self, segments: &[(String, u64)]) {
+        segments.iter().for_each(|(instance, segment)| self.shipped.note(instance, *segment));
+        if self.facts.is_full.load(Relaxed) {
+            self.ring.look();
+        }
+    }
+
+    /// Whether segments wait for a store.
+    pub fn is_pinned(&self) -> bool {
+        self.settings.pinned
+    }
+
+    pub fn utc_us(&self) -> u64 {
+        self.clock.utc_us()
     }
 
     pub fn facts(&self) -> &Facts {

@@ -56,28 +56,47 @@ impl Reader {
     /// Entries from a position on, about `most_bytes` of them. `is_live`: the writer is alive, so that only what it has
     /// committed is read. What is damaged is passed over.
     pub fn read(&self, from: Position, most_bytes: usize, is_live: bool) -> io::Result<Batch> {
+        let mut entries = Vec::new();
+        let (next, is_end) =
+            self.visit(from, most_bytes, is_live, |position, entry| entries.push(found(position, entry)))?;
+        Ok(Batch { entries, next, is_end })
+    }
+
+    /// The same, shown one by one: where the next reading goes on, and whether there is no more now.
+    pub fn visit(
+        &self,
+        from: Position,
+        most_bytes: usize,
+        is_live: bool,
+        mut seen: impl FnMut(Position, &Entry<'_>),
+    ) -> io::Result<(Position, bool)> {
         let files = files(&*self.disk, &self.dir)?;
-        let mut batch = Batch { next: from, ..Batch::default() };
-        let mut left = most_bytes;
+        let (mut next, mut left) = (from, most_bytes);
         for (index, file) in files.iter().enumerate().filter(|(_, file)| file.number >= from.segment) {
-            let offset = if file.number == batch.next.segment { batch.next.offset } else { 0 };
-            batch.next = Position { segment: file.number, offset: offset.max(HEADER_BYTES as u64) };
+            let offset = if file.number == next.segment { next.offset } else { 0 };
+            next = Position { segment: file.number, offset: offset.max(HEADER_BYTES as u64) };
             let limit = limit(&*self.disk, &self.dir, &files, index, is_live)?.min(file.bytes);
-            if !self.segment(&file.path, limit, &mut left, &mut batch)? {
-                return Ok(batch);
+            if !self.segment(&file.path, limit, &mut left, &mut next, &mut seen)? {
+                return Ok((next, false));
             }
         }
-        batch.is_end = true;
-        Ok(batch)
+        Ok((next, true))
     }
 
     /// `false`: enough was read before the segment's end.
-    fn segment(&self, path: &Path, limit: u64, left: &mut usize, batch: &mut Batch) -> io::Result<bool> {
-        while batch.next.offset < limit {
+    fn segment(
+        &self,
+        path: &Path,
+        limit: u64,
+        left: &mut usize,
+        next: &mut Position,
+        seen: &mut impl FnMut(Position, &Entry<'_>),
+    ) -> io::Result<bool> {
+        while next.offset < limit {
             if *left == 0 {
                 return Ok(false);
             }
-            let offset = batch.next.offset;
+            let offset = next.offset;
             let here = usize::try_from(limit - offset).unwrap_or(usize::MAX);
             let most = here.min(left.saturating_add(MAX_BYTES));
             let bytes = match self.disk.read(path, offset, most) {
@@ -87,35 +106,35 @@ impl Reader {
             };
             let mut walk = Walk::new(&bytes, 0);
             for (at, entry) in walk.by_ref() {
-                batch.entries.push(found(batch.next.segment, offset + at as u64, &entry));
+                seen(Position { segment: next.segment, offset: offset + at as u64 }, &entry);
                 *left = left.saturating_sub(entry.bytes);
                 if *left == 0 {
-                    batch.next.offset = offset + (at + entry.bytes) as u64;
-                    return Ok(batch.next.offset >= limit);
+                    next.offset = offset + (at + entry.bytes) as u64;
+                    return Ok(next.offset >= limit);
                 }
             }
-            batch.next.offset = offset + walk.at as u64;
+            next.offset = offset + walk.at as u64;
             let is_all = bytes.len() == here || bytes.len() < most;
             let is_cut = !is_all && walk.at > 0; // by the piece that was read
             if walk.fault.is_none() || is_cut {
                 continue;
             }
             if walk.resume() {
-                batch.next.offset = offset + walk.at as u64;
+                next.offset = offset + walk.at as u64;
             } else if is_all {
                 return Ok(true);
             } else {
                 // No entry that begins further back is so long that it would end beyond this piece.
-                batch.next.offset = offset + (bytes.len() - MAX_BYTES.min(bytes.len() - 1)) as u64;
+                next.offset = offset + (bytes.len() - MAX_BYTES.min(bytes.len() - 1)) as u64;
             }
         }
         Ok(true)
     }
 }
 
-fn found(segment: u64, offset: u64, entry: &Entry<'_>) -> Found {
+fn found(position: Position, entry: &Entry<'_>) -> Found {
     Found {
-        position: Position { segment, offset },
+        position,
         kind: entry.kind,
         sequence: entry.sequence,
         public: entry.public.to_vec(),

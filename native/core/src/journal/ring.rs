@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -102,12 +103,14 @@ struct State {
 pub struct Ring {
     state: Mutex<State>,
     told: Condvar,
+    /// The writer is to look after the directory now; set with the state locked.
+    looks: AtomicBool,
     most_bytes: usize,
 }
 
 impl Ring {
     pub fn new(most_bytes: usize) -> Self {
-        Self { state: Mutex::default(), told: Condvar::new(), most_bytes }
+        Self { state: Mutex::default(), told: Condvar::new(), looks: AtomicBool::new(false), most_bytes }
     }
 
     /// Appends an entry; its number, for [`Ring::poll_durable`]. `None`: there is no room, or it is too long, and it is
@@ -189,7 +192,9 @@ impl Ring {
     /// Returns once there is something to write, after `time`, or at the end.
     pub fn rest(&self, time: Duration) {
         let mut state = self.state.lock();
-        let empty = |state: &mut State| state.front.is_empty() && state.lost.entries == 0 && !state.stops;
+        let empty = |state: &mut State| {
+            state.front.is_empty() && state.lost.entries == 0 && !state.stops && !self.looks.load(Relaxed)
+        };
         state.rests = true;
         self.told.wait_while_for(&mut state, empty, time);
         state.rests = false;
@@ -199,6 +204,19 @@ impl Ring {
     pub fn pause(&self, time: Duration) {
         let mut state = self.state.lock();
         self.told.wait_while_for(&mut state, |state| !state.stops, time);
+    }
+
+    /// The writer looks after the directory before its time.
+    pub fn look(&self) {
+        let state = self.state.lock();
+        self.looks.store(true, Relaxed);
+        drop(state);
+        self.told.notify_all();
+    }
+
+    /// Whether it is to, said once.
+    pub fn looks(&self) -> bool {
+        self.looks.swap(false, Relaxed)
     }
 
     pub fn is_empty(&self) -> bool {

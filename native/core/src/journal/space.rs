@@ -71,16 +71,17 @@ impl Space {
         Ok(adopted)
     }
 
-    /// Whole segments that last changed before a time; of the own journal those before number `open`.
-    pub fn older_than(&self, before_us: u64, open: u64) -> io::Result<Vec<Removal>> {
-        let mut old = self.closed(open)?;
-        old.retain(|(_, _, file)| file.changed_us < before_us);
-        self.removals(old)
+    /// Whole segments that may go; of the own journal those before number `open`.
+    pub fn which(&self, open: u64, may_go: impl Fn(&str, &File) -> bool) -> io::Result<Vec<Removal>> {
+        let mut found = self.closed(open)?;
+        found.retain(|(instance, _, file)| may_go(instance, file));
+        self.removals(found)
     }
 
-    /// The oldest whole segments that take `bytes` together, or all there are.
-    pub fn oldest(&self, bytes: u64, open: u64) -> io::Result<Vec<Removal>> {
+    /// The oldest of them that take `bytes` together, or all there are.
+    pub fn oldest(&self, bytes: u64, open: u64, may_go: impl Fn(&str, &File) -> bool) -> io::Result<Vec<Removal>> {
         let mut closed = self.closed(open)?;
+        closed.retain(|(instance, _, file)| may_go(instance, file));
         closed.sort_by_key(|(_, _, file)| file.changed_us);
         let mut left = bytes;
         closed.retain(|(_, _, file)| {
@@ -89,6 +90,11 @@ impl Space {
             goes
         });
         self.removals(closed)
+    }
+
+    /// The instances of which there are journals, sorted.
+    pub fn instances(&self) -> io::Result<Vec<String>> {
+        Ok(self.journals()?.into_iter().map(|(instance, _)| instance).collect())
     }
 
     /// Removes a segment, and the journal of a process that is gone with its last one. `false`: it stays.

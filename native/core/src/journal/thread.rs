@@ -58,7 +58,7 @@ impl<T: FnMut(Event)> Run<T> {
         let mut busy_us = self.now_us();
         loop {
             let begun_us = self.now_us();
-            if self.swept_us.is_none_or(|at| begun_us.saturating_sub(at) >= SWEEP_US) {
+            if self.ring.looks() || self.swept_us.is_none_or(|at| begun_us.saturating_sub(at) >= SWEEP_US) {
                 self.swept_us = Some(begun_us);
                 let swept = self.writer.sweep();
                 self.told(swept);

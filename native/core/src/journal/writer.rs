@@ -13,9 +13,10 @@ use super::{
     facts::{Event, Facts, Why},
     ring::{Item, Lost, Ring},
     segment::{Header, file_name},
+    shipped::Shipped,
     space::{Removal, Space},
     tell,
-    walk::{COMMITTED, write_committed},
+    walk::{COMMITTED, File, write_committed},
 };
 use crate::clock::Clock;
 
@@ -23,6 +24,8 @@ use crate::clock::Clock;
 const PIECE_BYTES: usize = 256 << 10;
 /// What an entry takes more than its parts.
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
+/// What the store has stays so long for those who read the journal itself.
+const STAYS_US: u64 = 3_600_000_000;
 
 /// A segment that is written.
 struct Open {
@@ -40,6 +43,7 @@ pub struct Writer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) ring: Arc<Ring>,
     pub(super) facts: Arc<Facts>,
+    pub shipped: Arc<Shipped>,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) dir: PathBuf,
@@ -62,6 +66,8 @@ pub struct Writer {
     out: Vec<u8>,
     lost: [(Lost, Why); 2],
     removals: Vec<Removal>,
+    /// What was shipped when room was last looked for in vain.
+    in_vain: Option<u64>,
 }
 
 impl Writer {
@@ -81,6 +87,7 @@ impl Writer {
             disk,
             ring,
             facts,
+            shipped: Arc::default(),
             clock,
             settings,
             dir,
@@ -99,6 +106,7 @@ impl Writer {
             out: Vec::new(),
             lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
             removals: Vec::new(),
+            in_vain: None,
         }
     }
 
@@ -130,8 +138,10 @@ impl Writer {
         }
         self.work.clear();
         (self.kept, self.written) = (0, 0);
-        for removal in std::mem::take(&mut self.removals) {
-            self.remove(&removal);
+        let removals = std::mem::take(&mut self.removals);
+        removals.iter().for_each(|removal| self.remove(removal));
+        if !removals.is_empty() && self.settings.when_full == WhenFull::Shed {
+            self.make_room(0)?;
         }
         Ok(())
     }
@@ -142,10 +152,22 @@ impl Writer {
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
         }
         if self.removals.is_empty() {
-            let before_us = self.clock.utc_us().saturating_sub(self.settings.retain_us);
-            let old = self.space.older_than(before_us, self.open_number())?;
+            let now_us = self.clock.utc_us();
+            let too_old_us = now_us.saturating_sub(self.settings.retain_us);
+            let is_old = |_: &str, file: &File| file.changed_us < too_old_us;
+            let old = self.space.which(self.open_number(), is_old)?;
             self.note_removals(old, Why::Age);
+            // Where requests are refused for want of room nothing stays for readers.
+            let is_full = self.facts.is_full.load(Relaxed);
+            let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
+            let shipped = self.shipped.clone();
+            let is_done = |instance: &str, file: &File| {
+                !is_old(instance, file) && file.changed_us < stays_us && shipped.has(instance, file.number)
+            };
+            let done = if self.settings.pinned { self.space.which(self.open_number(), is_done)? } else { Vec::new() };
+            self.note_removals(done, Why::Shipped);
         }
+        self.shipped.keep(&self.space.instances()?);
         self.measure()
     }
 
@@ -202,17 +224,25 @@ impl Writer {
             self.facts.is_full.store(is_full, Relaxed);
             return Ok(true);
         }
-        if is_full && self.removals.is_empty() {
+        let shipped = self.shipped.changes();
+        if is_full && self.removals.is_empty() && self.in_vain != Some(shipped) {
             let over = (used + self.settings.segment_bytes).saturating_sub(most);
-            let oldest = self.space.oldest(over, self.open_number())?;
+            let oldest = self.oldest(over)?;
+            self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
             // What goes is told, and gone, before what comes is written.
             let items = std::mem::take(&mut self.work);
-            self.note_removals(oldest, Why::Disk);
+            self.note_removals(oldest, if self.settings.pinned { Why::Shipped } else { Why::Disk });
             let removed = self.write_all();
             self.work.extend(items);
             removed?;
         }
         Ok(self.facts.disk_bytes.load(Relaxed) + more <= most)
+    }
+
+    /// The oldest segments that may go for others to find room.
+    fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
+        let is_free = |instance: &str, file: &File| !self.settings.pinned || self.shipped.has(instance, file.number);
+        self.space.oldest(bytes, self.open_number(), is_free)
     }
 
     fn note_removals(&mut self, removals: Vec<Removal>, why: Why) {

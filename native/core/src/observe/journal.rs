@@ -33,6 +33,24 @@ pub fn render(journal: &Journal, out: &mut Vec<u8>) {
     page.seconds("penstock_journal_lag_seconds", lag_us);
     let works = u64::from(journal.trouble().is_none());
     page.single("penstock_journal_up", "gauge", "0 while the journal is full or cannot be written.", works);
+    if journal.is_pinned() {
+        shipping(journal, &mut page);
+    }
     page.family("penstock_journal_fsync_seconds", "histogram", "How long one fsync of the journal takes.");
     page.histogram("penstock_journal_fsync_seconds", "", &Totals::of(SYNC, std::iter::once(&facts.sync)));
+}
+
+fn shipping(journal: &Journal, page: &mut Page<'_>) {
+    let facts = journal.facts();
+    for (name, help, count) in [
+        ("penstock_shipped_records_total", "Records that the store has taken from here.", &facts.shipped),
+        ("penstock_ship_failures_total", "Tries to give records to the store that failed.", &facts.ship_failures),
+    ] {
+        page.single(name, "counter", help, count.load(Relaxed));
+    }
+    let help = "Age of the oldest record that the store is known to lack; 0: none.";
+    page.family("penstock_ship_lag_seconds", "gauge", help);
+    let oldest_us = facts.unshipped_us.load(Relaxed);
+    let lag_us = if oldest_us == 0 { 0 } else { journal.utc_us().saturating_sub(oldest_us) };
+    page.seconds("penstock_ship_lag_seconds", lag_us);
 }

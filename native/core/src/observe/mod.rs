@@ -10,8 +10,11 @@ pub mod provider;
 pub mod record;
 pub mod record_form;
 mod record_log;
+pub mod record_read;
 mod render;
 mod repeats;
+pub mod row_form;
+pub mod rows;
 pub mod sinks;
 
 pub use self::{

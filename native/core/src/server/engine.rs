@@ -232,6 +232,21 @@ impl Engine {
         tags.iter().for_each(|tag| self.shared.limits.press(tag));
     }
 
+    /// The store has all that is before these segments of these instances.
+    pub fn journal_shipped(&self, segments: &[(String, u64)]) {
+        if let Some(journal) = self.shared.journal() {
+            journal.shipped(segments);
+        }
+    }
+
+    /// How shipping goes: records that the store took since the start, tries that failed, when the oldest record that it
+    /// lacks ended, in microseconds UTC; 0: none.
+    pub fn shipping(&self, records: u64, failures: u64, oldest_us: u64) {
+        if let Some(journal) = self.shared.journal() {
+            journal.facts().ship(records, failures, oldest_us);
+        }
+    }
+
     /// The questions that wait, of each kind the oldest first.
     pub fn questions(&self) -> Vec<Question> {
         self.shared.questions.drain()

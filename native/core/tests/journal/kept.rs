@@ -31,7 +31,8 @@ impl Dir {
 
     fn settings(&self, durability: Durability) -> Settings {
         let dir = self.0.join("journal/one");
-        let options = Options { dir, durability, when_full: WhenFull::Drop, max_bytes: 0, retain_ms: 86_400_000 };
+        let options =
+            Options { dir, durability, when_full: WhenFull::Drop, max_bytes: 0, retain_ms: 86_400_000, pinned: false };
         Settings::of(&options, "one", &RealDisk).unwrap()
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn settings(instance: &str, durability: Durability) -> Settings {
         when_full: WhenFull::Drop,
         max_bytes: 1 << 30,
         retain_us: 90 * DAY_US,
+        pinned: false,
         segment_bytes: 4 << 10,
         segment_us: DAY_US,
     }
@@ -80,8 +81,13 @@ impl Made {
         public[..8].copy_from_slice(&self.pushed.to_le_bytes());
         let private: &[u8] = if self.pushed.is_multiple_of(3) { b"" } else { b"192.0.2.7" };
         self.pushed += 1;
+        self.put(Kind::Record, &public, private)
+    }
+
+    /// Pushes an entry of any kind.
+    pub(crate) fn put(&self, kind: Kind, public: &[u8], private: &[u8]) -> Option<u64> {
         let now = || self.now.load(Relaxed);
-        self.ring.push(Item { kind: Kind::Record as u8, public: &public, private }, now, now)
+        self.ring.push(Item { kind: kind as u8, public, private }, now, now)
     }
 
     pub(crate) fn later(&self, us: u64) {

@@ -8,5 +8,7 @@ mod entries;
 mod kept;
 mod made;
 mod reading;
+mod rows;
+mod shipped;
 mod sim;
 mod verifying;

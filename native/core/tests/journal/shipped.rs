@@ -1,0 +1,109 @@
+//! Journals of which a store takes records: a segment waits until the store has it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why};
+
+use crate::made::{DAY_US, Made, settings};
+
+const HOUR_US: u64 = 3_600_000_000;
+
+fn pinned(instance: &str) -> Settings {
+    Settings { pinned: true, max_bytes: 32 << 10, ..settings(instance, Durability::Group) }
+}
+
+fn fill(made: &mut Made, records: u64) {
+    for _ in 0..records {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+        made.later(1_000);
+    }
+}
+
+/// Looks after the directory, and does what came of it.
+fn sweep(made: &mut Made) {
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+}
+
+fn why(made: &mut Made) -> Vec<Why> {
+    let told = made.writer.events().into_iter();
+    told.filter_map(|event| if let Event::Removed { why, .. } = event { Some(why) } else { None }).collect()
+}
+
+fn lost(made: &Made) -> u64 {
+    made.facts.lost_disk.load(Relaxed)
+}
+
+#[test]
+fn nothing_goes_that_the_store_lacks_and_new_records_are_dropped() {
+    let mut made = Made::with(pinned("one"), None);
+    fill(&mut made, 400);
+    let found = made.read(true);
+    assert_eq!((found[0], found.len() as u64 + lost(&made)), (0, 400));
+    assert!(found.len() > 50 && why(&mut made).is_empty());
+    made.writer.shipped.note("one", 3);
+    fill(&mut made, 40);
+    let first = made.read(true)[0];
+    assert!(first > 0 && !made.sim.paths().contains(&made.segment(2)) && made.sim.paths().contains(&made.segment(3)));
+    assert_eq!(why(&mut made), [Why::Shipped, Why::Shipped]);
+    let report = made.report(true);
+    assert_eq!(report.fault, None, "the chain tells of what went, and of the gap");
+    assert!(report.lost > 0);
+}
+
+#[test]
+fn what_was_shipped_stays_for_an_hour() {
+    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut made, 60);
+    made.writer.shipped.note("one", 3);
+    made.later(HOUR_US - 1_000_000);
+    sweep(&mut made);
+    assert_eq!(made.read(true)[0], 0);
+    made.later(2_000_000);
+    sweep(&mut made);
+    assert!(!made.sim.paths().contains(&made.segment(2)) && made.sim.paths().contains(&made.segment(3)));
+    assert_eq!((why(&mut made), made.report(true).fault), (vec![Why::Shipped; 2], None));
+}
+
+#[test]
+fn the_journal_of_a_process_that_is_gone_goes_once_it_was_shipped() {
+    let mut dead = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut dead, 60);
+    dead.die();
+    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("two") }, Some(&dead));
+    made.later(2 * HOUR_US);
+    sweep(&mut made);
+    assert_eq!(dead.read(false).len(), 60);
+    made.writer.shipped.note("one", u64::MAX);
+    sweep(&mut made);
+    assert_eq!(dead.read(false), [0; 0]);
+    made.writer.sweep().unwrap();
+    assert!(made.writer.shipped.has("one", 1), "its directory is still there");
+}
+
+#[test]
+fn what_is_older_than_retain_goes_even_if_the_store_never_took_it() {
+    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut made, 60);
+    made.later(91 * DAY_US);
+    fill(&mut made, 1);
+    sweep(&mut made);
+    assert_eq!(made.read(true), [60]);
+    assert!(why(&mut made).iter().all(|why| *why == Why::Age));
+}
+
+#[test]
+fn with_shed_requests_are_let_in_again_once_the_store_has_caught_up() {
+    let mut made = Made::with(Settings { when_full: WhenFull::Shed, ..pinned("one") }, None);
+    while !made.facts.is_full.load(Relaxed) {
+        fill(&mut made, 1);
+    }
+    fill(&mut made, 3); // of requests that were in
+    sweep(&mut made);
+    assert!(made.facts.is_full.load(Relaxed));
+    made.writer.shipped.note("one", 6);
+    sweep(&mut made);
+    assert!(!made.facts.is_full.load(Relaxed));
+    assert_eq!((lost(&made), made.report(true).fault), (0, None));
+}

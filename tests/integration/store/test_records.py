@@ -1,0 +1,247 @@
+"""Records in the store: a batch goes in whole, once, with its watermark and sums; what is too old goes for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.engine import Rows, open_journal, open_rows
+from penstock.store.open import make_records, make_store
+from penstock.store.records import Records, Watermark
+from penstock.store.sql import SqlStore
+from tests.support.journal import MadeJournal
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import Postgres
+
+from .conftest import BEHIND_SERVER
+
+DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+DAY = 20_780
+NOON_US = DAY * DAY_US + 12 * HOUR_US
+TOKENS = (
+    "prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, audio_tokens, image_tokens"
+)
+
+
+class Place:
+    """A store with its records, and what is in them."""
+
+    def __init__(self, make: Callable[[], tuple[SqlStore, Records]]) -> None:
+        self._make = make
+        self._open: list[SqlStore | Records] = []
+
+    async def node(self) -> Records:
+        """One more process on the store."""
+        store, records = self._make()
+        self._open += [records, store]
+        await store.open(migrate=True)
+        self.store = store
+        return records
+
+    async def all(self, sql: str, *values: int | str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self.store.database.ask(sql, *values)]
+
+    async def close(self) -> None:
+        for each in self._open:
+            await each.close()
+
+
+@pytest.fixture(params=["sqlite", *BEHIND_SERVER])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return "sqlite"
+    name: str = request.getfixturevalue("database")
+    behind: Postgres | PgBouncer = request.getfixturevalue(request.param)
+    return behind.url(name)
+
+
+@pytest.fixture
+async def place(url: str, tmp_path: Path) -> AsyncIterator[Place]:
+    def make() -> tuple[SqlStore, Records]:
+        store = make_store(url, str(tmp_path))
+        return store, make_records(url, store)
+
+    made = Place(make)
+    yield made
+    await made.close()
+
+
+def packed(journal: MadeJournal, before: Watermark | None = None, *, most: int = 1 << 20, live: bool = True) -> Rows:
+    place = (before.segment, before.offset, before.sequence) if before else (0, 0, 0)
+    days = (before.day if before else DAY, DAY + 10)
+    return open_rows(str(journal.path)).rows(place, most, live, days, before.begun if before else b"")
+
+
+def behind(journal: MadeJournal, rows: Rows, *, ended: bool = False) -> Watermark:
+    return Watermark(
+        instance=journal.instance, segment=rows.segment, offset=rows.offset, sequence=rows.sequence, hash=rows.hash,
+        day=rows.day, ended=ended, begun=rows.begun,
+    )  # fmt: skip
+
+
+async def ship(records: Records, journal: MadeJournal, before: Watermark | None = None) -> Watermark:
+    rows = packed(journal, before)
+    after = behind(journal, rows)
+    assert await records.ship(rows, before, after, days=rows.days)
+    return after
+
+
+async def test_a_batch_brings_rows_sums_and_watermark(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    journal.begin(1, started_us=NOON_US)
+    journal.record(1, ended_us=NOON_US)
+    journal.record(2, ended_us=NOON_US + 2 * DAY_US, key=None, status=None, private=None)
+    after = await ship(records, journal)
+    assert dict(await records.watermarks(["one", "two"])) == {"one": after}
+    assert await place.all(
+        "SELECT day, sequence, kind, number, count, request_id, key_id, team, model, target, status, outcome, error,"
+        " prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, audio_tokens,"
+        " image_tokens, cost_nanousd, total_us, started_us FROM penstock_records ORDER BY sequence"
+    ) == [
+        (DAY, 1, 2, 1, None, "req-1", "k", "lab", "fast", "up/real", *[None] * 12, NOON_US),
+        (DAY, 2, 1, 1, 1, "req-1", "k", "lab", "m", "up/real", 200, "complete", "upstream_cut",
+         1, 2, 3, 4, 5, 6, 7, 10**12, 5_000_000, NOON_US - 5_000_000),
+        (DAY + 2, 3, 1, 2, 1, "req-2", None, "lab", "m", "up/real", None, "complete", "upstream_cut",
+         1, 2, 3, 4, 5, 6, 7, 10**12, 5_000_000, NOON_US + 2 * DAY_US - 5_000_000),
+    ]  # fmt: skip
+    found = open_journal(str(journal.path)).read(0, 0, 1 << 20, True)[0]
+    kept = await place.all("SELECT public, private, hash FROM penstock_records ORDER BY sequence")
+    assert [bytes(row[0]) for row in kept] == [entry[4] for entry in found]
+    assert [row[1] and bytes(row[1])[16:] for row in kept] == [entry[5] for entry in found]
+    assert bytes(kept[2][2]) == journal.hash
+    hour = (NOON_US - 5_000_000) // HOUR_US
+    assert await place.all(
+        "SELECT hour, key_id, team, model, target, status, tags, requests, prompt_tokens, completion_tokens,"
+        " cached_tokens, cache_write_tokens, reasoning_tokens, audio_tokens, image_tokens, cost_nanousd, unpriced"
+        " FROM penstock_usage ORDER BY hour"
+    ) == [
+        (hour, "k", "lab", "m", "up/real", 200, "{}", 1, 1, 2, 3, 4, 5, 6, 7, 10**12, 0),
+        (hour + 48, "", "lab", "m", "up/real", 0, "{}", 1, 1, 2, 3, 4, 5, 6, 7, 10**12, 0),
+    ]
+
+
+async def test_sums_grow_with_each_batch_and_by_count(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    mark = None
+    for number in range(1, 4):
+        journal.record(number, ended_us=NOON_US)
+        if number > 1:
+            journal.turn()
+        mark = await ship(records, journal, mark)
+    places = [1, 4, 7, *[None] * 3, NOON_US, "k", "lab", *[None] * 4, "m", "up/real", 429, "complete", "x"]
+    journal.put(1, msgspec.msgpack.encode(places))
+    await ship(records, journal, mark)
+    assert await place.all("SELECT status, requests, prompt_tokens, unpriced FROM penstock_usage ORDER BY status") == [
+        (200, 3, 3, 0),
+        (429, 7, 0, 0),
+    ]
+
+
+async def test_absurd_numbers_and_texts_do_not_stop_what_follows(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    most, long = 2**64 - 1, "ü\0" * 500
+    tags = {f"{n}{long[:250]}": long[:250] for n in range(16)}
+    for number in (1, most, 3):
+        places = [1, number, most, long, long, long, NOON_US, long, long, "d", "a", "m", "p", long, long, 60_000, long]
+        places += [long, [], [most] * 7, "provider", None, most, most, [0, 0, 0, 0, 0, most, 0], 0, 0, 0, None, 0, 0]
+        journal.put(1, msgspec.msgpack.encode([*places, tags, None]))
+    places = [1, 5, 1, None, None, None, most, *[None] * 9, "complete", None]
+    journal.put(1, msgspec.msgpack.encode(places))
+    journal.put(1, b"\xff no list")
+    journal.put(200, b"of a later release")
+    await ship(records, journal)
+    ((requests, tokens, unpriced),) = await place.all("SELECT requests, image_tokens, unpriced FROM penstock_usage")
+    assert (requests, tokens, unpriced) == (3 * (2**31 - 1), 3 * 10**12, 3 * (2**31 - 1))
+    assert await place.all("SELECT count(*) FROM penstock_records") == [(6,)]
+    ((key, image),) = await place.all("SELECT key_id, image_tokens FROM penstock_records WHERE sequence = 2")
+    assert (key[:3], len(key.encode()), image) == ("ü�ü", 425, 2**63 - 1)
+
+
+async def test_whoever_comes_second_changes_nothing(place: Place, tmp_path: Path) -> None:
+    first, second = await place.node(), await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    journal.record(1, ended_us=NOON_US)
+    rows = packed(journal)
+    after = behind(journal, rows)
+    once = await asyncio.gather(*(each.ship(rows, None, after, days=rows.days) for each in (first, second)))
+    assert sorted(once) == [False, True]
+    journal.record(2, ended_us=NOON_US)
+    more = packed(journal, after)
+    later = behind(journal, more)
+    again = await asyncio.gather(*(each.ship(more, after, later, days=more.days) for each in (first, second)))
+    assert sorted(again) == [False, True]
+    assert await place.all("SELECT sequence FROM penstock_records ORDER BY sequence") == [(1,), (2,)]
+    assert await place.all("SELECT requests FROM penstock_usage") == [(2,)]
+    assert dict(await first.watermarks(["one"])) == {"one": later}
+
+
+async def test_streams_without_a_record_end_with_their_process(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    for number in range(1, 4):
+        journal.begin(number, started_us=NOON_US)
+    journal.record(2, ended_us=NOON_US)
+    mark = await ship(records, journal)
+    rows = packed(journal, mark, live=False)
+    assert (rows.count, rows.interrupted()) == (0, [1, 3])
+    ended = msgspec.structs.replace(mark, ended=True)
+    assert await records.ship(None, mark, ended, interrupted=rows.interrupted())
+    assert await place.all(
+        "SELECT sequence, status, count FROM penstock_records WHERE outcome = 'interrupted' ORDER BY sequence"
+    ) == [(1, 200, 1), (3, 200, 1)]
+    assert await place.all("SELECT model, requests, unpriced FROM penstock_usage ORDER BY model") == [
+        ("fast", 2, 0),
+        ("m", 1, 0),
+    ]
+    assert not await records.ship(None, ended, mark), "what has ended is over"
+
+
+async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    for day in range(4):
+        journal.record(day, ended_us=NOON_US + day * DAY_US, private=b"a very private thing")
+    await ship(records, journal)
+    while await records.purge_records(DAY + 2):
+        pass
+    await records.wipe()
+    assert await place.all("SELECT day FROM penstock_records ORDER BY day") == [(DAY + 2,), (DAY + 3,)]
+    assert await records.purge_usage((DAY + 1) * 24) == 1
+    assert await records.purge_usage((DAY + 1) * 24) == 0
+    assert await place.all("SELECT count(*) FROM penstock_usage") == [(3,)]
+    file = tmp_path / "penstock.sqlite"
+    if file.exists():
+        left = [path.read_bytes().count(b"a very private thing") for path in (file, Path(f"{file}-wal"))]
+        assert left == [2, 0]
+
+
+async def test_watermarks_stay_until_their_journal_has_ended(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    for name in ("gone", "here"):
+        journal = MadeJournal(tmp_path, name)
+        journal.record(1, ended_us=NOON_US)
+        mark = await ship(records, journal)
+        if name == "gone":
+            assert await records.ship(None, mark, msgspec.structs.replace(mark, ended=True))
+    assert await records.purge_watermarks(DAY) == 0
+    assert await records.purge_watermarks(DAY + 1) == 1
+    assert list(await records.watermarks(["gone", "here"])) == ["here"]
+
+
+async def test_days_are_made_ahead_and_by_all_nodes_at_once(place: Place, tmp_path: Path) -> None:
+    nodes = [await place.node() for _ in range(3)]
+    await asyncio.gather(*(node.make_days([DAY, DAY + 1, DAY + 2]) for node in nodes))
+    journal = MadeJournal(tmp_path, "one")
+    journal.record(1, ended_us=NOON_US + DAY_US)
+    await ship(nodes[0], journal)
+    assert await place.all("SELECT day FROM penstock_records") == [(DAY + 1,)]
+    assert abs(await nodes[0].now_us() - await nodes[1].now_us()) < 60_000_000
