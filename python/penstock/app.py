@@ -24,7 +24,7 @@ from penstock.config.load import Loaded, load
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import known_tokens
-from penstock.engine import ADMIN, LEASE, VERIFY, Engine, Handler, MakeNative
+from penstock.engine import ADMIN, LEASE, VERIFY, Engine, Handler, MakeNative, OpenRows, open_rows
 from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
@@ -43,8 +43,10 @@ from penstock.store.open import make_store
 from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
+    from penstock.audit.shipping import Shipping
     from penstock.audit.sinks.running import Sinks
     from penstock.limits.sharing import Sharing
+    from penstock.store.sql import SqlStore
 
 IDLE_CHECK_S = 0.01
 STOP_MS = 5_000
@@ -67,12 +69,13 @@ class App:
         environ: Mapping[str, str],
         make_native: MakeNative,
         started: Callable[[], None] = lambda: None,
+        open_rows: OpenRows = open_rows,
     ) -> None:
-        """`started` is called once native's threads run."""
+        """`started` is called once native's threads run; `open_rows` makes native's other half, the reader."""
         self._config, self._catalogue = loaded.config, loaded.catalogue
         self._file, self._source, self._environ = file, loaded.source, environ
         self._warnings = loaded.warnings
-        self._make_native, self._started_native = make_native, started
+        self._make_native, self._started_native, self._open_rows = make_native, started, open_rows
         self._memory = machine.memory_bytes()
         self._revision = 1
         self._started = time.time()
@@ -82,6 +85,7 @@ class App:
         self._listeners: list[Listener] = []
         self._degraded = Degraded(lambda reasons: self._engine.degraded(reasons))
         self._sharing: Sharing | None = None
+        self._shipping: Shipping | None = None
         self._sinks: Sinks | None = None
         self.log = Log(self._config.log.level, log_format(self._config))
 
@@ -176,6 +180,7 @@ class App:
             token, warnings = load_token(self._config.data_dir)
             self._listeners = bind_all(self._config.listen, self._config.admin.listen)
             self._names = Names(self._config, self._catalogue, self._environ)
+            self._store = self._make_store()
             self._desk = self._make_desk()
             self._sharing = self._make_sharing()
             self._sinks = self._make_sinks()
@@ -197,6 +202,8 @@ class App:
         finally:
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
+            if self._shipping is not None:
+                await self._shipping.stop()
             if self._sinks is not None:
                 await self._sinks.stop(SINKS_S)
             await self._desk.stop()
@@ -219,16 +226,20 @@ class App:
         except OSError as error:
             raise StartError(f"--ready-fd {ready_fd}: {error.strerror}") from None
 
+    def _make_store(self) -> SqlStore:
+        given = self._config.store
+        return make_store(given.url, self._config.data_dir, password_file=given.password_file, pool=given.pool)
+
     def _make_desk(self) -> Desk:
-        given, cost = self._config.store, self._config.keys.hash
+        cost = self._config.keys.hash
         return Desk(
-            make_store(given.url, self._config.data_dir, password_file=given.password_file, pool=given.pool),
+            self._store,
             self._config.data_dir,
             self._names,
             self.log,
             cost=Cost(cost.memory >> 10, cost.iterations, cost.parallelism),
             threads=threads_on(machine.cores()),
-            migrate=given.auto_migrate,
+            migrate=self._config.store.auto_migrate,
             degraded=self._degraded.part("keys"),
         )
 
@@ -275,6 +286,29 @@ class App:
             handlers[LEASE] = self._sharing.lease
         self._engine = Engine(native, handlers, self.log.error)
 
+    @property
+    def _ships(self) -> bool:
+        return self._config.audit.ship and self._config.journal.durability != "none"
+
+    def _make_shipping(self) -> Shipping:
+        """What brings records to the store; where they stay in the journal nothing is even imported."""
+        from penstock.audit.shipping import Shipping
+        from penstock.store.open import make_records
+
+        given = self._config.store
+        return Shipping(
+            make_records(given.url, self._store, password_file=given.password_file),
+            self._config.data_dir,
+            self._instance.id,
+            self._engine,
+            self.log,
+            retain_us=self._config.audit.retain * 1_000,
+            room_bytes=self._engine.status().get("journal_max_bytes") or 0,
+            degraded=self._degraded.part("records"),
+            tidy=self._instance.remove_dead,
+            open_rows=self._open_rows,
+        )
+
     def _journal_options(self) -> dict[str, object] | None:
         given = self._config.journal
         if given.durability == "none":
@@ -285,7 +319,7 @@ class App:
             "when_full": given.when_full,
             "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
             "retain_ms": self._config.audit.retain,
-            "pinned": False,
+            "pinned": self._ships,
         }
 
     async def _start(self) -> None:
@@ -297,6 +331,9 @@ class App:
                 await self._sharing.start(self._engine)
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
+            if self._ships:
+                self._shipping = self._make_shipping()
+                self._shipping.start()
             if self._sinks is not None:
                 self._sinks.start(self._engine)
         except (ValueError, OSError, StoreError) as error:

@@ -129,6 +129,9 @@ def open_journal(directory: str) -> JournalReader:
     return Compiled(directory)
 
 
+OpenRows = Callable[[str], RowReader]
+
+
 def open_rows(directory: str) -> RowReader:
     """The same, for whoever wants rows."""
     from penstock._native import JournalReader as Compiled

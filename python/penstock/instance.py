@@ -35,7 +35,7 @@ class Instance:
         except OSError as error:
             where = f"data_dir {data_dir}: {error.strerror}: {error.filename}"
             raise InstanceError(f"{where}; {_advice(error)}") from None
-        self._remove_dead()
+        self.remove_dead()
 
     def close(self) -> None:
         """Lets go; an instance that left nothing behind leaves no directory."""
@@ -44,7 +44,7 @@ class Instance:
             os.close(self._lock)
             self._lock = -1
 
-    def _remove_dead(self) -> None:
+    def remove_dead(self) -> None:
         """Directories of instances that ended without a word and left no data."""
         for name in os.listdir(self._journal):
             path = os.path.join(self._journal, name)

@@ -1,4 +1,4 @@
-"""Who goes first on a busy core: native's threads, then Python's, hashing last (sched(7))."""
+"""Who goes first on a busy core: native's threads, then Python's, hashing and shipping last (sched(7))."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 
 NICE = 10
 """Of Python's threads once native's run."""
-HASHING_NICE = 19
+LAST_NICE = 19
 SLICE_NS = 100_000_000
 """Of Python's threads: the longest that Linux takes, see `_lengthen_slice`."""
 
@@ -28,14 +28,14 @@ def yield_to_native() -> None:
             _lengthen_slice(number)
 
 
-def hash_last() -> None:
+def go_last() -> None:
     """The calling thread takes only what requests leave over. On Linux it has a nice value and a policy of its own.
 
-    A nice value alone lets a hash finish its time slice, up to 3 ms, before a request that has just come; an idle
-    thread makes way at once.
+    A nice value alone lets it finish its time slice, up to 3 ms, before a request that has just come; an idle thread
+    makes way at once.
     """
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASHING_NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LAST_NICE)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 

@@ -26,7 +26,7 @@ _BROKEN = re.compile(r"Traceback \(most recent|panicked at|\"level\": ?\"error\"
 # Shapes of what no log may hold, whoever wrote it: whole keys of ours, hashes of secrets.
 _SECRET = re.compile(r"sk-pen-[0-9A-Za-z]{12}-[0-9A-Za-z]{20,}|\$argon2id\$|sha256:[0-9a-f]{64}")
 # To PostgreSQL: kept on purpose as well, and not all there at the start.
-_STORE_CONNECTIONS = 5
+_STORE_CONNECTIONS = 6
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import penstock
 from tests.unit.fake_engine import FakeNative
+from tests.unit.fake_rows import FakeJournals
 
 native = types.ModuleType("penstock._native")
 native.Engine = FakeNative  # type: ignore[attr-defined]
+native.JournalReader = FakeJournals(Path()).open  # type: ignore[attr-defined]
 sys.modules["penstock._native"] = native
 penstock._native = native  # type: ignore[attr-defined]
 

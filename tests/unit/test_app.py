@@ -22,6 +22,7 @@ from penstock.observe.logs import Log
 from penstock.signals import Early
 from tests.unit.conftest import KEYS, until
 from tests.unit.fake_engine import FakeNative
+from tests.unit.fake_rows import FakeJournals
 
 TEXT = """
 listen: 127.0.0.1:0
@@ -31,6 +32,7 @@ auth: open
 shutdown: {{deadline: 5s}}
 providers: {{openai: {{}}}}
 """
+NO_ROWS = FakeJournals(Path()).open
 
 
 class Running:
@@ -45,7 +47,7 @@ class Running:
 
     def remake(self) -> App:
         """An app that goes by the file as it is now."""
-        app = App(load(str(self.file), KEYS), str(self.file), KEYS, self._make)
+        app = App(load(str(self.file), KEYS), str(self.file), KEYS, self._make, open_rows=NO_ROWS)
         app.log = Log("debug", "json", self.lines.append)
         return app
 
@@ -256,7 +258,7 @@ def test_the_file_of_the_admin_socket_stays_until_the_end(tmp_path: Path) -> Non
     admin, data = tmp_path / "admin.sock", tmp_path / "data.sock"
     running = Running(tmp_path / "penstock.yaml", tmp_path / "data")
     environ = KEYS | {"PENSTOCK_LISTEN": f"unix:{data}", "PENSTOCK_ADMIN__LISTEN": f"unix:{admin}"}
-    running.app = App(load(str(running.file), environ), str(running.file), environ, running._make)
+    running.app = App(load(str(running.file), environ), str(running.file), environ, running._make, open_rows=NO_ROWS)
     running.app.log = Log("debug", "json", running.lines.append)
     seen: list[bool] = []
 
@@ -335,7 +337,7 @@ def test_the_instance_lives_as_long_as_the_process(running: Running) -> None:
 def test_a_port_in_use_is_a_start_error_before_native_starts(running: Running) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         config = load(str(running.file), KEYS | {"PENSTOCK_LISTEN": f"127.0.0.1:{other.getsockname()[1]}"})
-        app = App(config, str(running.file), KEYS, running._make)
+        app = App(config, str(running.file), KEYS, running._make, open_rows=NO_ROWS)
 
         async def main() -> None:
             with pytest.raises(StartError, match="already in use"):
@@ -349,7 +351,7 @@ def test_a_port_in_use_is_a_start_error_before_native_starts(running: Running) -
 def test_requests_that_outlast_the_deadline_are_cut_and_named(running: Running) -> None:
     running.rewrite()
     running.file.write_text(running.file.read_text().replace("deadline: 5s", "deadline: 10ms"))
-    running.app = App(load(str(running.file), KEYS), str(running.file), KEYS, running._make)
+    running.app = App(load(str(running.file), KEYS), str(running.file), KEYS, running._make, open_rows=NO_ROWS)
     running.app.log = Log("debug", "json", running.lines.append)
 
     async def during() -> None:

@@ -106,15 +106,24 @@ def last_segment(path: str) -> int:
     return segments[-1][0] if segments else 0
 
 
+def segment_bytes(path: str) -> list[tuple[int, int]]:
+    """Number and size of each segment."""
+    return [(number, facts.st_size) for number, facts in _files(path)]
+
+
 def _segments(path: str) -> list[tuple[int, int]]:
     """Number and time of the last change in microseconds UTC."""
+    return [(number, facts.st_mtime_ns // 1000) for number, facts in _files(path)]
+
+
+def _files(path: str) -> list[tuple[int, os.stat_result]]:
     found = []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 stem, ending = os.path.splitext(entry.name)
                 if ending in _SEGMENTS and stem.isdigit():
-                    found.append((int(stem), entry.stat().st_mtime_ns // 1000))
+                    found.append((int(stem), entry.stat()))
     except (FileNotFoundError, NotADirectoryError):
         return []  # it went meanwhile, or is no journal
     return sorted(found)

@@ -320,6 +320,8 @@ class Audit(Struct, frozen=True, kw_only=True):
 
     retain: Annotated[int, Meta(ge=3_600_000, le=315_360_000_000, extra={"unit": "duration"})] = 7_776_000_000
     """Milliseconds after which records may go: an hour to ten years."""
+    ship: bool = True
+    """Whether the store takes records; else they stay in the journal alone."""
     sinks: tuple[Sink, ...] = ()
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
 from penstock.keys.turns import Turns
-from penstock.priority import hash_last
+from penstock.priority import go_last
 
 IMPORTED = "sha256:"
 """How the hash of an imported key begins that nobody has used yet; 64 hex digits follow."""
@@ -65,7 +65,7 @@ class Hasher:
         self.cost = cost
         self._threads, self._waiting, self._idle_s = threads, waiting, idle_s
         self._blocks = Blocks()
-        self._pool = ThreadPoolExecutor(threads, "penstock-hash", initializer=hash_last)
+        self._pool = ThreadPoolExecutor(threads, "penstock-hash", initializer=go_last)
         self._lines: dict[Rank, Turns[_Job]] = {rank: Turns() for rank in Rank}
         self._running = 0
         self._rest: asyncio.TimerHandle | None = None

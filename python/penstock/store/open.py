@@ -36,7 +36,7 @@ def make_records(url: str, store: SqlStore, *, password_file: str | None = None)
     connection of its own for them: a batch must not keep keys waiting. SQLite has one that writes, in line with itself.
     """
     if url == SQLITE:
-        return Records(store.database, _now_us)
+        return Records(store.database, _now_us, shared=True)
     from penstock.store.postgres import PostgresDatabase
 
     return Records(PostgresDatabase(url, password_file=password_file, pool=1, call_s=BATCH_S), _now_us)

@@ -41,8 +41,9 @@ class _MovedOn(Undo):
 class Records:
     """Every method may raise `StoreError`; what is not one transaction goes piece by piece."""
 
-    def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
-        self._database, self._now_us = database, now_us
+    def __init__(self, database: Database, now_us: Callable[[], int], *, shared: bool = False) -> None:
+        """`shared`: the database is somebody else's to open and close."""
+        self._database, self._now_us, self._shared = database, now_us, shared
 
     async def watermarks(self, instances: Collection[str]) -> Mapping[str, Watermark]:
         """Those that the store has."""
@@ -146,8 +147,9 @@ class Records:
             await self._database.ask(self._database.flavour.wiped)
 
     async def close(self) -> None:
-        """Lets go of its connections."""
-        await self._database.close()
+        """Lets go of its own connections."""
+        if not self._shared:
+            await self._database.close()
 
     async def _make_days(self, session: Session, days: Collection[int]) -> None:
         listing, lock = self._database.flavour.partitions, self._database.flavour.lock

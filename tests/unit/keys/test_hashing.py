@@ -13,7 +13,7 @@ from argon2 import low_level
 
 from penstock.keys.argon2id import OWASP, Blocks, Cost, DamagedHashError, decode
 from penstock.keys.hashing import Hasher, HasherBusyError, Rank, hash_imported, threads_on
-from penstock.priority import HASHING_NICE
+from penstock.priority import LAST_NICE
 from tests.unit.conftest import until
 
 TINY = Cost(8, 1, 1)
@@ -128,7 +128,7 @@ async def test_it_works_in_at_most_two_threads_whose_priority_alone_is_lowest(
     hasher = make()
     await asyncio.gather(*(hasher.hash(SECRET) for _ in range(8)))
     assert len(seen) == 2
-    assert {nice for _, nice in seen} == {HASHING_NICE}
+    assert {nice for _, nice in seen} == {LAST_NICE}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 

@@ -211,6 +211,11 @@ impl Journal {
         self.settings.pinned
     }
 
+    /// What it and those of processes that are gone may take on disk.
+    pub fn max_bytes(&self) -> u64 {
+        self.settings.max_bytes
+    }
+
     pub fn utc_us(&self) -> u64 {
         self.clock.utc_us()
     }

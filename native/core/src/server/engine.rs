@@ -274,6 +274,7 @@ impl Engine {
             "uptime_us": shared.clock.boot_us() - shared.started_us,
             "keys": shared.keys.len(),
             "keys_current": shared.keys.is_current(),
+            "journal_max_bytes": shared.journal().map(|journal| journal.max_bytes()),
             "degraded": shared.troubles(),
         })
         .to_string()

@@ -1,0 +1,125 @@
+"""What a store lacks of one journal: the next piece of it, shipped with the watermark."""
+
+from __future__ import annotations
+
+import calendar
+import os
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from penstock.audit.journals import segment_bytes
+from penstock.audit.packer import Packer
+from penstock.engine import OpenRows, Rows
+from penstock.instance import LOCK, is_held
+from penstock.store.interface import StoreError
+from penstock.store.records import Watermark
+
+ALL = 2**64 - 1
+"""The segment behind the last one of a journal that has ended."""
+
+
+class Taker(Protocol):
+    """What shipping needs of the store's records."""
+
+    async def watermarks(self, instances: list[str]) -> Mapping[str, Watermark]: ...
+    async def ship(
+        self,
+        rows: Rows | None,
+        before: Watermark | None,
+        after: Watermark,
+        *,
+        days: list[int],
+        interrupted: list[int],
+    ) -> bool: ...
+
+
+class Unshipped:
+    """The journal of this process (`own`), or of one that is gone."""
+
+    def __init__(self, path: str, taker: Taker, packer: Packer, open_rows: OpenRows, *, own: bool = False) -> None:
+        self.path, self.instance = path, os.path.basename(path)
+        self.records = 0
+        """Of finished requests, shipped from here."""
+        self.oldest_us = 0
+        """When the oldest one ended that is known not to be shipped; 0: there is none."""
+        self.is_done = False
+        """All there will ever be is in the store."""
+        self._own, self._taker, self._packer = own, taker, packer
+        self._reader = open_rows(path)
+        self._mark: Watermark | None = None
+        self.is_known = own
+        """Where it stands in the store: nobody else ships a journal whose process lives."""
+        self._doubtful: tuple[Watermark, int] | None = None
+
+    @property
+    def segment(self) -> int:
+        """All before it is in the store."""
+        return ALL if self.is_done else self._mark.segment if self._mark else 0
+
+    def left_bytes(self) -> int:
+        """Bytes on disk that are not shipped, whole segments."""
+        return sum(size for number, size in segment_bytes(self.path) if number >= self.segment)
+
+    def learn(self, mark: Watermark | None) -> None:
+        """What the store says, asked anew after it fell silent, or somebody else had shipped."""
+        if self._doubtful is not None and self._doubtful[0] == mark:
+            self.records += self._doubtful[1]
+        self._mark, self.is_known, self._doubtful = mark, True, None
+        self.is_done = mark is not None and mark.ended
+
+    async def step(self, most_bytes: int, days: tuple[int, int], *, hurry: bool = False) -> bool:
+        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have.
+
+        Raises `StoreError`, and OSError where the journal cannot be read.
+        """
+        live = self._own or is_held(os.path.join(self.path, LOCK))
+        rows = await self._packer.run(lambda: self._read(most_bytes, live, days), hurry=hurry)
+        self.oldest_us = rows.oldest_us
+        ends = rows.at_end and (not live or rows.ended)
+        if not rows.count and (not ends or self._mark is None):
+            self.is_done = ends  # it left nothing
+            return not rows.at_end
+        after = self._after(rows, ends)
+        self.is_known, self._doubtful = False, (after, rows.records)
+        try:
+            moved = await self._ship(rows, after, ends)
+        except StoreError as error:
+            if not getattr(error, "in_doubt", False):
+                self._doubtful = None
+            raise
+        if moved:
+            self.learn(after)
+            self.oldest_us = 0 if rows.at_end else self.oldest_us
+        return not (moved and rows.at_end)
+
+    async def _ship(self, rows: Rows, after: Watermark, ends: bool) -> bool:
+        interrupted = rows.interrupted() if ends else []
+        packed = rows if rows.count else None
+        return await self._taker.ship(packed, self._mark, after, days=rows.days, interrupted=interrupted)
+
+    def _read(self, most_bytes: int, live: bool, days: tuple[int, int]) -> Rows:
+        mark = self._mark
+        if mark is None:
+            first = min(max(days[0], day_of(self.instance)), days[1])
+            return self._reader.rows((0, 0, 0), most_bytes, live, (first, days[1]), b"")
+        place = (mark.segment, mark.offset, mark.sequence)
+        return self._reader.rows(place, most_bytes, live, (max(days[0], mark.day), days[1]), mark.begun)
+
+    def _after(self, rows: Rows, ends: bool) -> Watermark:
+        if not rows.count and self._mark is not None:
+            return replace(self._mark, ended=ends)
+        return Watermark(
+            instance=self.instance, segment=rows.segment, offset=rows.offset, sequence=rows.sequence, hash=rows.hash,
+            day=rows.day, ended=ends, begun=b"" if ends else rows.begun,
+        )  # fmt: skip
+
+
+def day_of(instance: str) -> int:
+    """The day since 1970 on which a process began, of its name; 0: it has another kind of name."""
+    try:
+        return calendar.timegm(time.strptime(instance[:15], "%Y%m%dT%H%M%S")) // 86_400
+    except ValueError:
+        return 0
