@@ -18,7 +18,9 @@ import pytest
 from penstock.keys.model import Key, Team
 from penstock.limits.policy import Limits
 from penstock.store.migrate import FOLDER, read_migrations
-from penstock.store.open import make_store
+from penstock.store.open import make_records, make_store
+from penstock.store.records import Watermark
+from penstock.store.sql import SqlStore
 from tests.support.postgres import Postgres
 from tests.support.store_handles import Handles
 from tests.support.store_rules import RULES
@@ -118,14 +120,21 @@ async def test_the_older_release_keeps_its_rules_and_what_it_does_not_know(
         await put(store, Team(id="t3", name="gone", limits=LIMITS))
         await store.record(change(team, action="limits.reset"))
 
+        assert isinstance(store, SqlStore)
+        records = make_records(mixed[0], store)
+        mark = Watermark(instance="one", segment=1, offset=2, sequence=3, hash=b"h", day=4)
+        assert await records.ship(None, None, mark)
+
         given = json.dumps({"urls": [fresh() for _ in RULES], "mixed": mixed, "subject": team.id})
         assert int(await asyncio.to_thread(run_older, older, given)) > 20
 
+        assert await records.watermarks(["one"]) == {"one": mark}, "it does not know these tables"
+        await records.close()
         first, second, changed = await store.get(Key, "k1"), await store.get(Key, "k2"), await store.get(Team, "t")
         again, pool = await store.get(Key, "k3"), await store.get(Team, "t3")
         assert again is not None
         assert pool is not None
-        assert (again.name, again.limits, pool.name, pool.limits) == ("gone", None, "gone", None)
+        assert (again.name, again.limits, pool.name, pool.limits) == ("gone", LIMITS, "gone", LIMITS)
         assert first is not None
         assert second is not None
         assert changed is not None

@@ -1,0 +1,103 @@
+"""What goes when, what is made ahead, and that a clock that is wrong removes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from penstock.audit.retention import AGAIN_S, EVERY_S, HOUR_US, PAUSE_S, Retention
+from penstock.observe.logs import Log
+from penstock.store.interface import StoreAwayError
+
+DAY_US = 24 * HOUR_US
+TODAY = 20_783
+
+
+class FakeShelf:
+    """Rows by day, sums by hour."""
+
+    def __init__(self) -> None:
+        self.clock_us = TODAY * DAY_US + 5 * HOUR_US
+        self.days = list(range(TODAY - 100, TODAY + 1))
+        self.hours = list(range((TODAY - 500) * 24, TODAY * 24, 24))
+        self.made: list[int] = []
+        self.marks_before: list[int] = []
+        self.wiped = 0
+        self.away = False
+
+    async def now_us(self) -> int:
+        if self.away:
+            raise StoreAwayError("away")
+        return self.clock_us
+
+    async def make_days(self, days: list[int]) -> None:
+        self.made = days
+
+    async def purge_records(self, before_day: int) -> int:
+        old = [day for day in self.days if day < before_day][:7]
+        self.days = [day for day in self.days if day not in old]
+        return len(old)
+
+    async def purge_usage(self, before_hour: int) -> int:
+        old = [hour for hour in self.hours if hour < before_hour][:7]
+        self.hours = [hour for hour in self.hours if hour not in old]
+        return len(old)
+
+    async def purge_watermarks(self, before_day: int) -> int:
+        self.marks_before.append(before_day)
+        return 0
+
+    async def wipe(self) -> None:
+        self.wiped += 1
+
+
+def retention(shelf: FakeShelf, days: int, clock_us: int, pauses: list[float], lines: list[bytes]) -> Retention:
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if seconds != PAUSE_S:
+            shelf.away = False
+            await asyncio.sleep(3_600 if len(pauses) > 50 else 0)
+
+    log = Log("debug", "json", lines.append)
+    return Retention(shelf, log, retain_us=days * DAY_US, pause=pause, now_us=lambda: clock_us)
+
+
+async def test_records_go_by_retain_and_sums_stay_for_a_year_and_more() -> None:
+    shelf, pauses, lines = FakeShelf(), list[float](), list[bytes]()
+    await retention(shelf, 30, shelf.clock_us, pauses, lines).keep()
+    assert (shelf.days[0], shelf.days[-1]) == (TODAY - 30, TODAY)
+    assert shelf.hours[0] == (TODAY - 399) * 24
+    assert shelf.made == [TODAY, TODAY + 1, TODAY + 2]
+    assert (shelf.marks_before, shelf.wiped) == ([TODAY - 60], 1)
+    assert len(pauses) == 10 + 15
+    assert msgspec.json.decode(lines[-1])["before_day"] == "2026-10-27"
+    await retention(shelf, 30, shelf.clock_us, pauses, lines).keep()
+    assert (shelf.wiped, len(lines)) == (1, 1)
+
+
+async def test_sums_stay_as_long_as_records() -> None:
+    shelf = FakeShelf()
+    await retention(shelf, 450, shelf.clock_us, [], []).keep()
+    assert (len(shelf.days), shelf.hours[0]) == (101, (TODAY - 449) * 24)
+
+
+async def test_a_clock_that_is_ahead_removes_nothing() -> None:
+    for here, there in ((DAY_US * 40_000, 0), (0, DAY_US * 40_000)):
+        shelf = FakeShelf()
+        ours = shelf.clock_us + here
+        shelf.clock_us += there
+        await retention(shelf, 90, ours, [], []).keep()
+        assert (shelf.days[0], shelf.made[0]) == (TODAY - 90, TODAY)
+
+
+async def test_it_is_done_each_hour_and_again_soon_after_an_outage() -> None:
+    shelf, pauses = FakeShelf(), list[float]()
+    shelf.away = True
+    running = retention(shelf, 90, shelf.clock_us, pauses, [])
+    running.start()
+    async with asyncio.timeout(5):
+        while pauses.count(EVERY_S) < 2:  # noqa: ASYNC110 (a condition with a deadline)
+            await asyncio.sleep(0)
+    await running.stop()
+    assert [pause for pause in pauses if pause != PAUSE_S][:2] == [AGAIN_S, EVERY_S]

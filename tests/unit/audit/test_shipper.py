@@ -1,0 +1,265 @@
+"""The task that ships: in order, once, whatever the store does; and what it says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from penstock.audit.record import BEGIN, END, RECORD
+from penstock.audit.shipper import REASON, Pace, Shipper
+from penstock.audit.unshipped import ALL, day_of
+from penstock.engine import Rows
+from penstock.observe.logs import Log
+from penstock.store.interface import StoreAwayError
+from penstock.store.records import Watermark
+from tests.unit.fake_rows import FakeJournals, FakeRows
+
+OWN = "20261126T010203-00000000"
+DAY_US = 86_400_000_000
+NOW_US = 20_783 * DAY_US + 1_000
+FAST = Pace(batch=0.005, most_bytes=64, least_bytes=4, scan=0.01, first=0.001, longest=0.004, degraded=0.02, last=0.5)
+
+
+class FakeTaker:
+    """A store in memory that goes away, or falls silent behind a commit, when a test wants it to."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, int, int]] = []
+        self.marks: dict[str, Watermark] = {}
+        self.interrupted: dict[str, list[int]] = {}
+        self.away = False
+        self.doubtful = 0
+        """So many commits more are made and not told of."""
+        self.before_ship: Callable[[], None] = lambda: None
+        self.calls = 0
+
+    async def watermarks(self, instances: list[str]) -> dict[str, Watermark]:
+        if self.away:
+            raise StoreAwayError("away")
+        return {name: self.marks[name] for name in instances if name in self.marks}
+
+    async def ship(
+        self,
+        rows: Rows | None,
+        before: Watermark | None,
+        after: Watermark,
+        *,
+        days: list[int],
+        interrupted: list[int],
+    ) -> bool:
+        self.calls += 1
+        self.before_ship()
+        if self.away:
+            raise StoreAwayError("away")
+        if self.marks.get(after.instance) != before:
+            return False
+        self.marks[after.instance] = after
+        if rows is not None:
+            assert isinstance(rows, FakeRows)
+            self.rows += [(after.instance, *entry) for entry in rows.entries]
+        self.interrupted[after.instance] = interrupted
+        if self.doubtful:
+            self.doubtful -= 1
+            raise StoreAwayError("silent", in_doubt=True)
+        return True
+
+    def numbers(self, instance: str = OWN) -> list[int]:
+        return [number for name, _, _, number in self.rows if name == instance]
+
+
+class Scene:
+    """A shipper, its journals, its store and what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journals, self.taker = FakeJournals(folder), FakeTaker()
+        self.told: dict[str, int] = {}
+        self.state = (0, 0, 0)
+        self.degraded: list[list[str]] = []
+        self.lines: list[bytes] = []
+        self.tidied = 0
+        self.shipper = Shipper(
+            self.taker, str(folder), OWN, self, Log("debug", "json", self.lines.append), retain_us=90 * DAY_US,
+            degraded=self.degraded.append, tidy=self._tidy, pace=FAST, open_rows=self.journals.open,
+            now_us=lambda: NOW_US,
+        )  # fmt: skip
+
+    def _tidy(self) -> None:
+        self.tidied += 1
+
+    def journal_shipped(self, segments: list[tuple[str, int]]) -> None:
+        self.told |= dict(segments)
+
+    def shipping(self, records: int, failures: int, oldest_us: int) -> None:
+        self.state = (records, failures, oldest_us)
+
+    def records(self, first: int, last: int, instance: str = OWN) -> None:
+        for number in range(first, last + 1):
+            self.journals.put(instance, RECORD, number)
+
+    def messages(self) -> list[str]:
+        return [msgspec.json.decode(line)["message"] for line in self.lines]
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 (a condition with a deadline)
+                await asyncio.sleep(0.001)
+        assert condition(), what
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+async def test_records_are_shipped_in_order_as_they_come(scene: Scene) -> None:
+    scene.records(1, 250)
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 250, "all there were")
+    scene.records(251, 260)
+    await scene.until(lambda: len(scene.taker.rows) == 260, "those that came later")
+    await scene.until(lambda: scene.state == (260, 0, 0), "nothing is left")
+    assert scene.taker.numbers() == list(range(1, 261))
+    assert scene.told == {OWN: 3}
+    await scene.shipper.stop()
+    assert {days for _, _, _, days in scene.journals.asked} == {(20_783, 20_784)}
+    assert all(live for _, _, live, _ in scene.journals.asked)
+
+
+async def test_the_last_records_are_shipped_at_the_end(scene: Scene) -> None:
+    scene.shipper.start()
+    scene.journals.put(OWN, BEGIN, 7)
+    scene.records(1, 3)
+    scene.journals.put(OWN, END, 0)
+    await scene.shipper.stop()
+    assert scene.taker.numbers() == [7, 1, 2, 3, 0]
+    mark = scene.taker.marks[OWN]
+    assert (mark.ended, mark.begun, scene.taker.interrupted[OWN], scene.told) == (True, b"", [1], {OWN: ALL})
+
+
+async def test_an_outage_is_waited_out_and_said_once(scene: Scene) -> None:
+    scene.taker.away = True
+    scene.records(1, 200)
+    scene.shipper.start()
+    await scene.until(lambda: [REASON] in scene.degraded, "readiness says it")
+    records, failures, oldest_us = scene.state
+    assert (records, failures > 3, oldest_us) == (0, True, 1_000_000)
+    scene.taker.away = False
+    await scene.until(lambda: len(scene.taker.rows) == 200, "all is shipped")
+    await scene.shipper.stop()
+    assert scene.taker.numbers() == list(range(1, 201))
+    assert scene.degraded[-1] == []
+    assert [line for line in scene.messages() if "store" in line] == [
+        "records wait in the journal: the store does not take them now",
+        "the store takes records again",
+    ]
+
+
+async def test_a_store_that_does_not_answer_in_time_gets_less_at_a_time(scene: Scene) -> None:
+    scene.taker.away = True
+    scene.records(1, 200)
+    scene.shipper.start()
+    await scene.until(lambda: scene.state[1] > 8, "it failed some times")
+    scene.taker.away = False
+    await scene.until(lambda: len(scene.taker.rows) == 200, "all is shipped")
+    await scene.shipper.stop()
+    sizes = [size for _, size, _, _ in scene.journals.asked]
+    assert sizes[0] == 64
+    assert min(sizes) == 4
+    assert sizes[-1] > 4
+
+
+async def test_a_commit_in_doubt_doubles_nothing_and_is_counted_once(scene: Scene) -> None:
+    scene.taker.doubtful = 2
+    scene.records(1, 100)
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) >= 100 and scene.state[2] == 0, "all is shipped")
+    await scene.shipper.stop()
+    assert scene.taker.numbers() == list(range(1, 101))
+    assert scene.state == (100, 2, 0)
+
+
+async def test_a_journal_that_somebody_else_ships_goes_on_from_there(scene: Scene) -> None:
+    scene.records(1, 100)
+
+    def other() -> None:
+        scene.taker.before_ship = lambda: None
+        scene.taker.marks[OWN] = Watermark(
+            instance=OWN, segment=1, offset=50, sequence=50, hash=b"x", day=1, begun=b""
+        )  # fmt: skip
+
+    scene.taker.before_ship = other
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 50, "the rest")
+    await scene.shipper.stop()
+    assert scene.taker.numbers() == list(range(51, 101))
+
+
+async def test_journals_of_processes_that_are_gone_are_shipped_to_their_end(scene: Scene) -> None:
+    scene.journals.put("20261120T000000-aaaaaaaa", BEGIN, 900)
+    scene.records(1, 150, "20261120T000000-aaaaaaaa")
+    scene.records(1, 3, "20260101T000000-bbbbbbbb")
+    scene.records(1, 9, "alive")
+    lock = os.open(scene.journals.data_dir / "journal/alive/lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    scene.shipper.start()
+    await scene.until(lambda: list(scene.told.values()) == [ALL] * 2, "both are told of")
+    os.close(lock)
+    await scene.until(lambda: list(scene.told.values()) == [ALL] * 3, "the third is dead by now")
+    await scene.shipper.stop()
+    assert scene.told == dict.fromkeys(("20261120T000000-aaaaaaaa", "20260101T000000-bbbbbbbb", "alive"), ALL)
+    assert scene.taker.interrupted["20261120T000000-aaaaaaaa"] == [1]
+    assert all(mark.ended for mark in scene.taker.marks.values())
+    first = {instance: days[0] for instance, _, _, days in reversed(scene.journals.asked)}
+    assert first == {
+        OWN: 20_783,
+        "20261120T000000-aaaaaaaa": 20_777,
+        "20260101T000000-bbbbbbbb": 20_693,  # the oldest day that is kept
+        "alive": 20_693,
+    }
+    assert scene.tidied > 0
+
+
+async def test_one_journal_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:
+    scene.records(1, 5, "broken")
+    scene.records(1, 5, "whole")
+    scene.records(1, 5)
+    scene.journals.fails = {"broken"}
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 10, "the others")
+    scene.journals.fails = set()
+    await scene.until(lambda: len(scene.taker.rows) == 15, "this one too, once it can be read")
+    await scene.shipper.stop()
+    assert "a journal cannot be read: its records stay there" in scene.messages()
+    assert scene.state[1] == 0
+
+
+async def test_the_end_of_the_process_does_not_wait_for_a_store_that_is_away(scene: Scene) -> None:
+    scene.taker.away = True
+    scene.records(1, 5)
+    scene.shipper.start()
+    await scene.until(lambda: scene.state[1] > 0, "it failed")
+    async with asyncio.timeout(FAST.last / 2):
+        await scene.shipper.stop()
+
+
+async def test_what_goes_wrong_here_does_not_end_the_task(scene: Scene) -> None:
+    def broken() -> None:
+        scene.taker.before_ship = lambda: None
+        raise RuntimeError("a fault of ours")
+
+    scene.taker.before_ship = broken
+    scene.records(1, 5)
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 5, "all is shipped")
+    await scene.shipper.stop()
+    assert any(b"a fault of ours" in line for line in scene.lines)
+
+
+def test_the_name_of_a_process_tells_its_first_day() -> None:
+    assert [day_of(name) for name in ("19700103T235959-x", OWN, "20261399T000000-x", "one")] == [2, 20_783, 0, 0]
