@@ -15,19 +15,22 @@ from pathlib import Path
 from statistics import quantiles
 from typing import IO
 
+from bench import machine
 from bench.kernels.tokens import best
 from bench.load import Mock
 from bench.machine import ROOT, BenchError
-from bench.rows import Driver, Table
-from bench.sides import Governed
+from bench.rows import Driver, Options, Table
+from bench.sides import Governed, Keyed, Shipping
 from penstock.tokens import count
 from tests.support import texts, tiktoken_oracle
 
 JOURNAL = {"journal_records", "journal_push"}
 TOKENS = {"tokens"}
 TAIL = {"tail_p50", "tail_p99"}
+SHIPPED = {"shipping", "shipping_cpu"}
 # By the names of what budgets.toml judges.
-IN_JOURNAL, COUNTER, TIKTOKEN, GOVERNED = "journal", "penstock_tokens", "tiktoken", "penstock_governed"
+IN_JOURNAL, COUNTER, TIKTOKEN = "journal", "penstock_tokens", "tiktoken"
+GOVERNED, SHIPPING = "penstock_governed", "penstock_shipping"
 ENCODINGS = ("o200k_base", "cl100k_base")
 TAIL_RATE = 500
 # The fastest of so many counts is one round's value.
@@ -35,6 +38,10 @@ ROUNDS = 3
 # Until the last record of a round must have been seen.
 SEEN_LIMIT_S = 5.0
 JOURNAL_LIMIT_S = 60.0
+SHIPPED_LIMIT_S = 60.0
+SHIPPED_LOOK_S = 0.02
+# A round takes seconds and its figure hardly differs: fewer of them are enough.
+SHIPPING_ROUNDS = 2
 _MEASURED = re.compile(r"^Group, (\d) thread\(s\): (\d+) records/s, \d+ MB/s, (\d+) ns a push$", re.MULTILINE)
 
 
@@ -83,8 +90,7 @@ def tail(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
             reader.start()
             for _ in range(rounds):
                 before = len(lags)
-                options = {"target": side.plain, "key": side.key, "pids": ",".join(map(str, side.pids()))}
-                drive("open", options | {"rate": str(TAIL_RATE), "seconds": str(seconds)})
+                drive("open", _toward(side) | {"rate": str(TAIL_RATE), "seconds": str(seconds)})
                 _wait(lags, before + round(0.9 * TAIL_RATE * seconds))
                 cuts = quantiles(lags[before:], n=100)
                 table.add("tail_p50", "", GOVERNED, cuts[49])
@@ -93,6 +99,49 @@ def tail(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
         _void(TAIL, str(error), table)
     finally:
         side.stop()
+
+
+def shipping(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table: Table) -> None:
+    """What a journal of a life before has, shipped by a gateway that does nothing else: records a second into a
+    PostgreSQL beside it, and what each costs the gateway.
+    """
+    for number in range(min(rounds, SHIPPING_ROUNDS)):
+        side = Shipping(SHIPPING, mock, at / f"shipping-{number}")
+        try:
+            side.ship = "false"
+            side.start()
+            drive("closed", _toward(side) | {"connections": "32", "seconds": str(seconds)})
+            wanted = side.metrics().value("penstock_journal_records_total")
+            side.halt()
+            side.ship = "true"
+            side.start()
+            rate, cost_us = _shipped(side, wanted)
+            table.add("shipping", "", SHIPPING, rate)
+            table.add("shipping_cpu", "", SHIPPING, cost_us)
+        except BenchError as error:
+            _void(SHIPPED, str(error), table)
+        finally:
+            side.stop()
+
+
+def _shipped(side: Shipping, wanted: float) -> tuple[float, float]:
+    """Records a second and µs of CPU each, from the first look at which some were in the store to the last one."""
+    deadline = time.monotonic() + SHIPPED_LIMIT_S
+    first: tuple[float, float, int] | None = None
+    while True:
+        done, now, cpu_ns = _shipped_now(side), time.monotonic(), machine.cpu_ns(side.pids())
+        if done and first is None:
+            first = done, now, cpu_ns
+        if first is not None and done >= wanted and done > first[0]:
+            records = done - first[0]
+            return records / (now - first[1]), (cpu_ns - first[2]) / 1000 / records
+        if now > deadline:
+            raise BenchError(f"{done:.0f} of {wanted:.0f} records were shipped in {SHIPPED_LIMIT_S:.0f} s")
+        time.sleep(SHIPPED_LOOK_S)
+
+
+def _shipped_now(side: Shipping) -> float:
+    return side.metrics().value("penstock_shipped_records_total")
 
 
 def _example(name: str) -> Path:
@@ -135,6 +184,10 @@ def _wait(lags: list[float], wanted: int) -> None:
         if time.monotonic() > deadline:
             raise BenchError(f"penstock audit tail showed {len(lags)} of {wanted} records")
         time.sleep(0.05)
+
+
+def _toward(side: Keyed) -> Options:
+    return {"target": side.plain, "key": side.key, "pids": ",".join(map(str, side.pids()))}
 
 
 def _void(families: set[str], why: str, table: Table) -> None:

@@ -154,6 +154,9 @@ def accounting(
     if wanted & accounts.TOKENS:
         accounts.tokens(rounds, table)
         say("tokens")
+    if wanted & accounts.SHIPPED:
+        accounts.shipping(rounds, 3.0 * scale, drive, mock, at, table)
+        say("shipping")
     if wanted & accounts.TAIL:
         accounts.tail(rounds, 2.0 * scale, drive, mock, at, table)
         say("live tail")

@@ -119,6 +119,7 @@ def test_every_row_that_can_be_measured_has_an_entry_in_the_budgets() -> None:
     cells = [*rows.latency(1), *rows.flow(1, 1), *rows.streams(1, 1), *rows.paced(1), rows.idle(1), rows.held(1)]
     measured = set().union(*(cell.families for cell in cells)) | {"start"}
     apart = crowd.STARTS | crowd.STORM | crowd.COLD | crowd.BUSY | accounts.JOURNAL | accounts.TOKENS | accounts.TAIL
+    apart |= accounts.SHIPPED
     assert measured | apart == set(report.budgets())
 
 
