@@ -7,6 +7,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +67,11 @@ def pss_kib(pids: list[int]) -> int:
     """Memory of processes as the kernel shares it out."""
     found = [re.search(r"^Pss:\s+(\d+) kB$", read(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE) for pid in pids]
     return sum(int(each[1]) for each in found if each)
+
+
+def cpu_ns(pids: list[int]) -> int:
+    """What the scheduler has given to processes so far, to threads that have ended too (clock_getcpuclockid(3))."""
+    return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in pids)
 
 
 def check_listener(port: int, pids: list[int]) -> None:

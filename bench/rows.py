@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from bench.machine import BenchError
 from bench.sides import Governed, Limited, Many, Nginx, Refusing, Shared, Side
+from bench.sides import Result as Result
 
-Result = dict[str, Any]
 Options = dict[str, str]
 Driver = Callable[[str, Options], Result]
 
@@ -190,12 +191,13 @@ def run(cell: Cell, sides: list[Side], drive: Driver, table: Table) -> None:
             targets = ",".join("=".join(target(cell, side)) for side in able)
             results = drive(cell.mode, {"targets": targets, **cell.options})
             for side in able:
+                side.settle()
                 take(cell, side, results[side.name], table)
             return
         for side in able:
             options = {"target": cell.address(side), "model": cell.model(side), "pids": ",".join(map(str, side.pids()))}
             options |= {"key": side.key} if side.key else {}
-            take(cell, side, drive(cell.mode, options | cell.options), table)
+            take(cell, side, side.run(partial(drive, cell.mode, options | cell.options)), table)
     except BenchError as error:
         for family in cell.families:
             table.row(family, cell.variant).void = str(error)

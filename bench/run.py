@@ -13,7 +13,7 @@ from typing import TypeVar
 if __package__ in (None, ""):  # run as a file: the package is this file's directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import crowd, load, machine, report, rows, sides
+from bench import accounts, crowd, load, machine, report, rows, sides
 from bench.machine import BenchError
 from bench.rows import Cell, Driver, Table
 from bench.sides import Side
@@ -125,6 +125,7 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
         table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
         if told.subject == "penstock":
             with_keys(wanted, told.rounds, scale, drive, mock, at, table)
+            accounting(wanted, told.rounds, scale, drive, mock, at, table)
     return table
 
 
@@ -144,6 +145,24 @@ def with_keys(
     if wanted & crowd.COLD:
         crowd.cold(rounds, 2.0 * scale, drive, mock, at, table)
         say("cold keys")
+
+
+def accounting(
+    wanted: set[str], rounds: int, scale: float, drive: Driver, mock: load.Mock, at: Path, table: Table
+) -> None:
+    """What records and counted tokens come to, as far as it was asked for."""
+    if wanted & accounts.JOURNAL:
+        accounts.journal(rounds, at, table)
+        say("journal")
+    if wanted & accounts.TOKENS:
+        accounts.tokens(rounds, table)
+        say("tokens")
+    if wanted & accounts.SHIPPED:
+        accounts.shipping(rounds, 3.0 * scale, drive, mock, at, table)
+        say("shipping")
+    if wanted & accounts.TAIL:
+        accounts.tail(rounds, 2.0 * scale, drive, mock, at, table)
+        say("live tail")
 
 
 def main(words: list[str]) -> int:

@@ -8,14 +8,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bench import keys, machine
 from bench.load import Mock
 from bench.machine import BenchError
+from bench.postgres import Postgres
 from bench.redis import Redis
+from tests.support.gateway import Metrics, parse_metrics
+
+Result = dict[str, Any]
 
 PEERS = Path(__file__).resolve().parent / "peers"
 START_LIMIT_S = 20.0
@@ -24,6 +30,7 @@ PORTS_TRIED = 3
 STOP_LIMIT_S = 10.0
 # Fine enough for a start that is a matter of milliseconds.
 ASK_EVERY_S = 0.001
+SHIPPED_LOOK_S = 0.02
 # An ordinary store, and how long after a verification its memory has surely been given back.
 FEW = 100
 REST_S = 1.5
@@ -104,6 +111,13 @@ class Side:
             time.sleep(ASK_EVERY_S)
         raise BenchError(f"{self.name} does not answer: {last[:300]!r}{self.last_words()}")
 
+    def run(self, drive: Callable[[], Result]) -> Result:
+        """One run of the driver against this side."""
+        return drive()
+
+    def settle(self) -> None:
+        """Waits until nothing is left of a run."""
+
     def check_alive(self) -> None:
         """Raises if the server has ended by itself."""
         if self.process is not None and self.process.poll() is not None:
@@ -172,6 +186,10 @@ class Penstock(Side):
     # Where limits are shared between nodes.
     shared = "null"
     journal = "none"
+    store = "sqlite"
+    # Whether the store gets the records.
+    ship = "true"
+    admin = ""
 
     def launch(self) -> None:
         """Starts the gateway and reads its addresses from the ready descriptor."""
@@ -190,14 +208,20 @@ class Penstock(Side):
             assert self.process is not None
             self.process.wait(STOP_LIMIT_S)
             self.check_alive()
-        self.plain = self.tls = json.loads(line)["data"][0]
+        addresses = json.loads(line)
+        self.plain = self.tls = addresses["data"][0]
+        self.admin = addresses["admin"][0]
         self.model_tls = "bench-tls"
 
     def configured(self) -> str:
         """Writes the configuration; returns its path."""
-        return self.fill(
-            "penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared, JOURNAL=self.journal
-        )
+        kept = {"STORE": self.store, "JOURNAL": self.journal, "SHIP": self.ship}
+        return self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared, **kept)
+
+    def metrics(self) -> Metrics:
+        """What it counts now."""
+        with urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=5) as page:
+            return parse_metrics(page.read().decode())
 
 
 class Keyed(Penstock):
@@ -211,11 +235,14 @@ class Keyed(Penstock):
         """As any side; before that, and not timed, its store is made unless it is there."""
         if not self.key:
             self.directory.mkdir(parents=True, exist_ok=True)
-            data_dir = self.directory / "data"
-            if not data_dir.exists():
-                keys.Stock(self.mock.directory).copy(self.strangers, data_dir)
+            self.stock(keys.Stock(self.mock.directory), self.directory / "data")
             self.key = keys.create(self.configured(), self.directory)
         return super().start()
+
+    def stock(self, stock: keys.Stock, data_dir: Path) -> None:
+        """Fills its store unless it is there."""
+        if not data_dir.exists():
+            stock.copy(self.strangers, data_dir)
 
 
 class Default(Keyed):
@@ -236,11 +263,78 @@ class Limited(Many):
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000 }"
 
 
-class Governed(Many):
-    """All that a company wants: a key, three limits and a budget that are far away, every request in the journal."""
+class Shipping(Default):
+    """The product with a store on a server, which gets the records."""
 
+    postgres: Postgres | None = None
+    # Whether the server takes only time that nothing else wants.
+    last = False
+
+    def start(self) -> float:
+        """As any side, with a server that is up before it."""
+        if self.postgres is None:
+            self.postgres = Postgres(last=self.last)
+        self.store = self.postgres.url
+        return super().start()
+
+    def stock(self, stock: keys.Stock, data_dir: Path) -> None:
+        """Copies what a store of files would hold."""
+        assert self.postgres is not None
+        migrate = [sys.executable, "-m", "penstock", "migrate", "-c", self.configured()]
+        done = subprocess.run(migrate, cwd=self.directory, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"penstock migrate: {done.stderr.strip()}")
+        aside = self.directory / "stock"
+        stock.copy(self.strangers, aside)
+        self.postgres.fill(aside)
+
+    def halt(self) -> None:
+        """Ends the gateway alone."""
+        super().stop()
+
+    def stop(self) -> None:
+        """Ends the gateway, then the server."""
+        try:
+            self.halt()
+        finally:
+            if self.postgres is not None:
+                self.postgres.stop()
+                self.postgres = None
+
+
+class Governed(Shipping):
+    """All that a company wants: a key, three limits and a budget that are far away, every request in the journal and
+    then in PostgreSQL, which stands for a server elsewhere.
+    """
+
+    strangers = keys.MANY
+    last = True
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000, budget: 1000000 usd/day }"
-    journal = "group"
+    # Until the records of a run must be in the store.
+    shipped_limit_s = 60.0
+
+    def run(self, drive: Callable[[], Result]) -> Result:
+        """CPU is all that it takes until the records are in the store, for each of them, whenever that is done."""
+        recorded, cpu_ns = self.metrics().value("penstock_journal_records_total"), machine.cpu_ns(self.pids())
+        result = drive()
+        self.settle()
+        recorded = self.metrics().value("penstock_journal_records_total") - recorded
+        if recorded:
+            result["cpu_us_per_request"] = (machine.cpu_ns(self.pids()) - cpu_ns) / 1000 / recorded
+        return result
+
+    def settle(self) -> None:
+        """Waits for the store, so that no other side has that beside it."""
+        deadline = time.monotonic() + self.shipped_limit_s
+        while self._is_behind():
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name}: records were not shipped within {self.shipped_limit_s:.0f} s")
+            time.sleep(SHIPPED_LOOK_S)
+
+    def _is_behind(self) -> bool:
+        found = self.metrics()
+        recorded, shipped = (found.value(f"penstock_{name}_records_total") for name in ("journal", "shipped"))
+        return recorded > shipped
 
 
 class Shared(Limited):

@@ -154,6 +154,13 @@ class Engine:
     def degraded(self, reasons: list[str]) -> None:
         """Sets what readiness names as degraded; an empty list means all is well. It stays ready either way."""
 
+    def sinks(self, facts: bytes) -> None:
+        """Sets what ``/metrics`` says of sinks: a JSON list of objects with ``name``, ``records``, ``skipped``,
+        ``failures`` and ``lag_us``.
+
+        Raises ``ValueError`` for anything else.
+        """
+
     def drain(self) -> None:
         """Turns not ready. Still accepts and serves; answers close their connection."""
 

@@ -46,12 +46,15 @@ from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
     from penstock.audit.shipping import Shipping
+    from penstock.audit.sinks.running import Sinks
     from penstock.limits.sharing import Sharing
     from penstock.store.sql import SqlStore
 
 IDLE_CHECK_S = 0.01
 STOP_MS = 5_000
 """How long native may take to join its threads once nothing is in flight or the deadline has passed."""
+SINKS_S = 2.0
+"""How long sinks may take for the last records after that."""
 
 
 class StartError(Exception):
@@ -85,6 +88,7 @@ class App:
         self._degraded = Degraded(lambda reasons: self._engine.degraded(reasons))
         self._sharing: Sharing | None = None
         self._shipping: Shipping | None = None
+        self._sinks: Sinks | None = None
         self.log = Log(self._config.log.level, log_format(self._config))
 
     async def run(self, ready_fd: int | None = None, parent_fd: int | None = None, early: Early | None = None) -> int:
@@ -182,6 +186,7 @@ class App:
             self._desk = self._make_desk()
             self._asked = self._make_asked()
             self._sharing = self._make_sharing()
+            self._sinks = self._make_sinks()
             tokens = known_tokens(self._config.admin.tokens, self._environ)
         except (PrivateFileError, BindError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
@@ -201,6 +206,8 @@ class App:
                 self.log.warning("native threads did not end in time")
             if self._shipping is not None:
                 await self._shipping.stop()
+            if self._sinks is not None:
+                await self._sinks.stop(SINKS_S)
             await self._desk.stop()
             await self._asked.close()
             if self._sharing is not None:
@@ -253,6 +260,15 @@ class App:
         except ImportError:
             raise StartError("shared: the package redis is missing: pip install 'penstock[redis]'") from None
         return Sharing(self._config.shared, self._config.data_dir, self.log, self._degraded.part("limits"))
+
+    def _make_sinks(self) -> Sinks | None:
+        """What gives records to sinks; where there is none nothing is even imported."""
+        if not self._config.audit.sinks:
+            return None
+        from penstock.audit.sinks.running import Sinks
+
+        part = self._degraded.part("sinks")
+        return Sinks(self._config.audit.sinks, self._config.data_dir, self._instance.id, self.log, part)
 
     def _make_engine(self, gate: Gate) -> None:
         workers = self._config.workers
@@ -330,6 +346,8 @@ class App:
             if self._ships:
                 self._shipping = self._make_shipping()
                 self._shipping.start()
+            if self._sinks is not None:
+                self._sinks.start(self._engine)
         except (ValueError, OSError, StoreError) as error:
             raise StartError(str(error)) from None
 

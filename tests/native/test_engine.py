@@ -106,3 +106,11 @@ def test_limits_are_told_by_scope_and_another_scope_is_refused() -> None:
     for ask in (engine.limits_use, engine.limits_reset):
         with pytest.raises(ValueError, match="planet"):
             ask("planet", "earth")
+
+
+def test_what_is_said_of_sinks_is_refused_unless_it_is_a_list_of_facts() -> None:
+    engine = make()
+    engine.sinks(b'[{"name":"jsonl:-","records":1,"skipped":0,"failures":0,"lag_us":0}]')
+    for wrong in (b"{", b'[{"name":"jsonl:-"}]', b'[{"name":7}]'):
+        with pytest.raises(ValueError, match="line 1"):
+            engine.sinks(wrong)

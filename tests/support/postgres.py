@@ -72,6 +72,12 @@ class Postgres:
             self._process.stop(signal.SIGQUIT)  # at once, without writing what is removed next
         remove(self.folder)
 
+    @property
+    def pid(self) -> int:
+        """Of the server; those who work for it are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str, *, port: int | None = None, user: str = USER, password: str | None = None) -> str:
         """The address of a database over loopback; another port is that of a proxy or pooler before it."""
         who = user if password is None else f"{user}:{quote(password, safe='')}"
@@ -119,8 +125,7 @@ class Postgres:
 
     def _send(self, number: int) -> None:
         """A signal to the server and to everyone who works for it."""
-        assert self._process is not None
-        for pid in tree(self._process.pid):
+        for pid in tree(self.pid):
             os.kill(pid, number)
 
     def _starts(self) -> bool:

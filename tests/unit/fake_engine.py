@@ -23,6 +23,7 @@ class FakeNative:
         self.counted: dict[tuple[str, str], list[dict[str, object]]] = {}
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
+        self.shown_sinks: list[dict[str, object]] = []
         self.shipped: dict[str, int] = {}
         self.ship_state = (0, 0, 0)
         self.refuses = ""
@@ -95,6 +96,9 @@ class FakeNative:
 
     def degraded(self, reasons: list[str]) -> None:
         self.calls.append(f"degraded {reasons}")
+
+    def sinks(self, facts: bytes) -> None:
+        self.shown_sinks = msgspec.json.decode(facts)
 
     def drain(self) -> None:
         self.calls.append("drain")

@@ -170,6 +170,17 @@ def test_native_gets_sockets_that_listen_and_options_that_fit(running: Running) 
     assert serving(running, during) == 0
 
 
+def test_native_is_told_how_sinks_do(running: Running) -> None:
+    running.rewrite(f"audit: {{sinks: [{{path: {running.data.parent}/x.jsonl}}]}}\n")
+    running.app = running.remake()
+
+    async def during() -> None:
+        await until(lambda: running.native.shown_sinks != [])
+        assert running.native.shown_sinks[0]["name"] == f"jsonl:{running.data.parent}/x.jsonl"
+
+    assert serving(running, during) == 0
+
+
 def test_the_addresses_are_written_where_they_were_asked_for(running: Running) -> None:
     reader, writer = os.pipe()
     assert serving(running, nothing, ready_fd=writer) == 0

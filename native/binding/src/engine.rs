@@ -123,6 +123,10 @@ impl Engine {
         Ok(())
     }
 
+    fn sinks(&self, facts: &[u8]) -> Result<()> {
+        Ok(self.core()?.sinks(facts)?)
+    }
+
     fn drain(&self) -> Result<()> {
         self.core()?.drain();
         Ok(())

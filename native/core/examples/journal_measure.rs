@@ -1,5 +1,6 @@
 //! The journal in figures: nanoseconds of a request's thread for an entry, entries a second with one and two threads, by
-//! durability, on the disk of the directory that is named; how long one fsync takes there.
+//! durability, on the disk of the directory that is named; how long one fsync takes there. With a durability named behind
+//! it, that one alone.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
@@ -74,7 +75,11 @@ fn measure(dir: &Path, durability: Durability, threads: u64) -> io::Result<()> {
 fn main() -> io::Result<()> {
     let root = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = root.join(format!("penstock-journal-measure-{}", std::process::id())).join("measure");
+    let only = std::env::args().nth(2);
     for durability in [Durability::Os, Durability::Group, Durability::Flush] {
+        if only.as_deref().is_some_and(|only| !format!("{durability:?}").eq_ignore_ascii_case(only)) {
+            continue;
+        }
         measure(&dir, durability, 1)?;
         measure(&dir, durability, 2)?;
     }

@@ -12,6 +12,7 @@ use penstock_core::{
         log::Level,
         metrics::Auth,
         record::{AttemptRecord, AttemptResult, Outcome, StreamFacts},
+        sinks,
     },
     questions::Questions,
 };
@@ -157,4 +158,22 @@ fn requests_are_not_written_at_level_info_unless_the_access_log_is_on() {
     log.set(LogOptions { access: true, ..LogOptions::default() });
     log.record(&Record::default());
     assert_eq!(log.kept().lines().count(), 1);
+}
+
+#[test]
+fn sinks_are_shown_by_name_and_not_at_all_where_there_are_none() {
+    let mut page = Vec::new();
+    sinks::render(&[], &mut page);
+    assert!(page.is_empty());
+    let facts = br#"[{"name":"jsonl:/a \"b\"","records":3,"skipped":2,"failures":1,"lag_us":1500000}]"#;
+    sinks::render(&serde_json::from_slice::<Vec<_>>(facts).expect("facts"), &mut page);
+    let page = String::from_utf8(page).expect("text");
+    for sample in [
+        "penstock_sink_records_total{sink=\"jsonl:/a \\\"b\\\"\"} 3\n",
+        "penstock_sink_skipped_records_total{sink=\"jsonl:/a \\\"b\\\"\"} 2\n",
+        "penstock_sink_failures_total{sink=\"jsonl:/a \\\"b\\\"\"} 1\n",
+        "penstock_sink_lag_seconds{sink=\"jsonl:/a \\\"b\\\"\"} 1.500000\n",
+    ] {
+        assert!(page.contains(sample), "{sample}{page}");
+    }
 }

@@ -333,6 +333,26 @@ class Journal(Struct, frozen=True, kw_only=True):
     """`auto`: the smaller of 10 GiB and a tenth of the volume."""
 
 
+STDOUT = "-"
+"""The path that means standard output."""
+
+
+class Sink(Struct, frozen=True, kw_only=True):
+    """Who gets each record beside the store."""
+
+    type: Literal["jsonl"] = "jsonl"
+    path: str = ""
+    """A file, or `-` for standard output."""
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, extra={"unit": "size"})] = 100 << 20
+    """When the file is put aside for a new one."""
+    keep: Annotated[int, Meta(ge=0, le=1_000)] = 5
+    """How many files that were put aside are kept."""
+    max_lag: Annotated[int, Meta(ge=1_000, le=604_800_000, extra={"unit": "duration"})] = 600_000
+    """Milliseconds: what waits longer in the journal is skipped, and counted."""
+    private: bool = True
+    """Whether it gets the client's address and the end user too."""
+
+
 class Audit(Struct, frozen=True, kw_only=True):
     """What becomes of records."""
 
@@ -340,6 +360,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     """Milliseconds after which records may go: an hour to ten years."""
     ship: bool = True
     """Whether the store takes records; else they stay in the journal alone."""
+    sinks: tuple[Sink, ...] = ()
 
 
 class Config(Struct, frozen=True, kw_only=True):

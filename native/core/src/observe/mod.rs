@@ -15,6 +15,7 @@ mod render;
 mod repeats;
 pub mod row_form;
 pub mod rows;
+pub mod sinks;
 
 pub use self::{
     log::{Log, LogOptions},

@@ -193,18 +193,28 @@ impl Page<'_> {
     }
 
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.named(name, labels);
+        let _ = writeln!(self.0, "{value}");
+    }
+
+    /// A single value in seconds.
+    pub(super) fn seconds(&mut self, name: &str, us: u64) {
+        self.sample_seconds(name, &[], us);
+    }
+
+    pub(super) fn sample_seconds(&mut self, name: &str, labels: &[(&str, &str)], us: u64) {
+        self.named(name, labels);
+        let _ = writeln!(self.0, "{}.{:06}", us / 1_000_000, us % 1_000_000);
+    }
+
+    fn named(&mut self, name: &str, labels: &[(&str, &str)]) {
         self.0.extend_from_slice(name.as_bytes());
         for (index, (label, text)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"", if index == 0 { '{' } else { ',' });
             self.escaped(text);
             self.0.push(b'"');
         }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-
-    /// A single value in seconds.
-    pub(super) fn seconds(&mut self, name: &str, us: u64) {
-        let _ = writeln!(self.0, "{name} {}.{:06}", us / 1_000_000, us % 1_000_000);
+        self.0.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
     }
 
     /// `label` is ready to stand inside the braces, or empty.

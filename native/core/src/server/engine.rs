@@ -285,6 +285,12 @@ impl Engine {
         *self.shared.degraded.lock() = reasons;
     }
 
+    /// How sinks do: a JSON list of [`SinkFacts`].
+    pub fn sinks(&self, facts: &[u8]) -> Result<(), String> {
+        *self.shared.sinks.lock() = serde_json::from_slice(facts).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
     /// No longer ready; answers close their connection; still accepting.
     pub fn drain(&self) {
         self.shared.advance(Stage::Draining);

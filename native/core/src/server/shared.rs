@@ -15,7 +15,7 @@ use crate::{
     journal::Journal,
     keys::{Digests, Table},
     limits::Limits,
-    observe::{self, Gauges, Log, Metrics, SharedGauges},
+    observe::{self, Gauges, Log, Metrics, SharedGauges, sinks::SinkFacts},
     questions::Questions,
     request::{Counting, models::ModelLists, verify::Flights},
     snapshot::Snapshot,
@@ -53,6 +53,8 @@ pub struct Shared {
     /// Request bytes held in memory, against `body.max_inflight_bytes`.
     pub inflight: Inflight,
     pub degraded: Mutex<Vec<String>>,
+    /// What Python says of them.
+    pub sinks: Mutex<Vec<SinkFacts>>,
     /// Set once, before the first request; empty: nothing is recorded.
     pub journal: OnceLock<Arc<Journal>>,
     pub models: ModelLists,
@@ -91,6 +93,7 @@ impl Shared {
             nodes: Nodes::default(),
             inflight: Inflight::default(),
             degraded: Mutex::default(),
+            sinks: Mutex::default(),
             journal: OnceLock::new(),
             models: ModelLists::default(),
             counting: Counting::new(workers.len()),
@@ -167,6 +170,7 @@ impl Shared {
         if let Some(journal) = self.journal() {
             observe::journal::render(journal, page);
         }
+        observe::sinks::render(&self.sinks.lock(), page);
     }
 
     /// Request bodies held, and every buffer in use at its usual size.

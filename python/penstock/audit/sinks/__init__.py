@@ -1,0 +1,1 @@
+"""Sinks: what gets each record beside the store, from the journal, at its own pace."""

@@ -1,0 +1,108 @@
+"""A file of lines that is put aside when it has grown: `x`, `x.1`, `x.2` …, the newest first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Sequence
+
+TAIL_BYTES = 1 << 20
+"""How far back the beginning of a torn last line is looked for."""
+
+STARTS = (b'{"started":', b'{"gap":')
+"""How lines of ours begin."""
+
+
+class RotatedFile:
+    """Opened anew for each write, so that others may move it away at any time."""
+
+    def __init__(self, path: str, max_bytes: int, keep: int) -> None:
+        self.path = os.path.abspath(path)
+        self._max_bytes, self._keep = max_bytes, keep
+        self._left: tuple[int, int] | None = None
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Writes whole lines. Raises OSError, and then the file ends where it did, unless it was rotated meanwhile."""
+        at = 0
+        while at < len(lines):
+            fd, size = self._open()
+            try:
+                if size and size + len(lines[at]) > self._max_bytes:
+                    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+                    os.fsync(fd)
+                    self._rotate(mode)
+                    continue
+                upto, length = at, 0
+                while upto < len(lines) and (upto == at or size + length + len(lines[upto]) <= self._max_bytes):
+                    length += len(lines[upto])
+                    upto += 1
+                _write(fd, b"".join(lines[at:upto]), size)
+                self._left = (os.fstat(fd).st_ino, size + length)
+                at = upto
+            finally:
+                os.close(fd)
+
+    def sync(self) -> None:
+        """Brings the file to disk. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):  # moved away by somebody else: theirs now
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _open(self) -> tuple[int, int]:
+        """The file and its size, less a last line that a kill has torn."""
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        try:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise OSError(f"{self.path} is not a file")
+            size = facts.st_size
+            if size and self._left != (facts.st_ino, size):
+                size = _whole(fd, size)
+            return fd, size
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _rotate(self, mode: int) -> None:
+        """Moves each file one place on; the last one goes. The next one may be read by whom the last one could be."""
+        places = [self.path, *(f"{self.path}.{number}" for number in range(1, self._keep + 1))]
+        if self._keep == 0:
+            os.unlink(self.path)
+        for older, newer in reversed(list(zip(places[1:], places, strict=False))):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newer, older)
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+
+def _write(fd: int, data: bytes, size: int) -> None:
+    """All of it or nothing. Raises OSError."""
+    written = 0
+    view = memoryview(data)
+    try:
+        while written < len(data):
+            written += os.write(fd, view[written:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, size)
+        raise
+
+
+def _whole(fd: int, size: int) -> int:
+    """Cuts off the beginning of a line of ours that follows the last whole line; the size then. Raises OSError."""
+    begin = max(0, size - TAIL_BYTES)
+    tail = os.pread(fd, size - begin, begin)
+    torn = tail[tail.rfind(b"\n") + 1 :]
+    if not torn:
+        return size
+    if not any(torn[: len(start)] == start[: len(torn)] for start in STARTS):
+        raise OSError("the file ends with what no sink wrote; name another path")
+    os.ftruncate(fd, size - len(torn))
+    return size - len(torn)

@@ -1,0 +1,33 @@
+"""The rules for sinks: each has a place of its own, and something to get."""
+
+from __future__ import annotations
+
+import os
+
+from penstock.config.model import STDOUT, Config, as_written
+from penstock.config.problem import Notes, Path
+
+
+def check(config: Config, found: Notes) -> None:
+    """Notes what is wrong; nothing is written to."""
+    sinks = config.audit.sinks
+    if sinks and config.journal.durability == "none":
+        found.add(("audit", "sinks"), "would get nothing: journal.durability is none", "sinks read the journal")
+    seen: set[str] = set()
+    for index, sink in enumerate(sinks):
+        path: Path = ("audit", "sinks", index, "path")
+        where = os.path.abspath(sink.path) if sink.path != STDOUT else STDOUT
+        if not sink.path:
+            found.add(path, "is missing", "a file such as /var/log/penstock.jsonl, or - for standard output")
+        elif where in seen:
+            found.add(path, "is written by another sink already")
+        elif where != STDOUT:
+            _file(path, where, as_written(sink.path), found)
+        seen.add(where)
+
+
+def _file(path: Path, where: str, shown: str, found: Notes) -> None:
+    if os.path.exists(where) and not os.path.isfile(where):
+        found.add(path, f"{shown} is not a file", "- is standard output")
+    elif not os.path.isdir(os.path.dirname(where)):
+        found.add(path, f"there is no directory for {shown}", "make it, writable for the user that serves")

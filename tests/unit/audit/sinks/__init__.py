@@ -1,0 +1,1 @@
+"""Unit tests of what gets records beside the store."""

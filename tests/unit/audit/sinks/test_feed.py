@@ -1,0 +1,274 @@
+"""What a sink is given: everything once, in order, from where it was; gaps where it was too slow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.audit.sinks.feed import Feed
+from penstock.audit.sinks.position import Positions
+from tests.unit.audit.sinks.conftest import PRIVATE, FakeJournal, MakeJournal, Told
+from tests.unit.conftest import until
+
+MINUTE_US = 60_000_000
+NOW_US = 10**12
+
+
+class Scene:
+    """Feeds of one sink on one data_dir, a life after another."""
+
+    def __init__(self, data_dir: Path, journals: dict[str, FakeJournal]) -> None:
+        self.data_dir, self.journals, self.sink = data_dir, journals, Told()
+        self.feeds: list[Feed] = []
+
+    def feed(self, own: str = "one", **changes: Any) -> Feed:
+        """A new life; the one before it let go."""
+        for feed in self.feeds:
+            feed._positions.release()
+        positions = Positions(str(self.data_dir / "sinks" / "told"), "told")
+        options: dict[str, Any] = {"max_lag_us": 10 * MINUTE_US, "open_journal": self._open} | changes
+        self.feeds.append(Feed("told", self.sink, positions, str(self.data_dir), own, **options))
+        assert positions.take()
+        return self.feeds[-1]
+
+    def _open(self, path: str) -> FakeJournal:
+        return self.journals[os.path.basename(path)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, journals: dict[str, FakeJournal]) -> Scene:
+    return Scene(tmp_path, journals)
+
+
+def test_each_record_comes_once_as_query_prints_it(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    assert scene.sink.taken == []
+    journal.begin(1)
+    journal.record(1, private=PRIVATE)
+    feed.turn()
+    feed.turn()
+    (record,) = scene.sink.taken
+    assert (record["number"], record["instance"], record["sequence"]) == (1, "one", 2)
+    assert record["client"] == "192.0.2.7"
+    assert next(iter(record)) == "started"
+    assert (feed.facts.records, feed.facts.skipped, feed.facts.failures) == (1, 0, 0)
+
+
+def test_the_private_part_stays_out_where_it_is_not_wanted(scene: Scene, make_journal: MakeJournal) -> None:
+    make_journal("one").record(1, private=PRIVATE)
+    scene.feed(private=False).turn()
+    assert not {"client", "end_user"} & set(scene.sink.taken[0])
+
+
+def test_a_sink_that_was_never_fed_begins_with_what_comes(scene: Scene, make_journal: MakeJournal) -> None:
+    old, own = make_journal("0"), make_journal("one")
+    for number in range(3):
+        old.record(number)
+    own.record(7)
+    feed = scene.feed()
+    feed.turn()
+    assert scene.sink.numbers() == [7]
+    old.record(3)
+    feed.turn()
+    assert scene.sink.numbers() == [7, 3], "of another process that is alive"
+
+
+def test_a_later_life_goes_on_where_the_one_before_it_was(scene: Scene, make_journal: MakeJournal) -> None:
+    first = make_journal("one")
+    first.record(1)
+    scene.feed().turn()
+    first.record(2)
+    first.die()
+    make_journal("two").record(1)
+    scene.feed("two").turn()
+    scene.feed("two").turn()
+    assert scene.sink.numbers() == [1, 2, 1]
+    assert [each["instance"] for each in scene.sink.taken] == ["one", "one", "two"]
+
+
+def test_what_was_not_taken_comes_again_and_all_of_it(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    journal.record(1)
+    feed = scene.feed()
+    scene.sink.refuses = True
+    for _ in range(2):
+        with pytest.raises(OSError, match="no room"):
+            feed.turn()
+        journal.record(2)
+    scene.sink.refuses = False
+    feed.turn()
+    assert scene.sink.numbers() == [1, 2, 2]
+    assert feed.facts.oldest_us == 0
+
+
+def test_after_a_kill_what_was_taken_and_not_kept_comes_again(scene: Scene, make_journal: MakeJournal) -> None:
+    make_journal("one").record(1)
+    feed = scene.feed()
+    feed.turn()
+    (scene.data_dir / "sinks" / "told" / "position.json").unlink()
+    scene.feed().turn()
+    assert scene.sink.numbers() == [1, 1]
+
+
+def test_a_slow_sink_skips_what_is_too_old_and_is_told_how_much(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    feed = scene.feed()
+    for number in range(3_000):
+        journal.record(number, NOW_US - 11 * MINUTE_US)
+    journal.record(3_000, NOW_US)
+    feed.turn()
+    gap = {"instance": "one", "reason": "lag", "first_sequence": 1, "last_sequence": 3_000, "records": 3_000}
+    assert scene.sink.taken[0] == {"gap": gap}
+    assert scene.sink.numbers() == ["lag", 3_000]
+    assert (feed.facts.records, feed.facts.skipped) == (1, 3_000)
+
+
+def test_what_a_process_left_is_given_however_long_ago_it_ended(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    scene.feed().turn()
+    journal.record(1, NOW_US - 9 * MINUTE_US)
+    journal.commit(NOW_US)
+    journal.die()
+    make_journal("two").commit(NOW_US + 1_000 * MINUTE_US)
+    scene.feed("two").turn()
+    assert scene.sink.numbers() == [1]
+
+
+def test_entries_that_are_gone_are_told_of(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    journal.record(1)
+    feed = scene.feed()
+    feed.turn()
+    for number in (2, 3):
+        journal.record(number, segment=1)
+    journal.record(4, segment=2)
+    del journal.segments[1]
+    feed.turn()
+    gap = {"instance": "one", "reason": "missing", "first_sequence": 2, "last_sequence": 3, "records": 2}
+    assert scene.sink.taken[1:] == [{"gap": gap}, scene.sink.taken[-1]]
+    assert scene.sink.numbers() == [1, "missing", 4]
+
+
+def test_a_journal_that_vanished_before_its_end_was_read_is_told_of(scene: Scene, make_journal: MakeJournal) -> None:
+    journal, own = make_journal("0"), make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    journal.record(1)
+    feed.turn()
+    journal.vanish()
+    feed.turn()
+    gap = {"instance": "0", "reason": "missing", "first_sequence": 2, "last_sequence": None, "records": 0}
+    assert scene.sink.taken[1:] == [{"gap": gap}]
+    own.record(1)
+    scene.feed().turn()
+    assert len(scene.sink.taken) == 3, "it is told once"
+
+
+def test_a_journal_that_ended_in_order_vanishes_without_a_word(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("0")
+    make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    journal.record(1)
+    journal.end()
+    feed.turn()
+    journal.vanish()
+    feed.turn()
+    assert scene.sink.numbers() == [1]
+
+
+def test_a_stream_that_ended_with_its_process_is_interrupted_also_in_a_later_life(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    journal = make_journal("one")
+    journal.begin(1, segment=1)
+    journal.begin(2, segment=1)
+    journal.begin(3, segment=2)
+    journal.record(2, segment=3)
+    scene.feed().turn()
+    assert scene.sink.numbers() == [2]
+    journal.die()
+    make_journal("two")
+    scene.feed("two").turn()
+    scene.feed("two").turn()
+    assert scene.sink.numbers() == [2, 1, 3]
+    assert [each["outcome"] for each in scene.sink.taken] == ["complete", "interrupted", "interrupted"]
+    assert [each["sequence"] for each in scene.sink.taken] == [4, 1, 3]
+
+
+def test_many_streams_that_ended_together_come_in_pieces(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    for number in range(1_200):
+        journal.begin(number)
+    feed = scene.feed()
+    feed.turn()
+    journal.die()
+    feed.turn()
+    assert scene.sink.numbers() == list(range(1_200))
+    assert scene.sink.tries == 3
+    assert feed._positions.spots["one"].is_done
+
+
+def test_what_a_later_release_wrote_is_passed_over_and_counted(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    journal.add(1, b"\x93\x02\x01\x01")
+    journal.record(2)
+    journal.add(99, b"a new kind")
+    scene.feed().turn()
+    assert scene.sink.numbers() == ["unreadable", 2]
+
+
+def test_another_process_waits_until_it_may_feed(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    other = Positions(str(scene.data_dir / "sinks" / "told"), "told")
+    assert not other.take()
+    journal.record(1)
+    feed.turn()
+    feed._positions.release()
+    assert other.take()
+    assert other.spots["one"].sequence == 1
+    other.release()
+
+
+def test_a_damaged_position_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "position.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"position\.json: .*remove it"):
+        Positions(str(tmp_path), "told").take()
+
+
+async def test_the_thread_gives_the_last_records_before_it_ends(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    feed = scene.feed()
+    feed.start()
+    journal.record(1)
+    await until(lambda: scene.sink.numbers() == [1])
+    journal.record(2)
+    feed.finish()
+    assert feed.wait(5.0)
+    assert scene.sink.numbers() == [1, 2]
+    assert scene.sink.settled > 0
+
+
+async def test_a_sink_that_refuses_is_tried_again_and_does_not_keep_the_thread(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    make_journal("one").record(1)
+    scene.sink.refuses = True
+    feed = scene.feed()
+    feed.start()
+    await until(lambda: feed.facts.failures > 1)
+    assert feed.facts.why == "no room"
+    assert feed.facts.since is not None
+    scene.sink.refuses = False
+    await until(lambda: scene.sink.numbers() == [1])
+    await until(lambda: feed.facts.why == "")
+    scene.sink.refuses = True
+    feed.finish()
+    assert feed.wait(5.0)

@@ -1,0 +1,35 @@
+"""Sinks as they are configured: each with a place of its own, and something to get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock.config.model import Config, Sink
+from penstock.config.problem import Problem
+
+HEAD = "providers: {openai: {}}\n"
+
+
+def test_a_sink_has_defaults_and_units(read: Callable[..., Config], tmp_path: Path) -> None:
+    assert read(HEAD).audit.sinks == ()
+    text = f"audit: {{sinks: [{{type: jsonl, path: {tmp_path}/x.jsonl, max_bytes: 1MiB, max_lag: 1m}}, {{path: '-'}}]}}"
+    file, stdout = read(HEAD + text).audit.sinks
+    assert file == Sink(path=f"{tmp_path}/x.jsonl", max_bytes=1 << 20, max_lag=60_000)
+    assert stdout == Sink(path="-")
+    assert (stdout.max_bytes, stdout.keep, stdout.max_lag, stdout.private) == (100 << 20, 5, 600_000, True)
+
+
+def test_what_cannot_be_is_said_at_its_place(refused: Callable[..., list[Problem]], tmp_path: Path) -> None:
+    sinks = ["{}", "{path: '-'}", "{path: '-'}", f"{{path: {tmp_path}}}", f"{{path: {tmp_path}/no/x}}"]
+    lines = "".join(f"\n    - {sink}" for sink in sinks)
+    found = refused(f"{HEAD}journal: {{durability: none}}\naudit:\n  sinks:{lines}\n")
+    assert {(problem.path, problem.message) for problem in found} == {
+        (("audit", "sinks"), "would get nothing: journal.durability is none"),
+        (("audit", "sinks", 0, "path"), "is missing"),
+        (("audit", "sinks", 2, "path"), "is written by another sink already"),
+        (("audit", "sinks", 3, "path"), f"{tmp_path} is not a file"),
+        (("audit", "sinks", 4, "path"), f"there is no directory for {tmp_path}/no/x"),
+    }
+    (problem,) = refused(f"{HEAD}audit: {{sinks: [{{type: kafka, path: '-'}}]}}\n")
+    assert (problem.path, problem.message) == (("audit", "sinks", 0, "type"), "expected one of jsonl, not 'kafka'")
