@@ -143,7 +143,7 @@ def with_keys(
         crowd.storm(rounds, 4 * scale, drive, mock, at, table)
         say("storm of wrong keys")
     if wanted & crowd.COLD:
-        crowd.cold(rounds, 2.0 * scale, drive, mock, at, table)
+        crowd.cold(rounds, 4 * scale, drive, mock, at, table)
         say("cold keys")
 
 

@@ -40,7 +40,7 @@ impl Drop for Busy {
 }
 
 /// The calling thread takes only what others leave, as those of the gateway that hash do.
-pub(crate) fn give_way() {
+fn give_way() {
     let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameter outlives the call, which touches nothing else; 0 is this thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param) };
