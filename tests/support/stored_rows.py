@@ -57,7 +57,8 @@ def record(number: int, started_us: int, **fields: Any) -> Record:
 
 def begin(number: int, started_us: int) -> Begin:
     """A stream that began."""
-    return Begin(1, number, f"req_{number}", started_us, "k", None, "openai", "chat", "fast", "up/real")
+    tags = {"env": "dev"}
+    return Begin(1, number, f"req_{number}", started_us, "k", None, "openai", "chat", "fast", "up/real", tags)
 
 
 def used(prompt: int, completion: int) -> Usage:

@@ -233,7 +233,7 @@ def columns_of(record: Record) -> tuple[Any, ...]:
     )
     total_us = record.phases.total_us if record.phases else None
     numbers = [_bounded(each) for each in (*tokens, record.cost_nanousd, total_us)]
-    tags = {_storable(name): _storable(value) for name, value in record.tags.items()} if record.tags else None
+    tags = _storable_tags(record.tags)
     return (
         _bounded(record.number), _bounded(record.started_us), _bounded(record.count, 31),
         *map(_storable, (record.request_id, record.key_id, record.team, record.model, record.target)),
@@ -246,7 +246,11 @@ def columns_begun(begin: Begin, is_interrupted: bool) -> tuple[Any, ...]:
     status, count, outcome = (200, 1, INTERRUPTED) if is_interrupted else (None, None, None)
     texts = map(_storable, (begin.request_id, begin.key_id, begin.team, begin.model, begin.target))
     known = (_bounded(begin.number), _bounded(begin.started_us), count, *texts)
-    return (*known, status, outcome, None, None, *(None,) * 9)
+    return (*known, status, outcome, None, _storable_tags(begin.tags), *(None,) * 9)
+
+
+def _storable_tags(tags: dict[str, str] | None) -> dict[str, str] | None:
+    return {_storable(name): _storable(value) for name, value in tags.items()} if tags else None
 
 
 TextT = TypeVar("TextT", str, str | None)
