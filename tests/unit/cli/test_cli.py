@@ -63,10 +63,11 @@ def test_check_tells_programs_the_same(run: Run, write: Callable[[str], str]) ->
 
 
 def test_check_warns_of_what_is_hardly_meant(run: Run, write: Callable[[str], str]) -> None:
-    path = write("providers: {openai: {api_key: x}}\nlimits: {default: {budget: 20 usd/day}}\n")
+    mine = "mine: {dialect: openai, base_url: http://127.0.0.1:1/v1}"
+    path = write(f"providers: {{{mine}}}\nlimits: {{default: {{budget: 20 usd/day}}}}\n")
     result = run("check", "-c", path)
     assert (result.exit_code, result.stdout) == (0, f"{path}: ok (providers: 1, models: 0)\n")
-    assert result.stderr.startswith("warning: there is a budget, and no price of openai/")
+    assert result.stderr.startswith("warning: there is a budget, and no price of mine/")
     (warning,) = json.loads(run("check", "-c", path, "--json").stdout)["warnings"]
     assert f"warning: {warning}\n" == result.stderr
 
