@@ -60,6 +60,8 @@ class Feed:
         self._max_lag_us, self._private = max_lag_us, private
         self._open_journal, self._now = open_journal, now
         self._followers: dict[str, Follower] = {}
+        self._older: set[str] = set()
+        """Journals that were there when this process began to feed the sink."""
         self._is_dirty, self._kept_at = False, 0.0
         self._finishing, self._abandoned = Event(), Event()
         # A daemon: what a sink is stuck in must not keep the process.
@@ -68,7 +70,7 @@ class Feed:
     def start(self) -> None:
         """Begins."""
         with contextlib.suppress(OSError, ValueError):  # the thread tries again, and tells
-            self._positions.take()
+            self._take()
         self._thread.start()
 
     def finish(self) -> None:
@@ -90,7 +92,7 @@ class Feed:
         while not is_last:
             is_last = self._finishing.wait(LOOK_S if not self.facts.why else wait_s)
             try:
-                if self._positions.is_held or self._positions.take():
+                if self._positions.is_held or self._take():
                     self.turn()
                 self._taken()
                 wait_s = FIRST_WAIT_S
@@ -100,6 +102,13 @@ class Feed:
                 self.facts.since = self.facts.since or self._now()
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         self._positions.release()
+
+    def _take(self) -> bool:
+        """Whether this process may feed the sink from now on."""
+        if not self._positions.take():
+            return False
+        self._older = {os.path.basename(path) for path in instances(self._data_dir)} - {self._own}
+        return True
 
     def turn(self) -> None:
         """Gives all that is there now. Raises what the sink raises, OSError, ValueError."""
@@ -117,7 +126,7 @@ class Feed:
         """A sink that was never fed begins with what comes from now on."""
         for instance, path in paths.items():
             follower = self._followers[instance] = self._follow(path, Spot())
-            if instance != self._own:
+            if instance in self._older:
                 with contextlib.suppress(FileNotFoundError):
                     follower.skip_to_end()
             self._positions.spots[instance] = follower.spot

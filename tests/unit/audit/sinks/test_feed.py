@@ -31,7 +31,7 @@ class Scene:
         positions = Positions(str(self.data_dir / "sinks" / "told"), "told")
         options: dict[str, Any] = {"max_lag_us": 10 * MINUTE_US, "open_journal": self._open} | changes
         self.feeds.append(Feed("told", self.sink, positions, str(self.data_dir), own, **options))
-        assert positions.take()
+        assert self.feeds[-1]._take()
         return self.feeds[-1]
 
     def _open(self, path: str) -> FakeJournal:
@@ -76,6 +76,16 @@ def test_a_sink_that_was_never_fed_begins_with_what_comes(scene: Scene, make_jou
     old.record(3)
     feed.turn()
     assert scene.sink.numbers() == [7, 3], "of another process that is alive"
+
+
+def test_a_journal_that_begins_after_the_sink_is_given_from_its_beginning(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    make_journal("one")
+    feed = scene.feed()
+    make_journal("two").record(1)
+    feed.turn()
+    assert scene.sink.numbers() == [1]
 
 
 def test_a_later_life_goes_on_where_the_one_before_it_was(scene: Scene, make_journal: MakeJournal) -> None:
