@@ -26,13 +26,19 @@ impl Reading<'_> {
     /// Reads what is here and was not read yet. `last`: nothing comes behind it.
     pub fn read(&mut self, payload: &[u8], last: bool) {
         let bytes = &payload[self.ahead..];
+        if bytes.is_empty() {
+            return;
+        }
         self.ahead = payload.len();
         if let Some(tap) = &mut self.tap {
             tap.feed(bytes);
         }
         // Most answers come in one piece that states its usage: then the text need not be counted.
-        let is_told = last && self.usage().is_some_and(|usage| !usage.is_nothing());
-        if let Some(text) = self.text.as_mut().filter(|_| !is_told) {
+        let is_told = |usage: Usage| !usage.is_nothing();
+        if self.text.is_none() || last && self.usage().is_some_and(is_told) {
+            return;
+        }
+        if let Some(text) = &mut self.text {
             text.feed(bytes);
             if text.is_due() {
                 self.guard.count_on(text, self.target);
@@ -46,6 +52,9 @@ impl Reading<'_> {
 
     /// Charges what passed.
     pub async fn settle(&mut self, is_whole: bool) {
+        if self.guard.is_settled() {
+            return;
+        }
         let stated = self.usage();
         let said = self.guard.said(stated, self.text.as_mut(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);

@@ -133,7 +133,8 @@ impl Guard {
         &self.worker
     }
 
-    pub(super) fn is_settled(&self) -> bool {
+    /// Whether what the answer used is known.
+    pub fn is_settled(&self) -> bool {
         self.said.get().is_some()
     }
 
