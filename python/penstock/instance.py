@@ -72,15 +72,16 @@ def is_alive(data_dir: str) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Whether a process holds the lock of this file; also where this user may not see it."""
+    """Whether a process holds the lock of this file; also where that cannot be seen: who is taken for dead is shipped
+    to the end."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        return isinstance(error, PermissionError)
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
+    except OSError:
+        return True
     finally:
         os.close(fd)
     return False

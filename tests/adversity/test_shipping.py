@@ -92,7 +92,6 @@ def test_the_database_may_be_killed_under_load(upstream: Upstream, durable: Post
         for client in clients:
             client.join()
         until(lambda: len(shipped_ids(gateway)) == len(answered), "all that was answered is there", LONG_S)
-        assert gateway.metrics().value("penstock_ship_failures_total") > 0
     assert sorted(shipped_ids(gateway)) == sorted(answered)
     check_whole(*store_of(gateway))
 

@@ -133,10 +133,17 @@ class Shipper:
             marks = await self._taker.watermarks([each.instance for each in unknown])
             for each in unknown:
                 each.learn(marks.get(each.instance))
-        more = False
-        for each in [each for each in journals if not each.is_done]:
-            more |= await self._step(each)
-        self._tell(journals)
+        more, refused = False, None
+        try:
+            for each in [each for each in journals if not each.is_done]:
+                try:
+                    more |= await self._step(each)
+                except StoreError as error:
+                    refused = refused or error  # that of one journal holds up no other
+        finally:
+            self._tell(journals)
+        if refused is not None:
+            raise refused
         return more
 
     async def _step(self, journal: Unshipped) -> bool:

@@ -23,9 +23,11 @@ COLUMNS = (
 _WATERMARK = ("instance", "segment", "byte_offset", "sequence", "hash", "day", "ended", "at_us", "begun")
 _SHOWN = tuple(name for name in _WATERMARK if name != "at_us")
 
-# What one request may add to a sum: an upstream that states absurd numbers must not take it beyond 64 bits.
+# What one request may add to a sum, and what a sum comes to at most: an upstream that states absurd numbers must not
+# take it, or what is made of ten thousand of them, beyond 64 bits.
 _MOST_TOKENS = 10**12
-_MOST_NANOUSD = 10**15
+_MOST_NANOUSD = 10**13
+_MOST_SUM = 9 * 10**14
 _YEAR_10000_US = 253_402_300_800_000_000
 
 
@@ -87,7 +89,11 @@ def _sum(flavour: Flavour, where: str) -> str:
     values = [*groups, "sum(r.count)", *sums, f"sum(CASE WHEN {unpriced} THEN r.count ELSE 0 END)"]
     names = ("requests", *TOKENS, "cost_nanousd", "unpriced")
     places = ", ".join(str(n) for n in range(1, len(groups) + 1))
-    added = ", ".join(f"{name} = penstock_usage.{name} + excluded.{name}" for name in names)
+    added = ", ".join(
+        f"{name} = CASE WHEN penstock_usage.{name} > {_MOST_SUM} - excluded.{name} THEN {_MOST_SUM}"
+        f" ELSE penstock_usage.{name} + excluded.{name} END"
+        for name in names
+    )
     return (
         f"INSERT INTO penstock_usage (hour, key_id, team, model, target, status, tags, {', '.join(names)})"  # noqa: S608
         f" SELECT {', '.join(values)} FROM penstock_records AS r WHERE {where} AND r.outcome IS NOT NULL"

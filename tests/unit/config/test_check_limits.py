@@ -209,7 +209,7 @@ CASES: dict[str, tuple[str, int, int, str, str, str]] = {
     ),
     "no number of tokens to be above of": (
         GOOD + "prices: {m: {input: 1, output: 1, above: {200k: {input: 2}}}}\n",
-        *(2, 42, "prices.m.above.200k", "expected a number of tokens such as 200000", ""),
+        *(2, 43, "prices.m.above.200k", "expected a number of tokens such as 200000", ""),
     ),
     "a factor that is none": (
         GOOD + "prices: {m: {input: 1, output: 1, flex: half}}\n",

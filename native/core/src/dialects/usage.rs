@@ -56,6 +56,17 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// What is believed of a request that asks for it: whether a cheaper one was given only the answer tells.
+    #[must_use]
+    pub const fn asked(self) -> Self {
+        match self {
+            Self::Batch | Self::Flex => Self::Standard,
+            other => other,
+        }
+    }
+}
+
 impl Usage {
     /// Neither tokens nor seconds: where there is an answer, that is no count of it.
     pub fn is_nothing(&self) -> bool {

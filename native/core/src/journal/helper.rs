@@ -73,6 +73,10 @@ impl Helper {
         if state.is_away() {
             return None;
         }
+        // A fault that came too late is told now: no descriptor tells it again.
+        if let Some((_, Err(error))) = state.outcome.take_if(|(_, outcome)| outcome.is_err()) {
+            return Some(Err(error));
+        }
         state.job += 1;
         state.file = Some(file.clone());
         self.shared.asked.notify_one();

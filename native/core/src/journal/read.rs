@@ -100,10 +100,13 @@ impl Reader {
             let here = usize::try_from(limit - offset).unwrap_or(usize::MAX);
             let most = here.min(left.saturating_add(MAX_BYTES));
             let bytes = match self.disk.read(path, offset, most) {
-                // It was removed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+                // It was removed or set aside meanwhile: whoever looks again sees which.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 other => other?,
             };
+            if bytes.is_empty() {
+                return Ok(true); // its unfinished end was cut off meanwhile
+            }
             let mut walk = Walk::new(&bytes, 0);
             for (at, entry) in walk.by_ref() {
                 seen(Position { segment: next.segment, offset: offset + at as u64 }, &entry);

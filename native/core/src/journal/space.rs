@@ -47,7 +47,7 @@ impl Space {
     pub fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         for (_, dir) in self.journals()? {
-            if dir == self.own || self.is_dead(&dir)? {
+            if dir == self.own || self.is_dead(&dir) {
                 bytes += files(&*self.disk, &dir)?.iter().map(|file| file.bytes).sum::<u64>();
             }
         }
@@ -61,8 +61,9 @@ impl Space {
             if dir == self.own || self.adopted.contains(&instance) {
                 continue;
             }
-            let Some(_lock) = self.disk.lock(&dir.join(LOCK))? else { continue };
-            let found = recover(&*self.disk, &dir)?;
+            let Ok(Some(_lock)) = self.disk.lock(&dir.join(LOCK)) else { continue };
+            // One that cannot be read stays as it is, and holds up nothing.
+            let Ok(found) = recover(&*self.disk, &dir) else { continue };
             if found.segments > 0 {
                 adopted.push((instance.clone(), found.cut_bytes, found.is_damaged));
             }
@@ -119,8 +120,9 @@ impl Space {
         Ok(journals)
     }
 
-    fn is_dead(&self, dir: &Path) -> io::Result<bool> {
-        Ok(self.disk.lock(&dir.join(LOCK))?.is_some())
+    /// Whether its process is gone, as far as that can be seen.
+    fn is_dead(&self, dir: &Path) -> bool {
+        self.disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
     }
 
     /// Segments that nobody writes any more.
@@ -128,7 +130,7 @@ impl Space {
         let mut closed = Vec::new();
         for (instance, dir) in self.journals()? {
             let is_own = dir == self.own;
-            if is_own || self.is_dead(&dir)? {
+            if is_own || self.is_dead(&dir) {
                 let files = files(&*self.disk, &dir)?.into_iter().filter(|file| !is_own || file.number < open);
                 closed.extend(files.map(|file| (instance.clone(), dir.clone(), file)));
             }

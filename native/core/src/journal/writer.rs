@@ -174,6 +174,9 @@ impl Writer {
     /// The journal ends in order.
     pub fn end(&mut self) -> io::Result<()> {
         self.commit()?;
+        while !self.ring.is_empty() {
+            self.commit()?;
+        }
         if self.open.is_some() || self.next_number > 1 {
             let mut public = Vec::new();
             tell::end(self.clock.utc_us(), &mut public);
@@ -365,11 +368,12 @@ impl Writer {
                 self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
             }
             open.kept_bytes = open.bytes;
-            if let Some(committed) = &mut self.committed {
-                committed.replace(&write_committed(open.number, open.bytes))?;
-            }
         }
+        // It lasts from here on, whether or not readers can be told.
         (self.kept, self.chain) = (self.written, self.ahead);
+        if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
+            committed.replace(&write_committed(open.number, open.bytes))?;
+        }
         Ok(())
     }
 

@@ -106,7 +106,7 @@ impl<'a> Admission<'a> {
             habit: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
-            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.tier),
+            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.tier.asked()),
             is_limited: false,
         };
         admission.scopes = [

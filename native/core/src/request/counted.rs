@@ -1,9 +1,11 @@
 //! What an answer used where nobody says so: counted from the text that passed and from the prompt, if that was kept.
 
+use std::time::Duration;
+
 use rustix::process::setpriority_process;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     count::{Counting, NICE, QUICK_BYTES},
@@ -22,6 +24,8 @@ use crate::{
 
 /// A longer prompt is not kept while its answer passes.
 const KEPT_BYTES: usize = 32 * 1024;
+/// How long the end of an answer waits for others that count.
+const TURN: Duration = Duration::from_millis(20);
 
 /// What is known of a request's prompt while its answer passes.
 pub struct Asks {
@@ -168,7 +172,8 @@ impl Guard {
         let Kept::Body(body) = &asks.prompt else { return asks.tokens(model, measure, None) };
         let (shared, model) = (self.worker().shared.clone(), model.to_owned());
         let copy = Asks { prompt: Kept::Body(body.clone()), ..*asks };
-        let turn = shared.counting.turn().await;
+        // The answer waits for this: where others count long texts, a guess must do.
+        let Ok(turn) = timeout(TURN, shared.counting.turn()).await else { return asks.tokens(&model, measure, None) };
         let counted = spawn_blocking(move || {
             let _turn = turn;
             let _ = setpriority_process(None, NICE);

@@ -17,19 +17,18 @@ pub struct Tally {
     text: Vec<u8>,
     tokens: u64,
     is_exact: bool,
+    /// How much is gathered before it is counted again: twice what could not be counted the last time.
+    due: usize,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { text: Vec::new(), tokens: 0, is_exact: true }
+        Self { text: Vec::new(), tokens: 0, is_exact: true, due: DUE }
     }
 }
 
 impl Tally {
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.text.capacity() == 0 {
-            self.text.reserve_exact(DUE + DUE / 4);
-        }
         self.text.extend_from_slice(bytes);
     }
 
@@ -40,7 +39,7 @@ impl Tally {
 
     /// Whether it is time to [count](Self::count).
     pub fn is_due(&self) -> bool {
-        self.text.len() >= DUE
+        self.text.len() >= self.due
     }
 
     /// Whether it must not wait for its encoding any longer.
@@ -73,6 +72,7 @@ impl Tally {
             self.is_exact = false;
         }
         self.text.shrink_to(2 * DUE);
+        self.due = DUE.max(2 * self.text.len());
     }
 
     /// Counts the rest. How many tokens there were, and whether that is exact.
