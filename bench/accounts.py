@@ -60,7 +60,7 @@ def journal(rounds: int, at: Path, table: Table) -> None:
                 table.add("journal_records", variant, IN_JOURNAL, float(records))
                 table.add("journal_push", variant, IN_JOURNAL, int(ns) / 1000)
     except (BenchError, subprocess.SubprocessError) as error:
-        _void(JOURNAL, str(error), table)
+        table.void(JOURNAL, error)
 
 
 def tokens(rounds: int, table: Table) -> None:
@@ -96,7 +96,7 @@ def tail(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
                 table.add("tail_p50", "", GOVERNED, cuts[49])
                 table.add("tail_p99", "", GOVERNED, cuts[98])
     except BenchError as error:
-        _void(TAIL, str(error), table)
+        table.void(TAIL, error)
     finally:
         side.stop()
 
@@ -119,7 +119,7 @@ def shipping(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, t
             table.add("shipping", "", SHIPPING, rate)
             table.add("shipping_cpu", "", SHIPPING, cost_us)
         except BenchError as error:
-            _void(SHIPPED, str(error), table)
+            table.void(SHIPPED, error)
         finally:
             side.stop()
 
@@ -188,8 +188,3 @@ def _wait(lags: list[float], wanted: int) -> None:
 
 def _toward(side: Keyed) -> Options:
     return {"target": side.plain, "key": side.key, "pids": ",".join(map(str, side.pids()))}
-
-
-def _void(families: set[str], why: str, table: Table) -> None:
-    for family in families:
-        table.row(family, "").void = why

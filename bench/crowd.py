@@ -77,7 +77,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
             _compare("storm_p99", "storm", result, table)
             table.add("storm_refused", "", SIDE, result["refused_per_s"])
     except BenchError as error:
-        _void(STORM, error, table)
+        table.void(STORM, error)
     finally:
         side.stop()
 
@@ -98,7 +98,7 @@ def cold(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
             table.add("cold_memory", "", SIDE, result["pss_kib_peak"] / 1024)
             table.add("cold_after", "", SIDE, result["pss_kib_after"] / 1024)
         except BenchError as error:
-            _void(COLD, error, table)
+            table.void(COLD, error)
         finally:
             side.stop()
 
@@ -115,7 +115,7 @@ def commands(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, t
             asked = side.redis.commands() - before
             table.add("shared_commands", "", SHARED_SIDE, asked / (BUSY_RATE * seconds))
     except BenchError as error:
-        _void(BUSY, error, table)
+        table.void(BUSY, error)
     finally:
         side.stop()
 
@@ -140,8 +140,3 @@ def _write(path: Path, lines: Iterable[str]) -> str:
     path.write_text("".join(f"{line}\n" for line in lines))
     path.chmod(0o600)
     return str(path)
-
-
-def _void(families: set[str], error: BenchError, table: Table) -> None:
-    for family in families:
-        table.row(family, "").void = str(error)

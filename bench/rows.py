@@ -1,6 +1,6 @@
 """What is measured: each cell is one run of the driver and gives one value to each of its rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -74,6 +74,11 @@ class Table:
     def add(self, family: str, variant: str, side: str, value: float) -> None:
         """One more round's value."""
         self.row(family, variant).by_side.setdefault(side, []).append(value)
+
+    def void(self, families: Iterable[str], why: object) -> None:
+        """These kinds of rows are worth nothing."""
+        for family in families:
+            self.row(family, "").void = str(why)
 
 
 def at(*path: str, scale: float = 1.0) -> Callable[[Result], float]:

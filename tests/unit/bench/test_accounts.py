@@ -5,7 +5,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,32 +15,12 @@ import pytest
 from bench import accounts
 from bench.rows import Options, Table
 from tests.support import texts, tiktoken_oracle
+from tests.unit.bench.standing import Standing
 
 SAID = """Group, 1 thread(s): 700000 records/s, 210 MB/s, 90 ns a push
 Group, 2 thread(s): 600000 records/s, 190 MB/s, 250 ns a push
 one fsync of 4 KiB: 130 us
 """
-
-
-@dataclass
-class Standing:
-    """A side that needs no server."""
-
-    name: str
-    mock: None
-    directory: Path
-    plain: str = "127.0.0.1:1"
-    key: str = "sk-good"
-    stopped: bool = False
-
-    def start(self) -> float:
-        return 0.1
-
-    def pids(self) -> list[int]:
-        return [7]
-
-    def stop(self) -> None:
-        self.stopped = True
 
 
 def values(table: Table) -> dict[str, dict[str, list[float]]]:

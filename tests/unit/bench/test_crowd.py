@@ -1,6 +1,5 @@
 """Wrong keys and cold keys: what becomes of the driver's word."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from bench import crowd, keys
 from bench.machine import BenchError
 from bench.rows import Options, Table
 from penstock.keys.secret import new_key_text, own_id
+from tests.unit.bench.standing import Standing
 
 ADDED = {"alone": 100.0, "calm": 200.0, "calm_again": 220.0, "storm": 300.0, "cold": 310.0}
 RESULT: dict[str, Any] = {
@@ -19,28 +19,6 @@ RESULT: dict[str, Any] = {
     "pss_kib_peak": 92160,
     "pss_kib_after": 40960,
 }
-
-
-@dataclass
-class Standing:
-    """A side that needs no server."""
-
-    name: str
-    mock: None
-    directory: Path
-    plain: str = "127.0.0.1:1"
-    key: str = "sk-good"
-    stopped: bool = False
-
-    def start(self) -> float:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        return 0.1
-
-    def pids(self) -> list[int]:
-        return [7]
-
-    def stop(self) -> None:
-        self.stopped = True
 
 
 @pytest.fixture(autouse=True)
