@@ -106,7 +106,7 @@ impl<'a> Admission<'a> {
             habit: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
-            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.tier.asked()),
+            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.asked_tier(candidate.endpoint.dialect)),
             is_limited: false,
         };
         admission.scopes = [
@@ -154,7 +154,9 @@ impl<'a> Admission<'a> {
             return Err(endless());
         }
         self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
-        let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()), self.tier);
+        let usual = self.habit.and_then(|habit| habit.tokens());
+        let characters = if api == Api::Speech { prompt.text_bytes } else { 0 };
+        let estimate = Estimate { characters, ..Estimate::new(prompt, answers, usual, self.tier) };
         for price in &self.prices {
             for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
                 *most = most.max(Costs::of(self.snapshot, *price, &estimate, reserve));
@@ -167,13 +169,22 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
+    /// Whether it is known what the request takes at this price.
+    fn is_known(&self, cost: Cost) -> bool {
+        match cost {
+            Cost::Free => true,
+            Cost::Priced(price) => self.snapshot.prices.get(price).knows(self.tier),
+            Cost::Unknown => false,
+        }
+    }
+
     /// Money that is limited is not spent where nobody knows how much it is.
     fn leave_out_unpriced(&mut self, plan: &mut Plan<'_>) -> Result<(), Error> {
         let all_are_bound = self.scopes.iter().any(|(_, l)| l.limits_budget());
         let is_bound = |a: &Attempt<'_>| {
             all_are_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget())
         };
-        let fits = |(a, price): (&Attempt<'_>, &Cost)| *price != Cost::Unknown || !is_bound(a);
+        let fits = |(a, price): (&Attempt<'_>, &Cost)| self.is_known(*price) || !is_bound(a);
         let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
         if !fit.contains(&false) {
             return Ok(());
@@ -313,10 +324,11 @@ impl Costs {
     fn of(snapshot: &Snapshot, price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
         let Cost::Priced(price) = price else { return Self::default() };
         let price = snapshot.prices.get(price);
+        let spoken = price.spoken(estimate.characters, estimate.tier);
         let cost = |(prompt, answer)| match reserve {
-            Reserve::Expected => price.about(prompt, answer, estimate.tier),
+            Reserve::Expected => price.about(prompt, answer, estimate.tier).saturating_add(spoken),
             // What is reserved must do, whatever kinds of tokens there turn out to be.
-            Reserve::Cap => price.at_most(prompt, answer, estimate.tier),
+            Reserve::Cap => price.at_most(prompt, answer, estimate.tier).saturating_add(spoken),
         };
         Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
     }

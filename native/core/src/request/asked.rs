@@ -29,7 +29,7 @@ use crate::{
     observe::Record,
     relay::{Watched, watch},
     server::timer,
-    snapshot::Overrides,
+    snapshot::{Cost, Overrides, Snapshot},
 };
 
 /// JSON nested deeper than this is refused.
@@ -143,15 +143,33 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         call.told.standing = call.told.standing.tighter(guard.standing_at_provider());
         guard.answers((200..300).contains(&answer.head.status));
     }
-    let asks = asks(endpoint.api, scan.as_ref().filter(|_| guard.counts_text()), body, &answered);
+    let scan = scan.as_ref().filter(|_| guard.counts_text());
+    let asks = asks(&snapshot, endpoint.api, scan, body, &answered);
     Ok(Asked { answered, guard, asks, timeouts: plan.timeouts, total_at })
 }
 
 /// What is to be known of the request until its answer has passed.
-fn asks(api: Api, scan: Option<&Scan<'_>>, body: &[u8], answered: &Result<Answer, Exhausted>) -> Asks {
-    let (Some(scan), Ok(answer)) = (scan, answered) else { return Asks::nothing(api) };
-    let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
-    Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0))
+fn asks(
+    snapshot: &Snapshot,
+    api: Api,
+    scan: Option<&Scan<'_>>,
+    body: &[u8],
+    answered: &Result<Answer, Exhausted>,
+) -> Asks {
+    let Ok(answer) = answered else { return Asks::nothing(api, false) };
+    let is_good = (200..300).contains(&answer.head.status);
+    let takes_characters = || match snapshot.price(answer.provider, &answer.model) {
+        Cost::Priced(price) => snapshot.prices.get(price).takes_characters(),
+        Cost::Free | Cost::Unknown => false,
+    };
+    match scan {
+        Some(scan) => {
+            let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
+            Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0))
+        }
+        None if is_good && api == Api::Speech && takes_characters() => Asks::spoken(body),
+        None => Asks::nothing(api, is_good),
+    }
 }
 
 /// The model that a body in JSON names, where the path needs one or it names one.

@@ -10,7 +10,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     count::{Counting, NICE, QUICK_BYTES},
     endpoint::Api,
-    estimate::{Answers, Prompt},
+    estimate::{Answers, Prompt, answers_in_tokens, uses_tokens},
     guard::{Guard, Said},
     scan::Scan,
 };
@@ -35,6 +35,10 @@ pub struct Asks {
     prompt: Kept,
     /// The answer comes by another request.
     is_background: bool,
+    /// What the request itself says that is paid for.
+    known: Option<Usage>,
+    /// Its answer costs something, whether or not it says what was used.
+    costs: bool,
 }
 
 enum Kept {
@@ -61,9 +65,16 @@ struct Prompts<'a> {
 }
 
 impl Asks {
-    /// Of a request whose answer is not counted.
-    pub fn nothing(api: Api) -> Self {
-        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false }
+    /// Of a request whose answer is not counted. `is_good`: the answer is no refusal.
+    pub fn nothing(api: Api, is_good: bool) -> Self {
+        // Who moderates takes no money.
+        let costs = is_good && uses_tokens(api) && !answers_in_tokens(api) && api != Api::Moderations;
+        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false, known: None, costs }
+    }
+
+    /// Of a text to be spoken, where its characters are what is paid for.
+    pub fn spoken(body: &[u8]) -> Self {
+        Self { known: characters(body), ..Self::nothing(Api::Speech, true) }
     }
 
     /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it.
@@ -76,7 +87,18 @@ impl Asks {
         } else {
             Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
         };
-        Self { api, choices, prompt, is_background: scan.background && api == Api::Responses }
+        let is_background = scan.background && api == Api::Responses;
+        Self { choices, prompt, is_background, ..Self::nothing(api, true) }
+    }
+
+    /// Whether all that is paid for is known before the answer.
+    pub fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether the answer costs something, though it may not say what was used.
+    pub fn costs(&self) -> bool {
+        self.costs
     }
 
     /// Tokens of the prompt, and whether they are as exact as the encoding.
@@ -101,6 +123,14 @@ impl Asks {
     fn len(&self) -> usize {
         if let Kept::Body(body) = &self.prompt { body.len() } else { 0 }
     }
+}
+
+/// The characters of a text to be spoken, as Unicode counts them.
+fn characters(body: &[u8]) -> Option<Usage> {
+    let Prompts { input, .. } = serde_json::from_slice(body).ok()?;
+    let text = tokens::text(input?)?;
+    let begins = |byte: &&u8| **byte & 0xc0 != 0x80;
+    Some(Usage { input_characters: text.iter().filter(begins).count() as u64, ..Usage::default() })
 }
 
 /// Tokens of a prompt that is text, or a list of texts; `None`: it is something else.
@@ -134,6 +164,9 @@ impl Guard {
     ) -> Said {
         let stated = stated.filter(|usage| !usage.is_nothing());
         let is_known = self.is_settled() || asks.is_background || is_whole && stated.is_some();
+        if let (None, Some(known)) = (stated, asks.known) {
+            return Said { usage: Some(known), source: Source::Counted, is_whole };
+        }
         match text.filter(|_| !is_known) {
             Some(text) => Box::pin(self.counted(stated, text, asks, model, is_whole)).await,
             None => Said { usage: stated, source: Source::Provider, is_whole },

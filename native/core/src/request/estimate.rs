@@ -120,6 +120,8 @@ pub struct Estimate {
     pub answers: Answers,
     /// What one answer usually has, at most its cap.
     pub expected: u64,
+    /// Characters to be spoken, at most.
+    pub characters: u64,
     /// What it asks to be served as.
     pub tier: Tier,
 }
@@ -127,7 +129,7 @@ pub struct Estimate {
 impl Estimate {
     pub fn new(prompt: Prompt, answers: Answers, usual: Option<u64>, tier: Tier) -> Self {
         let expected = usual.unwrap_or(FIRST_GUESS).min(answers.cap.unwrap_or(u64::MAX));
-        Self { prompt, answers, expected, tier }
+        Self { prompt, answers, expected, characters: 0, tier }
     }
 
     /// Tokens of the prompt and of the answer. Without a cap the answer is what is expected: whoever reserves the cap

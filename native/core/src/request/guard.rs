@@ -182,7 +182,7 @@ impl Guard {
     /// What a usage costs; `None`: nobody knows.
     pub fn nanousd(&self, usage: &Usage, cost: Cost) -> Option<u64> {
         match cost {
-            Cost::Priced(price) => Some(self.snapshot.prices.get(price).cost(usage, self.tier)),
+            Cost::Priced(price) => self.snapshot.prices.get(price).cost(usage, self.tier),
             Cost::Free => Some(0),
             Cost::Unknown => None,
         }

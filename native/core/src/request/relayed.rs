@@ -14,6 +14,7 @@ use super::{
     call::Call,
     counted::Asks,
     endpoint::Endpoint,
+    estimate::answers_in_tokens,
     guard::{Guard, Said},
     limit_text::{self, Usd},
     plan::Wanted,
@@ -33,7 +34,7 @@ use crate::{
         whole::{self, Reading},
     },
     server::timer,
-    snapshot::Overrides,
+    snapshot::{Cost, Overrides},
 };
 
 /// Serves a request whose body, or the beginning of it, is `content`.
@@ -176,7 +177,7 @@ async fn stream(
     };
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
     passing.settle(&mut opening, false).await;
-    note_usage(call, &answer, guard);
+    note_usage(call, (answer.provider, &answer.model), (guard, asks));
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -216,7 +217,7 @@ async fn whole(
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
     let mut reading = Reading {
-        tap: counts.then(|| BodyTap::new(call.dialect)),
+        tap: counts.then(|| BodyTap::new(call.dialect, answers_in_tokens(endpoint.api))),
         text: (counts && guard.counts_text()).then(|| Text::of_body(call.dialect)),
         guard,
         asks,
@@ -227,31 +228,35 @@ async fn whole(
     if counts && !answer.source.is_done() {
         Box::pin(await_usage(call, &mut answer.source)).await?;
     }
-    if answer.source.is_done() {
-        reading.read(answer.source.payload(), true);
+    let is_known = answer.source.is_done() || asks.is_known();
+    if is_known {
+        reading.read(answer.source.payload(), answer.source.is_done());
         reading.settle(true).await;
-        note_usage(call, &answer, guard);
+        note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
     head(call, &answer, None);
     answer.source.forget_head();
     let source = &mut answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
-    reading.settle(false).await;
-    if call.record.usage.is_none() {
-        note_usage(call, &answer, guard);
+    if !is_known {
+        reading.settle(false).await;
+        note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
     conclude(call, answer, passed?);
     Ok(())
 }
 
-/// Notes what the answer used, and what that costs.
-fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard) {
+/// Notes what the answer of a provider's model used, and what that costs.
+fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, asks): Holding<'_>) {
     let Said { usage, source, .. } = guard.settled();
     call.record.usage = usage;
     call.record.usage_source = source;
-    let Some(usage) = usage else { return };
-    call.record.cost_nanousd = guard.nanousd(&usage, call.snapshot.price(answer.provider, &answer.model));
-    if call.record.cost_nanousd.is_none() {
+    if usage.is_none() && !asks.costs() {
+        return;
+    }
+    let cost = call.snapshot.price(provider, model);
+    call.record.cost_nanousd = usage.and_then(|usage| guard.nanousd(&usage, cost));
+    if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
     }
 }
