@@ -1,4 +1,4 @@
-"""What is paid for beside the tokens that an answer states: thought, sound, speech, fast mode."""
+"""What is paid for beside the tokens that an answer states: thought, sound, speech, fast mode, parts of cut ones."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from penstock.tokens import count, count_messages
 from tests.support.audit import query
 from tests.support.gateway import Gateway
-from tests.support.kinds import CHAT, MESSAGES, data
+from tests.support.kinds import CHAT, MESSAGES, TEXTS, data
 from tests.support.raw import Answer, post
 from tests.support.scene import ask, assert_refused, config_of
-from tests.support.script import Script, answer, stream, whole
+from tests.support.script import Cut, Pause, Script, Send, answer, head, stream, whole
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
@@ -127,3 +128,19 @@ def test_a_tier_is_known_however_it_is_written(upstream: Upstream, tmp_path: Pat
         assert post(gateway.address, CHAT.path, body.encode()).status == 200
         (row,) = recorded(gateway, 1)
     assert row["cost_nanousd"] == 2 * (9 * 1_000 + 2 * 10_000)
+
+
+def test_an_answer_that_is_cut_before_its_head_is_told_is_paid_for_as_far_as_it_came(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    body = json.dumps({name: value for name, value in CHAT.whole.items() if name != "usage"}, ensure_ascii=False)
+    part = body.encode()[: body.encode().index(b"!")]
+    begun = Send(head(200, {"content-type": "application/json", "content-length": str(len(body.encode()))}))
+    upstream.always([begun, Send(part), Pause(0.02), Cut()])
+    config = config_of(upstream, limits={"global": {"tokens": "1000000/h"}})
+    with Gateway(tmp_path, config) as gateway:
+        assert_refused(ask(gateway, CHAT, False, "up/gpt-4o"), CHAT, 502, "upstream_cut")
+        (row,) = recorded(gateway, 1)
+    used = {"prompt": count_messages(CHAT.body["messages"], "gpt-4o"), "answer": count("".join(TEXTS)[:-1], "gpt-4o")}
+    assert (row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) == tuple(used.values())
+    assert (row["usage_source"], row["charged_tokens"]) == ("counted", sum(used.values()))

@@ -20,6 +20,7 @@ use super::{
     limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
+    read::Held,
     scan::{Scan, scan_after},
     upload,
 };
@@ -54,7 +55,7 @@ pub struct Asked {
 pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, method, query, principal, .. } = *wanted;
-    let Content { message, flows, form, form_prompt, json, held: _held, read_us } = content;
+    let Content { message, flows, form, form_prompt, json, held, read_us } = content;
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
@@ -144,7 +145,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         guard.answers((200..300).contains(&answer.head.status));
     }
     let scan = scan.as_ref().filter(|_| guard.counts_text());
-    let asks = asks(&snapshot, endpoint.api, scan, body, &answered);
+    let asks = asks(&snapshot, endpoint.api, scan, (body, held), &answered);
     Ok(Asked { answered, guard, asks, timeouts: plan.timeouts, total_at })
 }
 
@@ -153,7 +154,7 @@ fn asks(
     snapshot: &Snapshot,
     api: Api,
     scan: Option<&Scan<'_>>,
-    body: &[u8],
+    (body, held): (&[u8], Held),
     answered: &Result<Answer, Exhausted>,
 ) -> Asks {
     let Ok(answer) = answered else { return Asks::nothing(api, false) };
@@ -165,7 +166,7 @@ fn asks(
     match scan {
         Some(scan) => {
             let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
-            Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0))
+            Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0), held)
         }
         None if is_good && api == Api::Speech && takes_characters() => Asks::spoken(body),
         None => Asks::nothing(api, is_good),

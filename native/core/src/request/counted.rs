@@ -1,6 +1,6 @@
 //! What an answer used where nobody says so: counted from the text that passed and from the prompt, if that was kept.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rustix::process::setpriority_process;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use super::{
     endpoint::Api,
     estimate::{Answers, Prompt, answers_in_tokens, uses_tokens},
     guard::{Guard, Said},
+    read::Held,
     scan::Scan,
 };
 use crate::{
@@ -43,7 +44,11 @@ pub struct Asks {
 
 enum Kept {
     Nothing,
-    Body(Box<[u8]>),
+    /// With the memory that is accounted for.
+    Body {
+        bytes: Arc<[u8]>,
+        _held: Held,
+    },
     /// Tokens, about.
     About(u64),
 }
@@ -77,13 +82,14 @@ impl Asks {
         Self { known: characters(body), ..Self::nothing(Api::Speech, true) }
     }
 
-    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it.
-    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool) -> Self {
+    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it. `held`: the memory of
+    /// the body, which is given back unless the prompt is kept.
+    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool, held: Held) -> Self {
         let choices = Answers::of(api, Some(scan), None).count;
         let prompt = if is_told {
             Kept::Nothing
-        } else if body.len() <= KEPT_BYTES {
-            Kept::Body(body.into())
+        } else if body.len() <= KEPT_BYTES && held.may_stay() {
+            Kept::Body { bytes: body.into(), _held: held }
         } else {
             Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
         };
@@ -100,29 +106,16 @@ impl Asks {
     pub fn costs(&self) -> bool {
         self.costs
     }
+}
 
-    /// Tokens of the prompt, and whether they are as exact as the encoding.
-    fn tokens(&self, model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
-        match (&self.prompt, encoding) {
-            (Kept::Nothing, _) => (0, false),
-            (Kept::About(tokens), _) => (*tokens, false),
-            (Kept::Body(body), None) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-            (Kept::Body(body), Some(encoding)) => match self.api {
-                Api::Chat | Api::Messages | Api::OllamaChat => match count_chat(encoding, model, body) {
-                    Ok(tokens) => (tokens, true),
-                    Err(_) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-                },
-                _ => match texts(encoding, body) {
-                    Some(tokens) => (approximate(measure, tokens), true),
-                    None => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-                },
-            },
-        }
-    }
-
-    fn len(&self) -> usize {
-        if let Kept::Body(body) = &self.prompt { body.len() } else { 0 }
-    }
+/// Tokens of the prompt in a body, and whether they are as exact as the encoding.
+fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
+    let counted = encoding.and_then(|encoding| match api {
+        Api::Chat | Api::Messages | Api::OllamaChat => count_chat(encoding, model, body).ok(),
+        _ => texts(encoding, body).map(|tokens| approximate(measure, tokens)),
+    });
+    let guessed = || Prompt::of_json(body).tokens(Reserve::Expected);
+    (counted.unwrap_or_else(guessed), counted.is_some())
 }
 
 /// The characters of a text to be spoken, as Unicode counts them.
@@ -167,10 +160,13 @@ impl Guard {
         if let (None, Some(known)) = (stated, asks.known) {
             return Said { usage: Some(known), source: Source::Counted, is_whole };
         }
-        match text.filter(|_| !is_known) {
-            Some(text) => Box::pin(self.counted(stated, text, asks, model, is_whole)).await,
-            None => Said { usage: stated, source: Source::Provider, is_whole },
+        let Some(text) = text.filter(|_| !is_known) else {
+            return Said { usage: stated, source: Source::Provider, is_whole };
+        };
+        if !is_whole {
+            self.free_slots();
         }
+        Box::pin(self.counted(stated, text, asks, model, is_whole)).await
     }
 
     async fn counted(&self, stated: Option<Usage>, text: &mut Text, asks: &Asks, model: &str, is_whole: bool) -> Said {
@@ -184,10 +180,14 @@ impl Guard {
         let encoding = shared.counting.encoding(measure.encoding, &shared.log);
         let (written, is_text) = text.tally().end(encoding);
         let written = if encoding.is_some() { approximate(measure, written) } else { written };
-        let (prompt, is_prompt) = match stated {
-            Some(usage) if !needs_prompt => (usage.prompt_tokens, true),
-            _ if asks.len() <= QUICK_BYTES => asks.tokens(model, measure, encoding),
-            _ => self.prompt_elsewhere(asks, model, measure).await,
+        let (prompt, is_prompt) = match (stated, &asks.prompt) {
+            (Some(usage), _) if !needs_prompt => (usage.prompt_tokens, true),
+            (_, Kept::Nothing) => (0, false),
+            (_, Kept::About(tokens)) => (*tokens, false),
+            (_, Kept::Body { bytes, .. }) if bytes.len() <= QUICK_BYTES => {
+                prompt_tokens(asks.api, bytes, model, measure, encoding)
+            }
+            (_, Kept::Body { bytes, .. }) => self.prompt_elsewhere(asks.api, bytes, model, measure).await,
         };
         let told = stated.unwrap_or_default();
         let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
@@ -201,16 +201,18 @@ impl Guard {
     }
 
     /// The tokens of a long prompt, counted on a thread that may take its time.
-    async fn prompt_elsewhere(&self, asks: &Asks, model: &str, measure: Measure) -> (u64, bool) {
-        let Kept::Body(body) = &asks.prompt else { return asks.tokens(model, measure, None) };
+    async fn prompt_elsewhere(&self, api: Api, body: &Arc<[u8]>, model: &str, measure: Measure) -> (u64, bool) {
         let (shared, model) = (self.worker().shared.clone(), model.to_owned());
-        let copy = Asks { prompt: Kept::Body(body.clone()), ..*asks };
         // The answer waits for this: where others count long texts, a guess must do.
-        let Ok(turn) = timeout(TURN, shared.counting.turn()).await else { return asks.tokens(&model, measure, None) };
+        let Ok(turn) = timeout(TURN, shared.counting.turn()).await else {
+            return prompt_tokens(api, body, &model, measure, None);
+        };
+        let body = body.clone();
         let counted = spawn_blocking(move || {
             let _turn = turn;
             let _ = setpriority_process(None, NICE);
-            copy.tokens(&model, measure, shared.counting.encoding(measure.encoding, &shared.log))
+            let encoding = shared.counting.encoding(measure.encoding, &shared.log);
+            prompt_tokens(api, &body, &model, measure, encoding)
         });
         counted.await.unwrap_or((0, false))
     }

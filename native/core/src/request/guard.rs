@@ -133,6 +133,16 @@ impl Guard {
         &self.worker
     }
 
+    /// The answer has ended early: others need not wait for its slots until what it used is counted.
+    pub fn free_slots(&self) {
+        for place in [&self.held, &self.at_provider] {
+            place.set(place.take().map(|mut held| {
+                held.free_slots();
+                held
+            }));
+        }
+    }
+
     /// Whether what the answer used is known.
     pub fn is_settled(&self) -> bool {
         self.said.get().is_some()
