@@ -30,9 +30,9 @@ def unpriced(gateway: Gateway) -> float | None:
     return gateway.metrics().value("penstock_unpriced_requests_total")
 
 
-def transcribe(gateway: Gateway, model: str = "m") -> Answer:
+def transcribe(gateway: Gateway, model: str = "m", sound: str = "RIFF") -> Answer:
     form = f'--B\r\ncontent-disposition: form-data; name="model"\r\n\r\n{model}\r\n'
-    form += '--B\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n--B--\r\n'
+    form += f'--B\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n{sound}\r\n--B--\r\n'
     headers = {"content-type": "multipart/form-data; boundary=B"}
     return post(gateway.address, "/v1/audio/transcriptions", form.encode(), headers)
 
@@ -72,6 +72,20 @@ def test_sound_is_paid_for_by_its_seconds_and_unknown_where_nobody_says_how_many
         assert transcribe(gateway, "m-tokens").status == 200
         rows = recorded(gateway, 5)
     assert [row["cost_nanousd"] for row in rows] == [300_000, 400_000, None, None, 4_000]
+
+
+def test_sound_of_unknown_length_is_charged_to_a_budget_by_its_bytes(upstream: Upstream, tmp_path: Path) -> None:
+    prices = {"m": {"input": 0, "output": 0, "audio_second": 100}}
+    config = config_of(upstream, prices=prices, limits={"global": {"budget": "0.0025 usd/day"}})
+    with Gateway(tmp_path, config) as gateway:
+        upstream.always(answer({"text": "Hi", "usage": {"type": "duration", "seconds": 3}}))
+        assert transcribe(gateway, sound="x" * 40_000).status == 200
+        upstream.always(whole(b"Hi\n", kind="text/plain; charset=utf-8"))
+        for status in (200, 200, 429):
+            assert transcribe(gateway, sound="x" * 40_000).status == status
+        rows = recorded(gateway, 4)
+    assert [row["cost_nanousd"] for row in rows] == [300_000, None, None, None]
+    assert [row.get("charged_nanousd") for row in rows] == [300_000, 1_000_000, 1_000_000, None]
 
 
 def test_speech_is_paid_for_by_its_characters_and_unknown_where_its_tokens_are(

@@ -2,6 +2,7 @@
 //! what is usual.
 
 pub mod attached;
+mod measured;
 
 use attached::{Attached, attached};
 
@@ -120,8 +121,6 @@ pub struct Estimate {
     pub answers: Answers,
     /// What one answer usually has, at most its cap.
     pub expected: u64,
-    /// Characters to be spoken, at most.
-    pub characters: u64,
     /// What it asks to be served as.
     pub tier: Tier,
 }
@@ -129,7 +128,7 @@ pub struct Estimate {
 impl Estimate {
     pub fn new(prompt: Prompt, answers: Answers, usual: Option<u64>, tier: Tier) -> Self {
         let expected = usual.unwrap_or(FIRST_GUESS).min(answers.cap.unwrap_or(u64::MAX));
-        Self { prompt, answers, expected, characters: 0, tier }
+        Self { prompt, answers, expected, tier }
     }
 
     /// Tokens of the prompt and of the answer. Without a cap the answer is what is expected: whoever reserves the cap

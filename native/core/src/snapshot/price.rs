@@ -123,10 +123,11 @@ impl Price {
         self.cost(&usage, tier).unwrap_or(0)
     }
 
-    /// Nano-dollars for so many characters to be spoken.
-    pub fn spoken(&self, characters: u64, tier: Tier) -> u64 {
+    /// Nano-dollars for what a usage has beside tokens.
+    pub fn measured(&self, usage: &Usage, tier: Tier) -> u64 {
         let mut sum = Sum::default();
-        sum.add(characters, self.base.input_character);
+        sum.add(usage.audio_seconds, self.base.audio_second);
+        sum.add(usage.input_characters, self.base.input_character);
         self.factor(tier).map_or(0, |factor| sum.nanousd(factor))
     }
 

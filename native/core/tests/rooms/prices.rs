@@ -190,7 +190,8 @@ fn what_nobody_knows_the_price_of_has_none() {
     assert_eq!(cost(&by(7_000_000, 0), 3, 0), Some(21));
     assert_eq!(cost(&by(0, 7_000_000), 0, 0), None, "the same by characters");
     assert_eq!(cost(&by(0, 7_000_000), 0, 2), Some(14));
-    assert_eq!(by(0, 7_000_000).spoken(2, Tier::Standard), 14);
+    let measured = Usage { audio_seconds: 3, input_characters: 2, ..usage };
+    assert_eq!(by(1_000_000, 7_000_000).measured(&measured, Tier::Standard), 17);
     assert_eq!(cost(&by(0, 0), 0, 0), Some(0), "what costs nothing costs nothing");
     let both = Price::new(Rates { audio_second: 7_000_000, ..plain(1, 0) }, Vec::new(), Factors::default());
     assert_eq!(cost(&both, 0, 0), Some(1), "tokens are paid for too");
