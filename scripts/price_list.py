@@ -1,7 +1,7 @@
 """Makes python/penstock/providers/prices.yaml from LiteLLM's list of prices: `price_list.py LITELLM.whl > prices.yaml`.
 
 The list is data of LiteLLM's wheel under the MIT licence. What it has is taken as it stands; what penstock cannot price
-(single pictures, searches, minutes) is left out. Read the difference before it is committed.
+(single pictures, searches, storage) is left out. Read the difference before it is committed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,20 @@ RATES = {
     "image_output": "output_cost_per_image_token",
     "reasoning": "output_cost_per_reasoning_token",
 }
+UNITS = {
+    "audio_transcription": ("audio_second", "input_cost_per_second"),
+    "audio_speech": ("input_character", "input_cost_per_character"),
+}
+"""Mode → what is paid for where tokens are not, and the field that says how much."""
 OTHERWISE = {
     "cached_input": "input", "cache_write": "input", "cache_write_1h": "cache_write", "audio_input": "input",
     "image_input": "input", "audio_output": "output", "image_output": "output", "reasoning": "output",
 }  # fmt: skip
 """The rate that holds where one is not stated."""
 TIERS = {"batch": "_batches", "flex": "_flex", "priority": "_priority", "ultrafast": "_ultrafast"}
+STANDARD = {"batch": Decimal("0.5"), "flex": Decimal(1), "priority": Decimal(1), "ultrafast": Decimal(1)}
+"""What a tier makes of all rates where nothing is stated."""
+NINE = Decimal("1e-9")
 DATED = re.compile(r"(.+)(?:-\d{4}-\d\d-\d\d|[-@]\d{8})\Z")
 Entry = Mapping[str, Any]
 Numbers = dict[str, Decimal]
@@ -74,7 +82,7 @@ def needed(stated: Numbers) -> Numbers:
 
 
 def price(entry: Entry, kind: str) -> dict[str, Any] | None:
-    """An entry of ours; None: it is not priced by tokens or seconds of sound."""
+    """An entry of ours; None: it is not priced by tokens, seconds of sound or characters."""
     if tiers := entry.get("tiered_pricing"):
         first, *others = sorted(tiers, key=lambda tier: tier["range"][0] if "range" in tier else 0)
         if not all("range" in tier and "input_cost_per_token" in tier for tier in tiers):
@@ -84,10 +92,10 @@ def price(entry: Entry, kind: str) -> dict[str, Any] | None:
         return made
     base = rates(entry)
     if "input" not in base:
-        if entry["mode"] != "audio_transcription" or not entry.get("input_cost_per_second"):
+        unit, field = UNITS.get(entry["mode"], ("", ""))
+        if not entry.get(field):
             return None
-        seconds = Decimal(entry["input_cost_per_second"]) * 1_000_000
-        return {"input": Decimal(0), "output": Decimal(0), "audio_second": seconds}
+        return {"input": Decimal(0), "output": Decimal(0), unit: Decimal(entry[field]) * 1_000_000}
     if "output" not in base:
         base["output"] = base.get("image_output", base.get("audio_output", Decimal(0)))
     if entry.get("input_cost_per_image") or entry.get("output_cost_per_image"):
@@ -101,13 +109,20 @@ def price(entry: Entry, kind: str) -> dict[str, Any] | None:
             above[size * 1000 - (kind == "xai")] = stated  # at xAI the threshold itself counts as above it
     if above:
         made["above"] = above
-    for tier, suffix in TIERS.items():
-        factors = {value / base[name] for name, value in rates(entry, suffix).items() if base.get(name)}
-        if len(factors) == 1 and factors != {Decimal("0.5") if tier == "batch" else Decimal(1)}:
-            factor = factors.pop()
-            if factor == round(factor, 9):
-                made[tier] = factor
+    made |= factors(entry, base)
     return made
+
+
+def factors(entry: Entry, base: Numbers) -> Numbers:
+    """What the tiers make of the rates; of several the largest, so that nothing is charged too little."""
+    found = {}
+    for tier, suffix in TIERS.items():
+        ratios = [value / base[name] for name, value in rates(entry, suffix).items() if base.get(name)]
+        largest = max(ratios, default=STANDARD[tier]).quantize(NINE, ROUND_CEILING)
+        if largest != STANDARD[tier]:
+            found[tier] = largest
+    fast = (entry.get("provider_specific_entry") or {}).get("fast")
+    return found | ({"fast": Decimal(fast)} if fast else {})
 
 
 def name_of(key: str, kind: str) -> str | None:
@@ -169,8 +184,10 @@ HEAD = """\
 # cache_write_1h: the same for an hour; cache_write unless said
 # audio_input, image_input, audio_output, image_output, reasoning: input or output unless said
 # audio_second: usd per million seconds of sound, for transcriptions that are paid for by their length
+# input_character: usd per million characters, for speech that is paid for by its text
 # above: {{ 272000: {{ … }} }}: rates for all tokens of a request whose prompt has more tokens than that
 # batch, flex, priority, ultrafast: what the tier of service makes of all rates; batch is 0.5 unless said, others 1
+# fast: the same for Anthropic's fast mode, whose cost is unknown unless said
 #
 # Every entry is as of this date, from this source:
 # date: {date}

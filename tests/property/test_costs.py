@@ -28,6 +28,7 @@ Ask: TypeAlias = Callable[[dict[str, Any]], Any]
 
 IN = ("input", "cached_input", "cache_write", "cache_write_1h", "audio_input", "image_input")
 OUT = ("output", "audio_output", "image_output", "reasoning")
+UNITS = ("audio_second", "input_character")
 OTHERWISE = {"cache_write_1h": "cache_write", **{name: "output" for name in OUT[1:]}}
 
 
@@ -59,9 +60,9 @@ def some(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Decimal]]:
 
 
 def prices() -> st.SearchStrategy[Price]:
-    needed = {"input": decimals(1_000), "output": decimals(1_000)}
-    more = {name: decimals(1_000) for name in (*IN[1:], *OUT[1:], "audio_second")}
-    tiers = {name: decimals(100) for name in ("batch", "flex", "priority", "ultrafast")}
+    needed = dict.fromkeys(("input", "output"), st.one_of(st.just(Decimal(0)), decimals(1_000)))
+    more = {name: decimals(1_000) for name in (*IN[1:], *OUT[1:], *UNITS)}
+    tiers = {name: decimals(100) for name in ("batch", "flex", "priority", "ultrafast", "fast")}
     above = st.dictionaries(st.integers(1, 10_000), some((*IN, *OUT)), max_size=3)
     return st.fixed_dictionaries(needed, optional={**more, **tiers, "above": above})
 
@@ -73,8 +74,10 @@ COUNTS = dict.fromkeys((*PROMPT, *ANSWER), COUNT)
 TIERS = st.sampled_from(("", "default", "flex", "priority", "batch", "ultrafast", "fast", "standard"))
 
 
-def reckoned(price: Price, counts: dict[str, int], seconds: int, tier: str) -> int:
-    """The rules of docs/prices.md, one after the other."""
+def reckoned(price: Price, counts: dict[str, int], seconds: int, tier: str) -> int | None:
+    """The rules of docs/prices.md, one after the other; None: nobody knows."""
+    if tier == "anthropic's fast" and "fast" not in price:
+        return None
     stated = {name: rate for name, rate in price.items() if isinstance(rate, Decimal)}
     for tokens in sorted(price.get("above", {})):
         if counts["prompt"] > tokens:
@@ -84,8 +87,11 @@ def reckoned(price: Price, counts: dict[str, int], seconds: int, tier: str) -> i
     def rate(name: str) -> Decimal:
         if name in stated:
             return stated[name]
-        return Decimal(0) if name == "audio_second" else rate(OTHERWISE.get(name, "input"))
+        return Decimal(0) if name in UNITS else rate(OTHERWISE.get(name, "input"))
 
+    paid = [name for name in UNITS if rate(name)]
+    if rate("input") == rate("output") == 0 and paid and not (seconds and "audio_second" in paid):
+        return None
     with localcontext() as context:
         context.prec = 80
         left, whole = counts["prompt"], Decimal(0)
@@ -114,7 +120,7 @@ def reckoned(price: Price, counts: dict[str, int], seconds: int, tier: str) -> i
             "audio_second": seconds,
         }
         whole = sum((Decimal(tokens) / MILLION * rate(name) for name, tokens in parts.items()), Decimal(0))
-        name = {"fast": "priority", "default": "", "standard": ""}.get(tier, tier)
+        name = {"fast": "priority", "anthropic's fast": "fast", "default": "", "standard": ""}.get(tier, tier)
         factor = price.get(name, Decimal("0.5") if name == "batch" else Decimal(1)) if name else Decimal(1)
         return min(2**64 - 1, int((whole * factor * NANO).to_integral_value(ROUND_CEILING)))
 
@@ -158,23 +164,22 @@ def openai(counts: dict[str, int], seconds: int, tier: str) -> dict[str, Any]:
 
 
 @settings(max_examples=ROUNDS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(prices(), st.fixed_dictionaries(COUNTS), st.integers(0, 10**6), TIERS, TIERS)
+@given(prices(), st.fixed_dictionaries(COUNTS), st.integers(0, 10**6), st.integers(0, 2**40), TIERS, TIERS)
 def test_an_answer_costs_what_decimal_arithmetic_says(
-    oracle: Ask, price: Price, counts: dict[str, int], seconds: int, asked: str, stated: str
+    oracle: Ask, price: Price, counts: dict[str, int], seconds: int, thought: int, asked: str, stated: str
 ) -> None:
     counts = counts | {"written_1h": 0}
-    line = {
-        "price": compiled(price),
-        "dialect": "openai",
-        "asked": asked,
-        "body": json.dumps(openai(counts, seconds, stated)),
-    }
+    answer = openai(counts, seconds, stated)
+    answer["usage"]["total_tokens"] = counts["prompt"] + counts["completion"] + thought
+    line = {"price": compiled(price), "dialect": "openai", "asked": asked, "body": json.dumps(answer)}
+    counts["completion"] += thought
+    counts["reasoning"] = max(counts["reasoning"], thought)
     assert oracle(line) == reckoned(price, counts, seconds, stated or asked)
 
 
 @settings(max_examples=ROUNDS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(prices(), st.fixed_dictionaries(COUNTS), TIERS)
-def test_so_does_one_of_anthropics(oracle: Ask, price: Price, counts: dict[str, int], tier: str) -> None:
+@given(prices(), st.fixed_dictionaries(COUNTS), TIERS, st.booleans())
+def test_so_does_one_of_anthropics(oracle: Ask, price: Price, counts: dict[str, int], tier: str, is_fast: bool) -> None:
     none = dict.fromkeys(("audio_in", "image_in", "audio_out", "image_out"), 0)
     counts = counts | none
     usage = {
@@ -185,10 +190,11 @@ def test_so_does_one_of_anthropics(oracle: Ask, price: Price, counts: dict[str, 
         "output_tokens": counts["completion"],
         "output_tokens_details": {"thinking_tokens": counts["reasoning"]},
         "service_tier": tier or "standard",
+        "speed": "fast" if is_fast else "standard",
     }
     line = {"price": compiled(price), "dialect": "anthropic", "asked": "flex", "body": json.dumps({"usage": usage})}
     whole = counts | {"prompt": counts["prompt"] + counts["cached"] + counts["written"]}
-    assert oracle(line) == reckoned(price, whole, 0, tier or "standard")
+    assert oracle(line) == reckoned(price, whole, 0, "anthropic's fast" if is_fast else tier or "standard")
 
 
 def test_an_answer_without_usage_has_no_cost(oracle: Ask) -> None:

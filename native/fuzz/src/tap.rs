@@ -16,7 +16,7 @@ pub fn tap(data: &[u8]) {
     assert_eq!(drive(kind, swallow, usize::MAX, body.chunks(size)), whole);
     drive(kind, swallow, usize::from(first), body.chunks(size));
     for &dialect in Dialect::ALL {
-        let (mut once, mut chopped) = (BodyTap::new(dialect), BodyTap::new(dialect));
+        let (mut once, mut chopped) = (BodyTap::new(dialect, swallow), BodyTap::new(dialect, swallow));
         once.feed(body);
         body.chunks(size).for_each(|piece| chopped.feed(piece));
         assert_eq!((once.usage(), once.error()), (chopped.usage(), chopped.error()));

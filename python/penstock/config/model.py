@@ -293,6 +293,7 @@ class Rates(Struct, frozen=True, kw_only=True):
     image_output: Usd | None = None
     reasoning: Usd | None = None
     audio_second: Usd | None = None
+    input_character: Usd | None = None
 
 
 class Price(Struct, frozen=True, kw_only=True):
@@ -313,6 +314,8 @@ class Price(Struct, frozen=True, kw_only=True):
     reasoning: Usd | None = None
     audio_second: Usd | None = None
     """Usd per million seconds of sound, where its length is what is paid for."""
+    input_character: Usd | None = None
+    """Usd per million characters of a text to be spoken, where those are what is paid for."""
     above: dict[str, Rates] = {}
     """Tokens of a prompt → rates of all tokens of a request whose prompt has more."""
     batch: Factor | None = None
@@ -321,6 +324,8 @@ class Price(Struct, frozen=True, kw_only=True):
     priority: Factor | None = None
     ultrafast: Factor | None = None
     """The same; one unless it is stated."""
+    fast: Factor | None = None
+    """What Anthropic's fast mode makes of all rates; unless it is stated nobody knows what that costs."""
 
 
 class Journal(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ def _each(kind: str | None, prices: Mapping[str, Price]) -> Iterator[snapshot.Pr
             flex=_WHOLE if price.flex is None else price.flex,
             priority=_WHOLE if price.priority is None else price.priority,
             ultrafast=_WHOLE if price.ultrafast is None else price.ultrafast,
+            fast=price.fast,
         )
         yield snapshot.Price(kind, pattern, _rates(stated), above, factors)
 
@@ -55,7 +56,7 @@ def _stated(rates: Price | Rates) -> dict[str, int]:
 
 
 def _rates(stated: dict[str, int]) -> snapshot.Rates:
-    full = {"input": 0, "output": 0, "audio_second": 0} | stated
+    full = {"input": 0, "output": 0, "audio_second": 0, "input_character": 0} | stated
     for name, other in _OTHERWISE.items():
         full.setdefault(name, full[other])
     return snapshot.Rates(**full)

@@ -135,7 +135,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rates(Struct, frozen=True, array_like=True):
-    """Nano-dollars per million tokens, or seconds."""
+    """Nano-dollars per million tokens, seconds or characters."""
 
     input: int
     cached_input: int
@@ -148,6 +148,7 @@ class Rates(Struct, frozen=True, array_like=True):
     image_output: int
     reasoning: int
     audio_second: int
+    input_character: int
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,6 +165,7 @@ class Factors(Struct, frozen=True, forbid_unknown_fields=True):
     flex: int
     priority: int
     ultrafast: int
+    fast: int | None
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):

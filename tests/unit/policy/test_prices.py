@@ -12,7 +12,7 @@ from penstock.policy.snapshot import Factors, Snapshot, Step
 from penstock.policy.snapshot import Rates as Compiled
 
 WHOLE = 10**9
-PLAIN = Factors(WHOLE // 2, WHOLE, WHOLE, WHOLE)
+PLAIN = Factors(WHOLE // 2, WHOLE, WHOLE, WHOLE, None)
 
 
 def compiled(write: Callable[[str], str], text: str) -> Snapshot:
@@ -24,16 +24,18 @@ def compiled(write: Callable[[str], str], text: str) -> Snapshot:
 def test_what_is_not_stated_is_as_the_next_more_general_rate() -> None:
     (made,) = compile_prices({"m": Price(input=1, output=2)}, {})
     assert (made.kind, made.pattern, made.factors, made.above) == (None, "m", PLAIN, ())
-    assert made.rates == Compiled(1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 0)
+    assert made.rates == Compiled(1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 0, 0)
     (made,) = compile_prices({"m": Price(input=1, output=2, cache_write=5, cached_input=0, reasoning=9)}, {})
-    assert made.rates == Compiled(1, 0, 5, 5, 1, 1, 2, 2, 2, 9, 0), "an explicit 0 is a price"
+    assert made.rates == Compiled(1, 0, 5, 5, 1, 1, 2, 2, 2, 9, 0, 0), "an explicit 0 is a price"
 
 
 def test_a_long_prompts_rates_are_those_of_a_short_one_where_it_states_none() -> None:
-    price = Price(input=1, cached_input=7, output=2, above={"200": Rates(input=3, image_output=8)}, flex=0, batch=3)
+    price = Price(
+        input=1, cached_input=7, output=2, above={"200": Rates(input=3, image_output=8)}, flex=0, batch=3, fast=6
+    )
     (made,) = compile_prices({"m": price}, {})
-    assert made.above == (Step(200, Compiled(3, 7, 3, 3, 3, 3, 2, 2, 8, 2, 0)),)
-    assert made.factors == Factors(3, 0, WHOLE, WHOLE)
+    assert made.above == (Step(200, Compiled(3, 7, 3, 3, 3, 3, 2, 2, 8, 2, 0, 0)),)
+    assert made.factors == Factors(3, 0, WHOLE, WHOLE, 6)
 
 
 def test_the_list_of_each_kind_that_is_configured_and_takes_money_crosses(write: Callable[[str], str]) -> None:

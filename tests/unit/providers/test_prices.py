@@ -74,6 +74,19 @@ def test_the_file_says_of_what_date_it_is_and_from_where() -> None:
             Price(input=USD * 6 // 10, audio_input=10 * USD, output=USD * 12 // 5, audio_output=20 * USD),
         ),
         ("openai", "whisper-1", Price(input=0, output=0, audio_second=100 * USD)),
+        ("openai", "tts-1", Price(input=0, output=0, input_character=15 * USD)),
+        (
+            "anthropic",
+            "claude-opus-5-5",
+            Price(
+                input=4 * USD,
+                cached_input=USD // 5,
+                cache_write=5 * USD,
+                cache_write_1h=8 * USD,
+                output=20 * USD,
+                fast=2 * USD,
+            ),
+        ),
         ("openai", "text-embedding-3-small", Price(input=USD // 50, output=0)),
     ],
 )

@@ -16,7 +16,7 @@ macro_rules! counts {
 }
 
 counts! {
-    Prompt, Input, Completion, Output, CacheRead, CacheCreation, CacheCreation1h, CacheHit, Seconds,
+    Prompt, Input, Completion, Output, Total, CacheRead, CacheCreation, CacheCreation1h, CacheHit, Seconds, PromptSeconds,
     PromptCached, PromptWritten, PromptAudio, PromptImage,
     InputCached, InputWritten, InputAudio, InputImage,
     CompletionReasoning, CompletionAudio, CompletionImage,
@@ -32,11 +32,16 @@ impl Count {
             b"input_tokens" => Place::Count(Self::Input),
             b"completion_tokens" => Place::Count(Self::Completion),
             b"output_tokens" => Place::Count(Self::Output),
+            b"total_tokens" => Place::Count(Self::Total),
             b"cache_read_input_tokens" => Place::Count(Self::CacheRead),
             b"cache_creation_input_tokens" => Place::Count(Self::CacheCreation),
             b"prompt_cache_hit_tokens" => Place::Count(Self::CacheHit),
             b"seconds" => Place::Count(Self::Seconds),
+            // Mistral's.
+            b"prompt_audio_seconds" => Place::Count(Self::PromptSeconds),
             b"service_tier" => Place::Text(TextField::Tier),
+            // Anthropic's.
+            b"speed" => Place::Text(TextField::Speed),
             b"cache_creation" => Place::Details(Details::CacheCreation),
             b"prompt_tokens_details" => Place::Details(Details::Prompt),
             // Of transcriptions it is `input_token_details`.
@@ -45,6 +50,11 @@ impl Count {
             b"output_tokens_details" => Place::Details(Details::Output),
             _ => Place::Nowhere,
         }
+    }
+
+    /// Whether it measures something: a part of it is paid for as the whole.
+    pub(super) const fn is_measured(self) -> bool {
+        matches!(self, Self::Seconds | Self::PromptSeconds)
     }
 
     /// The place of a member of one of the details.
@@ -114,9 +124,9 @@ impl Counts {
         (self.present & (1 << count as u32) != 0).then(|| self.values[count as usize])
     }
 
-    /// True if no number was found.
+    /// True if no number was found; a total says nothing by itself.
     pub fn is_empty(&self) -> bool {
-        self.present == 0
+        self.present & !(1 << Count::Total as u32) == 0
     }
 
     /// Takes over the numbers that `newer` states, keeps the others: Anthropic's counts are cumulative.
@@ -129,8 +139,19 @@ impl Counts {
         self.present |= newer.present;
     }
 
-    /// The same for all dialects; `None` without any number.
-    pub fn usage(&self, dialect: Dialect) -> Option<Usage> {
+    /// Tokens that are in the total alone: what xAI's and Gemini's models thought.
+    fn hidden(&self) -> u64 {
+        use Count as C;
+        let first = |a, b| self.get(a).or(self.get(b));
+        // Sound that is paid for by its seconds is in Mistral's total too, and no part of the answer.
+        let has_sound = self.get(C::PromptSeconds).is_some_and(|seconds| seconds > 0);
+        let Some(prompt) = first(C::Prompt, C::Input).filter(|_| !has_sound) else { return 0 };
+        let stated = prompt.saturating_add(first(C::Completion, C::Output).unwrap_or(0));
+        self.get(C::Total).unwrap_or(0).saturating_sub(stated)
+    }
+
+    /// The same for all dialects; `None` without any number. `is_text`: the answer is what a model wrote.
+    pub fn usage(&self, dialect: Dialect, is_text: bool) -> Option<Usage> {
         use Count as C;
         let first = |counts: &[C]| counts.iter().find_map(|&c| self.get(c)).unwrap_or(0);
         let sum = |counts: &[C]| counts.iter().fold(0_u64, |n, &c| n.saturating_add(first(&[c])));
@@ -139,19 +160,20 @@ impl Counts {
         }
         Some(match dialect {
             Dialect::OpenAi => {
+                let hidden = if is_text { self.hidden() } else { 0 };
                 let (audio_output, image_output) =
                     (first(&[C::CompletionAudio, C::OutputAudio]), first(&[C::CompletionImage, C::OutputImage]));
                 Usage {
                     prompt_tokens: first(&[C::Prompt, C::Input]),
-                    completion_tokens: first(&[C::Completion, C::Output]),
+                    completion_tokens: first(&[C::Completion, C::Output]).saturating_add(hidden),
                     cached_tokens: first(&[C::PromptCached, C::InputCached, C::CacheHit]),
                     cache_write_tokens: first(&[C::PromptWritten, C::InputWritten]),
-                    reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]),
+                    reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]).max(hidden),
                     audio_tokens: first(&[C::PromptAudio, C::InputAudio]).saturating_add(audio_output),
                     image_tokens: first(&[C::PromptImage, C::InputImage]).saturating_add(image_output),
                     audio_output_tokens: audio_output,
                     image_output_tokens: image_output,
-                    audio_seconds: first(&[C::Seconds]),
+                    audio_seconds: first(&[C::Seconds, C::PromptSeconds]),
                     ..Usage::default()
                 }
             }

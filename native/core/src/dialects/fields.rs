@@ -3,7 +3,7 @@
 use super::{
     StreamKind, anthropic,
     counts::{Count, Counts},
-    usage::Tier,
+    usage::{Served, Tier},
 };
 use crate::json::{Scalar, Sink};
 
@@ -86,6 +86,7 @@ pub enum TextField {
     FlatMessage,
     FlatCode,
     Tier,
+    Speed,
 }
 
 /// A short text without allocation; what is too long is cut off.
@@ -139,8 +140,8 @@ pub struct Fields {
     pub kind: Short,
     /// `finish_reason`, `stop_reason`, `done_reason` or the reason of an incomplete response.
     pub finish: Short,
-    /// `service_tier`, of the document or its usage.
-    pub tier: Option<Tier>,
+    /// `service_tier`, of the document or its usage, and `speed`.
+    pub served: Served,
     /// `object` is `"error"`.
     object_is_error: bool,
     error_is_truthy: bool,
@@ -166,7 +167,7 @@ impl Fields {
             done: false,
             kind: Short::default(),
             finish: Short::default(),
-            tier: None,
+            served: Served::default(),
             object_is_error: false,
             error_is_truthy: false,
             error: ErrorTexts::default(),
@@ -182,7 +183,7 @@ impl Fields {
         self.done = false;
         self.kind.clear();
         self.finish.clear();
-        self.tier = None;
+        self.served = Served::default();
         self.object_is_error = false;
         if self.error_is_truthy || !self.error.flat_message.is_empty() || !self.error.flat_code.is_empty() {
             self.error = ErrorTexts::default();
@@ -251,7 +252,8 @@ impl Fields {
         let lossy = || String::from_utf8_lossy(&text).into_owned();
         match field {
             TextField::Type => self.kind.set(&text),
-            TextField::Tier => self.tier = Some(Tier::of(&text)),
+            TextField::Tier => self.served.tier = Some(Tier::of(&text)),
+            TextField::Speed => self.served.is_fast = Some(*text == *b"fast"),
             TextField::Object => self.object_is_error = *text == *b"error",
             // With several choices the first finish suffices; an empty one says nothing.
             TextField::Finish if !text.is_empty() => self.finish.set(&text),
@@ -365,6 +367,7 @@ impl Sink for Fields {
     fn scalar(&mut self, at: Place, value: Scalar<'_>) {
         match at {
             Place::Text(field) => self.set_text(field, value),
+            Place::Count(count) if count.is_measured() => self.counts.set(count, value.count_up()),
             Place::Count(count) => self.counts.set(count, value.count()),
             Place::Done => self.done = matches!(value, Scalar::Atom(b"true")),
             Place::Choice => self.has_choices = true,

@@ -28,6 +28,8 @@ pub struct Usage {
     pub image_output_tokens: u64,
     /// The length of sound, where that is what is paid for.
     pub audio_seconds: u64,
+    /// Characters of a text to be spoken, where those are what is paid for.
+    pub input_characters: u64,
     /// What it was served as, where the answer says so.
     pub tier: Option<Tier>,
 }
@@ -41,6 +43,8 @@ pub enum Tier {
     Flex,
     Priority,
     Ultrafast,
+    /// Anthropic's fast mode: not a word of `service_tier`, but of `speed`.
+    Fast,
 }
 
 impl Tier {
@@ -67,10 +71,35 @@ impl Tier {
     }
 }
 
+/// What an answer says of how it was served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Served {
+    pub tier: Option<Tier>,
+    pub is_fast: Option<bool>,
+}
+
+impl Served {
+    /// Takes over what is said later.
+    pub fn overlay(&mut self, newer: Self) {
+        self.tier = newer.tier.or(self.tier);
+        self.is_fast = newer.is_fast.or(self.is_fast);
+    }
+
+    /// The tier whose price holds; `None`: nothing is said.
+    pub fn tier(self) -> Option<Tier> {
+        match self.is_fast {
+            Some(true) => Some(Tier::Fast),
+            Some(false) => self.tier.or(Some(Tier::Standard)),
+            None => self.tier,
+        }
+    }
+}
+
 impl Usage {
-    /// Neither tokens nor seconds: where there is an answer, that is no count of it.
+    /// Nothing that is paid for: where there is an answer, that is no count of it.
     pub fn is_nothing(&self) -> bool {
-        self.prompt_tokens == 0 && self.completion_tokens == 0 && self.audio_seconds == 0
+        let paid = [self.prompt_tokens, self.completion_tokens, self.audio_seconds, self.input_characters];
+        paid == [0; 4]
     }
 }
 
@@ -78,14 +107,16 @@ impl Usage {
 #[derive(Clone, Debug)]
 pub struct BodyTap {
     dialect: Dialect,
+    is_text: bool,
     skimmer: Skimmer<Place>,
     fields: Fields,
 }
 
 impl BodyTap {
-    pub fn new(dialect: Dialect) -> Self {
+    /// `is_text`: the answer is what a model wrote.
+    pub fn new(dialect: Dialect, is_text: bool) -> Self {
         let shape = if dialect == Dialect::Ollama { Shape::Ollama } else { Shape::Other };
-        Self { dialect, skimmer: Skimmer::new(Place::Body), fields: Fields::new(shape) }
+        Self { dialect, is_text, skimmer: Skimmer::new(Place::Body), fields: Fields::new(shape) }
     }
 
     /// The next bytes of the body, cut anywhere.
@@ -95,8 +126,8 @@ impl BodyTap {
 
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
-        let usage = self.fields.counts.usage(self.dialect)?;
-        Some(Usage { tier: self.fields.tier, ..usage })
+        let usage = self.fields.counts.usage(self.dialect, self.is_text)?;
+        Some(Usage { tier: self.fields.served.tier(), ..usage })
     }
 
     /// The error that the body states, whatever its status says.

@@ -41,6 +41,14 @@ impl<'a> Scalar<'a> {
         })
     }
 
+    /// The same, but of a fraction the next number above it.
+    pub fn count_up(self) -> Option<u64> {
+        let count = self.count()?;
+        let Self::Atom(raw) = self else { return None };
+        let value: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
+        Some(if value.fract() > 0.0 { count + 1 } else { count })
+    }
+
     /// A number that is whole and not negative, in whatever notation.
     pub fn whole(self) -> Option<u64> {
         let Self::Atom(raw) = self else { return None };

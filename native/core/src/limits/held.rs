@@ -83,6 +83,14 @@ impl Held {
         self.holds.iter_mut().for_each(|hold| hold.keeps_requests = true);
     }
 
+    /// Others may have its slots: the answer has ended, though what it used is not known yet.
+    pub fn free_slots(&mut self) {
+        for hold in self.holds.iter_mut().filter(|hold| hold.slot) {
+            hold.slot = false;
+            hold.cell.state.lock().slots.release();
+        }
+    }
+
     /// Puts what was used in the place of what was reserved. The request counts, its slots are free.
     pub fn settle(mut self, used: Used, now: Now) {
         self.keep_requests();

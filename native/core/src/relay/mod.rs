@@ -27,7 +27,6 @@ use crate::{
 const LOOK_EVERY_MS: u64 = 500;
 
 /// How the relay of an answer ended.
-#[derive(Clone, Copy, Debug)]
 pub struct Passed {
     pub outcome: Outcome,
     pub error: Option<Code>,
@@ -35,12 +34,14 @@ pub struct Passed {
     pub longest_gap_us: u64,
     /// The client's connection is of no further use: its answer stops in the middle.
     pub broken: bool,
+    /// The upstream of an answer that is whole; any other was let go before what passed is counted.
+    pub source: Option<source::Source>,
 }
 
 impl Default for Passed {
     /// All of it, without a fault.
     fn default() -> Self {
-        Self { outcome: Outcome::Complete, error: None, longest_gap_us: 0, broken: false }
+        Self { outcome: Outcome::Complete, error: None, longest_gap_us: 0, broken: false, source: None }
     }
 }
 

@@ -79,7 +79,7 @@ impl Batch {
 pub async fn pass(
     client: &mut Client,
     reply: &mut Reply,
-    source: &mut Source,
+    mut source: Source,
     opening: &mut Opening,
     passing: &Passing<'_>,
 ) -> Result<Passed, Gone> {
@@ -104,7 +104,7 @@ pub async fn pass(
                 }
                 reply.end(client, &[end]).await?;
             }
-            return Ok(passed);
+            return Ok(Passed { source: Some(source), ..passed });
         }
         let bytes = batch.bytes(source.payload());
         if !early.is_empty() || !bytes.is_empty() {
@@ -113,7 +113,7 @@ pub async fn pass(
         }
         let taken = batch.taken;
         source.consume(taken);
-        let more = wait(client, reply, source, opening, passing).await?;
+        let more = wait(client, reply, &mut source, opening, passing).await?;
         let now_us = passing.clock.boot_us();
         passed.longest_gap_us = passed.longest_gap_us.max(now_us - last_us);
         last_us = now_us;
@@ -194,7 +194,7 @@ async fn wait(
 async fn end(
     client: &mut Client,
     reply: &mut Reply,
-    source: &Source,
+    source: Source,
     opening: &mut Opening,
     passing: &Passing<'_>,
     mut passed: Passed,
@@ -213,7 +213,7 @@ async fn end(
         Closing::Complete(mark) if !inside_frame => {
             passing.settle(opening, true).await;
             reply.end(client, &[last, mark]).await?;
-            Ok(passed)
+            Ok(Passed { source: Some(source), ..passed })
         }
         _ => {
             if !last.is_empty() {
@@ -224,6 +224,7 @@ async fn end(
                 Error::from,
             );
             passed.error = Some(error.code);
+            drop(source);
             cut(client, reply, opening, passing, error, passed).await
         }
     }

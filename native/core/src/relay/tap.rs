@@ -8,7 +8,7 @@ use crate::{
         counts::Counts,
         fields::{Fields, Place, Shape},
         openai,
-        usage::Tier,
+        usage::Served,
     },
     json::Skimmer,
 };
@@ -67,7 +67,7 @@ pub struct Tap {
     frames: u64,
     finish: Option<String>,
     counts: Counts,
-    tier: Option<Tier>,
+    served: Served,
     fields: Fields,
     skimmer: Skimmer<Place>,
     quick: Quick,
@@ -90,7 +90,7 @@ impl Tap {
             frames: 0,
             finish: None,
             counts: Counts::default(),
-            tier: None,
+            served: Served::default(),
             fields: Fields::new(Shape::from(kind)),
             skimmer: Skimmer::new(Place::Body),
             quick: Quick::new(kind),
@@ -195,8 +195,8 @@ impl Tap {
 
     /// Tokens stated so far.
     pub fn usage(&self) -> Option<Usage> {
-        let usage = self.counts.usage(self.kind.dialect())?;
-        Some(Usage { tier: self.tier, ..usage })
+        let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
+        Some(Usage { tier: self.served.tier(), ..usage })
     }
 
     /// Why the model stopped, in the dialect's own word, once it said so.

@@ -65,7 +65,7 @@ impl Reading<'_> {
 pub async fn pass(
     client: &mut Client,
     reply: &mut Reply,
-    source: &mut Source,
+    mut source: Source,
     reading: &mut Reading<'_>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
@@ -76,7 +76,7 @@ pub async fn pass(
         if source.is_done() {
             reading.settle(true).await;
             reply.end(client, &[source.payload()]).await?;
-            return Ok(Passed::default());
+            return Ok(Passed { source: Some(source), ..Passed::default() });
         }
         if !payload.is_empty() {
             reply.send(client, &[payload]).await?;

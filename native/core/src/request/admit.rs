@@ -11,7 +11,7 @@ use super::{
     scan::{Scan, UNBOUNDED},
 };
 use crate::{
-    dialects::usage::Tier,
+    dialects::usage::{Tier, Usage},
     error::{Code, Error},
     keys::OPEN,
     limits::{Ask, Habit, Held, Kind, Layered, Met, Need, Policy, Refused, Reserve, Scope},
@@ -106,7 +106,7 @@ impl<'a> Admission<'a> {
             habit: None,
             key: key.0,
             model: candidate.model.unwrap_or_default(),
-            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.tier.asked()),
+            tier: candidate.scan.map_or(Tier::Standard, |scan| scan.asked_tier(candidate.endpoint.dialect)),
             is_limited: false,
         };
         admission.scopes = [
@@ -155,16 +155,25 @@ impl<'a> Admission<'a> {
         }
         self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
         let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()), self.tier);
-        for price in &self.prices {
-            for (most, reserve) in self.costs.iter_mut().zip([Reserve::Expected, Reserve::Cap]) {
-                *most = most.max(Costs::of(self.snapshot, *price, &estimate, reserve));
-            }
-        }
+        let dearest = |reserve| {
+            let each = self.prices.iter().map(|price| self.costs_of(*price, &estimate, reserve));
+            each.fold(Costs::default(), Costs::max)
+        };
+        self.costs = [Reserve::Expected, Reserve::Cap].map(dearest);
         self.estimate = Some(estimate);
         let is_background = candidate.scan.is_some_and(|scan| scan.background) && api == Api::Responses;
         let reserve = if reserves_cap { Reserve::Cap } else { Reserve::Expected };
         self.reserved = is_background.then(|| estimate.tokens(reserve));
         Ok(())
+    }
+
+    /// Whether it is known what the request takes at this price.
+    fn is_known(&self, cost: Cost) -> bool {
+        match cost {
+            Cost::Free => true,
+            Cost::Priced(price) => self.snapshot.prices.get(price).knows(self.tier),
+            Cost::Unknown => false,
+        }
     }
 
     /// Money that is limited is not spent where nobody knows how much it is.
@@ -173,7 +182,7 @@ impl<'a> Admission<'a> {
         let is_bound = |a: &Attempt<'_>| {
             all_are_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget())
         };
-        let fits = |(a, price): (&Attempt<'_>, &Cost)| *price != Cost::Unknown || !is_bound(a);
+        let fits = |(a, price): (&Attempt<'_>, &Cost)| self.is_known(*price) || !is_bound(a);
         let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
         if !fit.contains(&false) {
             return Ok(());
@@ -252,13 +261,33 @@ impl<'a> Admission<'a> {
     /// What is to be paid for once the answer is known; `None`: nothing is.
     pub fn account(&self) -> Option<Account> {
         let estimate = self.estimate?;
+        let measured = estimate.prompt.measured(self.endpoint.api, Reserve::Expected);
         Some(Account {
-            prompt: estimate.tokens(Reserve::Expected).0,
+            about: Usage { prompt_tokens: estimate.tokens(Reserve::Expected).0, ..measured },
             reserved: self.reserved,
             habit: self.habit,
             in_money: !self.prices.is_empty(),
             answers: estimate.answers,
         })
+    }
+
+    /// What a target takes at a price.
+    fn costs_of(&self, price: Cost, estimate: &Estimate, reserve: Reserve) -> Costs {
+        let Cost::Priced(price) = price else { return Costs::default() };
+        let price = self.snapshot.prices.get(price);
+        let cost = |(prompt, answer)| match reserve {
+            Reserve::Expected => price.about(prompt, answer, estimate.tier),
+            // What is reserved must do, whatever kinds of tokens there turn out to be.
+            Reserve::Cap => price.at_most(prompt, answer, estimate.tier),
+        };
+        let api = self.endpoint.api;
+        let measured = price.measured(&estimate.prompt.measured(api, reserve), estimate.tier);
+        // How long sound is can only be guessed.
+        let is_certain = reserve == Reserve::Cap || api == Api::Speech;
+        Costs {
+            whole: cost(estimate.tokens(reserve)).saturating_add(measured),
+            certain: cost(estimate.certain(reserve)).saturating_add(if is_certain { measured } else { 0 }),
+        }
     }
 
     /// What one scope would reserve, for one target or for the dearest.
@@ -268,7 +297,7 @@ impl<'a> Admission<'a> {
         };
         let reserve = policy.reserve();
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let costs = place.map_or(dearest, |place| Costs::of(self.snapshot, self.price(place), estimate, reserve));
+        let costs = place.map_or(dearest, |place| self.costs_of(self.price(place), estimate, reserve));
         let sum = |(input, output): (u64, u64)| input.saturating_add(output);
         // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
         let within = |kind, whole: u64, certain: u64| {
@@ -310,17 +339,6 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(snapshot: &Snapshot, price: Cost, estimate: &Estimate, reserve: Reserve) -> Self {
-        let Cost::Priced(price) = price else { return Self::default() };
-        let price = snapshot.prices.get(price);
-        let cost = |(prompt, answer)| match reserve {
-            Reserve::Expected => price.about(prompt, answer, estimate.tier),
-            // What is reserved must do, whatever kinds of tokens there turn out to be.
-            Reserve::Cap => price.at_most(prompt, answer, estimate.tier),
-        };
-        Self { whole: cost(estimate.tokens(reserve)), certain: cost(estimate.certain(reserve)) }
-    }
-
     fn max(self, other: Self) -> Self {
         Self { whole: self.whole.max(other.whole), certain: self.certain.max(other.certain) }
     }

@@ -20,6 +20,7 @@ use super::{
     limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
+    read::Held,
     scan::{Scan, scan_after},
     upload,
 };
@@ -29,7 +30,7 @@ use crate::{
     observe::Record,
     relay::{Watched, watch},
     server::timer,
-    snapshot::Overrides,
+    snapshot::{Cost, Overrides, Snapshot},
 };
 
 /// JSON nested deeper than this is refused.
@@ -54,7 +55,7 @@ pub struct Asked {
 pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<Asked, Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, method, query, principal, .. } = *wanted;
-    let Content { message, flows, form, form_prompt, json, held: _held, read_us } = content;
+    let Content { message, flows, form, form_prompt, json, held, read_us } = content;
     let body = message.payload();
     let scan = json.as_ref().map(|ahead| scan_after(ahead, body, MAX_DEPTH)).transpose()?;
     let model = match (&scan, &form) {
@@ -143,15 +144,33 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         call.told.standing = call.told.standing.tighter(guard.standing_at_provider());
         guard.answers((200..300).contains(&answer.head.status));
     }
-    let asks = asks(endpoint.api, scan.as_ref().filter(|_| guard.counts_text()), body, &answered);
+    let scan = scan.as_ref().filter(|_| guard.counts_text());
+    let asks = asks(&snapshot, endpoint.api, scan, (body, held), &answered);
     Ok(Asked { answered, guard, asks, timeouts: plan.timeouts, total_at })
 }
 
 /// What is to be known of the request until its answer has passed.
-fn asks(api: Api, scan: Option<&Scan<'_>>, body: &[u8], answered: &Result<Answer, Exhausted>) -> Asks {
-    let (Some(scan), Ok(answer)) = (scan, answered) else { return Asks::nothing(api) };
-    let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
-    Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0))
+fn asks(
+    snapshot: &Snapshot,
+    api: Api,
+    scan: Option<&Scan<'_>>,
+    (body, held): (&[u8], Held),
+    answered: &Result<Answer, Exhausted>,
+) -> Asks {
+    let Ok(answer) = answered else { return Asks::nothing(api, false) };
+    let is_good = (200..300).contains(&answer.head.status);
+    let takes_characters = || match snapshot.price(answer.provider, &answer.model) {
+        Cost::Priced(price) => snapshot.prices.get(price).takes_characters(),
+        Cost::Free | Cost::Unknown => false,
+    };
+    match scan {
+        Some(scan) => {
+            let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
+            Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0), held)
+        }
+        None if is_good && api == Api::Speech && takes_characters() => Asks::spoken(body),
+        None => Asks::nothing(api, is_good),
+    }
 }
 
 /// The model that a body in JSON names, where the path needs one or it names one.

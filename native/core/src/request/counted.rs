@@ -1,6 +1,6 @@
 //! What an answer used where nobody says so: counted from the text that passed and from the prompt, if that was kept.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rustix::process::setpriority_process;
 use serde::Deserialize;
@@ -10,8 +10,9 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     count::{Counting, NICE, QUICK_BYTES},
     endpoint::Api,
-    estimate::{Answers, Prompt},
+    estimate::{Answers, Prompt, answers_in_tokens, uses_tokens},
     guard::{Guard, Said},
+    read::Held,
     scan::Scan,
 };
 use crate::{
@@ -35,11 +36,19 @@ pub struct Asks {
     prompt: Kept,
     /// The answer comes by another request.
     is_background: bool,
+    /// What the request itself says that is paid for.
+    known: Option<Usage>,
+    /// Its answer costs something, whether or not it says what was used.
+    costs: bool,
 }
 
 enum Kept {
     Nothing,
-    Body(Box<[u8]>),
+    /// With the memory that is accounted for.
+    Body {
+        bytes: Arc<[u8]>,
+        _held: Held,
+    },
     /// Tokens, about.
     About(u64),
 }
@@ -61,46 +70,60 @@ struct Prompts<'a> {
 }
 
 impl Asks {
-    /// Of a request whose answer is not counted.
-    pub fn nothing(api: Api) -> Self {
-        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false }
+    /// Of a request whose answer is not counted. `is_good`: the answer is no refusal.
+    pub fn nothing(api: Api, is_good: bool) -> Self {
+        // Who moderates takes no money.
+        let costs = is_good && uses_tokens(api) && !answers_in_tokens(api) && api != Api::Moderations;
+        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false, known: None, costs }
     }
 
-    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it.
-    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool) -> Self {
+    /// Of a text to be spoken, where its characters are what is paid for.
+    pub fn spoken(body: &[u8]) -> Self {
+        Self { known: characters(body), ..Self::nothing(Api::Speech, true) }
+    }
+
+    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it. `held`: the memory of
+    /// the body, which is given back unless the prompt is kept.
+    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool, held: Held) -> Self {
         let choices = Answers::of(api, Some(scan), None).count;
         let prompt = if is_told {
             Kept::Nothing
-        } else if body.len() <= KEPT_BYTES {
-            Kept::Body(body.into())
+        } else if body.len() <= KEPT_BYTES && held.may_stay() {
+            Kept::Body { bytes: body.into(), _held: held }
         } else {
             Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
         };
-        Self { api, choices, prompt, is_background: scan.background && api == Api::Responses }
+        let is_background = scan.background && api == Api::Responses;
+        Self { choices, prompt, is_background, ..Self::nothing(api, true) }
     }
 
-    /// Tokens of the prompt, and whether they are as exact as the encoding.
-    fn tokens(&self, model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
-        match (&self.prompt, encoding) {
-            (Kept::Nothing, _) => (0, false),
-            (Kept::About(tokens), _) => (*tokens, false),
-            (Kept::Body(body), None) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-            (Kept::Body(body), Some(encoding)) => match self.api {
-                Api::Chat | Api::Messages | Api::OllamaChat => match count_chat(encoding, model, body) {
-                    Ok(tokens) => (tokens, true),
-                    Err(_) => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-                },
-                _ => match texts(encoding, body) {
-                    Some(tokens) => (approximate(measure, tokens), true),
-                    None => (Prompt::of_json(body).tokens(Reserve::Expected), false),
-                },
-            },
-        }
+    /// Whether all that is paid for is known before the answer.
+    pub fn is_known(&self) -> bool {
+        self.known.is_some()
     }
 
-    fn len(&self) -> usize {
-        if let Kept::Body(body) = &self.prompt { body.len() } else { 0 }
+    /// Whether the answer costs something, though it may not say what was used.
+    pub fn costs(&self) -> bool {
+        self.costs
     }
+}
+
+/// Tokens of the prompt in a body, and whether they are as exact as the encoding.
+fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
+    let counted = encoding.and_then(|encoding| match api {
+        Api::Chat | Api::Messages | Api::OllamaChat => count_chat(encoding, model, body).ok(),
+        _ => texts(encoding, body).map(|tokens| approximate(measure, tokens)),
+    });
+    let guessed = || Prompt::of_json(body).tokens(Reserve::Expected);
+    (counted.unwrap_or_else(guessed), counted.is_some())
+}
+
+/// The characters of a text to be spoken, as Unicode counts them.
+fn characters(body: &[u8]) -> Option<Usage> {
+    let Prompts { input, .. } = serde_json::from_slice(body).ok()?;
+    let text = tokens::text(input?)?;
+    let begins = |byte: &&u8| **byte & 0xc0 != 0x80;
+    Some(Usage { input_characters: text.iter().filter(begins).count() as u64, ..Usage::default() })
 }
 
 /// Tokens of a prompt that is text, or a list of texts; `None`: it is something else.
@@ -134,10 +157,16 @@ impl Guard {
     ) -> Said {
         let stated = stated.filter(|usage| !usage.is_nothing());
         let is_known = self.is_settled() || asks.is_background || is_whole && stated.is_some();
-        match text.filter(|_| !is_known) {
-            Some(text) => Box::pin(self.counted(stated, text, asks, model, is_whole)).await,
-            None => Said { usage: stated, source: Source::Provider, is_whole },
+        if let (None, Some(known)) = (stated, asks.known) {
+            return Said { usage: Some(known), source: Source::Counted, is_whole };
         }
+        let Some(text) = text.filter(|_| !is_known) else {
+            return Said { usage: stated, source: Source::Provider, is_whole };
+        };
+        if !is_whole {
+            self.free_slots();
+        }
+        Box::pin(self.counted(stated, text, asks, model, is_whole)).await
     }
 
     async fn counted(&self, stated: Option<Usage>, text: &mut Text, asks: &Asks, model: &str, is_whole: bool) -> Said {
@@ -151,10 +180,14 @@ impl Guard {
         let encoding = shared.counting.encoding(measure.encoding, &shared.log);
         let (written, is_text) = text.tally().end(encoding);
         let written = if encoding.is_some() { approximate(measure, written) } else { written };
-        let (prompt, is_prompt) = match stated {
-            Some(usage) if !needs_prompt => (usage.prompt_tokens, true),
-            _ if asks.len() <= QUICK_BYTES => asks.tokens(model, measure, encoding),
-            _ => self.prompt_elsewhere(asks, model, measure).await,
+        let (prompt, is_prompt) = match (stated, &asks.prompt) {
+            (Some(usage), _) if !needs_prompt => (usage.prompt_tokens, true),
+            (_, Kept::Nothing) => (0, false),
+            (_, Kept::About(tokens)) => (*tokens, false),
+            (_, Kept::Body { bytes, .. }) if bytes.len() <= QUICK_BYTES => {
+                prompt_tokens(asks.api, bytes, model, measure, encoding)
+            }
+            (_, Kept::Body { bytes, .. }) => self.prompt_elsewhere(asks.api, bytes, model, measure).await,
         };
         let told = stated.unwrap_or_default();
         let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
@@ -168,16 +201,18 @@ impl Guard {
     }
 
     /// The tokens of a long prompt, counted on a thread that may take its time.
-    async fn prompt_elsewhere(&self, asks: &Asks, model: &str, measure: Measure) -> (u64, bool) {
-        let Kept::Body(body) = &asks.prompt else { return asks.tokens(model, measure, None) };
+    async fn prompt_elsewhere(&self, api: Api, body: &Arc<[u8]>, model: &str, measure: Measure) -> (u64, bool) {
         let (shared, model) = (self.worker().shared.clone(), model.to_owned());
-        let copy = Asks { prompt: Kept::Body(body.clone()), ..*asks };
         // The answer waits for this: where others count long texts, a guess must do.
-        let Ok(turn) = timeout(TURN, shared.counting.turn()).await else { return asks.tokens(&model, measure, None) };
+        let Ok(turn) = timeout(TURN, shared.counting.turn()).await else {
+            return prompt_tokens(api, body, &model, measure, None);
+        };
+        let body = body.clone();
         let counted = spawn_blocking(move || {
             let _turn = turn;
             let _ = setpriority_process(None, NICE);
-            copy.tokens(&model, measure, shared.counting.encoding(measure.encoding, &shared.log))
+            let encoding = shared.counting.encoding(measure.encoding, &shared.log);
+            prompt_tokens(api, &body, &model, measure, encoding)
         });
         counted.await.unwrap_or((0, false))
     }

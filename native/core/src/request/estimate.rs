@@ -2,6 +2,7 @@
 //! what is usual.
 
 pub mod attached;
+mod measured;
 
 use attached::{Attached, attached};
 

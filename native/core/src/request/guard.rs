@@ -39,8 +39,8 @@ pub struct Guard {
 
 /// Who pays, and what is known before the answer.
 pub struct Account {
-    /// Tokens of the prompt, about.
-    pub prompt: u64,
+    /// What it uses, about, without its answer: tokens of the prompt, seconds of sound, characters to be spoken.
+    pub about: Usage,
     /// How long answers usually are; `None`: they are not made of tokens.
     pub habit: Option<Habit>,
     /// Money is limited.
@@ -133,6 +133,16 @@ impl Guard {
         &self.worker
     }
 
+    /// The answer has ended early: others need not wait for its slots until what it used is counted.
+    pub fn free_slots(&self) {
+        for place in [&self.held, &self.at_provider] {
+            place.set(place.take().map(|mut held| {
+                held.free_slots();
+                held
+            }));
+        }
+    }
+
     /// Whether what the answer used is known.
     pub fn is_settled(&self) -> bool {
         self.said.get().is_some()
@@ -156,7 +166,7 @@ impl Guard {
         }
         let used = self.account.as_ref().zip(self.cost.get()).map(|(account, cost)| {
             let usage = account.used(said);
-            let nanousd = self.nanousd(&usage, cost).unwrap_or(0);
+            let nanousd = self.nanousd(&usage, cost).or_else(|| self.nanousd(&account.about, cost)).unwrap_or(0);
             Used { tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens), nanousd }
         });
         if used.is_some() && said.is_whole {
@@ -182,7 +192,7 @@ impl Guard {
     /// What a usage costs; `None`: nobody knows.
     pub fn nanousd(&self, usage: &Usage, cost: Cost) -> Option<u64> {
         match cost {
-            Cost::Priced(price) => Some(self.snapshot.prices.get(price).cost(usage, self.tier)),
+            Cost::Priced(price) => self.snapshot.prices.get(price).cost(usage, self.tier),
             Cost::Free => Some(0),
             Cost::Unknown => None,
         }
@@ -201,9 +211,9 @@ impl Guard {
 }
 
 impl Account {
-    /// What an answer is charged: what its usage says, else the prompt as it was estimated.
+    /// What an answer is charged: what its usage says, else what was estimated before it.
     fn used(&self, said: &Said) -> Usage {
-        let about = |(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens, ..Usage::default() };
-        said.usage.unwrap_or_else(|| about(self.reserved.unwrap_or((self.prompt, 0))))
+        let of = |(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens, ..self.about };
+        said.usage.unwrap_or_else(|| self.reserved.map_or(self.about, of))
     }
 }

@@ -45,6 +45,12 @@ impl Held {
         true
     }
 
+    /// Whether the bytes may be kept for as long as the answer takes: half of the room is for requests that come.
+    pub fn may_stay(&self) -> bool {
+        let max = || self.worker.snapshot().map_or(0, |snapshot| snapshot.max_inflight_bytes);
+        self.bytes == 0 || self.worker.shared.inflight.held() <= max() / 2
+    }
+
     /// Accounts for no more than `bytes` any longer.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);

@@ -14,6 +14,7 @@ use super::{
     call::Call,
     counted::Asks,
     endpoint::Endpoint,
+    estimate::answers_in_tokens,
     guard::{Guard, Said},
     limit_text::{self, Usd},
     plan::Wanted,
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
+    http::head::ResponseHead,
     observe::record::{Outcome, StreamFacts},
     relay::{
         Passed, Watched,
@@ -33,7 +35,7 @@ use crate::{
         whole::{self, Reading},
     },
     server::timer,
-    snapshot::Overrides,
+    snapshot::{Cost, Overrides},
 };
 
 /// Serves a request whose body, or the beginning of it, is `content`.
@@ -157,7 +159,7 @@ const EXCERPT_BYTES: usize = 2_000;
 
 async fn stream(
     call: &mut Call<'_>,
-    mut answer: Answer,
+    answer: Answer,
     mut opening: Box<Opening>,
     between_bytes_ms: u64,
     total_at: Option<tokio::time::Instant>,
@@ -174,19 +176,28 @@ async fn stream(
         asks,
         target: &answer.model,
     };
-    let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
+    let passed = stream::pass(call.client, &mut call.reply, answer.source, &mut opening, &passing).await;
     passing.settle(&mut opening, false).await;
-    note_usage(call, &answer, guard);
+    note_usage(call, (answer.provider, &answer.model), (guard, asks));
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
         longest_gap_us: passed.as_ref().map_or(0, |p| p.longest_gap_us),
     });
-    conclude(call, answer, passed?);
+    conclude(call, answer.head, passed?);
     Ok(())
 }
 
-/// Waits a little for the rest of a short answer, so that its head can tell what it cost.
+/// Takes what is here of an answer, and waits a little for the rest of a short one whose head can tell then what it cost.
+async fn gather(call: &mut Call<'_>, source: &mut Source, counts: bool) -> Result<(), Stop> {
+    source.gather().await.map_err(told)?;
+    if counts && !source.is_done() {
+        Box::pin(await_usage(call, source)).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the answer is whole, too long or too slow.
 async fn await_usage(call: &mut Call<'_>, source: &mut Source) -> Result<(), Stop> {
     let from_us = call.worker.clock().boot_us();
     let until = timer::after(HELD_MS);
@@ -216,59 +227,66 @@ async fn whole(
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
     let mut reading = Reading {
-        tap: counts.then(|| BodyTap::new(call.dialect)),
+        tap: counts.then(|| BodyTap::new(call.dialect, answers_in_tokens(endpoint.api))),
         text: (counts && guard.counts_text()).then(|| Text::of_body(call.dialect)),
         guard,
         asks,
         target: &answer.model,
         ahead: 0,
     };
-    answer.source.gather().await.map_err(told)?;
-    if counts && !answer.source.is_done() {
-        Box::pin(await_usage(call, &mut answer.source)).await?;
+    if let Err(stop) = gather(call, &mut answer.source, counts).await {
+        // The client gets none of it, and what has come is paid for.
+        reading.read(answer.source.payload(), false);
+        drop(answer.source);
+        reading.settle(false).await;
+        note_usage(call, (answer.provider, &answer.model), (guard, asks));
+        return Err(stop);
     }
-    if answer.source.is_done() {
-        reading.read(answer.source.payload(), true);
+    let is_known = answer.source.is_done() || asks.is_known();
+    if is_known {
+        reading.read(answer.source.payload(), answer.source.is_done());
         reading.settle(true).await;
-        note_usage(call, &answer, guard);
+        note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
     head(call, &answer, None);
     answer.source.forget_head();
-    let source = &mut answer.source;
+    let source = answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
-    reading.settle(false).await;
-    if call.record.usage.is_none() {
-        note_usage(call, &answer, guard);
+    if !is_known {
+        reading.settle(false).await;
+        note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
-    conclude(call, answer, passed?);
+    conclude(call, answer.head, passed?);
     Ok(())
 }
 
-/// Notes what the answer used, and what that costs.
-fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard) {
+/// Notes what the answer of a provider's model used, and what that costs.
+fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, asks): Holding<'_>) {
     let Said { usage, source, .. } = guard.settled();
     call.record.usage = usage;
     call.record.usage_source = source;
-    let Some(usage) = usage else { return };
-    call.record.cost_nanousd = guard.nanousd(&usage, call.snapshot.price(answer.provider, &answer.model));
-    if call.record.cost_nanousd.is_none() {
+    if usage.is_none() && !asks.costs() {
+        return;
+    }
+    let cost = call.snapshot.price(provider, model);
+    call.record.cost_nanousd = usage.and_then(|usage| guard.nanousd(&usage, cost));
+    if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
     }
 }
 
 /// Notes how the relay ended.
-fn conclude(call: &mut Call<'_>, answer: Answer, passed: Passed) {
+fn conclude(call: &mut Call<'_>, head: ResponseHead, passed: Passed) {
     call.record.outcome = passed.outcome;
     call.record.error = passed.error;
     call.broken = passed.broken;
-    if passed.outcome == Outcome::Complete {
-        finish_upstream(call, answer);
+    if let Some(source) = passed.source {
+        finish_upstream(call, source, head);
     }
 }
 
 /// Gives the upstream's connection back; if its body has not quite ended, a task of its own reads the rest.
-fn finish_upstream(call: &Call<'_>, answer: Answer) {
-    let Answer { mut source, head, .. } = answer;
+fn finish_upstream(call: &Call<'_>, mut source: Source, head: ResponseHead) {
     if source.is_done() || !source.is_reusable() {
         source.keep();
         call.worker.give_response_head(head);

@@ -9,7 +9,7 @@ mod strings;
 use std::{borrow::Cow, ops::Range};
 
 use crate::{
-    dialects::usage::Tier,
+    dialects::{Dialect, usage::Tier},
     error::{Code, Error},
 };
 pub use ahead::Ahead;
@@ -66,6 +66,8 @@ pub struct Scan<'a> {
     pub background: bool,
     /// Its `service_tier`.
     pub tier: Tier,
+    /// Its `speed` is `fast`, which means something to Anthropic.
+    pub is_fast: bool,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
     /// The outer object, braces included.
@@ -84,6 +86,11 @@ struct Metadata {
 const END_USER_BYTES: usize = 2_048;
 
 impl Scan<'_> {
+    /// What is believed that it is served as, before the answer tells.
+    pub fn asked_tier(&self, dialect: Dialect) -> Tier {
+        if self.is_fast && dialect == Dialect::Anthropic { Tier::Fast } else { self.tier.asked() }
+    }
+
     /// Whom the client asks for: `user`, or `user_id` of Anthropic's `metadata`; empty where neither is a text.
     pub fn end_user(&self, body: &[u8]) -> String {
         let json = |span: &Option<Span>| span.clone().filter(|s| s.len() <= END_USER_BYTES).map(|span| &body[span]);

@@ -9,7 +9,7 @@ const TOKENS: u128 = 1_000_000;
 /// A factor of so much changes nothing.
 pub const WHOLE: u64 = 1_000_000_000;
 
-/// Nano-dollars per million tokens, or seconds; what a price does not state is filled in by whoever compiled it.
+/// Nano-dollars per million tokens, seconds or characters; what a price does not state is filled in by whoever compiled it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
@@ -24,6 +24,7 @@ pub struct Rates {
     pub image_output: u64,
     pub reasoning: u64,
     pub audio_second: u64,
+    pub input_character: u64,
 }
 
 /// Rates for all tokens of a request whose prompt has more than `above`.
@@ -42,6 +43,8 @@ pub struct Factors {
     pub flex: u64,
     pub priority: u64,
     pub ultrafast: u64,
+    /// `None`: nobody knows what it costs.
+    pub fast: Option<u64>,
 }
 
 /// The price of a model.
@@ -56,7 +59,7 @@ pub struct Price {
 
 impl Default for Factors {
     fn default() -> Self {
-        Self { batch: WHOLE, flex: WHOLE, priority: WHOLE, ultrafast: WHOLE }
+        Self { batch: WHOLE, flex: WHOLE, priority: WHOLE, ultrafast: WHOLE, fast: None }
     }
 }
 
@@ -68,13 +71,16 @@ impl Price {
     }
 
     /// Nano-dollars for a usage, rounded up once; the largest number if it does not fit. `asked`: the tier, where the
-    /// usage does not state one.
+    /// usage does not state one. `None`: nobody knows, as the tier has no price, or what is paid for is not stated.
     ///
     /// Tokens of kinds that overlap, such as cached ones of sound, count once: as written to a cache or read from it, else
     /// as sound, else as picture.
-    pub fn cost(&self, usage: &Usage, asked: Tier) -> u64 {
-        let tier = usage.tier.unwrap_or(asked);
+    pub fn cost(&self, usage: &Usage, asked: Tier) -> Option<u64> {
+        let factor = self.factor(usage.tier.unwrap_or(asked))?;
         let rates = self.rates(usage.prompt_tokens);
+        if !rates.can_charge(usage) {
+            return None;
+        }
         let mut sum = Sum::default();
         let mut prompt = usage.prompt_tokens;
         let cached = taken(&mut prompt, usage.cached_tokens);
@@ -97,12 +103,32 @@ impl Price {
         sum.add(reasoning, rates.reasoning);
         sum.add(answer, rates.output);
         sum.add(usage.audio_seconds, rates.audio_second);
-        sum.nanousd(self.factor(tier))
+        sum.add(usage.input_characters, rates.input_character);
+        Some(sum.nanousd(factor))
     }
 
-    /// Nano-dollars for so many tokens of text, before more is known of them.
+    /// Whether it says what a tier costs.
+    pub fn knows(&self, tier: Tier) -> bool {
+        self.factor(tier).is_some()
+    }
+
+    /// Whether the characters of a text to be spoken are paid for.
+    pub fn takes_characters(&self) -> bool {
+        self.base.input_character > 0
+    }
+
+    /// Nano-dollars for so many tokens of text, before more is known of them; 0 where that is not what is paid for.
     pub fn about(&self, prompt_tokens: u64, answer_tokens: u64, tier: Tier) -> u64 {
-        self.cost(&Usage { prompt_tokens, completion_tokens: answer_tokens, ..Usage::default() }, tier)
+        let usage = Usage { prompt_tokens, completion_tokens: answer_tokens, ..Usage::default() };
+        self.cost(&usage, tier).unwrap_or(0)
+    }
+
+    /// Nano-dollars for what a usage has beside tokens.
+    pub fn measured(&self, usage: &Usage, tier: Tier) -> u64 {
+        let mut sum = Sum::default();
+        sum.add(usage.audio_seconds, self.base.audio_second);
+        sum.add(usage.input_characters, self.base.input_character);
+        self.factor(tier).map_or(0, |factor| sum.nanousd(factor))
     }
 
     /// The most that so many tokens can cost, whatever their kind.
@@ -116,21 +142,31 @@ impl Price {
         let mut sum = Sum::default();
         sum.add(prompt_tokens, rates().map(prompt).max().unwrap_or(0));
         sum.add(answer_tokens, rates().map(answer).max().unwrap_or(0));
-        sum.nanousd(self.factor(tier))
+        self.factor(tier).map_or(0, |factor| sum.nanousd(factor))
     }
 
     fn rates(&self, prompt_tokens: u64) -> &Rates {
         self.steps.iter().find(|step| prompt_tokens > step.above).map_or(&self.base, |step| &step.rates)
     }
 
-    fn factor(&self, tier: Tier) -> u64 {
+    fn factor(&self, tier: Tier) -> Option<u64> {
         match tier {
-            Tier::Standard => WHOLE,
-            Tier::Batch => self.factors.batch,
-            Tier::Flex => self.factors.flex,
-            Tier::Priority => self.factors.priority,
-            Tier::Ultrafast => self.factors.ultrafast,
+            Tier::Standard => Some(WHOLE),
+            Tier::Batch => Some(self.factors.batch),
+            Tier::Flex => Some(self.factors.flex),
+            Tier::Priority => Some(self.factors.priority),
+            Tier::Ultrafast => Some(self.factors.ultrafast),
+            Tier::Fast => self.factors.fast,
         }
+    }
+}
+
+impl Rates {
+    /// Whether the usage states what is paid for: where tokens cost nothing, and seconds or characters do, those.
+    fn can_charge(&self, usage: &Usage) -> bool {
+        let (by_second, by_character) = (self.audio_second > 0, self.input_character > 0);
+        let is_by_token = self.input > 0 || self.output > 0 || !by_second && !by_character;
+        is_by_token || by_second && usage.audio_seconds > 0 || by_character && usage.input_characters > 0
     }
 }
 

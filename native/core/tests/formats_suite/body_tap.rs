@@ -15,7 +15,13 @@ fn count(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().and_then(from_float))
 }
 
-/// What [`BodyTap`] must say, the slow way.
+/// Seconds that have begun count.
+fn seconds(value: &Value) -> Option<u64> {
+    let is_cut = value.as_f64().is_some_and(|f| f.fract() > 0.0);
+    count(value).map(|whole| whole + u64::from(is_cut))
+}
+
+/// What [`BodyTap`] must say of what a model wrote, the slow way.
 pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     if dialect == Dialect::Ollama {
         let (prompt, eval) = (count(&body["prompt_eval_count"]), count(&body["eval_count"]));
@@ -29,7 +35,12 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     let word = |value: &Value| value["service_tier"].as_str().map(|word| Tier::of(word.as_bytes()));
     // Both are never stated, and here the names stand in no order: the case is left out.
     let tier = word(usage).or_else(|| word(body));
-    let (mut any, known) = (false, |path: &[&str]| count(path.iter().fold(usage, |v, name| &v[*name])));
+    let is_fast = usage["speed"].as_str().map(|word| word == "fast");
+    let tier = if is_fast == Some(true) { Some(Tier::Fast) } else { tier.or(is_fast.map(|_| Tier::Standard)) };
+    let (mut any, known) = (false, |path: &[&str]| {
+        let measured = path[0].ends_with("seconds");
+        if measured { seconds(&usage[path[0]]) } else { count(path.iter().fold(usage, |v, name| &v[*name])) }
+    });
     let mut first = |paths: &[&[&str]]| {
         let found = paths.iter().find_map(|p| known(p));
         any |= found.is_some();
@@ -51,9 +62,21 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
         image_tokens: first(&[&[prompt, "image_tokens"], &[input, "image_tokens"]]).saturating_add(image_output),
         audio_output_tokens: audio_output,
         image_output_tokens: image_output,
-        audio_seconds: first(&[&["seconds"]]),
+        audio_seconds: first(&[&["seconds"], &["prompt_audio_seconds"]]),
         tier,
         ..Usage::default()
+    };
+    let thought = match (known(&["prompt_tokens"]).or(known(&["input_tokens"])), known(&["prompt_audio_seconds"])) {
+        (Some(prompt), None | Some(0)) => {
+            let stated = prompt.saturating_add(openai.completion_tokens);
+            known(&["total_tokens"]).unwrap_or(0).saturating_sub(stated)
+        }
+        _ => 0,
+    };
+    let openai = Usage {
+        completion_tokens: openai.completion_tokens.saturating_add(thought),
+        reasoning_tokens: openai.reasoning_tokens.max(thought),
+        ..openai
     };
     let input = first(&[&["input_tokens"]]);
     let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
@@ -71,7 +94,7 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
 }
 
 fn tapped<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> BodyTap {
-    let mut tap = BodyTap::new(dialect);
+    let mut tap = BodyTap::new(dialect, true);
     pieces.into_iter().for_each(|piece| tap.feed(piece));
     tap
 }
@@ -125,6 +148,22 @@ fn each_dialects_usage_is_read() {
             }),
         ),
         (Dialect::Ollama, r#"{"embeddings":[[1]],"prompt_eval_count":4}"#, Some(crate::drive::tokens(4, 0))),
+        (
+            Dialect::OpenAi,
+            r#"{"usage":{"prompt_audio_seconds":203.2,"prompt_tokens":4,"completion_tokens":635,"total_tokens":3264}}"#,
+            Some(Usage { audio_seconds: 204, ..crate::drive::tokens(4, 635) }),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":1,"output_tokens":6,"speed":"fa\u0073t","service_tier":"standard"}}"#,
+            Some(Usage { tier: Some(Tier::Fast), ..crate::drive::tokens(1, 6) }),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":1,"output_tokens":6,"speed":"standard"}}"#,
+            Some(Usage { tier: Some(Tier::Standard), ..crate::drive::tokens(1, 6) }),
+        ),
+        (Dialect::OpenAi, r#"{"usage":{"total_tokens":7}}"#, None),
         (Dialect::OpenAi, r#"{"usage":null}"#, None),
         (Dialect::OpenAi, r#"{"x":{"usage":{"prompt_tokens":1}}}"#, None),
         (Dialect::OpenAi, "<html>usage</html>", None),
@@ -132,6 +171,29 @@ fn each_dialects_usage_is_read() {
         assert_eq!(tapped(dialect, [body.as_bytes()]).usage(), usage, "{body}");
         assert_eq!(tapped(dialect, json_noise::bytes(body.as_bytes())).usage(), usage, "{body}");
     }
+}
+
+#[test]
+fn thought_that_is_in_the_total_alone_is_part_of_the_answer() {
+    let usage = |tokens: &str, is_text| {
+        let mut tap = BodyTap::new(Dialect::OpenAi, is_text);
+        tap.feed(format!(r#"{{"usage":{{{tokens}}}}}"#).as_bytes());
+        tap.usage().unwrap()
+    };
+    let xai = r#""prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"completion_tokens_details":{"reasoning_tokens":100}"#;
+    let expected = Usage { reasoning_tokens: 100, ..crate::drive::tokens(10, 105) };
+    assert_eq!(usage(xai, true), expected);
+    assert_eq!(usage(xai, false), Usage { reasoning_tokens: 100, ..crate::drive::tokens(10, 5) }, "no text");
+    let gemini = r#""prompt_tokens":10,"completion_tokens":5,"total_tokens":115"#;
+    assert_eq!(usage(gemini, true), expected);
+    assert_eq!(
+        usage(r#""prompt_tokens":10,"total_tokens":110"#, true),
+        Usage { reasoning_tokens: 100, ..crate::drive::tokens(10, 100) }
+    );
+    let openai = r#""prompt_tokens":10,"completion_tokens":105,"total_tokens":115,"completion_tokens_details":{"reasoning_tokens":100}"#;
+    assert_eq!(usage(openai, true), expected, "nothing is missing");
+    let odd = r#""prompt_tokens":10,"completion_tokens":5,"total_tokens":9"#;
+    assert_eq!(usage(odd, true), crate::drive::tokens(10, 5), "a total that is too small says nothing");
 }
 
 #[test]

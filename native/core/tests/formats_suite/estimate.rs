@@ -152,6 +152,18 @@ fn what_is_still_to_come_of_a_form_may_be_text() {
     assert_eq!((estimate.tokens(Reserve::Cap).0, estimate.tokens(Reserve::Expected).0), (1_030, 10));
 }
 
+#[test]
+fn sound_lasts_about_as_its_bytes_say_and_at_most_as_the_poorest_would() {
+    let seconds = |prompt: Prompt, reserve| prompt.measured(Api::Transcription, reserve).audio_seconds;
+    let prompt = Prompt { text_bytes: 900, file_bytes: 39_000, ..Prompt::default() };
+    assert_eq!([Reserve::Expected, Reserve::Cap].map(|reserve| seconds(prompt, reserve)), [10, 78]);
+    let flows = Prompt { bytes_to_come: 1_000, ..prompt };
+    assert_eq!([Reserve::Expected, Reserve::Cap].map(|reserve| seconds(flows, reserve)), [10, 80]);
+    assert_eq!(seconds(Prompt { bytes_to_come: u64::MAX, ..prompt }, Reserve::Expected), 10, "nobody knows");
+    assert_eq!(prompt.measured(Api::Speech, Reserve::Cap).input_characters, 900);
+    assert!(prompt.measured(Api::Chat, Reserve::Cap).is_nothing());
+}
+
 fn answers(api: Api, body: &str, usual: Option<u64>) -> (Option<u64>, u64) {
     let found = scan(body.as_bytes(), 128).unwrap();
     let answers = Answers::of(api, Some(&found), usual);

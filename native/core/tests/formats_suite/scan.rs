@@ -50,6 +50,16 @@ fn escaped_names_and_models_are_decoded() {
 }
 
 #[test]
+fn what_it_asks_to_be_served_as_is_decoded() {
+    use penstock_core::dialects::{Dialect, usage::Tier};
+    let scan = ok(r#"{"service_tier":"pri\u006frity","speed":"f\u0061st"}"#);
+    assert_eq!((scan.tier, scan.is_fast), (Tier::Priority, true));
+    assert_eq!(scan.asked_tier(Dialect::OpenAi), Tier::Priority);
+    assert_eq!(scan.asked_tier(Dialect::Anthropic), Tier::Fast);
+    assert_eq!(ok(r#"{"service_tier":"flex","speed":1.5}"#).asked_tier(Dialect::Anthropic), Tier::Standard);
+}
+
+#[test]
 fn stream_options_are_read() {
     let body = r#"{"stream_options":{"include_obfuscation":false,"include_usage":null,"include_\u0075sage": true}}"#;
     let options = ok(body).stream_options.unwrap();

@@ -81,7 +81,7 @@ fn figures() {
     for (name, inner) in [("floats", list), ("base64", base64), ("text", choice)] {
         let body = format!("{{\"data\":[{inner}null],\"usage\":{{\"prompt_tokens\":8}}}}");
         let ns = time(|| {
-            let mut tap = BodyTap::new(Dialect::OpenAi);
+            let mut tap = BodyTap::new(Dialect::OpenAi, false);
             body.as_bytes().chunks(16 * 1024).for_each(|piece| tap.feed(piece));
             assert!(tap.usage().is_some());
         });

@@ -322,3 +322,31 @@ data: [DONE]
     let usage = Usage { tier: Some(Tier::Batch), cache_write_tokens: 3, cache_write_1h_tokens: 2, ..tokens(8, 7) };
     assert_eq!(seen.usage, Some(usage));
 }
+
+#[test]
+fn thought_that_is_in_the_total_alone_is_part_of_a_streamed_answer() {
+    let chat = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}
+
+data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":52}}
+
+data: [DONE]
+
+"#;
+    let thought = Usage { reasoning_tokens: 40, ..tokens(9, 43) };
+    assert_eq!(whole(Chat, true, chat).usage, Some(thought));
+    let sound = r#"{"type":"transcript.text.done","usage":{"input_tokens":9,"output_tokens":3,"total_tokens":52}}"#;
+    assert_eq!(whole(OtherSse, false, &event("transcript.text.done", sound)).usage, Some(tokens(9, 3)));
+}
+
+#[test]
+fn fast_mode_is_told_at_the_start_of_a_message() {
+    let start = |speed: &str| {
+        let usage = format!(r#"{{"input_tokens":5,"service_tier":"standard","speed":"{speed}"}}"#);
+        event("message_start", &format!(r#"{{"type":"message_start","message":{{"usage":{usage}}}}}"#))
+    };
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7,"service_tier":"standard"}}"#;
+    for (speed, tier) in [("fast", Tier::Fast), ("standard", Tier::Standard)] {
+        let seen = whole(Messages, false, &[start(speed), event("message_delta", end)].concat());
+        assert_eq!(seen.usage, Some(Usage { tier: Some(tier), ..tokens(5, 7) }));
+    }
+}

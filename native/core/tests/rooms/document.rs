@@ -74,8 +74,8 @@ pub(crate) fn price(kind: Option<&str>, pattern: &str, input: u64, output: u64) 
     let whole = 1_000_000_000;
     json!({
         "kind": kind, "pattern": pattern, "above": [],
-        "rates": [input, input, input, input, input, input, output, output, output, output, 0],
-        "factors": {"batch": whole / 2, "flex": whole, "priority": whole, "ultrafast": whole},
+        "rates": [input, input, input, input, input, input, output, output, output, output, 0, 0],
+        "factors": {"batch": whole / 2, "flex": whole, "priority": whole, "ultrafast": whole, "fast": null},
     })
 }
 

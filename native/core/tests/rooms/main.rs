@@ -21,6 +21,7 @@ mod limits_held;
 mod prices;
 mod process;
 mod route;
+mod settled;
 mod shared;
 mod snapshot;
 mod timer;

@@ -40,6 +40,7 @@ fn plain(input: u64, output: u64) -> Rates {
         image_output: output,
         reasoning: output,
         audio_second: 0,
+        input_character: 0,
     }
 }
 
@@ -129,6 +130,7 @@ fn each_kind_of_token_has_its_rate_and_counts_once() {
         image_output: 100_000_000,
         reasoning: 1_000_000_000,
         audio_second: 10_000_000_000,
+        input_character: 1_000_000_000_000,
     };
     let price = Price::new(rates, Vec::new(), Factors::default());
     let million = 1_000_000;
@@ -144,26 +146,55 @@ fn each_kind_of_token_has_its_rate_and_counts_once() {
         completion_tokens: 5 * million,
         reasoning_tokens: million,
         audio_seconds: 2 * million,
+        input_characters: 3 * million,
         tier: None,
     };
-    assert_eq!(price.cost(&usage, Tier::Standard), 21_112_211_221);
+    assert_eq!(price.cost(&usage, Tier::Standard), Some(3_021_112_211_221));
     let overlapping = Usage { cached_tokens: 9 * million, audio_tokens: 9 * million, ..usage };
-    assert_eq!(price.cost(&overlapping, Tier::Standard) % million, 90, "no token of the prompt is paid for twice");
+    let cost = price.cost(&overlapping, Tier::Standard).unwrap();
+    assert_eq!(cost % million, 90, "no token of the prompt is paid for twice");
 }
 
 #[test]
 fn a_long_prompt_is_dearer_as_a_whole_and_a_tier_has_its_factor() {
     let steps = vec![Step { above: 100, rates: plain(2, 4) }, Step { above: 1_000, rates: plain(8, 16) }];
-    let factors = Factors { batch: WHOLE / 2, flex: WHOLE / 4, priority: 2 * WHOLE, ultrafast: 6 * WHOLE };
+    let factors =
+        Factors { batch: WHOLE / 2, flex: WHOLE / 4, priority: 2 * WHOLE, ultrafast: 6 * WHOLE, fast: Some(3 * WHOLE) };
     let price = Price::new(plain(1, 1), steps, factors);
     let of = |prompt: u64, tier| price.about(prompt * 1_000_000, 1_000_000, tier);
     assert_eq!(of(0, Tier::Standard), 1);
     let small = |prompt| price.about(prompt, 1_000_000_000_000, Tier::Standard);
     assert_eq!([100, 101, 1_000, 1_001].map(small), [1_000_001, 4_000_001, 4_000_001, 16_000_001]);
     assert_eq!(of(1, Tier::Standard), 24);
-    assert_eq!([Tier::Batch, Tier::Flex, Tier::Priority, Tier::Ultrafast].map(|tier| of(1, tier)), [12, 6, 48, 144]);
+    let tiers = [Tier::Batch, Tier::Flex, Tier::Priority, Tier::Ultrafast, Tier::Fast];
+    assert_eq!(tiers.map(|tier| of(1, tier)), [12, 6, 48, 144, 72]);
     let stated = Usage { prompt_tokens: 1_000_000, tier: Some(Tier::Flex), ..Usage::default() };
-    assert_eq!(price.cost(&stated, Tier::Standard), 2, "the answer's word goes before the request's");
+    assert_eq!(price.cost(&stated, Tier::Standard), Some(2), "the answer's word goes before the request's");
+}
+
+#[test]
+fn what_nobody_knows_the_price_of_has_none() {
+    let price = simple(1, 1);
+    let usage = Usage { prompt_tokens: 1, ..Usage::default() };
+    assert_eq!(price.cost(&usage, Tier::Fast), None, "fast mode, and the price says nothing of it");
+    assert_eq!(price.cost(&Usage { tier: Some(Tier::Fast), ..usage }, Tier::Standard), None);
+    assert_eq!(price.cost(&Usage { tier: Some(Tier::Standard), ..usage }, Tier::Fast), Some(1));
+    assert!(!price.knows(Tier::Fast) && price.knows(Tier::Batch));
+    let by = |audio_second, input_character| {
+        Price::new(Rates { audio_second, input_character, ..plain(0, 0) }, Vec::new(), Factors::default())
+    };
+    let cost = |price: &Price, audio_seconds, input_characters| {
+        price.cost(&Usage { audio_seconds, input_characters, ..usage }, Tier::Standard)
+    };
+    assert_eq!(cost(&by(7_000_000, 0), 0, 0), None, "paid by the second, and nobody says how many");
+    assert_eq!(cost(&by(7_000_000, 0), 3, 0), Some(21));
+    assert_eq!(cost(&by(0, 7_000_000), 0, 0), None, "the same by characters");
+    assert_eq!(cost(&by(0, 7_000_000), 0, 2), Some(14));
+    let measured = Usage { audio_seconds: 3, input_characters: 2, ..usage };
+    assert_eq!(by(1_000_000, 7_000_000).measured(&measured, Tier::Standard), 17);
+    assert_eq!(cost(&by(0, 0), 0, 0), Some(0), "what costs nothing costs nothing");
+    let both = Price::new(Rates { audio_second: 7_000_000, ..plain(1, 0) }, Vec::new(), Factors::default());
+    assert_eq!(cost(&both, 0, 0), Some(1), "tokens are paid for too");
 }
 
 /// Amounts of any size.
@@ -189,6 +220,7 @@ proptest! {
         let of = |r: [u64; 10]| Rates {
             input: r[0], cached_input: r[1], cache_write: r[2], cache_write_1h: r[3], audio_input: r[4],
             image_input: r[5], output: r[6], audio_output: r[7], image_output: r[8], reasoning: r[9], audio_second: 0,
+            input_character: 0,
         };
         let price = Price::new(of(rates), vec![Step { above, rates: of(more) }], Factors::default());
         let usage = Usage {
@@ -198,6 +230,6 @@ proptest! {
             image_output_tokens: tokens[9], ..Usage::default()
         };
         let most = price.at_most(usage.prompt_tokens, usage.completion_tokens, Tier::Standard);
-        prop_assert!(price.cost(&usage, Tier::Standard) <= most);
+        prop_assert!(price.cost(&usage, Tier::Standard) <= Some(most));
     }
 }

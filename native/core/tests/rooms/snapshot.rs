@@ -135,7 +135,7 @@ fn a_missing_field_is_refused_at_every_level() {
     objects(&full(), String::new(), &mut places);
     let optional = [
         &["kind", "ca_file", "auth", "default", "proxy", "authorization", "timeouts", "model", "default_provider"][..],
-        &["connect_ms", "first_token_ms", "between_bytes_ms", "total_ms", "max_output_tokens"],
+        &["connect_ms", "first_token_ms", "between_bytes_ms", "total_ms", "max_output_tokens", "fast"],
         &["global", "requests", "tokens", "budget", "concurrent", "reserve", "window_us", "period", "queue_us"],
     ]
     .concat();

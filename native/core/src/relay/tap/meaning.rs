@@ -6,7 +6,7 @@ use crate::dialects::{StreamKind, fields::UpstreamError};
 impl Tap {
     /// The meaning of the event whose data was just skimmed; `name` is its `event:` line.
     pub(super) fn meaning(&mut self, name: Option<&[u8]>) -> (Meaning, Verdict) {
-        self.tier = self.fields.tier.or(self.tier);
+        self.served.overlay(self.fields.served);
         match self.kind {
             StreamKind::Messages => (self.messages_meaning(name), Verdict::Pass),
             StreamKind::Responses => (self.responses_meaning(name), Verdict::Pass),

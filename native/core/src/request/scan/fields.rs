@@ -41,7 +41,8 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"best_of" => scan.best_of = count("best_of", lexer, kind, span)?,
         b"user" => scan.user = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
-        b"service_tier" if kind == Kind::Text => scan.tier = Tier::of(&body[span.start + 1..span.end - 1]),
+        b"service_tier" if kind == Kind::Text => scan.tier = Tier::of(&text(body, &span)),
+        b"speed" if kind == Kind::Text => scan.is_fast = *text(body, &span) == *b"fast",
         b"background" => scan.background = !matches!(kind, Kind::False | Kind::Null),
         b"n_predict" | b"num_predict" => scan.n_predict = scan.n_predict.max(bound(lexer, kind, &span)),
         _ => return not_misspelt(name),
@@ -156,6 +157,11 @@ fn bound(lexer: &Lexer<'_>, kind: Kind, span: &Span) -> Option<u64> {
         Kind::Number => Some(Scalar::Atom(lexer.bytes(span)).whole().unwrap_or(UNBOUNDED)),
         _ => Some(UNBOUNDED),
     }
+}
+
+/// A string as it reads.
+fn text<'a>(body: &'a [u8], span: &Span) -> Cow<'a, [u8]> {
+    decoded(&body[span.start + 1..span.end - 1])
 }
 
 fn model(body: &[u8], kind: Kind, span: Span) -> Result<Text<'_>, Error> {
