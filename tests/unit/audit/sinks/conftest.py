@@ -30,6 +30,8 @@ class FakeJournal:
         self.segments: dict[int, list[Entry]] = {}
         self.sequence = 0
         self.reads: list[tuple[int, int]] = []
+        self.fails_after: int | None = None
+        """So many readings more go well."""
         self._lock = (self.path / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.commit(10**12)
@@ -75,6 +77,10 @@ class FakeJournal:
 
     def read(self, segment: int, offset: int, most_bytes: int, live: bool) -> tuple[list[Entry], int, int, bool]:
         """As native does: so many entries as `most_bytes` has KiB, at least one."""
+        if self.fails_after is not None:
+            if self.fails_after == 0:
+                raise OSError(5, "the disk refuses")
+            self.fails_after -= 1
         self.reads.append((segment, offset))
         every = [entry for number in sorted(self.segments) for entry in self.segments[number]]
         left = [entry for entry in every if entry[2:4] >= (segment, max(1, offset))]

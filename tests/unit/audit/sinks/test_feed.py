@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.audit.sinks.feed import Feed
+from penstock.audit.sinks.feed import AGAIN_S, Feed, UnreadableError
 from penstock.audit.sinks.position import Positions
 from tests.unit.audit.sinks.conftest import PRIVATE, FakeJournal, MakeJournal, Told
 from tests.unit.conftest import until
@@ -189,6 +189,159 @@ def test_a_journal_that_ended_in_order_vanishes_without_a_word(scene: Scene, mak
     feed.turn()
     journal.vanish()
     feed.turn()
+    assert scene.sink.numbers() == [1]
+
+
+def test_a_process_that_left_nothing_vanishes_without_a_word(scene: Scene, make_journal: MakeJournal) -> None:
+    make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    idle = make_journal("two")
+    feed.turn()
+    idle.vanish()
+    feed.turn()
+    assert scene.sink.taken == []
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_sink_would_not_take_is_given_though_the_journal_has_vanished(
+    scene: Scene, make_journal: MakeJournal, ends: bool
+) -> None:
+    journal = make_journal("0")
+    make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    journal.record(1)
+    if ends:
+        journal.end()
+    scene.sink.refuses = True
+    with pytest.raises(OSError, match="no room"):
+        feed.turn()
+    if not ends:
+        journal.record(2)
+    journal.vanish()
+    for _ in range(2):
+        with pytest.raises(OSError, match="no room"):
+            feed.turn()
+    scene.sink.refuses = False
+    feed.turn()
+    feed.turn()
+    assert scene.sink.numbers() == ([1] if ends else [1, "missing"])
+    if not ends:
+        assert scene.sink.taken[1]["gap"]["first_sequence"] == 2
+
+
+def test_that_the_last_segments_went_before_they_were_read_is_told_though_the_directory_is_there(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    journal = make_journal("0")
+    make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    journal.record(1)
+    feed.turn()
+    journal.record(2)
+    journal.segments.clear()
+    (journal.path / "0000000001.segment").unlink()
+    journal.die()
+    feed.turn()
+    feed.turn()
+    gap = {"instance": "0", "reason": "missing", "first_sequence": 2, "last_sequence": None, "records": 0}
+    assert scene.sink.taken[1:] == [{"gap": gap}]
+
+
+def test_a_journal_that_came_and_went_while_the_sink_was_held_up_is_told_of(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    first = make_journal("0")
+    feed = scene.feed("0")
+    first.record(1)
+    other = make_journal("1")
+    other.record(1)
+    scene.sink.refuses = True
+    with pytest.raises(OSError, match="no room"):
+        feed.turn()
+    other.vanish()
+    scene.sink.refuses = False
+    feed.turn()
+    gap = {"instance": "1", "reason": "missing", "first_sequence": 1, "last_sequence": None, "records": 0}
+    assert scene.sink.taken[1:] == [{"gap": gap}]
+
+
+def test_a_reading_that_breaks_off_loses_nothing_that_it_had_read(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    feed = scene.feed()
+    feed.turn()
+    for number in range(300):
+        journal.record(number, NOW_US - 11 * MINUTE_US)
+    journal.begin(301)
+    journal.record(300, NOW_US)
+    journal.fails_after = 1
+    with pytest.raises(UnreadableError, match="the disk refuses"):
+        feed.turn()
+    journal.fails_after = None
+    journal.die()
+    feed.turn()
+    assert scene.sink.numbers() == ["lag", 300, 301]
+    assert scene.sink.taken[0]["gap"]["records"] == 300
+
+
+def test_a_stream_whose_beginning_is_gone_when_it_is_found_to_be_over_is_told_of(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    journal = make_journal("one")
+    journal.begin(1, segment=1)
+    journal.record(2, segment=2)
+    feed = scene.feed()
+    feed.turn()
+    del journal.segments[1]
+    journal.die()
+    feed.turn()
+    gap = {"instance": "one", "reason": "missing", "first_sequence": 1, "last_sequence": 1, "records": 1}
+    assert scene.sink.taken[1:] == [{"gap": gap}]
+
+
+def test_a_journal_that_cannot_be_read_holds_up_no_other(scene: Scene, make_journal: MakeJournal) -> None:
+    broken, own, last = make_journal("0"), make_journal("one"), make_journal("two")
+    said: list[str] = []
+    now = 100.0
+    feed = scene.feed(report=said.append, now=lambda: now)
+    feed.turn()
+    for journal in (broken, own, last):
+        journal.record(1)
+    broken.fails_after = 0
+    feed.turn()
+    assert [each["instance"] for each in scene.sink.taken] == ["one", "two"]
+    now += AGAIN_S
+    feed.turn()
+    assert [text.removeprefix(str(scene.data_dir)) for text in said] == ["/journal/0 cannot be read: the disk refuses"]
+    broken.fails_after = None
+    feed.turn()
+    assert len(scene.sink.taken) == 2, "not before its time"
+    now += AGAIN_S
+    feed.turn()
+    assert [each["instance"] for each in scene.sink.taken] == ["one", "two", "0"]
+
+
+def test_that_the_own_journal_cannot_be_read_is_a_failure_once_the_others_have_theirs(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    own, other = make_journal("one"), make_journal("two")
+    feed = scene.feed()
+    feed.turn()
+    own.fails_after = 0
+    other.record(1)
+    for _ in range(2):
+        with pytest.raises(UnreadableError, match="/journal/one cannot be read: the disk refuses"):
+            feed.turn()
+    assert [each["instance"] for each in scene.sink.taken] == ["two"]
+
+
+def test_a_new_sink_is_fed_though_an_old_journal_cannot_be_read(scene: Scene, make_journal: MakeJournal) -> None:
+    old, own = make_journal("0"), make_journal("one")
+    old.fails_after = 0
+    own.record(1)
+    scene.feed().turn()
     assert scene.sink.numbers() == [1]
 
 
