@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,23 @@ def test_what_was_answered_is_in_the_store_a_moment_later(config: dict[str, Any]
     assert len(requests(gateway)) == 23, "the end of the process ships what is left"
     assert [ended for _, ended in marks(gateway).values()] == [1]
     assert check_whole(*store_of(gateway)) == 23
+
+
+def test_only_threads_that_know_no_python_take_what_is_left_over(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        many(gateway, 3)
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        tasks = list(Path(f"/proc/{gateway.pid}/task").iterdir())
+        idle = {(task / "comm").read_text().strip() for task in tasks if is_idle(int(task.name))}
+    assert idle <= {"penstock-sync", "penstock-spare"}
+
+
+def is_idle(thread: int) -> bool:
+    try:
+        return os.sched_getscheduler(thread) == os.SCHED_IDLE
+    except ProcessLookupError:
+        return False
 
 
 def test_a_killed_process_is_shipped_by_the_next_one(
