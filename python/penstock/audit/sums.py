@@ -116,12 +116,16 @@ def _counted(here: Beyond, wanted: Question) -> list[_Counted]:
         target=wanted.target,
         tag=wanted.tag,
     )
-    rows = ((row, _summed(row.record)) for row in here.some_rows(choice.since_us))
-    return [
-        _Counted(row.instance, row.sequence, _group(record, wanted), _numbers(record), record.outcome == INTERRUPTED)
-        for row, record in rows
-        if choice.takes(record) and _has_status(record, wanted.statuses)
-    ]
+    groups: dict[Group, Group] = {}  # each is kept once, of however many records
+    found = []
+    for row in here.some_rows(choice.since_us):
+        record = _summed(row.record)
+        if choice.takes(record) and _has_status(record, wanted.statuses):
+            group = _group(record, wanted)
+            group = groups.setdefault(group, group)
+            is_interrupted = record.outcome == INTERRUPTED
+            found.append(_Counted(row.instance, row.sequence, group, _numbers(record), is_interrupted))
+    return found
 
 
 def _has_status(record: Record, statuses: tuple[int, int] | None) -> bool:

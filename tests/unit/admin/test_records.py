@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from msgspec.structs import fields
 
 from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
 from penstock.audit.shown import as_object
@@ -125,6 +126,7 @@ async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> 
 
 
 async def test_a_record_is_what_is_described(filled: Api) -> None:
+    assert None not in [getattr(ROW.record, each.name) for each in fields(ROW.record)], "a row with every field"
     for row in (ROW, BARE):
         shown = as_object(row)
         described = msgspec.json.encode(msgspec.convert(shown, RecordShape))
