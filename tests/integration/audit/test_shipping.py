@@ -99,6 +99,25 @@ def test_a_killed_process_is_shipped_by_the_next_one(
     assert check_whole(*store_of(gateway)) == 51
 
 
+def test_a_store_that_lost_all_while_it_served_gets_what_the_journals_have(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    with Gateway(tmp_path, config) as gateway:
+        many(gateway, 30)
+        until(lambda: gateway.metrics().value("penstock_journal_lag_seconds") == 0, "the journal has all")
+        gateway.kill()
+        gateway.start()
+        many(gateway, 5)
+        until(lambda: len(requests(gateway)) == 35, "the store has them")
+        until(lambda: any(ended for _, ended in marks(gateway).values()), "the journal of the first is shipped")
+        for table in ("penstock_shipped", "penstock_records", "penstock_usage"):
+            asked(*store_of(gateway), f"DELETE FROM {table}")  # noqa: S608
+        assert requests(gateway) == []
+        many(gateway, 1)
+        until(lambda: len(requests(gateway)) == 36, "the store has all of them again", 10.0)
+    assert check_whole(*store_of(gateway)) == 36
+
+
 def test_two_processes_on_one_directory_share_what_is_left_behind(config: dict[str, Any], tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for folder in folders:
