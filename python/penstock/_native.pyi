@@ -200,13 +200,21 @@ class JournalReader:
         """
 
     def rows(
-        self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
+        self,
+        place: tuple[int, int, int],
+        most_bytes: int,
+        live: bool,
+        days: tuple[int, int],
+        begun: bytes,
+        *,
+        spare: bool = False,
     ) -> Rows:
         """About ``most_bytes`` of entries from a place on, as rows of ``penstock_records``. Releases the GIL.
 
         ``place`` is segment, offset and the sequence number of the last entry that is a row: it and those before it are
         passed over. ``days`` are the day of that row and the last that a row may have. ``begun`` is what `Rows.begun`
-        was there; empty at the beginning. Raises ``OSError`` when the disk refuses.
+        was there; empty at the beginning. ``spare``: a thread at the lowest priority does it, which takes only what
+        requests leave over, while the caller waits. Raises ``OSError`` when the disk refuses.
         """
 
 @final

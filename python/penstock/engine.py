@@ -118,7 +118,14 @@ class RowReader(Protocol):
     """What else `_native.JournalReader` does."""
 
     def rows(
-        self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
+        self,
+        place: tuple[int, int, int],
+        most_bytes: int,
+        live: bool,
+        days: tuple[int, int],
+        begun: bytes,
+        *,
+        spare: bool,
     ) -> Rows: ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import errno
 import fcntl
 import os
@@ -59,6 +60,14 @@ class Instance:
                 continue  # alive, or not an instance
             _remove_if_empty(path)
             os.close(lock)
+
+
+def day_of(instance: str) -> int:
+    """The day since 1970 on which a process began, of its name; 0: it has another kind of name."""
+    try:
+        return calendar.timegm(time.strptime(instance[:15], "%Y%m%dT%H%M%S")) // 86_400
+    except ValueError:
+        return 0
 
 
 def is_alive(data_dir: str) -> bool:

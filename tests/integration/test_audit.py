@@ -240,7 +240,7 @@ def test_records_are_chosen_by_what_stands_in_them(gateway: Gateway) -> None:
     table = audit(data_dir, "query", "--limit", "3")
     assert len(table.stdout.splitlines()) == 4
     assert "the latest 3;" in table.stderr
-    for words in (("--since", "soon"), ("--status", "999")):
+    for words in (("--since", "soon"), ("--until", "999999999999999d"), ("--status", "999")):
         assert audit(data_dir, "query", *words).returncode == 2
 
 

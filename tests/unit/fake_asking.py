@@ -8,7 +8,7 @@ from typing import Any
 from penstock.audit.asked import as_row, place_of
 from penstock.audit.choice import Choice
 from penstock.audit.record import BEGIN, RECORD
-from penstock.audit.sums import _add, _group, _has_status, _numbers, hour_of
+from penstock.audit.sums import _add, _group, _has_status, _numbers, _summed, hour_of
 from penstock.store.asking import AT_ONCE, Asking, Marks, Stored, Sum
 from penstock.store.asking_statements import Place
 from penstock.store.interface import StoreAwayError
@@ -68,7 +68,7 @@ class FakeAsking(Asking):
         for row in self.rows:
             if row.columns[9] is None:
                 continue
-            record = as_row(_stored(row)).record
+            record = _summed(as_row(_stored(row)).record)
             in_time = wanted.since_hour <= hour_of(record.started_us) < wanted.until_hour
             if in_time and narrow.takes(record) and _has_status(record, wanted.statuses):
                 _add(found, _group(record, wanted), _numbers(record))

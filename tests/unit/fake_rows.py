@@ -86,7 +86,14 @@ class FakeReader:
         self._journals, self._instance = journals, instance
 
     def rows(
-        self, place: tuple[int, int, int], most_bytes: int, live: bool, days: tuple[int, int], begun: bytes
+        self,
+        place: tuple[int, int, int],
+        most_bytes: int,
+        live: bool,
+        days: tuple[int, int],
+        begun: bytes,
+        *,
+        spare: bool,
     ) -> FakeRows:
         if self._instance in self._journals.fails:
             raise OSError(5, "the disk refuses")

@@ -155,7 +155,7 @@ def slice_ns(task: int) -> int:
 
 
 def test_what_decides_gives_way_to_what_moves(tmp_path: Path) -> None:
-    process, reader = start(tmp_path, "audit: {ship: false}\n")  # which has a thread that goes last
+    process, reader = start(tmp_path)
     assert ready(reader)
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     tasks = [int(name) for name in os.listdir(f"/proc/{process.pid}/task")]

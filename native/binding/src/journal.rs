@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use penstock_core::{
     journal::{self, Found, Position, Reader, disk::RealDisk, verify},
     observe::rows::{self, Wanted},
+    spare,
 };
 use pyo3::{Bound, Python, pyclass, pyfunction, pymethods, types::PyBytes};
 
@@ -47,6 +48,8 @@ impl JournalReader {
         Ok((entries, batch.next.segment, batch.next.offset, batch.is_end))
     }
 
+    #[pyo3(signature = (place, most_bytes, live, days, begun, *, spare=false))]
+    #[expect(clippy::too_many_arguments, reason = "what Python names one by one")]
     fn rows(
         &self,
         py: Python<'_>,
@@ -55,6 +58,7 @@ impl JournalReader {
         live: bool,
         days: (i32, i32),
         begun: &[u8],
+        spare: bool,
     ) -> Result<Rows> {
         let (segment, offset, after) = place;
         let wanted = Wanted {
@@ -67,7 +71,8 @@ impl JournalReader {
             last_day: days.1,
             begun,
         };
-        Ok(Rows(detached(py, || rows::rows(&self.reader, &wanted))?))
+        let read = || rows::rows(&self.reader, &wanted);
+        Ok(Rows(detached(py, || if spare { spare::run(read)? } else { read() })?))
     }
 }
 

@@ -16,5 +16,6 @@ pub mod request;
 pub mod route;
 pub mod server;
 pub mod snapshot;
+pub mod spare;
 pub mod tokens;
 pub mod upstream;

@@ -100,7 +100,7 @@ class RecordShape(Struct, frozen=True, kw_only=True):
 
 class RecordsShape(Struct, frozen=True, kw_only=True):
     """A piece of the records; `next` is the cursor of the following one, null at the end. `partial`: the journals of
-    this node hold so much that the store does not have yet that its oldest was passed over.
+    this node hold so much that the store does not have yet that some of it was passed over.
     """
 
     items: tuple[RecordShape, ...]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
-from penstock.audit.beyond import Beyond, private_of
+from penstock.audit.beyond import MOST_S, Beyond, private_of
 from penstock.audit.choice import Choice
 from penstock.audit.journals import OpenJournal, Row
 from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_record
@@ -19,6 +20,8 @@ from penstock.engine import open_journal
 from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
 from penstock.store.asking_statements import Place
 from penstock.store.records import Watermark
+
+T = TypeVar("T")
 
 
 class Page(NamedTuple):
@@ -28,7 +31,7 @@ class Page(NamedTuple):
     after: Place | None
     """Where the next page begins; None: this is the last one."""
     partial: bool
-    """A journal here holds so much that the store does not have that its oldest was passed over."""
+    """The journals here hold so much that the store does not have that some of it was passed over."""
 
 
 class Asked:
@@ -37,19 +40,29 @@ class Asked:
     Every method may raise `StoreError`, or OSError when the journals cannot be read.
     """
 
-    def __init__(self, store: Asking | None, data_dir: str, open_journal: OpenJournal = open_journal) -> None:
+    def __init__(
+        self,
+        store: Asking | None,
+        data_dir: str,
+        open_journal: OpenJournal = open_journal,
+        *,
+        most_s: float = MOST_S,
+    ) -> None:
+        """`most_s`: how long journals may be read for one answer."""
         self.store = store
-        self._data_dir, self._open = data_dir, open_journal
+        self._data_dir, self._open, self._most_s = data_dir, open_journal, most_s
+        self._reading = ThreadPoolExecutor(1, "penstock-asked")
 
     async def close(self) -> None:
-        """Lets go of the store's connections."""
+        """Lets go of the store's connections, and of who reads journals."""
+        self._reading.shutdown(wait=False, cancel_futures=True)
         if self.store is not None:
             await self.store.close()
 
     async def page(self, choice: Choice, *, newest: bool, after: Place | None, limit: int) -> Page:
         """At most `limit` records by the time at which they began, behind `after`."""
         here = await self.beyond()
-        rows = await asyncio.to_thread(_first, here, choice, newest, after, limit + 1)
+        rows = await self.read(lambda: _first(here, choice, newest, after, limit + 1))
         found = {(row.instance, row.sequence): row for row in rows}
         if self.store is not None:
             for stored in await self.store.page(choice, newest, after, limit + 1):
@@ -63,15 +76,19 @@ class Asked:
         if self.store is not None:
             async for row in self._stored(self.store, choice, here):
                 yield row
-        for row in here.rows(choice.since_us, bounded=False):
+        for row in here.rows(choice.since_us):
             if choice.takes(row.record):
                 yield row
 
     async def beyond(self) -> Beyond:
         """What the journals have and the store does not."""
-        here = Beyond(self._data_dir, self._open)
+        here = Beyond(self._data_dir, self._open, most_s=self._most_s)
         await here.look(self.store)
         return here
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """What `work` makes of journals, off the loop, one at a time: no other thread waits behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
 
     async def _stored(self, store: Asking, choice: Choice, here: Beyond) -> AsyncIterator[Row]:
         """All that is chosen up to watermarks that are then in `here`: what was shipped meanwhile, and may be in no
@@ -123,7 +140,7 @@ def as_row(stored: Stored) -> Row:
 
 def _first(here: Beyond, choice: Choice, newest: bool, after: Place | None, most: int) -> list[Row]:
     """The first so many that are chosen, in their order."""
-    chosen = (row for row in here.rows(choice.since_us, bounded=True) if choice.takes(row.record))
+    chosen = (row for row in here.some_rows(choice.since_us) if choice.takes(row.record))
     behind = (row for row in chosen if after is None or _is_behind(place_of(row), after, newest))
     pick = heapq.nlargest if newest else heapq.nsmallest
     return pick(most, behind, key=place_of)

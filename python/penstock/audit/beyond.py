@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 
 from penstock.audit import journals
@@ -14,7 +15,9 @@ from penstock.store.asking import Asking, Stored, read_begun
 from penstock.store.records import Watermark
 
 MOST_BYTES = 64 << 20
-"""Of one journal what is read at one time at most, give or take a segment."""
+"""Of all journals together what is read for one answer, about."""
+MOST_S = 2.0
+"""How long that may take, the wait for others that are answered included."""
 SALT_BYTES = 16
 
 
@@ -24,13 +27,15 @@ class Beyond:
     Raises OSError when they cannot be read.
     """
 
-    def __init__(self, data_dir: str, open_journal: OpenJournal = open_journal) -> None:
+    def __init__(self, data_dir: str, open_journal: OpenJournal = open_journal, *, most_s: float = MOST_S) -> None:
+        """`most_s` is reckoned from `look` on."""
         self._paths = {os.path.basename(path): path for path in journals.instances(data_dir)}
-        self._open = open_journal
+        self._open, self._most_s = open_journal, most_s
+        self._left_bytes, self._until = MOST_BYTES, 0.0
         self.marks: Mapping[str, Watermark] = {}
         self._begun: dict[str, dict[int, Begun]] = {}
         self.partial = False
-        """Whether a journal held so much that its oldest was passed over."""
+        """Whether the journals held so much that something was passed over."""
 
     @property
     def instances(self) -> list[str]:
@@ -39,34 +44,58 @@ class Beyond:
 
     async def look(self, store: Asking | None) -> None:
         """Takes the watermarks that the store has now. Raises `StoreError`."""
-        if store is None:
-            return
-        self.marks = await store.marks(self._paths)
-        self._begun = {}
-        for instance, mark in self.marks.items():
-            if not mark.ended and mark.begun and not is_held(os.path.join(self._paths[instance], LOCK)):
-                found = await store.rows_of(instance, read_begun(mark))
-                self._begun[instance] = dict(_begun(each) for each, _ in found)
+        if store is not None:
+            self.marks = await store.marks(self._paths)
+            self._begun = {}
+            for instance, mark in self.marks.items():
+                if not mark.ended and mark.begun and not is_held(os.path.join(self._paths[instance], LOCK)):
+                    found = await store.rows_of(instance, read_begun(mark))
+                    self._begun[instance] = dict(_begun(each) for each, _ in found)
+        self._until = time.monotonic() + self._most_s
 
-    def rows(self, since_us: int, *, bounded: bool) -> Iterator[Row]:
+    def rows(self, since_us: int) -> Iterator[Row]:
         """Records by instance, the oldest first, each in the order in which its requests ended.
 
         Streams that began before the watermark and broke off with their process are among them.
         """
-        for instance, path in self._paths.items():
-            mark = self.marks.get(instance)
-            if mark is not None and mark.ended:
+        for instance in self._unshipped():
+            segment, offset = self._start(instance, since_us)
+            yield from self._journal(instance, segment, offset, self._begun.get(instance)).rows()
+
+    def some_rows(self, since_us: int) -> Iterator[Row]:
+        """The same as far as the bounds of one answer let it, which are shared by all of them: by instance, the newest
+        first, and of each the newest segments.
+        """
+        for instance in reversed(self._unshipped()):
+            segment, offset = self._start(instance, since_us)
+            path, begun = self._paths[instance], self._begun.get(instance)
+            if self._is_spent(0):
+                self.partial = self.partial or journals.bytes_behind(path, segment, offset) > 0
                 continue
-            segment, offset = (mark.segment, mark.offset) if mark else (0, 0)
-            begun = self._begun.get(instance)
-            first = journals.first_segment(path, since_us)
-            if first > segment:
-                segment, offset = first, 0
-            if bounded:
-                segment, offset, passed_over = journals.bounded_start(path, segment, offset, MOST_BYTES)
-                self.partial = self.partial or passed_over
-                begun = None if passed_over else begun  # their records may be in what is not read
-            yield from Journal(path, segment, offset, begun=begun, open_journal=self._open).rows()
+            segment, offset, passed_over = journals.bounded_start(path, segment, offset, self._left_bytes)
+            self.partial = self.partial or passed_over
+            begun = None if passed_over else begun  # their records may be in what is not read
+            journal = self._journal(instance, segment, offset, begun)
+            yield from journal.rows(self._is_spent)
+            self.partial = self.partial or journal.was_cut
+
+    def _unshipped(self) -> list[str]:
+        """Those of which the store may lack something."""
+        return [instance for instance in self._paths if instance not in self.marks or not self.marks[instance].ended]
+
+    def _start(self, instance: str, since_us: int) -> tuple[int, int]:
+        """Where its watermark is, or further on: what began since a time."""
+        mark = self.marks.get(instance)
+        segment, offset = (mark.segment, mark.offset) if mark else (0, 0)
+        first = journals.first_segment(self._paths[instance], since_us)
+        return (first, 0) if first > segment else (segment, offset)
+
+    def _journal(self, instance: str, segment: int, offset: int, begun: dict[int, Begun] | None) -> Journal:
+        return Journal(self._paths[instance], segment, offset, begun=begun, open_journal=self._open)
+
+    def _is_spent(self, more_bytes: int) -> bool:
+        self._left_bytes -= more_bytes
+        return self._left_bytes <= 0 or time.monotonic() > self._until
 
 
 def private_of(stored: Stored) -> bytes | None:

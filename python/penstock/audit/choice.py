@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
 from penstock.audit.record import Record
 from penstock.config.units import parse_duration
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _STATUS = re.compile(r"[1-5](\d\d|xx)\Z", re.ASCII)
 
 
@@ -73,18 +75,28 @@ def parse_tag(text: str) -> tuple[str, str]:
 
 
 def parse_time(text: str, now: datetime) -> int:
-    """Microseconds UTC of `2h` (that long ago), `2026-01-31` or an RFC 3339 time. Raises ValueError."""
+    """Microseconds UTC of `2h` (that long ago), `2026-01-31` or an RFC 3339 time; 0 before 1970, when there were no
+    requests. Raises ValueError.
+    """
     try:
-        return round(now.timestamp() * 1_000_000) - parse_duration(text) * 1_000
+        moment = _read_time(text, now)
+    except OverflowError:
+        raise ValueError("expected a time of the years 1 to 9999") from None
+    return max(0, (moment - _EPOCH) // _MICROSECOND)
+
+
+def _read_time(text: str, now: datetime) -> datetime:
+    try:
+        ago_ms = parse_duration(text)
     except ValueError:
         pass
+    else:
+        return now - timedelta(milliseconds=ago_ms)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("expected a time such as 2026-01-31T12:00:00Z, 2026-01-31, or 2h for that long ago") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000_000)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _fits(status: str, wanted: str) -> bool:

@@ -22,6 +22,8 @@ from penstock.instance import LOCK, is_held
 
 BATCH_BYTES = 1 << 20
 """What is read at a time."""
+ENTRY_BYTES = 120
+"""Of an entry beside its parts, about."""
 
 _SEGMENTS = (".segment", ".damaged")
 
@@ -58,13 +60,15 @@ class Journal:
         self._path, self._segment, self._offset = path, segment, offset
         self._reader = open_journal(path)
         self._begun: dict[int, Begun] = dict(begun or {})
+        self.was_cut = False
+        """The last reading was told to stop before the end."""
 
     def is_live(self) -> bool:
         """Whether the process that writes it is alive."""
         return is_held(os.path.join(self._path, LOCK))
 
-    def rows(self) -> Iterator[Row]:
-        """What came since the last call."""
+    def rows(self, is_enough: Callable[[int], bool] = lambda _: False) -> Iterator[Row]:
+        """What came since the last call. `is_enough` is told how many bytes more were read; true: that is all."""
         live = self.is_live()
         ended = False
         while not ended:
@@ -79,6 +83,10 @@ class Journal:
                 elif kind == BEGIN:
                     begin = read_begin(public)
                     self._begun[begin.number] = (sequence, begin, hidden)
+            read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
+            self.was_cut = is_enough(read_bytes) and not ended
+            if self.was_cut:
+                return
         if not live:
             begun, self._begun = self._begun, {}
             for sequence, begin, hidden in begun.values():
@@ -117,6 +125,12 @@ def last_segment(path: str) -> int:
     """The newest segment; 0: there is none."""
     segments = _segments(path)
     return segments[-1][0] if segments else 0
+
+
+def bytes_behind(path: str, segment: int, offset: int) -> int:
+    """How many bytes are behind a position."""
+    behind = [(number, size) for number, size in segment_bytes(path) if number >= segment]
+    return sum(size - (offset if number == segment else 0) for number, size in behind)
 
 
 def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tuple[int, int, bool]:

@@ -1,4 +1,8 @@
-"""Threads that read and pack off the loop: at the lowest priority, or at Python's where there is too much to ship."""
+"""A thread that reads and packs beside the loop.
+
+It has the priority of the loop's, as it holds the interpreter's lock now and then, for which the loop would wait: on a
+busy machine an idle thread may not run for long. What needs no Python native does at the lowest priority by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from penstock.priority import go_last
-
 ResultT = TypeVar("ResultT")
 
 
 class Packer:
-    """A thread of each priority, made when it is first needed: one that goes last may not take that back."""
+    """One piece of work at a time."""
 
     def __init__(self) -> None:
-        self._last = ThreadPoolExecutor(1, "penstock-ship", initializer=go_last)
-        self._hurried = ThreadPoolExecutor(1, "penstock-ship-now")
+        self._pool = ThreadPoolExecutor(1, "penstock-ship")
 
-    async def run(self, work: Callable[[], ResultT], *, hurry: bool = False) -> ResultT:
+    async def run(self, work: Callable[[], ResultT]) -> ResultT:
         """What `work` gives, or raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._hurried if hurry else self._last, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """Waits for nothing."""
-        for pool in (self._last, self._hurried):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -50,6 +50,8 @@ class Retention:
     ) -> None:
         self._shelf, self._log, self._retain_us = shelf, log, retain_us
         self._pause, self._now_us = pause, now_us
+        self._unwiped = False
+        """Something was removed that may still be on disk."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -84,8 +86,11 @@ class Retention:
         removed = await self._all(self._shelf.purge_records, first_day)
         removed += await self._all(self._shelf.purge_usage, first_hour)
         await self._shelf.purge_watermarks(first_day - MARKS_DAYS)
-        if removed:
+        self._unwiped = self._unwiped or removed > 0
+        if self._unwiped:
             await self._shelf.wipe()
+            self._unwiped = False
+        if removed:
             self._log.info("records that are too old were removed from the store", before_day=_date(first_day))
 
     async def _all(self, purge: Callable[[int], Awaitable[int]], before: int) -> int:

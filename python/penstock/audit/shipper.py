@@ -41,6 +41,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     """Of the journal in one batch; less while the store does not answer in time."""
     scan: float = 10.0
     """How often journals are looked for whose process is gone."""
+    ask: float = 60.0
+    """How often the store is asked anew how far it is: it may have been put back from a copy meanwhile."""
     first: float = 0.2
     longest: float = 30.0
     """Between tries while the store is away."""
@@ -84,6 +86,7 @@ class Shipper:
         self._failures = self._in_a_row = self._left_bytes = self._gone_records = 0
         self._failing_since: float | None = None
         self._scanned: float | None = None
+        self._asked: float | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,6 +106,7 @@ class Shipper:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        self._asked = loop.time()  # of this process the store has nothing yet, and those of others are unknown anyway
         while True:
             begun, was_stopping = loop.time(), self._stopping.is_set()
             try:
@@ -128,11 +132,7 @@ class Shipper:
         if not self._stopping.is_set():
             await self._scan()
         journals = [self._own] if self._stopping.is_set() else [self._own, *self._dead.values()]
-        unknown = [each for each in journals if not each.is_known]
-        if unknown:
-            marks = await self._taker.watermarks([each.instance for each in unknown])
-            for each in unknown:
-                each.learn(marks.get(each.instance))
+        await self._learn(journals)
         more, refused = False, None
         try:
             for each in [each for each in journals if not each.is_done]:
@@ -142,15 +142,34 @@ class Shipper:
                     refused = refused or error  # that of one journal holds up no other
         finally:
             self._tell(journals)
+            if not all(each.is_known for each in journals):
+                self._asked = None  # it fell silent, or is not where it was: nor need it be with the others
         if refused is not None:
             raise refused
         return more
+
+    async def _learn(self, journals: list[Unshipped]) -> None:
+        """Asks the store how far it is where that is not known; now and then with all, those it once had all of too."""
+        now = asyncio.get_running_loop().time()
+        is_due = self._asked is None or now - self._asked > self._pace.ask
+        if is_due:
+            self._asked = None  # until it has answered
+            for each in (self._own, *self._dead.values()):
+                each.is_known = False
+        unknown = [each for each in journals if not each.is_known]
+        if unknown:
+            marks = await self._taker.watermarks([each.instance for each in unknown])
+            for each in unknown:
+                each.learn(marks.get(each.instance))
+        if is_due:
+            self._asked = now
 
     async def _step(self, journal: Unshipped) -> bool:
         today = self._now_us() // DAY_US
         days = (today - self._retain_us // DAY_US, today + 1)
         try:
-            return await journal.step(self._most_bytes, days, hurry=self._is_behind())
+            hurry = self._stopping.is_set() or self._is_behind()
+            return await journal.step(self._most_bytes, days, hurry=hurry)
         except OSError as error:
             if journal is self._own:
                 raise
@@ -167,7 +186,7 @@ class Shipper:
         if self._scanned is not None and now - self._scanned < self._pace.scan:
             return
         self._scanned = now
-        found, self._left_bytes = await self._packer.run(self._look, hurry=self._is_behind())
+        found, self._left_bytes = await self._packer.run(self._look)
         for instance in self._dead.keys() - found:
             self._let_go(instance)
         for instance in found - self._dead.keys():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from penstock.audit.asked import Asked
 from penstock.audit.beyond import Beyond
@@ -17,6 +18,7 @@ from penstock.store.usage_statements import NUMBERS, TAG, Per, Question
 HOUR_US = 3_600_000_000
 MOST = 10_000
 """Sums of one answer."""
+NOT_FOUND, NOT_ALLOWED = 404, "model_not_allowed"
 
 _TOKENS = NUMBERS[1:8]
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -42,7 +44,7 @@ class Sums(NamedTuple):
 
     items: list[Sum]
     partial: bool
-    """A journal here holds so much that the store does not have that some of it does not count."""
+    """The journals here hold so much that the store does not have that some of it does not count."""
 
 
 class _Counted(NamedTuple):
@@ -58,7 +60,7 @@ class _Counted(NamedTuple):
 async def sums(asked: Asked, wanted: Question) -> Sums:
     """Raises `TooManyError`, and what `Asked` raises."""
     here = await asked.beyond()
-    counted = await asyncio.to_thread(_counted, here, wanted)
+    counted = await asked.read(lambda: _counted(here, wanted))
     found: dict[Group, Numbers] = {}
     marks: Mapping[str, Watermark] = {}
     if asked.store is not None:
@@ -93,6 +95,16 @@ def _is_summed(counted: _Counted, mark: Watermark | None) -> bool:
     return mark is not None and counted.sequence <= mark.sequence and (mark.ended or not counted.is_interrupted)
 
 
+def is_made_up(record: Record) -> bool:
+    """Whether the model may be a name that only the client knows: there is no end to those, so sums are without it."""
+    return record.status == NOT_FOUND or record.error == NOT_ALLOWED
+
+
+def _summed(record: Record) -> Record:
+    """As sums have it."""
+    return replace(record, model=None, target=None) if is_made_up(record) else record
+
+
 def _counted(here: Beyond, wanted: Question) -> list[_Counted]:
     """What the journals have beyond their watermarks."""
     choice = Choice(
@@ -104,17 +116,16 @@ def _counted(here: Beyond, wanted: Question) -> list[_Counted]:
         target=wanted.target,
         tag=wanted.tag,
     )
-    return [
-        _Counted(
-            row.instance,
-            row.sequence,
-            _group(row.record, wanted),
-            _numbers(row.record),
-            row.record.outcome == INTERRUPTED,
-        )
-        for row in here.rows(choice.since_us, bounded=True)
-        if choice.takes(row.record) and _has_status(row.record, wanted.statuses)
-    ]
+    groups: dict[Group, Group] = {}  # each is kept once, of however many records
+    found = []
+    for row in here.some_rows(choice.since_us):
+        record = _summed(row.record)
+        if choice.takes(record) and _has_status(record, wanted.statuses):
+            group = _group(record, wanted)
+            group = groups.setdefault(group, group)
+            is_interrupted = record.outcome == INTERRUPTED
+            found.append(_Counted(row.instance, row.sequence, group, _numbers(record), is_interrupted))
+    return found
 
 
 def _has_status(record: Record, statuses: tuple[int, int] | None) -> bool:

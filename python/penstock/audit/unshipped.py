@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,7 +11,7 @@ from msgspec.structs import replace
 from penstock.audit.journals import segment_bytes
 from penstock.audit.packer import Packer
 from penstock.engine import OpenRows, Rows
-from penstock.instance import LOCK, is_held
+from penstock.instance import LOCK, day_of, is_held
 from penstock.store.interface import StoreError
 from penstock.store.records import Watermark
 
@@ -71,12 +69,13 @@ class Unshipped:
         self.is_done = mark is not None and mark.ended
 
     async def step(self, most_bytes: int, days: tuple[int, int], *, hurry: bool = False) -> bool:
-        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have.
+        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have; `hurry`:
+        others do not go first.
 
         Raises `StoreError`, and OSError where the journal cannot be read.
         """
         live = self._own or is_held(os.path.join(self.path, LOCK))
-        rows = await self._packer.run(lambda: self._read(most_bytes, live, days), hurry=hurry)
+        rows = await self._packer.run(lambda: self._read(most_bytes, live, days, hurry))
         self.oldest_us = rows.oldest_us
         ends = rows.at_end and (not live or rows.ended)
         if not rows.count and (not ends or self._mark is None):
@@ -100,13 +99,14 @@ class Unshipped:
         packed = rows if rows.count else None
         return await self._taker.ship(packed, self._mark, after, days=rows.days, interrupted=interrupted)
 
-    def _read(self, most_bytes: int, live: bool, days: tuple[int, int]) -> Rows:
+    def _read(self, most_bytes: int, live: bool, days: tuple[int, int], hurry: bool) -> Rows:
         mark = self._mark
         if mark is None:
             first = min(max(days[0], day_of(self.instance)), days[1])
-            return self._reader.rows((0, 0, 0), most_bytes, live, (first, days[1]), b"")
+            return self._reader.rows((0, 0, 0), most_bytes, live, (first, days[1]), b"", spare=not hurry)
         place = (mark.segment, mark.offset, mark.sequence)
-        return self._reader.rows(place, most_bytes, live, (max(days[0], mark.day), days[1]), mark.begun)
+        span = (max(days[0], mark.day), days[1])
+        return self._reader.rows(place, most_bytes, live, span, mark.begun, spare=not hurry)
 
     def _after(self, rows: Rows, ends: bool) -> Watermark:
         if not rows.count and self._mark is not None:
@@ -115,11 +115,3 @@ class Unshipped:
             instance=self.instance, segment=rows.segment, offset=rows.offset, sequence=rows.sequence, hash=rows.hash,
             day=rows.day, ended=ends, begun=b"" if ends else rows.begun,
         )  # fmt: skip
-
-
-def day_of(instance: str) -> int:
-    """The day since 1970 on which a process began, of its name; 0: it has another kind of name."""
-    try:
-        return calendar.timegm(time.strptime(instance[:15], "%Y%m%dT%H%M%S")) // 86_400
-    except ValueError:
-        return 0

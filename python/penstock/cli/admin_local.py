@@ -24,7 +24,7 @@ from penstock.keys.service import Ledger, unpublished
 from penstock.observe.logs import Log
 from penstock.policy.names import Names
 from penstock.store.interface import Store, StoreError
-from penstock.store.open import make_asking, make_store
+from penstock.store.open import ALONE_S, make_asking, make_store
 
 
 class LocalTransport:
@@ -51,7 +51,8 @@ class LocalTransport:
             raise CallError(f"the store cannot be used: {reason}") from None
         names = Names(config, loaded.catalogue, environ)
         ledger = Ledger(store, unpublished, names, self._hasher)
-        self._asked = Asked(make_asking(given.url, config.data_dir, password_file=given.password_file), config.data_dir)
+        asking = make_asking(given.url, config.data_dir, password_file=given.password_file)
+        self._asked = Asked(asking, config.data_dir, most_s=ALONE_S)
         self._router = Router(table(None, ledger, lambda: config.limits, self._asked), Log("error", "text"))
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -69,9 +69,10 @@ def forget(config: str | None, data_dir: str | None, before: int) -> None:
     from penstock.instance import LOCK, is_held
 
     try:
-        in_store = asyncio.run(_forget_in_store(config, data_dir, before))
+        # The journals first: what they still had would come to the store behind our back.
         paths = journals.instances(place_of(config, data_dir))
         count = sum(forget_private(path, before, is_held(os.path.join(path, LOCK))) for path in paths)
+        in_store = asyncio.run(_forget_in_store(config, data_dir, before))
     except (OSError, ImportError, StoreError) as error:
         failed(str(error))
     click.echo(f"forgotten: {count} in journals, {in_store} in the store")

@@ -18,10 +18,10 @@ from penstock.cli.admin_client import PAGE, Client, connected
 from penstock.keys.public import rfc3339
 from penstock.store.asking import Asking
 from penstock.store.interface import StoreError
-from penstock.store.open import FILE, SQLITE, make_asking
+from penstock.store.open import ALONE_S, FILE, SQLITE, make_asking
 
 Object = dict[str, Any]
-BEHIND = "the journals hold more than was looked at, as the store is behind; with --data-dir all of a data_dir is read"
+BEHIND = "the journals hold more than was looked at, as the store is behind; export with --data-dir reads all of them"
 
 
 class Source(Protocol):
@@ -41,7 +41,7 @@ def record_source(
     """What these options mean: `data_dir` is read by itself, everything else as for keys."""
     if data_dir is not None:
         with asyncio.Runner() as runner:
-            asked = Asked(runner.run(sqlite_of(data_dir)), data_dir)
+            asked = Asked(runner.run(sqlite_of(data_dir)), data_dir, most_s=ALONE_S)
             try:
                 yield _Here(asked, runner)
             finally:

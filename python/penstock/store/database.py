@@ -47,7 +47,8 @@ class Flavour(Struct, frozen=True, kw_only=True):
     now_us: str
     """A query: the time that the database has."""
     wiped: str | None
-    """Run behind a deletion that must not leave a trace on disk; None where the deletion itself does not."""
+    """A query, run behind a deletion that must not leave a trace on disk: one row, whose first value is not 0 where
+    others were in the way. None where the deletion itself leaves none, or nothing can be done."""
 
 
 class Packed(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.store.database import Database, Session
+from penstock.store.wiping import wipe
 
 AT_ONCE = 5_000
 """Rows that one transaction changes, so that it never holds others up for long."""
@@ -40,8 +41,7 @@ class Forgetting:
             while done == AT_ONCE:
                 done = await self._database.write(work)
                 count += done
-        if self._database.flavour.wiped is not None:
-            await self._database.ask(self._database.flavour.wiped)
+        await wipe(self._database)
         return count
 
     async def close(self) -> None:

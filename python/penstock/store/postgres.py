@@ -21,6 +21,8 @@ PATIENT_S = 600.0
 IDLE_S = 60.0
 """How long a connection may rest: firewalls forget connections without a word."""
 
+LEAVE_S = 1.0
+"""How long a connection may take to tell the server that nobody waits any more for what it does."""
 PIECE_BYTES = 1 << 16
 """Of rows that are sent; the loop turns to others between two pieces."""
 
@@ -92,6 +94,7 @@ class PostgresDatabase:
         self._slots = asyncio.Semaphore(pool)
         self._idle: deque[tuple[Connection, float]] = deque()
         self._busy: set[Connection] = set()
+        self._leaving: dict[Connection, asyncio.Task[None]] = {}
         self._listeners: set[asyncio.Task[None]] = set()
         self._place = place(url)
         self._closed = False
@@ -117,7 +120,7 @@ class PostgresDatabase:
             connection.terminate()
         idle = [connection for connection, _ in self._idle]
         self._idle.clear()
-        await asyncio.gather(*(part(connection, self._call_s) for connection in idle))
+        await asyncio.gather(*(part(connection, self._call_s) for connection in idle), *self._leaving.values())
 
     async def read(self, work: Work[T]) -> T:
         return await self._call(self._read, work, "COMMIT", self._call_s)
@@ -189,7 +192,7 @@ class PostgresDatabase:
             connection.terminate()
             raise explain(error, self._place) from None
         except BaseException:
-            connection.terminate()
+            self._leave(connection)
             raise
         finally:
             self._let_go(connection)
@@ -197,10 +200,18 @@ class PostgresDatabase:
 
     def _let_go(self, connection: Connection) -> None:
         self._busy.discard(connection)
+        if connection in self._leaving:
+            return
         if self._closed:
             connection.terminate()
         elif not connection.is_closed():
             self._idle.append((connection, time.monotonic()))
+
+    def _leave(self, connection: Connection) -> None:
+        """Nobody waits any more: the server ends the statement, which it would finish for whoever has just gone."""
+        task = asyncio.ensure_future(part(connection, LEAVE_S))
+        self._leaving[connection] = task
+        task.add_done_callback(lambda _: self._leaving.pop(connection, None))
 
     async def _undo(self, connection: Connection) -> None:
         try:

@@ -29,6 +29,7 @@ _MOST_TOKENS = 10**12
 _MOST_NANOUSD = 10**13
 _MOST_SUM = 9 * 10**14
 _YEAR_10000_US = 253_402_300_800_000_000
+_MADE_UP = "coalesce(r.status, 0) = 404 OR coalesce(r.error, '') = 'model_not_allowed'"
 
 
 def _places(first: int, count: int) -> str:
@@ -66,22 +67,25 @@ def sum_range(flavour: Flavour) -> str:
 
 
 def sum_some(flavour: Flavour, count: int) -> str:
-    """Adds the requests of the instance `$1` that have one of `count` sequence numbers."""
-    return _sum(flavour, f"r.instance = $1 AND r.sequence IN ({_places(2, count)})")
+    """Adds the requests of the instance `$1`, of the days `$2` to `$3`, that have one of `count` sequence numbers."""
+    return _sum(flavour, f"r.instance = $1 AND r.day >= $2 AND r.day <= $3 AND r.sequence IN ({_places(4, count)})")
 
 
 def interrupt(count: int) -> str:
-    """The streams of the instance `$1` that have one of `count` sequence numbers ended with their process."""
+    """The streams of the instance `$1`, of the days `$2` to `$3`, that have one of `count` sequence numbers ended with
+    their process."""
     return (
         "UPDATE penstock_records SET outcome = 'interrupted', status = 200, count = 1"  # noqa: S608
-        f" WHERE instance = $1 AND kind = 2 AND sequence IN ({_places(2, count)})"
+        f" WHERE instance = $1 AND day >= $2 AND day <= $3 AND kind = 2 AND sequence IN ({_places(4, count)})"
     )
 
 
 def _sum(flavour: Flavour, where: str) -> str:
     """Rows are written in the order of their keys: two that add to the same ones wait for each other, never crosswise.
-    What does not know when it began, or says so beyond belief, is in no sum."""
-    texts = [f"coalesce(r.{name}, '')" for name in ("key_id", "team", "model", "target")]
+    What does not know when it began, or says so beyond belief, is in no sum. Names that clients make up are in none
+    either: see `audit.sums.is_made_up`."""
+    texts = [f"coalesce(r.{name}, '')" for name in ("key_id", "team")]
+    texts += [f"CASE WHEN {_MADE_UP} THEN '' ELSE coalesce(r.{name}, '') END" for name in ("model", "target")]
     groups = ["r.started_us / 3600000000", *texts, "coalesce(r.status, 0)", flavour.tags]
     most = [(name, _MOST_TOKENS) for name in TOKENS] + [("cost_nanousd", _MOST_NANOUSD)]
     sums = [f"sum(coalesce(CASE WHEN r.{name} > {n} THEN {n} ELSE r.{name} END, 0))" for name, n in most]

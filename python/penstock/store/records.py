@@ -7,8 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from penstock.instance import day_of
 from penstock.store import record_statements as statements
 from penstock.store.database import Database, Packed, Session, Undo
+from penstock.store.wiping import wipe
 
 AT_ONCE = 5_000
 """Rows that one transaction deletes, so that it never holds others up for long."""
@@ -83,8 +85,10 @@ class Records:
                 range_of = (after.instance, first, after.sequence, min(days, default=0), max(days, default=0))
                 await session.fetch(statements.sum_range(self._database.flavour), *range_of)
             for some in _pieces(interrupted):
-                await session.fetch(statements.interrupt(len(some)), after.instance, *some)
-                await session.fetch(statements.sum_some(self._database.flavour, len(some)), after.instance, *some)
+                # Older tables are not even looked at. A clock that went back may have made rows of earlier days.
+                of = (after.instance, min(day_of(after.instance), after.day), after.day, *some)
+                await session.fetch(statements.interrupt(len(some)), *of)
+                await session.fetch(statements.sum_some(self._database.flavour, len(some)), *of)
 
         try:
             await self._database.write(move)
@@ -143,8 +147,7 @@ class Records:
 
     async def wipe(self) -> None:
         """What was deleted leaves no trace on disk from here on."""
-        if self._database.flavour.wiped is not None:
-            await self._database.ask(self._database.flavour.wiped)
+        await wipe(self._database)
 
     async def close(self) -> None:
         """Lets go of its own connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ def test_what_was_answered_is_in_the_store_a_moment_later(config: dict[str, Any]
     assert check_whole(*store_of(gateway)) == 23
 
 
+def test_only_threads_that_know_no_python_take_what_is_left_over(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        many(gateway, 3)
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        tasks = list(Path(f"/proc/{gateway.pid}/task").iterdir())
+        idle = {(task / "comm").read_text().strip() for task in tasks if is_idle(int(task.name))}
+    assert idle <= {"penstock-sync", "penstock-spare"}
+
+
+def is_idle(thread: int) -> bool:
+    try:
+        return os.sched_getscheduler(thread) == os.SCHED_IDLE
+    except ProcessLookupError:
+        return False
+
+
 def test_a_killed_process_is_shipped_by_the_next_one(
     config: dict[str, Any], upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -79,6 +97,25 @@ def test_a_killed_process_is_shipped_by_the_next_one(
         assert sorted(row[2] for row in found) == ["complete"] * 50 + ["interrupted"]
         assert asked(*store_of(gateway), "SELECT sum(requests) FROM penstock_usage") == [(51,)]
     assert check_whole(*store_of(gateway)) == 51
+
+
+def test_a_store_that_lost_all_while_it_served_gets_what_the_journals_have(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    with Gateway(tmp_path, config) as gateway:
+        many(gateway, 30)
+        until(lambda: gateway.metrics().value("penstock_journal_lag_seconds") == 0, "the journal has all")
+        gateway.kill()
+        gateway.start()
+        many(gateway, 5)
+        until(lambda: len(requests(gateway)) == 35, "the store has them")
+        until(lambda: any(ended for _, ended in marks(gateway).values()), "the journal of the first is shipped")
+        for table in ("penstock_shipped", "penstock_records", "penstock_usage"):
+            asked(*store_of(gateway), f"DELETE FROM {table}")  # noqa: S608
+        assert requests(gateway) == []
+        many(gateway, 1)
+        until(lambda: len(requests(gateway)) == 36, "the store has all of them again", 10.0)
+    assert check_whole(*store_of(gateway)) == 36
 
 
 def test_two_processes_on_one_directory_share_what_is_left_behind(config: dict[str, Any], tmp_path: Path) -> None:

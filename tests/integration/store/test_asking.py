@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -255,6 +257,27 @@ async def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     assert await forgetting.forget(START + 1_000) == 50
     assert written(tmp_path) == []
     await forgetting.close()
+
+
+async def test_that_others_keep_what_is_forgotten_in_the_log_written_ahead_is_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "penstock.sqlite")
+    database = SqliteDatabase(path)
+    await database.open()
+    await bring_up(database, read_migrations(FOLDER / "sqlite"), migrate=True)
+    chain = Chain("one")
+    chain.add(record(1, START), ("secret-1", "whom"))
+    await ship(database, chain)
+    forgetting = Forgetting(SqliteDatabase(path, busy_s=0.1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM penstock_records").fetchall()
+        with pytest.raises(StoreAwayError, match="being read: what was deleted may still be in its log; try it again"):
+            await forgetting.forget(START + 1)
+        other.execute("ROLLBACK")
+    assert await forgetting.forget(START + 1) == 0
+    assert written(tmp_path) == []
+    await forgetting.close()
+    await database.close()
 
 
 def written(folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ from penstock.store.open import make_store
 from penstock.store.postgres import PostgresDatabase
 from penstock.store.sql import SqlStore
 from penstock.store.statements import NEXT_VERSION
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import CHECKED, PASSWORD, Postgres
 from tests.support.store_rules.rows import change, key, newest, put
 from tests.unit.conftest import until
@@ -212,6 +213,20 @@ async def test_a_call_that_is_given_up_leaves_nothing_half_done(postgres: Postgr
         assert (found is not None) == (len(changes) == 1)
         assert found is None or found.secrets == row.secrets
         assert await store.save(row, None, change(row, id=f"c{n}")) == n + 1
+
+
+@pytest.mark.parametrize("behind", ["postgres", "pgbouncer"])
+async def test_a_statement_that_nobody_waits_for_any_more_is_ended(
+    request: pytest.FixtureRequest, postgres: Postgres, database: str, behind: str
+) -> None:
+    server: Postgres | PgBouncer = request.getfixturevalue(behind)
+    asked = PostgresDatabase(server.url(database), pool=1, call_s=SOON_S)
+    await fails(asked.ask("SELECT pg_sleep(20)"), StoreAwayError)
+    await fails(asked.read(lambda session: session.fetch("SELECT pg_sleep(20)")), StoreAwayError)
+    where = f"datname = '{database}' AND state = 'active' AND query LIKE '%pg_sleep%'"
+    await until(lambda: postgres.sql(f"SELECT count(*) FROM pg_stat_activity WHERE {where}") == "0", 2.0)  # noqa: S608
+    assert list((await asked.ask("SELECT 1"))[0]) == [1]
+    await asked.close()
 
 
 async def test_the_pool_is_bounded_and_keeps_no_state(postgres: Postgres, database: str, store: SqlStore) -> None:

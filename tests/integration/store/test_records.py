@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from penstock.engine import Rows, open_journal, open_rows
+from penstock.store.database import Session
 from penstock.store.open import make_records, make_store
 from penstock.store.records import Records, Watermark
 from penstock.store.sql import SqlStore
@@ -75,7 +77,8 @@ async def place(url: str, tmp_path: Path) -> AsyncIterator[Place]:
 def packed(journal: MadeJournal, before: Watermark | None = None, *, most: int = 1 << 20, live: bool = True) -> Rows:
     place = (before.segment, before.offset, before.sequence) if before else (0, 0, 0)
     days = (before.day if before else DAY, DAY + 10)
-    return open_rows(str(journal.path)).rows(place, most, live, days, before.begun if before else b"")
+    begun = before.begun if before else b""
+    return open_rows(str(journal.path)).rows(place, most, live, days, begun, spare=False)
 
 
 def behind(journal: MadeJournal, rows: Rows, *, ended: bool = False) -> Watermark:
@@ -145,6 +148,20 @@ async def test_sums_grow_with_each_batch_and_by_count(place: Place, tmp_path: Pa
     ]
 
 
+async def test_models_that_clients_make_up_are_one_sum(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    for number in range(5):
+        journal.record(number, ended_us=NOON_US, model=f"made-up-{number}", status=404)
+    refused = [1, 9, 1, *[None] * 3, NOON_US - 5_000_000, "k", "lab", *[None] * 4, "also", None, 403, "complete"]
+    journal.put(1, msgspec.msgpack.encode([*refused, "model_not_allowed"]))
+    journal.record(7, ended_us=NOON_US)
+    await ship(records, journal)
+    found = await place.all("SELECT model, target, status, requests FROM penstock_usage ORDER BY status")
+    assert found == [("m", "up/real", 200, 1), ("", "", 403, 1), ("", "", 404, 5)]
+    assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 7, "each record has its own"
+
+
 async def test_absurd_numbers_and_texts_do_not_stop_what_follows(place: Place, tmp_path: Path) -> None:
     records = await place.node()
     journal = MadeJournal(tmp_path, "one")
@@ -203,6 +220,32 @@ async def test_streams_without_a_record_end_with_their_process(place: Place, tmp
         ("m", 1, 0),
     ]
     assert not await records.ship(None, ended, mark), "what has ended is over"
+
+
+async def test_what_ends_with_a_process_waits_for_no_day_before_its_beginning(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    await records.make_days([DAY - 1])
+    name = time.strftime("%Y%m%dT000000-0000000a", time.gmtime(DAY * 86_400))
+    journal = MadeJournal(tmp_path, name)
+    journal.begin(1, started_us=NOON_US)
+    mark = await ship(records, journal)
+    is_held, done = asyncio.Event(), asyncio.Event()
+
+    async def hold(session: Session) -> None:
+        await session.script(f"LOCK TABLE penstock_records_{DAY - 1} IN ACCESS EXCLUSIVE MODE")
+        is_held.set()
+        await done.wait()
+
+    held = []
+    if place.store.database.flavour.partitions is not None:
+        held.append(asyncio.ensure_future(place.store.database.write(hold, patient=True)))
+        await is_held.wait()
+    async with asyncio.timeout(5):
+        assert await records.ship(None, mark, msgspec.structs.replace(mark, ended=True), interrupted=[1])
+    done.set()
+    await asyncio.gather(*held)
+    assert await place.all("SELECT sequence, outcome FROM penstock_records") == [(1, "interrupted")]
+    assert await place.all("SELECT requests FROM penstock_usage") == [(1,)]
 
 
 async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from msgspec.structs import fields
 
 from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
 from penstock.audit.shown import as_object
@@ -81,6 +82,8 @@ async def test_a_team_is_meant_by_its_name_too(filled: Api) -> None:
     [
         ("since=soon", "since"),
         ("until=2024-13-01", "until"),
+        ("until=999999999999999d", "until"),
+        ("since=999999999999999d", "since"),
         ("status=999", "status"),
         ("tag=env", "tag"),
         ("outcome=well", "outcome"),
@@ -94,6 +97,18 @@ async def test_what_is_no_condition_is_refused_by_its_name(filled: Api, asked: s
     got = await filled.ask("GET", f"{RECORDS}?{asked}")
     assert got.status == 400
     assert [name for name, _ in got.faults] == [field]
+
+
+@pytest.mark.parametrize("path", [RECORDS, USAGE])
+async def test_a_time_before_all_requests_is_none_of_them_and_one_beyond_all_years_is_refused(
+    filled: Api, path: str
+) -> None:
+    assert (await filled.ask("GET", f"{path}?until=0001-01-01T00:00:00Z")).json["items"] == []
+    every = await filled.ask("GET", f"{path}?since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z")
+    assert every.json["items"] != []
+    for field in ("since", "until"):
+        got = await filled.ask("GET", f"{path}?{field}=999999999999999d")
+        assert (got.status, [name for name, _ in got.faults]) == (400, [field])
 
 
 async def test_one_request_is_found_by_its_id(filled: Api) -> None:
@@ -111,6 +126,7 @@ async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> 
 
 
 async def test_a_record_is_what_is_described(filled: Api) -> None:
+    assert None not in [getattr(ROW.record, each.name) for each in fields(ROW.record)], "a row with every field"
     for row in (ROW, BARE):
         shown = as_object(row)
         described = msgspec.json.encode(msgspec.convert(shown, RecordShape))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -33,24 +33,31 @@ class Here:
     def add(self, chain: Chain) -> None:
         path = self.data_dir / "journal" / chain.instance
         path.mkdir(parents=True)
-        (path / "0000000001.segment").touch()
+        (path / "0000000001.segment").write_bytes(b"x" * len(chain.rows))
         self.chains[chain.instance] = chain
 
-    def asked(self, store: FakeAsking | None) -> Asked:
-        return Asked(store, str(self.data_dir), lambda path: Reader(self.chains[os.path.basename(path)]))
+    def asked(self, store: FakeAsking | None, most_s: float = 60.0) -> Asked:
+        def reader(path: str) -> Reader:
+            return Reader(self.chains[os.path.basename(path)])
+
+        return Asked(store, str(self.data_dir), reader, most_s=most_s)
 
 
-class Reader(NamedTuple):
+class Reader:
     """Reads a chain; its offsets are sequence numbers."""
 
-    chain: Chain
+    at_once = 1_000_000
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
     def read(self, segment: int, offset: int, most_bytes: int, live: bool) -> tuple[list[Any], int, int, bool]:
+        end = min(offset + self.at_once, len(self._chain.rows))
         found = [
             (row.kind, row.sequence, 1, row.sequence, row.public, row.private and row.private[16:])
-            for row in self.chain.rows[offset:]
+            for row in self._chain.rows[offset:end]
         ]
-        return found, 1, len(self.chain.rows), True
+        return found, 1, end, end == len(self._chain.rows)
 
 
 @pytest.fixture
@@ -204,6 +211,49 @@ async def test_of_a_long_journal_the_newest_segments_are_read_and_that_is_said(
     assert (await sums(asked, Question(until_hour=HOUR + 1))).partial
 
 
+async def test_all_journals_together_have_one_bound_and_the_newest_are_read_first(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(9):
+        here.add(chain_of(f"2026010{n + 1}T000000-0000000a", range(n * 10, n * 10 + 10)))
+    asked = here.asked(None)
+    everything = list(range(90))
+    assert await numbers(asked) == everything
+    size = sum(len(row.public) + len(row.private or b"") - 16 + 120 for row in chain_of("x", range(10)).rows)
+    monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 2 * size + 50)
+    page = await asked.page(Choice(), newest=True, after=None, limit=100)
+    assert page.partial
+    assert [row.record.number for row in page.rows] == everything[:-31:-1]
+    assert [row.record.number async for row in asked.everything(Choice())] == everything, "an export has no bound"
+
+
+async def test_journals_that_take_too_long_are_passed_over_and_that_is_said(here: Here) -> None:
+    here.add(chain_of("one", range(3)))
+    store = FakeAsking()
+    store.ship(chain_of("elsewhere", range(5)))
+    asked = here.asked(store, most_s=-1.0)
+    page = await asked.page(Choice(), newest=True, after=None, limit=100)
+    assert ([row.instance for row in page.rows], page.partial) == (["elsewhere"] * 5, True)
+    found = await sums(asked, question())
+    assert (found.items[0].numbers["requests"], found.partial) == (5, True)
+
+
+async def test_what_was_cut_within_a_journal_is_not_taken_for_broken_off(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain("one")
+    chain.add(begin(1, START))
+    chain.add(record(2, START))
+    chain.add(record(1, START))
+    here.add(chain)
+    monkeypatch.setattr(Reader, "at_once", 2)
+    asked = here.asked(None)
+    assert await numbers(asked) == [2, 1]
+    monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 10)
+    page = await asked.page(Choice(), newest=True, after=None, limit=100)
+    assert ([row.record.number for row in page.rows], page.partial) == ([2], True)
+
+
 def test_where_a_bounded_reading_begins(tmp_path: Path) -> None:
     for number, size in ((1, 40), (2, 30), (3, 20)):
         (tmp_path / f"{number:010}.segment").write_bytes(b"x" * size)
@@ -249,6 +299,22 @@ async def test_a_sum_counts_what_the_store_does_not_have_yet_once(here: Here) ->
     assert await counted(asked, key="k", statuses=(200, 299), tag=("env", "prod")) == [(10, 30)]
     assert await counted(asked, statuses=(500, 599)) == []
     assert await counted(asked, until_hour=HOUR) == []
+
+
+async def test_models_that_clients_make_up_are_one_sum(here: Here) -> None:
+    chain = Chain("one")
+    for number in range(3):
+        chain.add(record(number, START, model=f"made-up-{number}", status=404, key_id="k"))
+    chain.add(record(3, START, model="not-mine", target=None, status=403, error="model_not_allowed", key_id="k"))
+    chain.add(record(4, START, key_id="k"))
+    here.add(chain)
+    store = FakeAsking()
+    store.ship(chain, 2)
+    for asked in (here.asked(None), here.asked(store)):
+        by = await counted(asked, by=("model", "target", "status"), key="k")
+        assert by == [(None, None, 403, 1, 0), (None, None, 404, 3, 0), ("fast", "up/real", 200, 1, 0)]
+        assert await counted(asked, model="made-up-1") == []
+        assert await counted(asked, target="up") == [(1, 0)]
 
 
 async def test_what_has_no_price_is_counted_and_costs_nothing_known(here: Here) -> None:

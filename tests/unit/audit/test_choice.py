@@ -53,13 +53,17 @@ def test_a_request_without_an_answer_has_no_status_and_no_target() -> None:
         ("2026-01-30", datetime(2026, 1, 30, tzinfo=UTC)),
         ("2026-01-30T10:00:00Z", datetime(2026, 1, 30, 10, tzinfo=UTC)),
         ("2026-01-30T10:00:00+02:00", datetime(2026, 1, 30, 8, tzinfo=UTC)),
+        ("1969-12-31", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+14:00", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("30000d", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_a_while_ago_or_a_moment(text: str, moment: datetime) -> None:
     assert parse_time(text, NOW) == moment.timestamp() * 1_000_000
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "2x"])
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "2x", "10000-01-01", "999999999999999d", "1000000d"])
 def test_anything_else_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="expected a time"):
         parse_time(text, NOW)

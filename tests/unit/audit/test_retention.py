@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from penstock.audit.retention import AGAIN_S, EVERY_S, HOUR_US, PAUSE_S, Retention
 from penstock.observe.logs import Log
@@ -24,7 +25,7 @@ class FakeShelf:
         self.made: list[int] = []
         self.marks_before: list[int] = []
         self.wiped = 0
-        self.away = False
+        self.away = self.is_read = False
 
     async def now_us(self) -> int:
         if self.away:
@@ -49,6 +50,8 @@ class FakeShelf:
         return 0
 
     async def wipe(self) -> None:
+        if self.is_read:
+            raise StoreAwayError("being read")
         self.wiped += 1
 
 
@@ -74,6 +77,18 @@ async def test_records_go_by_retain_and_sums_stay_for_a_year_and_more() -> None:
     assert msgspec.json.decode(lines[-1])["before_day"] == "2026-10-27"
     await retention(shelf, 30, shelf.clock_us, pauses, lines).keep()
     assert (shelf.wiped, len(lines)) == (1, 1)
+
+
+async def test_what_is_still_in_a_log_that_others_read_is_wiped_the_next_time() -> None:
+    shelf = FakeShelf()
+    running = retention(shelf, 30, shelf.clock_us, [], [])
+    shelf.is_read = True
+    with pytest.raises(StoreAwayError, match="being read"):
+        await running.keep()
+    shelf.is_read = False
+    await running.keep()
+    await running.keep()
+    assert shelf.wiped == 1
 
 
 async def test_sums_stay_as_long_as_records() -> None:

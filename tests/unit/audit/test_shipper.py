@@ -13,8 +13,9 @@ import pytest
 
 from penstock.audit.record import BEGIN, END, RECORD
 from penstock.audit.shipper import REASON, Pace, Shipper
-from penstock.audit.unshipped import ALL, day_of
+from penstock.audit.unshipped import ALL
 from penstock.engine import Rows
+from penstock.instance import day_of
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
 from penstock.store.records import Watermark
@@ -76,7 +77,7 @@ class FakeTaker:
 class Scene:
     """A shipper, its journals, its store and what it told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pace: Pace = FAST) -> None:
         self.journals, self.taker = FakeJournals(folder), FakeTaker()
         self.told: dict[str, int] = {}
         self.state = (0, 0, 0)
@@ -85,7 +86,7 @@ class Scene:
         self.tidied = 0
         self.shipper = Shipper(
             self.taker, str(folder), OWN, self, Log("debug", "json", self.lines.append), retain_us=90 * DAY_US,
-            degraded=self.degraded.append, tidy=self._tidy, pace=FAST, open_rows=self.journals.open,
+            degraded=self.degraded.append, tidy=self._tidy, pace=pace, open_rows=self.journals.open,
             now_us=lambda: NOW_US,
         )  # fmt: skip
 
@@ -223,6 +224,35 @@ async def test_journals_of_processes_that_are_gone_are_shipped_to_their_end(scen
         "alive": 20_693,
     }
     assert scene.tidied > 0
+
+
+@pytest.mark.parametrize("noticed", ["by a watermark", "by silence", "in time"])
+async def test_what_the_store_has_lost_is_shipped_again_also_of_journals_it_once_had_all_of(
+    tmp_path: Path, noticed: str
+) -> None:
+    pace = msgspec.structs.replace(FAST, ask=0.05 if noticed == "in time" else 60.0)
+    scene = Scene(tmp_path, pace)
+    gone = "20261120T000000-aaaaaaaa"
+    scene.records(1, 50, gone)
+    scene.records(1, 20)
+    scene.shipper.start()
+    await scene.until(lambda: scene.told.get(gone) == ALL and len(scene.taker.rows) == 70, "all is there")
+    scene.taker.rows.clear()
+    kept = {} if noticed == "by a watermark" else {OWN: scene.taker.marks[OWN]}
+    scene.taker.marks = kept  # the store is put back from a copy of before
+    if noticed == "by silence":
+        scene.taker.away = True
+    if noticed != "in time":
+        scene.records(21, 30)
+    if noticed == "by silence":
+        await scene.until(lambda: scene.state[1] > 0, "it failed")
+        scene.taker.away = False
+    await scene.until(lambda: gone in scene.taker.marks, "it is shipped again")
+    await scene.until(lambda: scene.told.get(gone) == ALL, "native may remove it now")
+    await scene.shipper.stop()
+    assert scene.taker.numbers(gone) == list(range(1, 51))
+    own = {"by a watermark": range(1, 31), "by silence": range(21, 31), "in time": range(0)}
+    assert scene.taker.numbers() == list(own[noticed])
 
 
 async def test_one_journal_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:

@@ -54,7 +54,12 @@ def test_every_condition_goes_along(run: Run, transport: ApiTransport) -> None:
         (("--status", "429"), 0),
     ):
         assert len(lines(run("audit", "query", "--json", *words).stdout)) == count
-    for words in (("--since", "soon"), ("--status", "999"), ("--tag", "env")):
+    for words in (
+        ("--since", "soon"),
+        ("--until", "999999999999999d"),
+        ("--status", "999"),
+        ("--tag", "env"),
+    ):
         assert run("audit", "query", *words).exit_code == 2
 
 
@@ -130,3 +135,27 @@ def test_what_a_key_has_spent_is_shown_with_it(run: Run, transport: ApiTransport
     transport.api.records.away = True
     assert "spent      not known: " in run("keys", "show", id).stdout
     assert json.loads(run("keys", "show", id, "--json").stdout)["spend"] is None
+
+
+def test_it_is_forgotten_in_the_journals_first_or_they_would_bring_it_to_the_store_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, int]] = []
+
+    def in_journal(directory: str, before_us: int, live: bool) -> int:
+        done.append((Path(directory).name, before_us))
+        return 2
+
+    async def in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
+        done.append(("store", before_us))
+        return 3
+
+    for instance in ("one", "two"):
+        (tmp_path / "journal" / instance).mkdir(parents=True)
+    monkeypatch.setattr("penstock.engine.forget_private", in_journal)
+    monkeypatch.setattr("penstock.cli.audit_verify._forget_in_store", in_store)
+    told = run("audit", "forget", "--before", "1970-01-01T00:00:01Z", "--data-dir", str(tmp_path))
+    assert told.stdout == "forgotten: 4 in journals, 3 in the store\n"
+    assert done == [(name, 1_000_000) for name in ("one", "two", "store")]
+    assert run("audit", "forget", "--before", "0001-01-01", "--data-dir", str(tmp_path)).exit_code == 0
+    assert done[-1] == ("store", 0)

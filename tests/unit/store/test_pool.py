@@ -21,7 +21,7 @@ class Played:
         self.pid = pid
         self.dead = False
         self.dies_at = self.hangs_at = ""
-        self.closed = False
+        self.closed = self.parted = False
         self.said: list[str] = []
 
     async def execute(self, query: str) -> str:
@@ -42,7 +42,7 @@ class Played:
         return await self.execute(query)
 
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109
-        self.closed = True
+        self.closed = self.parted = True
 
     def terminate(self) -> None:
         self.closed = True
@@ -175,8 +175,8 @@ async def test_whatever_else_ends_a_transaction_ends_its_connection(scene: Scene
 
     with pytest.raises(error):
         await scene.database.write(end)
-    assert scene.made[0].closed
     assert await scene.pid() == 1
+    assert (scene.made[0].closed, scene.made[0].parted) == (True, True)
 
 
 async def test_a_connection_that_rested_for_long_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,12 @@ KEEP_S = 0.5
 """How often the position is kept while records come."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
 """Before the same is given again that was not taken: twice as long each time."""
+AGAIN_S = 10.0
+"""Before a journal of another process is read again that could not be."""
+
+
+class UnreadableError(Exception):
+    """A journal that is there cannot be read."""
 
 
 @dataclass
@@ -53,15 +59,17 @@ class Feed:
         private: bool = True,
         open_journal: OpenJournal = open_journal,
         now: Callable[[], float] = time.monotonic,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`own`: the instance of this process."""
+        """`own`: the instance of this process. `report` is called from the feed's thread."""
         self.name, self.facts = name, Facts()
         self._sink, self._positions, self._data_dir, self._own = sink, positions, data_dir, own
         self._max_lag_us, self._private = max_lag_us, private
-        self._open_journal, self._now = open_journal, now
+        self._open_journal, self._now, self._report = open_journal, now, report
         self._followers: dict[str, Follower] = {}
         self._older: set[str] = set()
         """Journals that were there when this process began to feed the sink."""
+        self._put_off_until: dict[str, float] = {}
         self._is_dirty, self._kept_at = False, 0.0
         self._finishing, self._abandoned = Event(), Event()
         # A daemon: what a sink is stuck in must not keep the process.
@@ -111,52 +119,78 @@ class Feed:
         return True
 
     def turn(self) -> None:
-        """Gives all that is there now. Raises what the sink raises, OSError, ValueError."""
+        """Gives all that is there now. Raises what the sink raises, OSError, ValueError; `UnreadableError` where it is
+        the journal of this process."""
         paths = {os.path.basename(path): path for path in instances(self._data_dir)}
         if self._positions.is_new:
             self._begin(paths)
+        for instance in paths:
+            # Known before the first is given: one that goes while the sink is held up has not come and gone unseen.
+            self._positions.spots.setdefault(instance, Spot(is_unread=True))
+        own: UnreadableError | None = None
         for instance, path in paths.items():
-            self._give_all(instance, path)
+            try:
+                self._give_all(instance, path)
+            except UnreadableError as error:
+                if instance == self._own:
+                    own = error
+                else:
+                    self._put_off(instance, error)
         for instance in [each for each in self._positions.spots if each not in paths]:
             self._forget(instance)
         if self._is_dirty:
             self._keep()
+        if own is not None:
+            raise own
 
     def _begin(self, paths: dict[str, str]) -> None:
         """A sink that was never fed begins with what comes from now on."""
-        for instance, path in paths.items():
-            follower = self._followers[instance] = self._follow(path, Spot())
-            if instance in self._older:
-                with contextlib.suppress(FileNotFoundError):
-                    follower.skip_to_end()
+        for instance in self._older & paths.keys():
+            follower = self._followers[instance] = self._follow(paths[instance], Spot())
+            with contextlib.suppress(OSError):  # then all of it is given, once it can be read
+                follower.skip_to_end()
             self._positions.spots[instance] = follower.spot
         self._keep()
         self._positions.is_new = False
 
     def _give_all(self, instance: str, path: str) -> None:
-        spots = self._positions.spots
+        if self._now() < self._put_off_until.get(instance, 0.0):
+            return
         follower = self._followers.get(instance)
         if follower is None:
-            follower = self._followers[instance] = self._follow(path, spots.get(instance, Spot()))
+            follower = self._followers[instance] = self._follow(path, self._positions.spots[instance])
+        while (batch := self._next(follower, path)) is not None:
+            self._give(batch)
+            follower.taken()
+            self._at(instance, batch.spot)
+            if self._now() - self._kept_at > KEEP_S:
+                self._keep()
+        self._at(instance, follower.spot)
+        self._put_off_until.pop(instance, None)
+
+    def _next(self, follower: Follower, path: str) -> Batch | None:
         try:
-            while (batch := follower.next(lambda: not self._abandoned.is_set())) is not None:
-                self._give(batch)
-                follower.taken()
-                self._at(instance, batch.spot)
-                if self._now() - self._kept_at > KEEP_S:
-                    self._keep()
-            self._at(instance, follower.spot)
-        except FileNotFoundError:
-            if os.path.isdir(path):
-                raise
+            return follower.next(lambda: not self._abandoned.is_set())
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not os.path.isdir(path):
+                return None  # it went meanwhile
+            raise UnreadableError(f"{path} cannot be read: {error.strerror or error}") from None
+
+    def _put_off(self, instance: str, error: UnreadableError) -> None:
+        """One journal that cannot be read holds up no other."""
+        if instance not in self._put_off_until:
+            self._report(str(error))
+        self._put_off_until[instance] = self._now() + AGAIN_S
 
     def _forget(self, instance: str) -> None:
         """The journal is gone, read to its end or not."""
-        follower = self._followers.pop(instance, None) or self._follow(instance, self._positions.spots[instance])
-        batch = follower.gone()
-        if batch is not None:
+        follower = self._followers.get(instance) or self._follow(instance, self._positions.spots[instance])
+        self._followers[instance] = follower  # until what it has is given
+        while (batch := follower.gone()) is not None:
             self._give(batch)
-        del self._positions.spots[instance]
+            follower.taken()
+        del self._positions.spots[instance], self._followers[instance]
+        self._put_off_until.pop(instance, None)
         self._is_dirty = True
 
     def _give(self, batch: Batch) -> None:

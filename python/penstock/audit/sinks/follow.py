@@ -37,7 +37,7 @@ class Gap(Struct):
     last_sequence: int | None = None
     """None: nobody knows."""
     records: int = 0
-    """How many records are among them; of `missing` ones at most so many."""
+    """How many records are among them; of `missing` ones at most so many, if their last is known."""
 
 
 class Batch(NamedTuple):
@@ -91,6 +91,15 @@ class Follower:
         self._pending = None
 
     def _read(self, goes_on: Callable[[], bool]) -> Batch | None:
+        before = self.spot
+        try:
+            return self._batch(goes_on)
+        except BaseException:
+            # What was read of it is read again: in no batch, and in no gap, it would be lost without a word.
+            self.spot, self._open, self._is_restored = before, {}, before.sequence == 0
+            raise
+
+    def _batch(self, goes_on: Callable[[], bool]) -> Batch | None:
         if not self._is_restored:
             self._restore()
         live = self._is_live()
@@ -106,17 +115,22 @@ class Follower:
             building.close()
             self._interrupted(building)
             is_done = not self._open
+            if is_done and not self.spot.is_ended and last_segment(self._path) < self.spot.segment:
+                building.lose(self.spot.sequence + 1)
         building.close()
         began = next(iter(self._open.values()), None)
-        self.spot = replace(self.spot, open_segment=began[1] if began else self.spot.segment, is_done=is_done)
+        open_segment = began[1] if began else self.spot.segment
+        self.spot = replace(self.spot, open_segment=open_segment, is_done=is_done, is_unread=False)
         return building.batch(self.spot) if building.objects or is_done else None
 
     def gone(self) -> Batch | None:
-        """What is to be said of a journal that is no longer there."""
-        if self.spot.is_done or self.spot.is_ended or self.spot.sequence == 0:
-            return None
-        gap = Gap(self.instance, "missing", self.spot.sequence + 1)
-        return Batch([{"gap": asdict(gap)}], 0, 0, 0, replace(self.spot, is_done=True))
+        """What is left to be given of a journal that is no longer there, or to be said of it; see `next`."""
+        is_known = self.spot.is_done or self.spot.is_ended or (self.spot.sequence == 0 and not self.spot.is_unread)
+        if self._pending is None and not is_known:
+            lost = _lost(self.instance, self.spot.sequence + 1)
+            self.spot = replace(self.spot, is_done=True)
+            self._pending = Batch([lost], 0, 0, 0, self.spot)
+        return self._pending
 
     def _follow(self, entry: tuple[int, int, int, int, bytes, bytes | None], building: _Building) -> None:
         kind, sequence, segment, offset, public, private = entry
@@ -147,6 +161,8 @@ class Follower:
             found, *_ = self._reader.read(segment, offset, 1, False)
             if found and found[0][:2] == (BEGIN, sequence):
                 building.give(sequence, interrupted(read_begin(found[0][4])), found[0][5])
+            else:
+                building.skip("missing", sequence, sequence, 1)
             del self._open[number]
 
     def _restore(self) -> None:
@@ -210,6 +226,11 @@ class _Building:
         self._gap.records += records
         self._skipped += records
 
+    def lose(self, first: int) -> None:
+        """What comes from there on was removed, and nobody knows how much that was."""
+        self.close()
+        self.objects.append(_lost(self._instance, first))
+
     def close(self) -> None:
         """Tells of what was skipped until here."""
         if self._gap is not None:
@@ -219,6 +240,10 @@ class _Building:
     def batch(self, spot: Spot) -> Batch:
         """What was made."""
         return Batch(self.objects, self._records, self._skipped, self._oldest_us, spot)
+
+
+def _lost(instance: str, first: int) -> Object:
+    return {"gap": asdict(Gap(instance, "missing", first))}
 
 
 def _ended_us(record: Record) -> int:

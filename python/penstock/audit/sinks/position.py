@@ -26,6 +26,8 @@ class Spot(Struct, frozen=True, omit_defaults=True):
     """The journal's own end has been read."""
     is_done: bool = False
     """The process is gone, and nothing more will come."""
+    is_unread: bool = False
+    """It is known to be there, and the sink has not come to it yet."""
 
 
 class _Kept(Struct):

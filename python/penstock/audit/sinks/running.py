@@ -40,7 +40,7 @@ class Sinks:
         degraded: Callable[[list[str]], None],
     ) -> None:
         """`own`: the instance of this process."""
-        self._feeds = [_feed(each, data_dir, own) for each in settings]
+        self._feeds = [_feed(each, data_dir, own, log) for each in settings]
         self._log, self._degraded = log, degraded
         self._stuck: set[str] = set()
         self._shown = b""
@@ -87,12 +87,17 @@ class Sinks:
         self._degraded([f"the sink {name} does not take records" for name in sorted(stuck)])
 
 
-def _feed(settings: Settings, data_dir: str, own: str) -> Feed:
+def _feed(settings: Settings, data_dir: str, own: str, log: Log) -> Feed:
     name = f"{settings.type}:{as_written(settings.path)}"
     place = os.path.join(os.path.abspath(data_dir), "sinks", identifier(settings.type, settings.path))
     sink = SINKS[settings.type](settings)
     lag_us = settings.max_lag * 1000
-    return Feed(name, sink, Positions(place, name), data_dir, own, max_lag_us=lag_us, private=settings.private)
+
+    def report(trouble: str) -> None:
+        log.error("a sink does not get the records of a journal", sink=name, error=trouble)
+
+    positions = Positions(place, name)
+    return Feed(name, sink, positions, data_dir, own, max_lag_us=lag_us, private=settings.private, report=report)
 
 
 def _shown(feed: Feed) -> dict[str, object]:

@@ -6,12 +6,18 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from penstock.audit.record import BEGIN, END, RECORD
+from penstock.audit.sinks.feed import Feed
 from penstock.audit.sinks.interface import Object
+from penstock.audit.sinks.position import Positions
+
+MINUTE_US = 60_000_000
+NOW_US = 10**12
 
 Entry = tuple[int, int, int, int, bytes, bytes | None]
 DATA = Path(__file__).parent.parent.parent.parent / "data"
@@ -30,6 +36,8 @@ class FakeJournal:
         self.segments: dict[int, list[Entry]] = {}
         self.sequence = 0
         self.reads: list[tuple[int, int]] = []
+        self.fails_after: int | None = None
+        """So many readings more go well."""
         self._lock = (self.path / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.commit(10**12)
@@ -75,6 +83,10 @@ class FakeJournal:
 
     def read(self, segment: int, offset: int, most_bytes: int, live: bool) -> tuple[list[Entry], int, int, bool]:
         """As native does: so many entries as `most_bytes` has KiB, at least one."""
+        if self.fails_after is not None:
+            if self.fails_after == 0:
+                raise OSError(5, "the disk refuses")
+            self.fails_after -= 1
         self.reads.append((segment, offset))
         every = [entry for number in sorted(self.segments) for entry in self.segments[number]]
         left = [entry for entry in every if entry[2:4] >= (segment, max(1, offset))]
@@ -131,3 +143,29 @@ def make_journal(tmp_path: Path, journals: dict[str, FakeJournal]) -> MakeJourna
         return journals[instance]
 
     return make
+
+
+class Scene:
+    """Feeds of one sink on one data_dir, a life after another."""
+
+    def __init__(self, data_dir: Path, journals: dict[str, FakeJournal]) -> None:
+        self.data_dir, self.journals, self.sink = data_dir, journals, Told()
+        self.feeds: list[Feed] = []
+
+    def feed(self, own: str = "one", **changes: Any) -> Feed:
+        """A new life; the one before it let go."""
+        for feed in self.feeds:
+            feed._positions.release()
+        positions = Positions(str(self.data_dir / "sinks" / "told"), "told")
+        options: dict[str, Any] = {"max_lag_us": 10 * MINUTE_US, "open_journal": self._open} | changes
+        self.feeds.append(Feed("told", self.sink, positions, str(self.data_dir), own, **options))
+        assert self.feeds[-1]._take()
+        return self.feeds[-1]
+
+    def _open(self, path: str) -> FakeJournal:
+        return self.journals[os.path.basename(path)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, journals: dict[str, FakeJournal]) -> Scene:
+    return Scene(tmp_path, journals)

@@ -1,46 +1,15 @@
-"""What a sink is given: everything once, in order, from where it was; gaps where it was too slow."""
+"""What a sink is given: everything once, in order, from where it was."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from penstock.audit.sinks.feed import Feed
+from penstock.audit.sinks.feed import AGAIN_S, UnreadableError
 from penstock.audit.sinks.position import Positions
-from tests.unit.audit.sinks.conftest import PRIVATE, FakeJournal, MakeJournal, Told
+from tests.unit.audit.sinks.conftest import MINUTE_US, NOW_US, PRIVATE, MakeJournal, Scene
 from tests.unit.conftest import until
-
-MINUTE_US = 60_000_000
-NOW_US = 10**12
-
-
-class Scene:
-    """Feeds of one sink on one data_dir, a life after another."""
-
-    def __init__(self, data_dir: Path, journals: dict[str, FakeJournal]) -> None:
-        self.data_dir, self.journals, self.sink = data_dir, journals, Told()
-        self.feeds: list[Feed] = []
-
-    def feed(self, own: str = "one", **changes: Any) -> Feed:
-        """A new life; the one before it let go."""
-        for feed in self.feeds:
-            feed._positions.release()
-        positions = Positions(str(self.data_dir / "sinks" / "told"), "told")
-        options: dict[str, Any] = {"max_lag_us": 10 * MINUTE_US, "open_journal": self._open} | changes
-        self.feeds.append(Feed("told", self.sink, positions, str(self.data_dir), own, **options))
-        assert self.feeds[-1]._take()
-        return self.feeds[-1]
-
-    def _open(self, path: str) -> FakeJournal:
-        return self.journals[os.path.basename(path)]
-
-
-@pytest.fixture
-def scene(tmp_path: Path, journals: dict[str, FakeJournal]) -> Scene:
-    return Scene(tmp_path, journals)
 
 
 def test_each_record_comes_once_as_query_prints_it(scene: Scene, make_journal: MakeJournal) -> None:
@@ -125,19 +94,6 @@ def test_after_a_kill_what_was_taken_and_not_kept_comes_again(scene: Scene, make
     assert scene.sink.numbers() == [1, 1]
 
 
-def test_a_slow_sink_skips_what_is_too_old_and_is_told_how_much(scene: Scene, make_journal: MakeJournal) -> None:
-    journal = make_journal("one")
-    feed = scene.feed()
-    for number in range(3_000):
-        journal.record(number, NOW_US - 11 * MINUTE_US)
-    journal.record(3_000, NOW_US)
-    feed.turn()
-    gap = {"instance": "one", "reason": "lag", "first_sequence": 1, "last_sequence": 3_000, "records": 3_000}
-    assert scene.sink.taken[0] == {"gap": gap}
-    assert scene.sink.numbers() == ["lag", 3_000]
-    assert (feed.facts.records, feed.facts.skipped) == (1, 3_000)
-
-
 def test_what_a_process_left_is_given_however_long_ago_it_ended(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
     scene.feed().turn()
@@ -149,46 +105,47 @@ def test_what_a_process_left_is_given_however_long_ago_it_ended(scene: Scene, ma
     assert scene.sink.numbers() == [1]
 
 
-def test_entries_that_are_gone_are_told_of(scene: Scene, make_journal: MakeJournal) -> None:
-    journal = make_journal("one")
-    journal.record(1)
-    feed = scene.feed()
+def test_a_journal_that_cannot_be_read_holds_up_no_other(scene: Scene, make_journal: MakeJournal) -> None:
+    broken, own, last = make_journal("0"), make_journal("one"), make_journal("two")
+    said: list[str] = []
+    now = 100.0
+    feed = scene.feed(report=said.append, now=lambda: now)
     feed.turn()
-    for number in (2, 3):
-        journal.record(number, segment=1)
-    journal.record(4, segment=2)
-    del journal.segments[1]
+    for journal in (broken, own, last):
+        journal.record(1)
+    broken.fails_after = 0
     feed.turn()
-    gap = {"instance": "one", "reason": "missing", "first_sequence": 2, "last_sequence": 3, "records": 2}
-    assert scene.sink.taken[1:] == [{"gap": gap}, scene.sink.taken[-1]]
-    assert scene.sink.numbers() == [1, "missing", 4]
+    assert [each["instance"] for each in scene.sink.taken] == ["one", "two"]
+    now += AGAIN_S
+    feed.turn()
+    assert [text.removeprefix(str(scene.data_dir)) for text in said] == ["/journal/0 cannot be read: the disk refuses"]
+    broken.fails_after = None
+    feed.turn()
+    assert len(scene.sink.taken) == 2, "not before its time"
+    now += AGAIN_S
+    feed.turn()
+    assert [each["instance"] for each in scene.sink.taken] == ["one", "two", "0"]
 
 
-def test_a_journal_that_vanished_before_its_end_was_read_is_told_of(scene: Scene, make_journal: MakeJournal) -> None:
-    journal, own = make_journal("0"), make_journal("one")
+def test_that_the_own_journal_cannot_be_read_is_a_failure_once_the_others_have_theirs(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    own, other = make_journal("one"), make_journal("two")
     feed = scene.feed()
     feed.turn()
-    journal.record(1)
-    feed.turn()
-    journal.vanish()
-    feed.turn()
-    gap = {"instance": "0", "reason": "missing", "first_sequence": 2, "last_sequence": None, "records": 0}
-    assert scene.sink.taken[1:] == [{"gap": gap}]
+    own.fails_after = 0
+    other.record(1)
+    for _ in range(2):
+        with pytest.raises(UnreadableError, match="/journal/one cannot be read: the disk refuses"):
+            feed.turn()
+    assert [each["instance"] for each in scene.sink.taken] == ["two"]
+
+
+def test_a_new_sink_is_fed_though_an_old_journal_cannot_be_read(scene: Scene, make_journal: MakeJournal) -> None:
+    old, own = make_journal("0"), make_journal("one")
+    old.fails_after = 0
     own.record(1)
     scene.feed().turn()
-    assert len(scene.sink.taken) == 3, "it is told once"
-
-
-def test_a_journal_that_ended_in_order_vanishes_without_a_word(scene: Scene, make_journal: MakeJournal) -> None:
-    journal = make_journal("0")
-    make_journal("one")
-    feed = scene.feed()
-    feed.turn()
-    journal.record(1)
-    journal.end()
-    feed.turn()
-    journal.vanish()
-    feed.turn()
     assert scene.sink.numbers() == [1]
 
 
@@ -222,15 +179,6 @@ def test_many_streams_that_ended_together_come_in_pieces(scene: Scene, make_jour
     assert scene.sink.numbers() == list(range(1_200))
     assert scene.sink.tries == 3
     assert feed._positions.spots["one"].is_done
-
-
-def test_what_a_later_release_wrote_is_passed_over_and_counted(scene: Scene, make_journal: MakeJournal) -> None:
-    journal = make_journal("one")
-    journal.add(1, b"\x93\x02\x01\x01")
-    journal.record(2)
-    journal.add(99, b"a new kind")
-    scene.feed().turn()
-    assert scene.sink.numbers() == ["unreadable", 2]
 
 
 def test_another_process_waits_until_it_may_feed(scene: Scene, make_journal: MakeJournal) -> None:
