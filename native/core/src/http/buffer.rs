@@ -10,6 +10,9 @@ use std::{
 pub const BUFFER_BYTES: usize = 16 * 1024;
 /// What is to be held for long and takes no more than this is worth a copy.
 const SMALL_BYTES: usize = 4 * 1024;
+/// Most such copies fit into buffers of this size, of which a few are kept.
+const COPY_BYTES: usize = 2 * 1024;
+const MAX_COPIES: usize = 32;
 /// A buffer that grew beyond this is freed instead of kept.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -19,6 +22,7 @@ pub struct Buffers(Rc<Inner>);
 
 struct Inner {
     free: RefCell<Vec<Vec<u8>>>,
+    copies: RefCell<Vec<Vec<u8>>>,
     max_free: usize,
     lent: Cell<usize>,
 }
@@ -26,7 +30,7 @@ struct Inner {
 impl Buffers {
     /// At most `max_free` buffers are kept for reuse.
     pub fn new(max_free: usize) -> Self {
-        Self(Rc::new(Inner { free: RefCell::default(), max_free, lent: Cell::new(0) }))
+        Self(Rc::new(Inner { free: RefCell::default(), copies: RefCell::default(), max_free, lent: Cell::new(0) }))
     }
 
     /// An empty buffer with at least 16 KiB of room.
@@ -40,10 +44,25 @@ impl Buffers {
     pub fn give(&self, mut buffer: Vec<u8>) {
         self.0.lent.set(self.0.lent.get().saturating_sub(1));
         buffer.clear();
-        let mut free = self.0.free.borrow_mut();
-        if (BUFFER_BYTES..=KEEP_BYTES).contains(&buffer.capacity()) && free.len() < self.0.max_free {
-            free.push(buffer);
+        let (list, most) = match buffer.capacity() {
+            BUFFER_BYTES..=KEEP_BYTES => (&self.0.free, self.0.max_free),
+            COPY_BYTES => (&self.0.copies, MAX_COPIES),
+            _ => return,
+        };
+        let mut list = list.borrow_mut();
+        if list.len() < most {
+            list.push(buffer);
         }
+    }
+
+    /// A copy of `bytes` that takes little more than they do; not counted as out.
+    fn copy(&self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.len() > COPY_BYTES {
+            return bytes.to_vec();
+        }
+        let mut copy = self.0.copies.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(COPY_BYTES));
+        copy.extend_from_slice(bytes);
+        copy
     }
 
     /// Takes back a buffer that is still counted as out: something smaller has taken its place.
@@ -99,13 +118,8 @@ impl Loan {
     /// Exchanges the buffer for one of the size of what it holds, if that is little.
     pub(super) fn shrink(&mut self) {
         if self.is_lent() && self.bytes.len() <= SMALL_BYTES {
-            let small = self.bytes.as_slice().to_vec();
-            let large = std::mem::replace(&mut self.bytes, small);
-            if self.is_lent() {
-                self.owner.replaced(large);
-            } else {
-                self.owner.give(large);
-            }
+            let small = self.owner.copy(&self.bytes);
+            self.owner.replaced(std::mem::replace(&mut self.bytes, small));
         }
     }
 

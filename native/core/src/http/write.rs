@@ -1,6 +1,7 @@
 //! What goes out: vectored writes that can be resumed, heads, chunk prefixes.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -19,6 +20,11 @@ const JOINED: usize = 2048;
 
 /// How many slices go to the kernel at once.
 const BATCH: usize = 16;
+
+thread_local! {
+    /// Where they are put together: at most [`JOINED`] bytes.
+    static TOGETHER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Slices on their way out and how far they got.
 #[derive(Debug)]
@@ -57,14 +63,15 @@ impl<'a> Output<'a> {
 
     /// One write of all that is left, put together: what is small costs less to copy than the kernel takes to gather it.
     fn poll_joined<W: AsyncWrite + Unpin>(&self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (mut joined, mut length, mut skipped) = ([0; JOINED], 0, self.sent);
-        for part in self.parts {
-            let part = &part[skipped..];
-            joined[length..length + part.len()].copy_from_slice(part);
-            length += part.len();
-            skipped = 0;
-        }
-        Pin::new(io).poll_write(cx, &joined[..length])
+        TOGETHER.with_borrow_mut(|together| {
+            together.clear();
+            let mut skipped = self.sent;
+            for part in self.parts {
+                together.extend_from_slice(&part[skipped..]);
+                skipped = 0;
+            }
+            Pin::new(io).poll_write(cx, together)
+        })
     }
 
     /// Writes until all is handed over.
@@ -123,13 +130,21 @@ impl<'a> HeadWriter<'a> {
 
     /// One field. A name or value with CR, LF or NUL is refused and nothing is written.
     pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), BrokenLine> {
-        let value = value.as_ref();
-        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() || !name.bytes().all(super::chars::is_token) {
+        if !name.bytes().all(super::chars::is_token) {
+            return Err(BrokenLine);
+        }
+        self.parts(name, &[value.as_ref()])
+    }
+
+    /// One field of a name that is known to be a token; its value comes in parts. Refused as by [`HeadWriter::field`].
+    pub fn parts(&mut self, name: &str, values: &[&[u8]]) -> Result<(), BrokenLine> {
+        debug_assert!(name.bytes().all(super::chars::is_token), "a name that is no token");
+        if values.iter().any(|value| memchr::memchr3(b'\r', b'\n', 0, value).is_some()) {
             return Err(BrokenLine);
         }
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b": ");
-        self.0.extend_from_slice(value);
+        values.iter().for_each(|value| self.0.extend_from_slice(value));
         self.0.extend_from_slice(b"\r\n");
         Ok(())
     }

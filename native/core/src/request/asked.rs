@@ -193,7 +193,7 @@ fn short(model: &str) -> Result<&str, Error> {
 /// Notes what is asked for, and by whom.
 pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, body: &[u8]) {
     record.model.push_str(model.unwrap_or_default());
-    record.end_user = scan.map_or_else(String::new, |scan| scan.end_user(body));
+    record.end_user.push_str(&scan.map_or_else(Default::default, |scan| scan.end_user(body)));
 }
 
 /// Reserves what the request may use, or refuses it. It may wait for its turn.

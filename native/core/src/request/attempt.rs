@@ -84,18 +84,22 @@ pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Fai
             result => break result,
         }
     };
+    // An answer has just stamped its time; a failure has not.
+    if result.is_err() {
+        out.tick();
+    }
     note(out, to, &result, started_us);
     result
 }
 
-/// Remembers what became of an attempt.
+/// Remembers what became of an attempt that has just ended.
 pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed>, started_us: u64) {
     let outcome = match result {
         Ok(answer) => AttemptResult::Status(answer.head.status),
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
-    record(out, to, outcome, out.tick() - started_us);
+    record(out, to, outcome, out.now_us.get() - started_us);
 }
 
 /// Remembers that a target was not asked, as its provider is at a limit.

@@ -173,7 +173,8 @@ fn refused(verdict: Verdict) -> Denied {
 pub fn check_origin(snapshot: &Snapshot, host: Option<&[u8]>, origin: Option<&[u8]>) -> Result<(), Error> {
     let allowed = |authority: &[u8]| {
         snapshot.allowed_hosts.is_empty()
-            || name(authority).is_some_and(|n| snapshot.allowed_hosts.iter().any(|a| a.eq_ignore_ascii_case(n)))
+            || name(authority)
+                .is_some_and(|n| snapshot.allowed_hosts.iter().any(|a| a.as_bytes().eq_ignore_ascii_case(n)))
     };
     if host.is_some_and(|h| !allowed(h)) {
         let message = "With `auth: open` only the gateway's own names are served; this Host is another.";
@@ -192,18 +193,18 @@ pub fn check_origin(snapshot: &Snapshot, host: Option<&[u8]>, origin: Option<&[u
 }
 
 /// The name in `name`, `name:port` or `[v6]:port`.
-fn name(authority: &[u8]) -> Option<&str> {
-    let authority = std::str::from_utf8(authority).ok()?;
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (name, port) = rest.split_once(']')?;
-        return (port.is_empty() || is_port(port.strip_prefix(':')?)).then_some(name);
-    }
-    match authority.split_once(':') {
-        None => Some(authority),
-        Some((name, port)) => is_port(port).then_some(name),
-    }
-}
-
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit())
+fn name(authority: &[u8]) -> Option<&[u8]> {
+    let (name, port) = match authority {
+        [b'[', inner @ ..] => {
+            let (name, rest) = inner.split_at(inner.iter().position(|b| *b == b']')?);
+            (name, &rest[1..])
+        }
+        _ => authority.split_at(authority.iter().position(|b| *b == b':').unwrap_or(authority.len())),
+    };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port.then_some(name)
 }

@@ -74,7 +74,7 @@ pub async fn read(
         Form::Model if is_form => {
             let mut reader = multipart::Form::new(&form_type.unwrap_or_default())?;
             let mut found = None;
-            read_body_until(call.client, call.worker, max, &mut held, |prefix| {
+            read_body_until(call.client, Some(&call.snapshot), max, &mut held, |prefix| {
                 match reader.find_model(prefix)? {
                     Found::Model { model, span } => found = Some(FormField { model, span }),
                     Found::Absent => return Ok(true),
@@ -92,7 +92,7 @@ pub async fn read(
         }
         Form::Model => {
             let ahead = json.insert(Ahead::default());
-            read_body_until(call.client, call.worker, max, &mut held, |prefix| {
+            read_body_until(call.client, Some(&call.snapshot), max, &mut held, |prefix| {
                 if prefix.len() >= AHEAD_BYTES {
                     ahead.feed(prefix);
                 }
@@ -101,7 +101,8 @@ pub async fn read(
             .await?;
         }
         Form::Opaque | Form::None => {
-            read_body_until(call.client, call.worker, max, &mut held, |prefix| Ok(prefix.len() >= FORM_BYTES)).await?;
+            read_body_until(call.client, Some(&call.snapshot), max, &mut held, |prefix| Ok(prefix.len() >= FORM_BYTES))
+                .await?;
         }
     }
     let conn = &mut call.client.conn;

@@ -11,7 +11,7 @@ use super::{
     ids::Trace,
     key, models,
     plan::Wanted,
-    read::read_head,
+    read::{Arrived, read_head},
     relayed,
     respond::{self, Way},
     standing::LimitFields,
@@ -71,11 +71,11 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     let arrived_us = worker.clock().boot_us();
     scratch.record.started_utc_us = worker.clock().utc_us();
     let read = read_head(client, worker, &mut scratch.request).await;
-    if read == Ok(false) {
-        return Next::Close;
+    match read {
+        Ok(Arrived::Never) => return Next::Close,
+        Ok(Arrived::AtOnce) => {}
+        _ => scratch.record.phases.head_us = worker.clock().boot_us() - arrived_us,
     }
-    let head_us = worker.clock().boot_us();
-    scratch.record.phases.head_us = head_us - arrived_us;
     let unread = RequestHead::default();
     let head = if read.is_ok() { &scratch.request } else { &unread };
     let reply = Reply::to(head, client.is_head_request);
@@ -120,10 +120,10 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     call.record.received_bytes = bytes.len() as u64;
     call.record.client = facts.client(head, bytes, call.client.peer, &snapshot);
     // Method and target are ASCII: the codec refuses anything else.
-    let method = String::from_utf8_lossy(head.method.of(bytes)).into_owned();
-    let target = String::from_utf8_lossy(head.target.of(bytes)).into_owned();
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    call.record.method.push_str(&method);
+    let line = String::from_utf8([head.method.of(bytes), head.target.of(bytes)].concat()).unwrap_or_default();
+    let (method, target) = line.split_at_checked(head.method.of(bytes).len()).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    call.record.method.push_str(method);
     let key_at = credential::find_key(target.as_bytes(), call.key.map(|k| k.of(bytes)));
     match key_at.and_then(|at| path.get(..at)).filter(|shown| shown.len() < path.len()) {
         Some(shown) => call.record.path.extend([shown, MASK]),
@@ -148,10 +148,10 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
         let message = "Protocol upgrades (WebSocket, HTTP/2) are not supported; send a plain HTTP/1.1 request.";
         return Err(Error::new(Code::InvalidRequest, message).at("upgrade").into());
     }
-    if path == "/" && matches!(method.as_str(), "GET" | "HEAD") {
+    if path == "/" && matches!(method, "GET" | "HEAD") {
         return call.json(200, br#"{"service":"penstock"}"#).await;
     }
-    let endpoint = Endpoint::find(&method, path, speaks_anthropic)?;
+    let endpoint = Endpoint::find(method, path, speaks_anthropic)?;
     call.dialect = endpoint.dialect;
     call.record.dialect = Some(endpoint.dialect);
     call.record.api = endpoint.api.name();
@@ -178,8 +178,7 @@ async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
     }
     let provider = of(facts.provider).and_then(|p| std::str::from_utf8(p).ok()).map(str::to_owned);
     let content = body::read(call, &endpoint, facts, &principal).await?;
-    let wanted =
-        Wanted { endpoint: &endpoint, method: &method, query, provider: provider.as_deref(), principal: &principal };
+    let wanted = Wanted { endpoint: &endpoint, method, query, provider: provider.as_deref(), principal: &principal };
     // A place of its own: requests whose key is being verified do not hold it.
     match endpoint.api {
         Api::Tokens | Api::CountTokens => boxed(|| count::serve(call, &wanted, content)).await,

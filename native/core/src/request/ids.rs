@@ -52,27 +52,26 @@ impl Trace {
 
     /// `00-<trace id>-<span id>-<flags>`
     pub fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"00-");
-        hex(&self.trace_id.to_be_bytes(), |digits| out.extend_from_slice(digits.as_bytes()));
-        out.push(b'-');
-        hex(&self.span_id.to_be_bytes(), |digits| out.extend_from_slice(digits.as_bytes()));
-        out.push(b'-');
-        hex(&[self.flags], |digits| out.extend_from_slice(digits.as_bytes()));
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex(&self.trace_id.to_be_bytes(), &mut text[3..]);
+        hex(&self.span_id.to_be_bytes(), &mut text[36..]);
+        hex(&[self.flags], &mut text[53..]);
+        out.extend_from_slice(&text);
     }
 
     /// Appends 32 lower-case hexadecimal digits.
     pub fn write_trace_id(self, out: &mut String) {
-        hex(&self.trace_id.to_be_bytes(), |digits| out.push_str(digits));
+        let mut text = [0; 32];
+        hex(&self.trace_id.to_be_bytes(), &mut text);
+        out.push_str(str::from_utf8(&text).unwrap_or(""));
     }
 }
 
-/// The digits of at most 16 bytes.
-fn hex(bytes: &[u8], write: impl FnOnce(&str)) {
-    let mut text = [0; 32];
+/// Writes the digits of `bytes` over the beginning of `text`.
+fn hex(bytes: &[u8], text: &mut [u8]) {
     for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
         digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
-    write(str::from_utf8(&text[..2 * bytes.len()]).unwrap_or(""));
 }
 
 /// Trace id and flags of a well-formed header; later versions may be longer, `ff` and zero ids are invalid.

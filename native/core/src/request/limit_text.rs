@@ -1,14 +1,13 @@
 //! Limits in words: as they are written, and as a refusal names them.
 
-use std::io::Write;
-
 use super::Principal;
 use crate::{
     error::{Code, Error},
     limits::{Kind, Period, Refused, Span},
 };
 
-const NANOUSD: u64 = 1_000_000_000;
+/// Digits behind the point of an amount in dollars.
+const FRACTION: usize = 9;
 
 /// A limit as it is written in configuration: `600/min`, `20 usd/day`, `50`.
 pub fn written(kind: Kind, amount: u64, span: Span) -> String {
@@ -108,27 +107,34 @@ fn quantity(kind: Kind, amount: u64) -> String {
 
 /// Nano-dollars as dollars, without needless zeros.
 fn dollars(nanousd: u64) -> String {
-    Usd::of(nanousd).text().to_owned()
+    String::from_utf8_lossy(Usd::of(nanousd).bytes()).into_owned()
 }
 
 /// An amount of dollars in decimals, without a place in memory of its own.
 pub struct Usd {
     digits: [u8; 32],
-    len: usize,
+    start: usize,
+    end: usize,
 }
 
 impl Usd {
     pub fn of(nanousd: u64) -> Self {
-        let mut digits = [0; 32];
-        let mut room = digits.as_mut_slice();
-        let _ = write!(room, "{}.{:09}", nanousd / NANOUSD, nanousd % NANOUSD);
-        let used = 32 - room.len();
-        let kept = digits[..used].iter().rposition(|digit| *digit != b'0').unwrap_or(0);
-        Self { digits, len: if digits[kept] == b'.' { kept } else { kept + 1 } }
+        let (mut digits, mut start, mut left) = ([b'.'; 32], 32, nanousd);
+        for place in 0.. {
+            // The point stands there already.
+            start -= if place == FRACTION { 2 } else { 1 };
+            digits[start] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 && place >= FRACTION {
+                break;
+            }
+        }
+        let kept = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0);
+        Self { digits, start, end: if digits[kept] == b'.' { kept } else { kept + 1 } }
     }
 
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.digits[..self.len]).unwrap_or("")
+    pub fn bytes(&self) -> &[u8] {
+        &self.digits[self.start..self.end]
     }
 }
 
@@ -154,6 +160,7 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
+    const NANOUSD: u64 = 1_000_000_000;
 
     #[test]
     fn a_limit_is_written_as_configuration_has_it() {
@@ -185,7 +192,7 @@ mod tests {
             (100 * NANOUSD, "100"),
             (u64::MAX, "18446744073.709551615"),
         ] {
-            assert_eq!(Usd::of(nanousd).text(), text);
+            assert_eq!(dollars(nanousd), text);
         }
     }
 

@@ -47,7 +47,7 @@ pub use authenticate::{Principal, check_origin};
 pub use count::Counting;
 pub use counted::Asks;
 pub use guard::{Guard, Said};
-pub use read::{Held, read_body, read_head};
+pub use read::{Arrived, Held, read_body, read_head};
 pub use reply::Reply;
 
 /// The client left, or takes nothing any more.

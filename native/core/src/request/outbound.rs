@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt::Write as _,
     rc::Rc,
 };
 
@@ -12,7 +11,10 @@ use super::{
 };
 use crate::{
     dialects::StreamKind,
-    http::head::{RequestHead, Span},
+    http::{
+        head::{RequestHead, Span},
+        write::HeadWriter,
+    },
     keys::Table,
     limits::Away,
     observe::record::AttemptRecord,
@@ -150,9 +152,10 @@ impl Outbound<'_> {
             BodyFraming::None => out.extend_from_slice(b"\r\n\r\n"),
             BodyFraming::Chunked => out.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n"),
             BodyFraming::Length(n) => {
-                let mut text = String::with_capacity(40);
-                let _ = write!(text, "\r\ncontent-length: {n}\r\n\r\n");
-                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\r\n");
+                let mut head = HeadWriter::new(out);
+                head.content_length(n);
+                head.finish();
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{
         head::{HeadError, HeadLimits, RequestHead},
     },
     server::{connection::Client, worker::Worker},
+    snapshot::Snapshot,
 };
 
 /// Limits that hold while there is no snapshot yet.
@@ -65,8 +66,18 @@ impl Drop for Held {
     }
 }
 
-/// Reads a request head. `false`: the client left without sending one.
-pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut RequestHead) -> Result<bool, Error> {
+/// How a head came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// The client left without sending one.
+    Never,
+    /// Whole with its first bytes.
+    AtOnce,
+    InPieces,
+}
+
+/// Reads a request head.
+pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut RequestHead) -> Result<Arrived, Error> {
     let limits = HeadLimits::default();
     client.is_head_request = false;
     let mut waiting = false;
@@ -82,13 +93,13 @@ pub async fn read_head(client: &mut Client, worker: &Rc<Worker>, head: &mut Requ
     })
     .await;
     match read {
-        Some(Ok(more)) => {
-            client.is_head_request = more && head.method.of(client.conn.head()) == b"HEAD";
-            Ok(more)
+        Some(Ok(true)) => {
+            client.is_head_request = head.method.of(client.conn.head()) == b"HEAD";
+            Ok(if waiting { Arrived::InPieces } else { Arrived::AtOnce })
         }
         Some(Err(ReadError::Head(e))) => Err(refused_head(&e)),
-        Some(Err(_)) => Ok(false),
-        None if client.conn.buffered() == 0 => Ok(false),
+        Some(Ok(false) | Err(_)) => Ok(Arrived::Never),
+        None if client.conn.buffered() == 0 => Ok(Arrived::Never),
         None => {
             Err(Error::new(Code::RequestTimeout, "The request head did not arrive in time (timeouts.header_read)."))
         }
@@ -115,14 +126,13 @@ fn too_large(max: usize) -> Error {
 /// Reads body bytes until `enough` says so or the body is complete; at most `max` bytes.
 pub async fn read_body_until(
     client: &mut Client,
-    worker: &Rc<Worker>,
+    snapshot: Option<&Snapshot>,
     max: usize,
     held: &mut Held,
     mut enough: impl FnMut(&[u8]) -> Result<bool, Error>,
 ) -> Result<(), Stop> {
-    let (idle_ms, budget) = worker
-        .snapshot()
-        .map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
+    let (idle_ms, budget) =
+        snapshot.map_or((BODY_READ_IDLE_MS, usize::MAX), |s| (s.timeouts.body_read_idle_ms, s.max_inflight_bytes));
     loop {
         let more = next_bytes(client, idle_ms).await?;
         let size = client.conn.payload().len();
@@ -142,7 +152,8 @@ pub async fn read_body_until(
 pub async fn read_body(client: &mut Client, worker: &Rc<Worker>, max: usize) -> Result<Held, Stop> {
     check_length(client, max)?;
     let mut held = Held::new(worker);
-    read_body_until(client, worker, max, &mut held, |_| Ok(false)).await?;
+    let snapshot = worker.snapshot();
+    read_body_until(client, snapshot.as_ref().map(|s| &***s), max, &mut held, |_| Ok(false)).await?;
     Ok(held)
 }
 

@@ -21,6 +21,7 @@ use super::{
     respond::{self, Way},
 };
 use crate::{
+    boxed::boxed,
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     http::head::ResponseHead,
@@ -40,8 +41,8 @@ use crate::{
 
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
-    // The request is given back before the answer is passed on: a long stream does not hold it.
-    let Asked { answered, guard, asks, timeouts, total_at } = ask(call, wanted, content).await?;
+    // A place of its own, and the request in it, is given back before the answer is passed on: a long stream holds neither.
+    let Asked { answered, guard, asks, timeouts, total_at } = boxed(|| ask(call, wanted, content)).await?;
     let result = match answered {
         Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, (&guard, &asks)).await,
         Err(exhausted) => {
@@ -121,7 +122,7 @@ fn head(call: &mut Call<'_>, answer: &Answer, kind: Option<StreamKind>) {
     let upstream_id = &mut call.record.upstream_request_id;
     respond::upstream_head(&mut call.reply, &way, &answer.head, answer.source.head(), kind, upstream_id);
     if let Some(nanousd) = call.record.cost_nanousd {
-        call.reply.raw_field(b"x-penstock-cost-usd", Usd::of(nanousd).text().as_bytes());
+        call.reply.raw_field(b"x-penstock-cost-usd", Usd::of(nanousd).bytes());
     }
     call.told.write(&mut call.reply, call.dialect, || call.worker.clock().utc_us());
     call.close_if_draining();

@@ -65,8 +65,13 @@ impl Reply {
         HeadWriter::new(&mut self.head).status_line(status);
     }
 
-    /// Adds a header; one with bytes that no header may carry is left out.
-    pub fn field(&mut self, name: &str, value: &[u8]) {
+    /// Adds a header; one whose value has bytes that no header may carry is left out.
+    pub fn field(&mut self, name: &'static str, value: &[u8]) {
+        self.parts(name, &[value]);
+    }
+
+    /// Adds a header of Python's; one whose name or value no header may have is left out.
+    pub fn foreign_field(&mut self, name: &str, value: &[u8]) {
         let _ = HeadWriter::new(&mut self.head).field(name, value);
     }
 
@@ -83,8 +88,8 @@ impl Reply {
     }
 
     /// Adds a header whose value comes in parts.
-    pub fn parts(&mut self, name: &str, parts: &[&str]) {
-        self.field(name, parts.concat().as_bytes());
+    pub fn parts(&mut self, name: &'static str, parts: &[&[u8]]) {
+        let _ = HeadWriter::new(&mut self.head).parts(name, parts);
     }
 
     /// The connection ends with this answer.

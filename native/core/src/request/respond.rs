@@ -42,9 +42,10 @@ pub struct Way<'a> {
 
 /// The request's id, under the name that the client's SDK looks for too.
 pub fn ids(reply: &mut Reply, dialect: Dialect, request_id: &str) {
-    reply.field("x-request-id", request_id.as_bytes());
+    // It has letters, digits and `._:-` only, whoever made it.
+    reply.raw_field(b"x-request-id", request_id.as_bytes());
     if dialect == Dialect::Anthropic {
-        reply.field("request-id", request_id.as_bytes());
+        reply.raw_field(b"request-id", request_id.as_bytes());
     }
 }
 
@@ -86,9 +87,8 @@ pub fn upstream_head(
             continue;
         }
         if let Some(rest) = strip(name, "x-ratelimit-").or_else(|| strip(name, "anthropic-ratelimit-")) {
-            if let Ok(rest) = std::str::from_utf8(rest) {
-                reply.field(&format!("x-penstock-upstream-ratelimit-{}", rest.to_ascii_lowercase()), value);
-            }
+            let name = [b"x-penstock-upstream-ratelimit-", rest.to_ascii_lowercase().as_slice()].concat();
+            reply.raw_field(&name, value);
             continue;
         }
         reply.raw_field(name, value);
@@ -104,7 +104,8 @@ pub fn upstream_head(
 pub fn passage(reply: &mut Reply, way: &Way<'_>) {
     if !way.provider.is_empty() {
         let separator = if way.model.is_empty() { "" } else { "/" };
-        reply.parts("x-penstock-target", &[way.provider, separator, way.model]);
+        let parts = [way.provider, separator, way.model];
+        reply.parts("x-penstock-target", &parts.map(str::as_bytes));
     }
     if way.attempts > 0 {
         reply.number("x-penstock-attempts", way.attempts as u64);

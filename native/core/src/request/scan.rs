@@ -92,12 +92,21 @@ impl Scan<'_> {
     }
 
     /// Whom the client asks for: `user`, or `user_id` of Anthropic's `metadata`; empty where neither is a text.
-    pub fn end_user(&self, body: &[u8]) -> String {
+    pub fn end_user<'a>(&self, body: &'a [u8]) -> Cow<'a, str> {
         let json = |span: &Option<Span>| span.clone().filter(|s| s.len() <= END_USER_BYTES).map(|span| &body[span]);
-        let user = json(&self.user).and_then(|json| serde_json::from_slice(json).ok());
+        let user = json(&self.user).and_then(text);
         let metadata = || json(&self.metadata).and_then(|json| serde_json::from_slice(json).ok());
-        user.or_else(|| metadata().and_then(|metadata: Metadata| metadata.user_id)).unwrap_or_default()
+        user.or_else(|| metadata().and_then(|metadata: Metadata| metadata.user_id).map(Cow::Owned)).unwrap_or_default()
     }
+}
+
+/// What a JSON string says, if it is one.
+fn text(json: &[u8]) -> Option<Cow<'_, str>> {
+    let plain = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', plain).is_some() {
+        return serde_json::from_slice(json).ok().map(Cow::Owned);
+    }
+    std::str::from_utf8(plain).ok().map(Cow::Borrowed)
 }
 
 /// Scans a body; errors name the byte or the field at fault.

@@ -82,6 +82,7 @@ async fn try_all(
         }
         let asked_us = out.tick();
         let (result, may_go_on) = attempt(client, out, to, total_at).await?;
+        out.tick();
         attempt::note(out, to, &result, asked_us);
         if result.is_err() {
             out.guard.fails();

@@ -14,7 +14,7 @@ use crate::{
     http::{head::RequestHead, write::reason},
     questions::{AskError, Kind},
     relay::{Watched, watch},
-    request::{Reply, Stop, check_origin, read_body, read_head},
+    request::{Arrived, Reply, Stop, check_origin, read_body, read_head},
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -38,8 +38,8 @@ struct Answered {
 pub async fn serve(client: &mut Client, worker: &Rc<Worker>) -> Next {
     let mut scratch = worker.take_scratch();
     let next = match read_head(client, worker, &mut scratch.request).await {
-        Ok(false) => Next::Close,
-        Ok(true) => answer(client, worker, &scratch.request).await,
+        Ok(Arrived::Never) => Next::Close,
+        Ok(_) => answer(client, worker, &scratch.request).await,
         Err(error) => problem(client, None, &error).await,
     };
     worker.give_scratch(scratch);
@@ -153,7 +153,7 @@ async fn whole(
     reply.status(status);
     reply.field("content-type", content_type.as_bytes());
     for (name, value) in headers {
-        reply.field(name, value.as_bytes());
+        reply.foreign_field(name, value.as_bytes());
     }
     if !client.conn.body_done() {
         reply.close();

@@ -141,8 +141,8 @@ async fn park(client: &mut Client, place: &Place, served: bool) -> Parked {
 }
 
 /// Runs `work`; if it panics, says with what message.
-async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Result<T, String> {
-    let mut poll = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+async fn caught<T>(mut work: impl Future<Output = T> + Unpin) -> Result<T, String> {
+    let mut poll = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut work).poll(cx))) {
         Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => {

@@ -94,7 +94,8 @@ pub struct Worker {
     snapshot: RefCell<Option<LocalSnapshot>>,
     /// Another worker has clearly fewer connections, as of the last second.
     crowded: Cell<bool>,
-    scratch: RefCell<Vec<Scratch>>,
+    #[expect(clippy::vec_box, reason = "what is taken and given back is one pointer")]
+    scratch: RefCell<Vec<Box<Scratch>>>,
     heads: RefCell<Vec<ResponseHead>>,
     data_listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
@@ -153,11 +154,11 @@ impl Worker {
         mine.clone()
     }
 
-    pub fn take_scratch(&self) -> Scratch {
+    pub fn take_scratch(&self) -> Box<Scratch> {
         self.scratch.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub fn give_scratch(&self, scratch: Scratch) {
+    pub fn give_scratch(&self, scratch: Box<Scratch>) {
         let mut free = self.scratch.borrow_mut();
         if free.len() < FREE_SCRATCH {
             free.push(scratch);
