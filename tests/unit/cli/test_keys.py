@@ -165,6 +165,11 @@ def test_an_update_says_what_changes_and_what_is_cleared(run: Run, transport: Ap
     key = json.loads(run("keys", "show", id, "--json").stdout)
     assert (key["models"], key["paths"], key["owner"], key["expires"]) == (["fast"], None, None, None)
     assert key["tags"] == {"a": "1"}
+    for option, value in (("--no-content", False), ("--content", True)):
+        assert run("keys", "update", id, option).exit_code == 0
+        assert sent(transport)[2] == {"content": value}
+        shown = run("keys", "show", id).stdout
+        assert f"content    {'as configured' if value else 'never recorded'}\n" in shown
     for wrong in ([], ["--model", "a", "--all-models"], ["--team", "a", "--no-team"], ["--tag", "x"]):
         assert run("keys", "update", id, *wrong).exit_code == 2, wrong
 
@@ -193,6 +198,11 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert "models    gpt-*" in by_name.stdout.splitlines()
     assert run("teams", "update", "a b/c", "--all-models", "--name", "d").stdout == f"changed {id} (d)\n"
     assert run("teams", "update", "d", "--state", "disabled").exit_code == 0
+    assert run("teams", "update", "d", "--no-content").exit_code == 0
+    assert sent(transport)[2] == {"content": False}
+    assert "content   never recorded\n" in run("teams", "show", "d").stdout
+    assert not json.loads(run("teams", "create", "--name", "q", "--no-content", "--json").stdout)["content"]
+    assert not json.loads(run("keys", "create", "--name", "q", "--no-content", "--json").stdout)["content"]
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
     assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
     assert run("teams", "show", "d").exit_code == 0
