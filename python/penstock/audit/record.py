@@ -128,11 +128,20 @@ class Begin(Struct, frozen=True, array_like=True):
     tags: dict[str, str] | None = None
 
 
+TextNote = Literal["cut", "no_room"]
+"""Why a text is not whole: it is longer than `audit.content.max_bytes`; there was no memory for it, or for its rest."""
+
+
 class Private(Struct, frozen=True, array_like=True):
-    """What can be forgotten: the client's address, and whom the client asked for."""
+    """What can be forgotten: the client's address, whom the client asked for, and texts where they are recorded."""
 
     client: str | None = None
     end_user: str | None = None
+    prompt: str | None = None
+    """JSON as it came, but for what was redacted, and notes in place of pictures, sound and files; it may be cut."""
+    prompt_note: TextNote | None = None
+    answer: str | None = None
+    answer_note: TextNote | None = None
 
 
 read_record = msgpack.Decoder(Record).decode

@@ -72,6 +72,8 @@ def test_what_native_writes_is_read_and_what_it_wrote_first() -> None:
     first, now = (read_begin((DATA / f"begin_{which}.msgpack").read_bytes()) for which in (1, 11))
     assert first == msgspec.structs.replace(now, tags=None)
     assert read_private((DATA / "private_1.msgpack").read_bytes()) == Private("192.0.2.7", "somebody")
+    texts = Private("192.0.2.7", "somebody", '{"input":"hi"}', None, "Hé", "cut")
+    assert read_private((DATA / "private_6.msgpack").read_bytes()) == texts
 
 
 def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_invented() -> None:

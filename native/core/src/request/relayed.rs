@@ -12,6 +12,7 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
+    content,
     counted::Asks,
     endpoint::Endpoint,
     guard::{Guard, Said},
@@ -177,6 +178,7 @@ async fn stream(
     let passed = stream::pass(call.client, &mut call.reply, &mut answer.source, &mut opening, &passing).await;
     passing.settle(&mut opening, false).await;
     note_usage(call, &answer, guard);
+    take_answer(call, opening.tap.text());
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -223,6 +225,10 @@ async fn whole(
         target: &answer.model,
         ahead: 0,
     };
+    if let Some(text) = &mut reading.text {
+        let policy = call.snapshot.content.as_ref().filter(|_| call.content.is_some());
+        text.keep(content::answer(call.worker, &call.snapshot, policy));
+    }
     answer.source.gather().await.map_err(told)?;
     if counts && !answer.source.is_done() {
         Box::pin(await_usage(call, &mut answer.source)).await?;
@@ -240,6 +246,7 @@ async fn whole(
     if call.record.usage.is_none() {
         note_usage(call, &answer, guard);
     }
+    take_answer(call, reading.text.as_mut());
     conclude(call, answer, passed?);
     Ok(())
 }
@@ -253,6 +260,13 @@ fn note_usage(call: &mut Call<'_>, answer: &Answer, guard: &Guard) {
     call.record.cost_nanousd = guard.nanousd(&usage, call.snapshot.price(answer.provider, &answer.model));
     if call.record.cost_nanousd.is_none() {
         call.worker.metrics().met_unpriced();
+    }
+}
+
+/// Takes what was kept of the text that was passed on.
+fn take_answer(call: &mut Call<'_>, text: Option<&mut Text>) {
+    if let Some((taken, text)) = call.content.as_mut().zip(text) {
+        taken.answer = text.take_kept();
     }
 }
 
