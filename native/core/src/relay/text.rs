@@ -123,7 +123,7 @@ impl Text {
         self.kept.is_some()
     }
 
-    /// How many tokens there are is known: they need not be counted any more.
+    /// How many tokens there are is known: what is kept need not be counted any more.
     pub fn set_told(&mut self) {
         self.is_told = true;
     }
@@ -259,11 +259,10 @@ impl Text {
 
     /// Hands text on.
     fn pass(&mut self, bytes: &[u8]) {
+        let Some(kept) = &mut self.kept else { return self.tally.push(bytes) };
+        kept.push_part(bytes, self.at, std::mem::take(&mut self.begins) && self.is_apart);
         if !self.is_told {
             self.tally.push(bytes);
-        }
-        if let Some(kept) = &mut self.kept {
-            kept.push_part(bytes, self.at, std::mem::take(&mut self.begins) && self.is_apart);
         }
     }
 
