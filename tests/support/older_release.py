@@ -2,8 +2,8 @@
 
 Not imported: `python -P older_release.py` with that release on PYTHONPATH. Reads `{"urls": […], "mixed": url}` from
 standard input, `url` being `[store, data_dir]`: an empty store for each rule, and one with rows of ours in it, whose
-names it changes; those named "gone" it deletes and makes again, by changes whose ids nobody else gives. Its newest version,
-of a change named in "subject", has no row. Prints how many rules held.
+names it changes, by changes whose ids nobody else gives; those named "gone" it deletes and makes again. Its newest
+version, of a change named in "subject", has no row. Prints how many rules held.
 """
 
 import asyncio

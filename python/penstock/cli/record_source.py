@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 import click
+from msgspec.structs import replace
 
 from penstock.audit.asked import Asked, Page
 from penstock.audit.choice import Choice
@@ -83,7 +84,7 @@ class _Here:
         self._asked, self._runner = asked, runner
 
     def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
-        rows = self._asked.everything(choice)
+        rows = self._asked.everything(replace(choice, whole=texts))
 
         async def some() -> list[Object]:
             found = []
@@ -98,7 +99,7 @@ class _Here:
 
     def newest(self, choice: Choice, most: int, *, texts: bool = False) -> list[Object]:
         found: list[Object] = []
-        after = None
+        after, choice = None, replace(choice, whole=texts)
         while len(found) < most:
             limit = min(most - len(found), PAGE)
             page: Page = self._run(self._asked.page(choice, newest=True, after=after, limit=limit))

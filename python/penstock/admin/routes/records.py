@@ -78,10 +78,11 @@ class RecordHandlers:
     async def list(self, call: Call[None, RecordsQuery]) -> Answer:
         """A piece of the records by the time at which they began."""
         asked, findings = call.query, Findings(call.found)
-        choice = await read_choice(asked, findings, self._store, outcome=asked.outcome, request_id=asked.request_id)
+        texts = asked.texts == "true"
+        more = {"outcome": asked.outcome, "request_id": asked.request_id, "whole": texts}
+        choice = await read_choice(asked, findings, self._store, **more)
         listing = f"records-{asked.order}"
         after = _read_place(findings, listing, asked.cursor)
-        texts = asked.texts == "true"
         if texts and asked.limit > MOST_TEXTS:
             findings.add("limit", f"with texts at most {MOST_TEXTS}")
         findings.raise_any()
