@@ -1,5 +1,7 @@
 //! Prompts as they are recorded: still the JSON that came, and nothing of a secret wherever they are cut.
 
+use std::fmt::Write as _;
+
 use penstock_core::content::{Kept, Piece, Policy, Redaction, Room, write_prompt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -33,7 +35,7 @@ fn written(value: &Value, escapes: &[bool]) -> String {
             continue;
         }
         for unit in letter.encode_utf16(&mut [0; 2]) {
-            out.push_str(&format!("\\u{unit:04x}"));
+            let _ = write!(out, "\\u{unit:04x}");
         }
     }
     out
