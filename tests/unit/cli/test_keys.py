@@ -191,6 +191,12 @@ def test_a_key_is_rotated_disabled_cut_enabled_and_deleted(run: Run, transport: 
     assert json.loads(run("keys", "list", "--json").stdout) == []
 
 
+def test_a_key_and_a_team_are_made_that_have_opted_out_of_texts(run: Run, transport: ApiTransport) -> None:
+    for kind in ("teams", "keys"):
+        made = json.loads(run(kind, "create", "--name", "q", "--no-content", "--json").stdout)
+        assert (sent(transport)[2], made["content"]) == ({"name": "q", "content": False}, False)
+
+
 def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     id = create_team(run, "a b/c", "--model", "gpt-*", "--tag", "x=y")
     by_name, by_id = run("teams", "show", "a b/c"), run("teams", "show", id)
@@ -201,8 +207,6 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert run("teams", "update", "d", "--no-content").exit_code == 0
     assert sent(transport)[2] == {"content": False}
     assert "content   never recorded\n" in run("teams", "show", "d").stdout
-    assert not json.loads(run("teams", "create", "--name", "q", "--no-content", "--json").stdout)["content"]
-    assert not json.loads(run("keys", "create", "--name", "q", "--no-content", "--json").stdout)["content"]
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
     assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
     assert run("teams", "show", "d").exit_code == 0
