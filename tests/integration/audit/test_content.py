@@ -140,6 +140,18 @@ def test_a_stream_that_stops_is_recorded_as_far_as_it_came(upstream: Upstream, t
         assert ("answer" in row, "prompt" in row) == (False, True)
 
 
+def test_of_a_stream_that_the_end_of_the_process_cuts_the_prompt_is_left(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always([stream_head(), Send(piece(CHAT.frames[0])), Hold()])
+    config = scene(upstream, BOTH, journal={"durability": "flush"}, shutdown={"deadline": "100ms"})
+    with Gateway(tmp_path, config) as gateway:
+        with open_request(gateway, CHAT) as client:
+            assert client.read_head().status == 200
+            gateway.stop()
+        (row,) = query(gateway.data_dir)
+    assert (row["error"], "answer" in row) == ("shutting_down", False)
+    assert json.loads(row["prompt"]) == CHAT.request("m", True)
+
+
 def test_who_opted_out_is_not_recorded_whatever_is_configured(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     with Gateway(tmp_path, scene(upstream, BOTH, auth="keys")) as gateway:
