@@ -12,6 +12,7 @@ __all__ = [
     "JournalReader",
     "Rows",
     "__version__",
+    "check_pattern",
     "error_codes",
     "forget_private",
     "measure",
@@ -326,6 +327,12 @@ class Encoding:
         ``model`` chooses the rules of pictures and the factor of `measure`, whose encoding this one should be. Fields
         that do not count are passed over. Raises ``ValueError`` when the body is not such a request.
         """
+
+def check_pattern(pattern: str) -> str | None:
+    """What is wrong with a pattern of `audit.content.redact`, in one line; None: nothing. Releases the GIL.
+
+    The language is that of the crate ``regex``: https://docs.rs/regex/latest/regex/#syntax
+    """
 
 def measure(model: str) -> tuple[str, int, bool]:
     """How the tokens of a model, or of an encoding by its name, are counted: ``(encoding, per_mille, is_exact)``.

@@ -167,6 +167,13 @@ def open_encoding(directory: str, name: str) -> NativeEncoding:
     return Encoding(directory, name)
 
 
+def check_pattern(pattern: str) -> str | None:
+    """See `_native.check_pattern`. Raises ImportError when native was not built."""
+    from penstock._native import check_pattern as compiled
+
+    return compiled(pattern)
+
+
 def measure(model: str) -> tuple[str, int, bool]:
     """How a model's tokens are counted: encoding, factor in thousandths, whether the encoding is its own."""
     from penstock._native import measure as native

@@ -2,8 +2,8 @@
 
 Not imported: `python -P older_release.py` with that release on PYTHONPATH. Reads `{"urls": […], "mixed": url}` from
 standard input, `url` being `[store, data_dir]`: an empty store for each rule, and one with rows of ours in it, whose
-names it changes; those named "gone" it deletes and makes again. Its newest version, of a change named in "subject", has
-no row. Prints how many rules held.
+names it changes, by changes whose ids nobody else gives; those named "gone" it deletes and makes again. Its newest
+version, of a change named in "subject", has no row. Prints how many rules held.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ async def main() -> None:
         for row in (row for page in pages for row in page.rows):
             if row.name == "gone":
                 gone = replace(row, state="deleted")
-                await store.save(gone, row.version, change(gone))
-                await store.save(replace(row, version=0), None, change(row))
+                await store.save(gone, row.version, change(gone, id=f"drop {row.id}"))
+                await store.save(replace(row, version=0), None, change(row, id=f"make {row.id}"))
                 continue
             renamed = replace(row, name=f"{row.name} again")
-            await store.save(renamed, row.version, change(renamed))
+            await store.save(renamed, row.version, change(renamed, id=f"rename {row.id}"))
     print(len(RULES))
 
 

@@ -100,7 +100,7 @@ class Chain:
         self.usage: list[tuple[Any, ...]] = []
         self._hash = hashlib.sha256(b"penstock journal " + instance.encode()).digest()
 
-    def add(self, what: Record | Begin, private: tuple[str | None, str | None] | None = None) -> Row:
+    def add(self, what: Record | Begin, private: tuple[str | None, ...] | None = None) -> Row:
         """Appends the entry of a record or a begin."""
         kind = RECORD if isinstance(what, Record) else BEGIN
         columns = columns_of(what) if isinstance(what, Record) else columns_begun(what, False)

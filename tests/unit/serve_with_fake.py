@@ -14,7 +14,7 @@ native = types.ModuleType("penstock._native")
 native.Engine = FakeNative  # type: ignore[attr-defined]
 native.JournalReader = FakeJournals(Path()).open  # type: ignore[attr-defined]
 sys.modules["penstock._native"] = native
-penstock._native = native  # type: ignore[attr-defined]
+penstock._native = native
 
 if __name__ == "__main__":
     from penstock.cli import main

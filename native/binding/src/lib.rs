@@ -1,6 +1,7 @@
 //! `penstock._native`: the one module by which Python reaches the data plane.
 
 mod bridge;
+mod content;
 mod convert;
 mod detach;
 mod engine;
@@ -20,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod _native {
     #[pymodule_export]
     use crate::{
+        content::check_pattern,
         convert::error_codes,
         engine::Engine,
         journal::{JournalReader, forget_private, verify_journals},

@@ -2,6 +2,7 @@
 
 pub mod boxed;
 pub mod clock;
+pub mod content;
 pub mod dialects;
 pub mod error;
 pub mod http;

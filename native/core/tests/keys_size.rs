@@ -29,7 +29,7 @@ fn a_hundred_thousand_keys_cost_at_most_200_bytes_each() {
         let teams: Vec<_> = (0..100)
             .map(|n| {
                 json!({
-                    "id": format!("team{n}"), "version": 1, "name": "t", "state": "active", "access": 0, "limits": 1, "tags": null,
+                    "id": format!("team{n}"), "version": 1, "name": "t", "state": "active", "access": 0, "limits": 1, "tags": null, "content": true,
                 })
             })
             .collect();
@@ -37,13 +37,13 @@ fn a_hundred_thousand_keys_cost_at_most_200_bytes_each() {
             .map(|n| {
                 json!({
                     "id": format!("{n:012}"), "version": n, "state": "active", "team": format!("team{}", n % 100),
-                    "access": n % 10, "limits": n % 2, "tags": null, "expires_us": 1, "cut_us": null,
+                    "access": n % 10, "limits": n % 2, "tags": null, "content": true, "expires_us": 1, "cut_us": null,
                     "secrets": [{"generation": 1, "until_us": null, "digest": digest}],
                 })
             })
             .collect();
         let batch = json!({
-            "format": 3, "access": access, "limits": limits, "tags": [], "teams": teams, "keys": keys, "digests": [], "reset": false, "settled": 0,
+            "format": 4, "access": access, "limits": limits, "tags": [], "teams": teams, "keys": keys, "digests": [], "reset": false, "settled": 0,
         });
         table.put(Batch::decode(&serde_json::to_vec(&batch).unwrap()).unwrap());
     }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use penstock_core::{
+    content::{Content, Note, Piece},
     dialects::{Dialect, usage::Usage},
     error::Code,
     keys::{Tagged, Tags},
@@ -10,7 +11,7 @@ use penstock_core::{
     observe::{
         Provider, Record,
         record::{AttemptRecord, AttemptResult, Outcome, Phases, Source, StreamFacts},
-        record_form::{begin, private, public},
+        record_form::{begin, private, private_with, public},
     },
 };
 
@@ -84,6 +85,7 @@ fn full() -> Record {
         sent_bytes: 70_000,
         tags: Tagged { key: tags(&[("env", "dev"), ("app", "")]), team: tags(&[("env", "prod"), ("unit", "7")]) },
         limits: Met::of(Scope::Key(""), &both, true).and(Met::of(Scope::Global, &both, true)),
+        content: None,
     }
 }
 
@@ -96,6 +98,15 @@ fn a_record_is_the_bytes_that_python_reads() {
     assert_eq!(open, include_bytes!("../../../tests/data/record_33.msgpack"));
     assert_eq!(hidden, include_bytes!("../../../tests/data/private_1.msgpack"));
     assert_eq!(begun, include_bytes!("../../../tests/data/begin_11.msgpack"));
+}
+
+#[test]
+fn texts_stand_behind_the_rest_of_the_private_part() {
+    let piece = |text: &str, note| Some(Piece { text: text.to_owned(), note });
+    let content = Content { prompt: piece(r#"{"input":"hi"}"#, None), answer: piece("Hé", Some(Note::Cut)) };
+    let mut hidden = Vec::new();
+    private_with(&full(), &content, &mut hidden);
+    assert_eq!(hidden, include_bytes!("../../../tests/data/private_6.msgpack"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "to panic is what a target does when it finds something")]
 
+use penstock_core::content::{Kept, Policy, Redaction, Room, write_prompt};
 use penstock_core::request::{
     endpoint::Api,
     estimate::{Answers, Prompt},
@@ -16,7 +17,9 @@ pub fn scan(data: &[u8]) {
     agree(data);
     let prompt = Prompt::of_json(data);
     assert!(prompt.text_bytes <= data.len() as u64 && prompt.images <= data.len() as u64);
+    let recorded = recorded(data);
     let Ok(scanned) = scan_body(data, 128) else { return };
+    scan_body(recorded.as_bytes(), 128).expect("a body is recorded as JSON");
     for api in [Api::Chat, Api::Completions, Api::OllamaChat, Api::Embeddings] {
         assert!(Answers::of(api, Some(&scanned), None).count > 0);
     }
@@ -30,4 +33,21 @@ pub fn scan(data: &[u8]) {
     let again = scan_body(&edited, 128).expect("an edited body is valid");
     assert_eq!(again.model.expect("it has a model").text, "model \"x\"");
     assert_eq!(stream_usage_edit(&scan_body(&edited, 128).expect("an edited body is valid")), None);
+}
+
+struct Endless;
+
+impl Room for Endless {
+    fn grow_to(&mut self, _: usize) -> bool {
+        true
+    }
+}
+
+/// The body as a record has it, whole.
+fn recorded(data: &[u8]) -> String {
+    let redaction = Redaction::new(&[], Vec::new()).expect("there is no pattern");
+    let policy = Policy { prompts: true, answers: false, max_bytes: 1 << 30, redaction };
+    let mut kept = Kept::new(&policy, Box::new(Endless));
+    write_prompt(data, &mut kept);
+    kept.finish(&policy, b"").map_or_else(String::new, |piece| piece.text)
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.admin.shapes import Moment
-from penstock.audit.record import Outcome
+from penstock.audit.record import Outcome, TextNote
 
 
 class AttemptShape(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,8 @@ class StreamShape(Struct, frozen=True, kw_only=True):
 class RecordShape(Struct, frozen=True, kw_only=True):
     """One finished request, or `count` refusals that were alike. What is not known is left out, or null.
 
-    `client` and `end_user` are there for callers with the role admin, unless they were forgotten.
+    `client` and `end_user` are there for callers with the role admin, unless they were forgotten; so are `prompt` and
+    `answer` where texts are recorded, in a listing if it is asked for them. A note says why one is not whole.
     """
 
     started: Moment
@@ -96,6 +97,10 @@ class RecordShape(Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...] | UnsetType = UNSET
     client: str | UnsetType = UNSET
     end_user: str | UnsetType = UNSET
+    prompt: str | UnsetType = UNSET
+    prompt_note: TextNote | UnsetType = UNSET
+    answer: str | UnsetType = UNSET
+    answer_note: TextNote | UnsetType = UNSET
 
 
 class RecordsShape(Struct, frozen=True, kw_only=True):

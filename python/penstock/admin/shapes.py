@@ -45,7 +45,9 @@ class Allowed(Struct, frozen=True):
 
 
 class KeyShape(Struct, frozen=True, kw_only=True):
-    """A key. `models`, `paths` and `networks`: null allows all, an empty list nothing. `limits` are its own."""
+    """A key. `models`, `paths` and `networks`: null allows all, an empty list nothing. `limits` are its own. With
+    `content` false texts of its requests are not recorded, whatever is configured.
+    """
 
     id: str
     name: str
@@ -58,6 +60,7 @@ class KeyShape(Struct, frozen=True, kw_only=True):
     expires: Moment | None
     state: Literal["active", "disabled"]
     tags: dict[str, str]
+    content: bool
     created: Moment
     last_used: Moment | None
     secrets: tuple[KeptSecret, ...]
@@ -72,7 +75,9 @@ class IssuedKey(KeyShape, frozen=True, kw_only=True):
 
 
 class TeamShape(Struct, frozen=True, kw_only=True):
-    """A team. `models`, `paths` and `networks`: null allows all, an empty list nothing. Its keys share `limits`."""
+    """A team. `models`, `paths` and `networks`: null allows all, an empty list nothing. Its keys share `limits`, and
+    `content` false holds for all of them.
+    """
 
     id: str
     name: str
@@ -82,6 +87,7 @@ class TeamShape(Struct, frozen=True, kw_only=True):
     limits: Limits | None
     state: Literal["active", "disabled"]
     tags: dict[str, str]
+    content: bool
     created: Moment
     version: int
 

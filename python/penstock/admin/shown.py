@@ -36,6 +36,7 @@ def shown_key(key: Key, team: Team | None) -> KeyShape:
         expires=rfc3339(key.expires_us),
         state=_state(key.state),
         tags=key.tags,
+        content=key.content,
         created=rfc3339(key.created_us),
         last_used=rfc3339(key.last_used_us),
         secrets=tuple(KeptSecret(each.generation, rfc3339(each.until_us)) for each in key.secrets),
@@ -69,6 +70,7 @@ def shown_team(team: Team) -> TeamShape:
         limits=team.limits,
         state=_state(team.state),
         tags=team.tags,
+        content=team.content,
         created=rfc3339(team.created_us),
         version=team.version,
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from penstock.audit.beyond import MOST_S, Beyond, private_of
 from penstock.audit.choice import Choice
 from penstock.audit.journals import OpenJournal, Row
-from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_record
+from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_private_head, read_record
 from penstock.engine import open_journal
 from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
 from penstock.store.asking_statements import Place
@@ -66,7 +66,7 @@ class Asked:
         found = {(row.instance, row.sequence): row for row in rows}
         if self.store is not None:
             for stored in await self.store.page(choice, newest, after, limit + 1):
-                found[stored.instance, stored.sequence] = as_row(stored)
+                found[stored.instance, stored.sequence] = as_row(stored, whole=choice.whole)
         rows = sorted(found.values(), key=place_of, reverse=newest)[: limit + 1]
         return Page(rows[:limit], place_of(rows[limit - 1]) if len(rows) > limit else None, here.partial)
 
@@ -100,10 +100,10 @@ class Asked:
                 mark = before.get(each.instance)
                 if mark is None or each.sequence > mark.sequence or each.kind == BEGIN:
                     seen.add((each.instance, each.sequence))
-                yield as_row(each)
+                yield as_row(each, whole=choice.whole)
             if len(page) < AT_ONCE:
                 break
-            after = place_of(as_row(page[-1]))
+            after = place_of(as_row(page[-1], whole=False))
         await here.look(store)
         for instance, mark in here.marks.items():
             async for row in _shipped_since(store, before.get(instance), mark):
@@ -131,11 +131,12 @@ def place_of(row: Row) -> Place:
     return Place(row.record.started_us, row.instance, row.sequence)
 
 
-def as_row(stored: Stored) -> Row:
-    """A record from the entry that the store has of it."""
+def as_row(stored: Stored, *, whole: bool = True) -> Row:
+    """A record from the entry that the store has of it, with its texts or without."""
+    read = read_private if whole else read_private_head
     hidden = private_of(stored)
     record = interrupted(read_begin(stored.public)) if stored.kind == BEGIN else read_record(stored.public)
-    return Row(stored.instance, stored.sequence, record, None if hidden is None else read_private(hidden))
+    return Row(stored.instance, stored.sequence, record, None if hidden is None else read(hidden))
 
 
 def _first(here: Beyond, choice: Choice, newest: bool, after: Place | None, most: int) -> list[Row]:

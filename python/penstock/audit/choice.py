@@ -31,6 +31,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     tag: tuple[str, str] | None = None
     """Name and value of one of its tags."""
+    whole: bool = True
+    """Prompts and answers are wanted too; False: they may be left out."""
 
     def texts(self) -> list[str]:
         """Every text that a record must have."""

@@ -128,16 +128,45 @@ class Begin(Struct, frozen=True, array_like=True):
     tags: dict[str, str] | None = None
 
 
+TextNote = Literal["cut", "no_room"]
+"""Why a text is not whole: it is longer than `audit.content.max_bytes`; there was no memory for it, or for its rest."""
+
+
 class Private(Struct, frozen=True, array_like=True):
-    """What can be forgotten: the client's address, and whom the client asked for."""
+    """What can be forgotten: the client's address, whom the client asked for, and texts where they are recorded."""
 
     client: str | None = None
     end_user: str | None = None
+    prompt: str | None = None
+    """JSON as it came, but for what was redacted, and notes in place of pictures, sound and files; it may be cut."""
+    prompt_note: TextNote | None = None
+    answer: str | None = None
+    answer_note: TextNote | None = None
 
 
 read_record = msgpack.Decoder(Record).decode
 read_begin = msgpack.Decoder(Begin).decode
 read_private = msgpack.Decoder(Private).decode
+
+HEAD_BYTES = 1_024
+"""So much of a private part, salt included, has its places before the texts, whatever stands in them."""
+_NIL, _SHORT = 0xC0, 0x1F
+_LENGTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+"""Bytes of the length behind the mark of a longer text."""
+
+
+def read_private_head(data: bytes) -> Private:
+    """The places before the texts, of a private part that may be cut behind them."""
+    texts: list[str | None] = []
+    at = 1
+    for _ in range(min(data[0] & 0x0F, 2)):
+        mark, wide = data[at], _LENGTHS.get(data[at], 0)
+        begin = at + 1 + wide
+        length = int.from_bytes(data[at + 1 : begin], "big") if wide else mark & _SHORT
+        at = begin if mark == _NIL else begin + length
+        texts.append(None if mark == _NIL else data[begin:at].decode(errors="replace"))
+    client, end_user, *_ = (*texts, None, None)
+    return Private(client, end_user)
 
 
 def interrupted(begin: Begin) -> Record:

@@ -17,13 +17,21 @@ ALWAYS = ("request_id", "key_id", "model", "target", "status", "outcome", "usage
 TITLES = ("TIME", "KEY", "MODEL", "TARGET", "STATUS", "OUTCOME", "TOKENS", "MS", "REQUEST")
 
 
-def as_object(row: Row, private: bool = True) -> dict[str, Any]:
-    """The record as a JSON object, with its private part or without."""
+TEXTS = ("prompt", "prompt_note", "answer", "answer_note")
+"""Fields of the private part that may be long."""
+
+MOST_TEXTS = 250
+"""Records with their texts that are shown at one time: each may have 48 KiB."""
+
+
+def as_object(row: Row, private: bool = True, texts: bool = True) -> dict[str, Any]:
+    """The record as a JSON object, with its private part or without; of that with the texts or without."""
     record = asdict(row.record)
     shown: dict[str, Any] = {"started": rfc3339(record.pop("started_us"))}
     shown |= {name: _plain(value) for name, value in record.items() if value is not None or name in ALWAYS}
     if private and row.private is not None:
-        shown |= {name: value for name, value in asdict(row.private).items() if value is not None}
+        hidden = asdict(row.private).items()
+        shown |= {name: value for name, value in hidden if value is not None and (texts or name not in TEXTS)}
     return shown | {"instance": row.instance, "sequence": row.sequence}
 
 

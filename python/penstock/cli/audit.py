@@ -86,7 +86,7 @@ def query(
     most = (0 if as_json else LATEST) if limit is None else limit
     say_if_nothing_is_recorded(config, data_dir, admin)
     with record_source(config, data_dir, admin, token_file) as source:
-        found = source.newest(choice, most) if most else source.all(choice)
+        found = source.newest(choice, most, texts=as_json) if most else source.all(choice, texts=as_json)
         if as_json:
             for shown in found:
                 click.echo(msgspec.json.encode(shown))
@@ -120,7 +120,7 @@ def export(
         click.open_file(output or "-", "w", encoding="utf-8") as out,
     ):
         if form == "jsonl":
-            for shown in source.all(choice):
+            for shown in source.all(choice, texts=True):
                 out.write(msgspec.json.encode(shown).decode() + "\n")
             return
         lines = csv.writer(out)
@@ -143,7 +143,7 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
     shown: set[tuple[str, int]] = set()
     if lines:
         with record_source(config, data_dir, None, None) as source:
-            for each in source.newest(Choice(), lines):
+            for each in source.newest(Choice(), lines, texts=as_json):
                 shown.add((each["instance"], each["sequence"]))
                 show(each)
     try:

@@ -18,7 +18,8 @@ from penstock.cli.limit_options import LimitsError, read_limits
 MAX_BYTES = 256 << 20
 MAX_PROBLEMS = 50
 LISTS = ("models", "paths", "networks")
-COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "limits", "expires", "tags")
+COLUMNS = ("secret", "sha256", "name", "team", "owner", *LISTS, "limits", "expires", "tags", "content")
+WORDS = {"true": True, "false": False}
 _FIELD = re.compile(r"keys\[(\d+)\](?:\.(.*))?\Z")
 
 SECRET = 20
@@ -185,6 +186,10 @@ def _cells(line: int, cells: dict[str, str]) -> Iterator[Row | Wrong]:
             key["limits"] = read_limits(key["limits"].split())
         except LimitsError as error:
             problems += [f"limits: {each}" for each in error.problems]
+    if "content" in key:
+        if key["content"] not in WORDS:
+            problems.append("content: expected true or false")
+        key["content"] = WORDS.get(key["content"], False)
     if "tags" in key:
         pairs = [pair.partition("=") for pair in key["tags"].split()]
         if not all(name and equals for name, equals, _ in pairs):

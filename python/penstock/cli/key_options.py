@@ -48,6 +48,18 @@ def untag_option(command: CommandT) -> CommandT:
     return click.option("--untag", "untags", multiple=True, metavar="NAME", help="Take a tag away.")(command)
 
 
+def opt_out_option(command: CommandT) -> CommandT:
+    """`--no-content`, for what is made."""
+    about = "Never record texts of its requests, whatever is configured."
+    return click.option("--no-content", is_flag=True, help=about)(command)
+
+
+def content_option(command: CommandT) -> CommandT:
+    """`--content/--no-content`, for what is there."""
+    about = "Record texts of its requests where they are configured, or never."
+    return click.option("--content/--no-content", default=None, help=about)(command)
+
+
 def read_tags(given: Sequence[str]) -> dict[str, str]:
     """Raises `click.BadParameter`."""
     found = {}

@@ -12,9 +12,11 @@ import msgspec
 from penstock.cli.admin_client import admin_options, connected, fail
 from penstock.cli.key_options import (
     access_options,
+    content_option,
     lift_options,
     lists_patch,
     lists_wish,
+    opt_out_option,
     read_expiry,
     read_tags,
     tag_option,
@@ -23,7 +25,7 @@ from penstock.cli.key_options import (
 from penstock.cli.limit_options import lift_limits_option, limit_option, limits_patch, limits_wish
 from penstock.cli.limits import in_force, shown
 from penstock.cli.options import WRONG, json_option
-from penstock.cli.output import listed, moment, print_facts, print_table, tagged
+from penstock.cli.output import content_lines, listed, moment, print_facts, print_table, tagged
 from penstock.cli.spent import spend_of, spent_lines
 
 EXPIRES = "A time (RFC 3339), or a duration from now on such as 30d."
@@ -42,6 +44,7 @@ def command() -> None:
 @limit_option
 @click.option("--expires", metavar="WHEN", help=EXPIRES)
 @tag_option
+@opt_out_option
 @click.option("--secret-stdin", is_flag=True, help="Take over the key that stands on standard input.")
 @admin_options
 @json_option
@@ -52,6 +55,7 @@ def create(
     limits: tuple[str, ...],
     expires: str | None,
     tags: tuple[str, ...],
+    no_content: bool,
     secret_stdin: bool,
     config: str | None,
     admin: str | None,
@@ -63,6 +67,8 @@ def create(
     wish: dict[str, Any] = {"name": name, **lists_wish(lists), **limits_wish(limits)}
     given = {"team": team, "owner": owner, "expires": read_expiry(expires), "tags": read_tags(tags) or None}
     wish |= {field: value for field, value in given.items() if value is not None}
+    if no_content:
+        wish["content"] = False
     if secret_stdin:
         wish["secret"] = _secret()
     with connected(config, admin, token_file) as client:
@@ -129,6 +135,7 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
             ("spent", spent_lines(spend)),
             ("expires", [moment(key["expires"], "never")]),
             ("tags", [tagged(key["tags"])] if key["tags"] else []),
+            ("content", content_lines(key)),
             ("created", [moment(key["created"])]),
             ("last used", [moment(key["last_used"], "never")]),
             ("secrets", [_secret_line(each) for each in key["secrets"]]),
@@ -150,6 +157,7 @@ def show(id: str, config: str | None, admin: str | None, token_file: str | None,
 @click.option("--expires", metavar="WHEN", help=f"{EXPIRES} `never` takes it away.")
 @tag_option
 @untag_option
+@content_option
 @admin_options
 @json_option
 def update(
@@ -164,6 +172,7 @@ def update(
     expires: str | None,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
+    content: bool | None,
     config: str | None,
     admin: str | None,
     token_file: str | None,
@@ -174,7 +183,7 @@ def update(
     if (team and no_team) or (owner and no_owner):
         raise click.UsageError("--team and --no-team, --owner and --no-owner exclude each other")
     patch = lists_patch(lists) | limits_patch(limits, no_limits)
-    given = {"name": name, "team": team, "owner": owner, "expires": read_expiry(expires)}
+    given = {"name": name, "team": team, "owner": owner, "expires": read_expiry(expires), "content": content}
     patch |= {field: value for field, value in given.items() if value is not None}
     patch |= {
         field: None for field, gone in (("team", no_team), ("owner", no_owner), ("expires", expires == "never")) if gone

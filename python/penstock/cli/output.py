@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 
@@ -59,6 +60,11 @@ def moment(text: str | None, usual: str = "-") -> str:
 def listed(values: Sequence[str] | None) -> str:
     """A list of what is allowed; none at all is everything."""
     return "all" if values is None else ", ".join(values) or "nothing"
+
+
+def content_lines(row: dict[str, Any]) -> list[str]:
+    """Whether a key or team has opted out; `true` where a node of an older release answers."""
+    return ["as configured" if row.get("content", True) else "never recorded"]
 
 
 def tagged(tags: dict[str, str]) -> str:

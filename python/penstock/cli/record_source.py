@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 import click
+from msgspec.structs import replace
 
 from penstock.audit.asked import Asked, Page
 from penstock.audit.choice import Choice
-from penstock.audit.shown import as_object
+from penstock.audit.shown import MOST_TEXTS, as_object
 from penstock.cli.admin_client import PAGE, Client, connected
 from penstock.keys.public import rfc3339
 from penstock.store.asking import Asking
@@ -27,10 +28,10 @@ BEHIND = "the journals hold more than was looked at, as the store is behind; exp
 class Source(Protocol):
     """Records as JSON objects."""
 
-    def all(self, choice: Choice) -> Iterator[Object]:
-        """Every one that is chosen, the oldest first."""
+    def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
+        """Every one that is chosen, the oldest first; with `texts` with their prompts and answers."""
 
-    def newest(self, choice: Choice, most: int) -> list[Object]:
+    def newest(self, choice: Choice, most: int, *, texts: bool = False) -> list[Object]:
         """The newest so many, the oldest of them first."""
 
 
@@ -82,13 +83,13 @@ class _Here:
     def __init__(self, asked: Asked, runner: asyncio.Runner) -> None:
         self._asked, self._runner = asked, runner
 
-    def all(self, choice: Choice) -> Iterator[Object]:
-        rows = self._asked.everything(choice)
+    def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
+        rows = self._asked.everything(replace(choice, whole=texts))
 
         async def some() -> list[Object]:
             found = []
             async for row in rows:
-                found.append(as_object(row))
+                found.append(as_object(row, texts=texts))
                 if len(found) == PAGE:
                     break
             return found
@@ -96,13 +97,13 @@ class _Here:
         while piece := self._run(some()):
             yield from piece
 
-    def newest(self, choice: Choice, most: int) -> list[Object]:
+    def newest(self, choice: Choice, most: int, *, texts: bool = False) -> list[Object]:
         found: list[Object] = []
-        after = None
+        after, choice = None, replace(choice, whole=texts)
         while len(found) < most:
             limit = min(most - len(found), PAGE)
             page: Page = self._run(self._asked.page(choice, newest=True, after=after, limit=limit))
-            found += map(as_object, page.rows)
+            found += (as_object(row, texts=texts) for row in page.rows)
             _warn(page.partial)
             after = page.after
             if after is None:
@@ -122,14 +123,16 @@ class _Api:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def all(self, choice: Choice) -> Iterator[Object]:
-        yield from self._items(choice, "oldest", PAGE)
+    def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
+        yield from self._items(choice, "oldest", PAGE, texts)
 
-    def newest(self, choice: Choice, most: int) -> list[Object]:
-        return list(islice(self._items(choice, "newest", min(most, PAGE)), most))[::-1]
+    def newest(self, choice: Choice, most: int, *, texts: bool = False) -> list[Object]:
+        return list(islice(self._items(choice, "newest", min(most, PAGE), texts), most))[::-1]
 
-    def _items(self, choice: Choice, order: str, limit: int) -> Iterator[Object]:
+    def _items(self, choice: Choice, order: str, limit: int, texts: bool) -> Iterator[Object]:
         wanted = _query(choice) | {"order": order, "limit": limit}
+        if texts:
+            wanted |= {"texts": "true", "limit": min(limit, MOST_TEXTS)}
         cursor = None
         while True:
             piece = self._client.call("GET", "records", query=wanted | {"cursor": cursor})

@@ -10,9 +10,11 @@ import msgspec
 from penstock.cli.admin_client import admin_options, connected
 from penstock.cli.key_options import (
     access_options,
+    content_option,
     lift_options,
     lists_patch,
     lists_wish,
+    opt_out_option,
     read_tags,
     tag_option,
     untag_option,
@@ -20,7 +22,7 @@ from penstock.cli.key_options import (
 from penstock.cli.limit_options import lift_limits_option, limits_patch, limits_wish, pool_option
 from penstock.cli.limits import in_force, shown
 from penstock.cli.options import json_option
-from penstock.cli.output import listed, moment, print_facts, print_table, tagged
+from penstock.cli.output import content_lines, listed, moment, print_facts, print_table, tagged
 
 
 @click.group("teams")
@@ -33,12 +35,14 @@ def command() -> None:
 @access_options
 @pool_option
 @tag_option
+@opt_out_option
 @admin_options
 @json_option
 def create(
     name: str,
     limits: tuple[str, ...],
     tags: tuple[str, ...],
+    no_content: bool,
     config: str | None,
     admin: str | None,
     token_file: str | None,
@@ -49,6 +53,8 @@ def create(
     wish: dict[str, Any] = {"name": name, **lists_wish(lists), **limits_wish(limits)}
     if tags:
         wish["tags"] = read_tags(tags)
+    if no_content:
+        wish["content"] = False
     with connected(config, admin, token_file) as client:
         team = client.call("POST", "teams", body=wish)
     _done(team, "made", as_json)
@@ -98,6 +104,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
             *((name, [listed(found[name])]) for name in ("models", "paths", "networks")),
             ("limits", shown(limits, found["name"]) or ["none"]),
             ("tags", [tagged(found["tags"])] if found["tags"] else []),
+            ("content", content_lines(found)),
             ("created", [moment(found["created"])]),
         ]
     )
@@ -113,6 +120,7 @@ def show(team: str, config: str | None, admin: str | None, token_file: str | Non
 @lift_limits_option
 @tag_option
 @untag_option
+@content_option
 @admin_options
 @json_option
 def update(
@@ -123,6 +131,7 @@ def update(
     no_limits: bool,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
+    content: bool | None,
     config: str | None,
     admin: str | None,
     token_file: str | None,
@@ -131,7 +140,9 @@ def update(
 ) -> None:
     """Change TEAM, by name or id. A list, or the limits of a kind, take the place of those before."""
     patch = lists_patch(lists) | limits_patch(limits, no_limits)
-    patch |= {field: value for field, value in (("name", name), ("state", state)) if value is not None}
+    patch |= {
+        field: value for field, value in (("name", name), ("state", state), ("content", content)) if value is not None
+    }
     if tags or untags:
         patch["tags"] = {**read_tags(tags), **dict.fromkeys(untags)}
     if not patch:

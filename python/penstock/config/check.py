@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 from collections.abc import Mapping as Environ
 
-from penstock.config import check_limits, check_providers, check_shared, check_sinks, check_store, tokens
+from penstock.config import check_content, check_limits, check_providers, check_shared, check_sinks, check_store, tokens
 from penstock.config.addresses import Listen, parse_listen
 from penstock.config.model import (
     Config,
@@ -55,6 +55,7 @@ def check(config: Config, catalogue: Catalogue, environ: Environ[str, str], read
     check_store.check(config.store, found)
     check_shared.check(config.shared, found)
     check_sinks.check(config, found)
+    check_content.check(config, found)
     tokens.check(config.admin.tokens, environ, found)
     if not config.providers and ("providers",) not in reader.wrong:
         found.add(("providers",), "no provider is configured", _first_provider(root))

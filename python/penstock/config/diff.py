@@ -12,6 +12,7 @@ SETTLED = ("listen", "data_dir", "workers", "store", "shared", "keys", "journal"
 
 def settled_changes(running: Config, wanted: Config) -> list[str]:
     """The fields that need a restart to take effect."""
+    wanted = _with_content(running, wanted)
     found = [name for name in SETTLED if getattr(running, name) != getattr(wanted, name)]
     if running.admin.listen != wanted.admin.listen:
         found.append("admin.listen")
@@ -23,9 +24,15 @@ def settled_changes(running: Config, wanted: Config) -> list[str]:
 def keep_settled(running: Config, wanted: Config) -> Config:
     """The wanted configuration as far as a running process can have it."""
     kept = {name: getattr(running, name) for name in SETTLED}
+    kept["audit"] = replace(running.audit, content=wanted.audit.content)
     admin = replace(wanted.admin, listen=running.admin.listen)
     auth = running.auth if _would_open(running, wanted) else wanted.auth
     return replace(wanted, **kept, admin=admin, auth=auth)
+
+
+def _with_content(running: Config, wanted: Config) -> Config:
+    """As wanted, but with the texts that are recorded now: which these are may change at any time."""
+    return replace(wanted, audit=replace(wanted.audit, content=running.audit.content))
 
 
 def _would_open(running: Config, wanted: Config) -> bool:

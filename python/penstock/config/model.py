@@ -358,6 +358,17 @@ class Sink(Struct, frozen=True, kw_only=True):
     """Whether it gets the client's address and the end user too."""
 
 
+class Content(Struct, frozen=True, kw_only=True):
+    """Which texts of requests are recorded."""
+
+    prompts: bool = False
+    answers: bool = False
+    max_bytes: Annotated[int, Meta(ge=64, le=24 << 10, extra={"unit": "size"})] = 16 << 10
+    """Of each text: both together have to fit an entry of the journal."""
+    redact: tuple[str, ...] = ()
+    """Regular expressions: what they find is replaced."""
+
+
 class Audit(Struct, frozen=True, kw_only=True):
     """What becomes of records."""
 
@@ -366,6 +377,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     ship: bool = True
     """Whether the store takes records; else they stay in the journal alone."""
     sinks: tuple[Sink, ...] = ()
+    content: Content = Content()
 
 
 class Config(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from penstock.policy.key_table import Secret
 from penstock.private_file import tighten
 
 NAME = "keys.sqlite"
-FORMAT = 6
+FORMAT = 7
 BUSY_S = 5.0
 GATHER_S = 0.25
 """How long a digest waits for others: one transaction for many costs requests less than one for each."""

@@ -48,6 +48,8 @@ class Key(Struct, frozen=True, kw_only=True):
     expires_us: int | None = None
     state: State = "active"
     tags: dict[str, str] = {}
+    content: bool = True
+    """False: texts of its requests are not recorded, whatever is configured."""
     created_us: int = 0
     last_used_us: int | None = None
     cut_us: int | None = None
@@ -69,6 +71,8 @@ class Team(Struct, frozen=True, kw_only=True):
     limits_rest: str | None = None
     state: State = "active"
     tags: dict[str, str] = {}
+    content: bool = True
+    """False: the same for all of its keys."""
     created_us: int = 0
     version: int = 0
 

@@ -44,6 +44,7 @@ def recorded(row: Row | None) -> dict[str, object] | None:
                 "expires": rfc3339(row.expires_us),
                 "state": row.state,
                 "tags": dict(row.tags),
+                "content": row.content,
                 "secrets": [{"generation": each.generation, "until": rfc3339(each.until_us)} for each in row.secrets],
                 "cut": rfc3339(row.cut_us),
             }
@@ -54,6 +55,7 @@ def recorded(row: Row | None) -> dict[str, object] | None:
                 "limits": _limits(row),
                 "state": row.state,
                 "tags": dict(row.tags),
+                "content": row.content,
             }
         case AdminToken():
             return {"name": row.name, "role": row.role}

@@ -32,6 +32,7 @@ class KeptKey(Struct, frozen=True, array_like=True):
     limits_rest: str | None = None
     """What the release that kept it could not read; a later one may."""
     tags: Tags = ()
+    content: bool = True
 
 
 class KeptTeam(Struct, frozen=True, array_like=True):
@@ -45,6 +46,7 @@ class KeptTeam(Struct, frozen=True, array_like=True):
     limits: Limits | None = None
     limits_rest: str | None = None
     tags: Tags = ()
+    content: bool = True
 
 
 Kept = KeptKey | KeptTeam | AdminToken
@@ -60,14 +62,16 @@ def keep(row: Row) -> Kept:
             access = Access(row.models, row.paths, row.networks)
             return KeptKey(
                 row.id, row.version, row.state, row.team, access, row.expires_us, row.cut_us, secrets,
-                row.limits, row.limits_rest, _sorted(row.tags),
+                row.limits, row.limits_rest, _sorted(row.tags), row.content,
             )  # fmt: skip
         case Team() if row.state == "deleted":
             return KeptTeam(row.id, row.version, "", row.state)
         case Team():
             access = Access(row.models, row.paths, row.networks)
             tags = _sorted(row.tags)
-            return KeptTeam(row.id, row.version, row.name, row.state, access, row.limits, row.limits_rest, tags)
+            return KeptTeam(
+                row.id, row.version, row.name, row.state, access, row.limits, row.limits_rest, tags, row.content
+            )
         case _:
             return row
 
@@ -95,15 +99,15 @@ def batch_of(rows: Iterable[Kept], *, reset: bool = False, settled: int = 0) -> 
             tags = tagged.setdefault(row.tags, len(tagged)) if row.tags else None
             keys.append(
                 KeyRow(
-                    row.id, row.version, row.state, row.team, access, limits, tags, row.expires_us, row.cut_us,
-                    row.secrets,
+                    row.id, row.version, row.state, row.team, access, limits, tags, row.content, row.expires_us,
+                    row.cut_us, row.secrets,
                 )
             )  # fmt: skip
         elif isinstance(row, KeptTeam):
             access = indexes.setdefault(row.access, len(indexes))
             limits = policies.index(_limits(row))
             tags = tagged.setdefault(row.tags, len(tagged)) if row.tags else None
-            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, limits, tags))
+            teams.append(TeamRow(row.id, row.version, row.name, row.state, access, limits, tags, row.content))
     return Batch(
         FORMAT, tuple(indexes), tuple(policies.found), tuple(tagged), tuple(teams), tuple(keys), (), reset, settled
     )

@@ -120,6 +120,8 @@ class Ledger:
             fields["team"] = await self._team_id(findings, patch.team)
         if patch.expires is not UNSET:
             fields["expires_us"] = checks.expires(findings, patch.expires, self._now_us())
+        if patch.content is not UNSET:
+            fields["content"] = patch.content
         fields |= self._lists(findings, patch)
         return await self._change(Key, id, "key.update", actor, lambda key: _patched(key, fields, patch), findings)
 
@@ -201,6 +203,7 @@ class Ledger:
             limits=checks.limits(findings, wish.limits),
             expires_us=checks.expires(findings, wish.expires, now_us),
             tags=checks.tags(findings, wish.tags),
+            content=wish.content,
             created_us=now_us,
         )
 
@@ -235,6 +238,7 @@ class Ledger:
             networks=checks.networks(findings, wish.networks),
             limits=checks.limits(findings, wish.limits, lifts=False),
             tags=checks.tags(findings, wish.tags),
+            content=wish.content,
             created_us=self._now_us(),
         )
         findings.raise_any()
@@ -248,6 +252,8 @@ class Ledger:
             fields["name"] = checks.name(findings, patch.name)
         if patch.state is not UNSET:
             fields["state"] = patch.state
+        if patch.content is not UNSET:
+            fields["content"] = patch.content
         fields |= self._lists(findings, patch)
         return await self._change(Team, id, "team.update", actor, lambda team: _patched(team, fields, patch), findings)
 

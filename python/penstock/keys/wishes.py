@@ -42,6 +42,8 @@ class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expires: str | None = None
     """RFC 3339, with a time zone."""
     tags: dict[str, str] = {}
+    content: bool = True
+    """False: texts of its requests are never recorded."""
     secret: str | None = None
     """One that was made elsewhere, to be taken over; absent: a new one is made."""
 
@@ -61,6 +63,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitsPatch | UnsetType | None = UNSET
     expires: str | UnsetType | None = UNSET
     tags: dict[str, str | None] | UnsetType | None = UNSET
+    content: bool | UnsetType = UNSET
 
 
 class NewTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +76,8 @@ class NewTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits | None = None
     """A pool that its keys share."""
     tags: dict[str, str] = {}
+    content: bool = True
+    """False: texts of its keys' requests are never recorded."""
 
 
 class TeamPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +89,7 @@ class TeamPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     networks: tuple[str, ...] | UnsetType | None = UNSET
     limits: LimitsPatch | UnsetType | None = UNSET
     tags: dict[str, str | None] | UnsetType | None = UNSET
+    content: bool | UnsetType = UNSET
     state: Literal["active", "disabled"] | UnsetType = UNSET
 
 
@@ -101,6 +107,7 @@ class ForeignKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits | None = None
     expires: str | None = None
     tags: dict[str, str] = {}
+    content: bool = True
 
     def __repr__(self) -> str:
         return f"ForeignKey(name={self.name!r})"

@@ -59,8 +59,16 @@ def compile_snapshot(config: Config, catalogue: Catalogue, facts: Facts, revisio
         patterns=compile_patterns(config, upstreams),
         default_provider=config.default_provider,
         limits=compile_limits(config.limits),
+        content=_content(config),
         prices=compile_prices(config.prices, load_prices(priced_kinds(upstreams))),
     )
+
+
+def _content(config: Config) -> snapshot.Content | None:
+    wanted = config.audit.content
+    if not (wanted.prompts or wanted.answers) or config.journal.durability == "none":
+        return None
+    return snapshot.Content(wanted.prompts, wanted.answers, wanted.max_bytes, wanted.redact)
 
 
 def _allowed_hosts(config: Config) -> tuple[str, ...]:

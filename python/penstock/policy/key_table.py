@@ -41,6 +41,8 @@ class KeyRow(Struct, frozen=True, forbid_unknown_fields=True):
     limits: int | None
     """Of its own; None: it has the default's."""
     tags: int | None
+    content: bool
+    """Texts of its requests may be recorded, where any are."""
     expires_us: int | None
     cut_us: int | None
     secrets: tuple[Secret, ...]
@@ -56,6 +58,7 @@ class TeamRow(Struct, frozen=True, forbid_unknown_fields=True):
     access: int
     limits: int | None
     tags: int | None
+    content: bool
 
 
 class Digest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,4 +89,4 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing of this version or an older one comes any more: tombstones up to it may go."""
 
 
-FORMAT = 3
+FORMAT = 4

@@ -178,6 +178,15 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     factors: Factors
 
 
+class Content(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which texts are recorded, of each so many bytes at most, and what is replaced in them."""
+
+    prompts: bool
+    answers: bool
+    max_bytes: int
+    redact: tuple[str, ...]
+
+
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole."""
 
@@ -198,3 +207,5 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
     default_provider: str | None
     limits: Limits
     prices: tuple[Price, ...]
+    content: Content | None
+    """None: no texts at all."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from penstock.audit.choice import Choice, statuses
+from penstock.audit.record import HEAD_BYTES
 from penstock.store.database import Flavour, Value
 from penstock.store.narrowing import between, target_is
 from penstock.store.record_statements import COLUMNS
@@ -15,6 +16,8 @@ MOST = 2**63 - 1
 
 ENTRY = "instance, sequence, kind, public, private"
 """The columns of `Stored`."""
+_HEADS = ENTRY.replace("private", f"substr(private, 1, {HEAD_BYTES}) AS private")
+"""The same without what is long."""
 
 CHECKED = ", ".join(column for column in COLUMNS if column != "instance")
 """The columns of an entry in the order of `audit.stored.Entry`."""
@@ -87,5 +90,6 @@ def page(
             f"(started_us, instance, sequence) {beyond} ({at}, {place(after.instance)}, {place(after.sequence)})"
         )
     by = ", ".join(f"{column} {order}" for column in ("started_us", "instance", "sequence"))
-    sql = f"SELECT {ENTRY} FROM penstock_records WHERE {' AND '.join(where)} ORDER BY {by} LIMIT {place(limit)}"  # noqa: S608
+    columns = ENTRY if choice.whole else _HEADS
+    sql = f"SELECT {columns} FROM penstock_records WHERE {' AND '.join(where)} ORDER BY {by} LIMIT {place(limit)}"  # noqa: S608
     return sql, values

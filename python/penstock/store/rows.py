@@ -91,25 +91,34 @@ def _allowed(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else _names.decode(text)
 
 
+def _write_content(content: bool) -> int | None:
+    """0 where somebody has opted out."""
+    return None if content else 0
+
+
+def _read_content(value: int | None) -> bool:
+    return value is None
+
+
 def _write_key(key: Key, deleted_us: int | None) -> Values:
     return (
         key.id, key.name, fold(key.name), key.team, key.owner,
         _json(key.models), _json(key.paths), _json(key.networks), key.expires_us, key.state, _json(key.tags),
         key.created_us, key.last_used_us, key.cut_us, key.version, deleted_us,
-        write_limits(key.limits, key.limits_rest),
+        write_limits(key.limits, key.limits_rest), _write_content(key.content),
     )  # fmt: skip
 
 
 def _read_key(values: Sequence[Any]) -> Key:
     (id, name, _, team, owner, models, paths, networks, expires_us, state, tags,
-     created_us, last_used_us, cut_us, version, _, limits, secrets) = values  # fmt: skip
+     created_us, last_used_us, cut_us, version, _, limits, content, secrets) = values  # fmt: skip
     known, rest = read_limits(limits)
     return Key(
         id=id, name=name, team=team, owner=owner,
         models=_allowed(models), paths=_allowed(paths), networks=_allowed(networks), expires_us=expires_us,
         state=state, tags=_tags.decode(tags), created_us=created_us, last_used_us=last_used_us, cut_us=cut_us,
         secrets=tuple(Secret(generation=g, hash=hash, until_us=until) for g, hash, until in _secrets.decode(secrets)),
-        limits=known, limits_rest=rest, version=version,
+        limits=known, limits_rest=rest, content=_read_content(content), version=version,
     )  # fmt: skip
 
 
@@ -118,15 +127,17 @@ def _write_team(team: Team, deleted_us: int | None) -> Values:
         team.id, team.name, fold(team.name), name_hash(team.name),
         _json(team.models), _json(team.paths), _json(team.networks), team.state, _json(team.tags),
         team.created_us, team.version, deleted_us, write_limits(team.limits, team.limits_rest),
+        _write_content(team.content),
     )  # fmt: skip
 
 
 def _read_team(values: Sequence[Any]) -> Team:
-    id, name, _, _, models, paths, networks, state, tags, created_us, version, _, limits = values
+    id, name, _, _, models, paths, networks, state, tags, created_us, version, _, limits, content = values
     known, rest = read_limits(limits)
     return Team(
         id=id, name=name, models=_allowed(models), paths=_allowed(paths), networks=_allowed(networks),
-        limits=known, limits_rest=rest, state=state, tags=_tags.decode(tags), created_us=created_us, version=version,
+        limits=known, limits_rest=rest, state=state, tags=_tags.decode(tags), content=_read_content(content),
+        created_us=created_us, version=version,
     )  # fmt: skip
 
 
@@ -149,14 +160,14 @@ CHANGE_COLUMNS = ("version", "id", "at_us", "actor", "action", "subject", "row_b
 KEYS = Shape(
     "penstock_keys",
     ("id", "name", "folded", "team", "owner", "models", "paths", "networks", "expires_us", "state", "tags",
-     "created_us", "last_used_us", "cut_us", "version", "deleted_us", "limits"),
+     "created_us", "last_used_us", "cut_us", "version", "deleted_us", "limits", "content"),
     _write_key,
     _read_key,
 )  # fmt: skip
 TEAMS = Shape(
     "penstock_teams",
     ("id", "name", "folded", "name_hash", "models", "paths", "networks", "state", "tags",
-     "created_us", "version", "deleted_us", "limits"),
+     "created_us", "version", "deleted_us", "limits", "content"),
     _write_team,
     _read_team,
 )  # fmt: skip

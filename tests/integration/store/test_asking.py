@@ -12,6 +12,7 @@ import pytest
 
 from penstock.audit.asked import as_row, place_of
 from penstock.audit.choice import Choice
+from penstock.audit.record import HEAD_BYTES, Private
 from penstock.audit.stored import verify
 from penstock.store.asking import Asking, Stored
 from penstock.store.asking_statements import Place
@@ -282,3 +283,16 @@ async def test_that_others_keep_what_is_forgotten_in_the_log_written_ahead_is_to
 
 def written(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if b"secret-" in file.read_bytes()]
+
+
+async def test_a_page_without_texts_has_nothing_that_is_long(store: Open) -> None:
+    chain = Chain("one")
+    chain.add(record(1, START), ("192.0.2.7", "somebody", "p" * 20_000, "cut", "a" * 20_000, None))
+    chain.add(record(2, START + 1), ("192.0.2.8", None))
+    chain.add(record(3, START + 2))
+    await ship(store.database, chain)
+    heads = await store.asking.page(Choice(whole=False), False, None, 10)
+    assert max(len(each.private or b"") for each in heads) <= HEAD_BYTES
+    whole = [as_row(each).private for each in await store.asking.page(Choice(), False, None, 10)]
+    assert whole[0] == Private("192.0.2.7", "somebody", "p" * 20_000, "cut", "a" * 20_000)
+    assert [as_row(each, whole=False).private for each in heads] == [Private("192.0.2.7", "somebody"), *whole[1:]]

@@ -113,11 +113,11 @@ async def test_the_older_release_keeps_its_rules_and_what_it_does_not_know(
     mixed = fresh()
     async with Handles(lambda: make_store(*mixed)) as handles:
         store = await handles.make()
-        team = await put(store, Team(id="t", name="a team", limits=LIMITS))
-        await put(store, key("k1", team=team.id, limits=LIMITS))
+        team = await put(store, Team(id="t", name="a team", limits=LIMITS, content=False))
+        await put(store, key("k1", team=team.id, limits=LIMITS, content=False))
         await put(store, key("k2"))
-        await put(store, key("k3", name="gone", limits=LIMITS))
-        await put(store, Team(id="t3", name="gone", limits=LIMITS))
+        await put(store, key("k3", name="gone", limits=LIMITS, content=False))
+        await put(store, Team(id="t3", name="gone", limits=LIMITS, content=False))
         await store.record(change(team, action="limits.reset"))
 
         assert isinstance(store, SqlStore)
@@ -135,9 +135,12 @@ async def test_the_older_release_keeps_its_rules_and_what_it_does_not_know(
         assert again is not None
         assert pool is not None
         assert (again.name, again.limits, pool.name, pool.limits) == ("gone", LIMITS, "gone", LIMITS)
+        assert again.content, "what it makes anew has opted out of nothing"
+        assert pool.content
         assert first is not None
         assert second is not None
         assert changed is not None
         assert (first.name, first.limits) == ("name of k1 again", LIMITS)
         assert second.limits is None
         assert (changed.name, changed.limits) == ("a team again", LIMITS)
+        assert (first.content, second.content, changed.content) == (False, True, False)

@@ -97,7 +97,7 @@ def full_key(id: str = "kfull", team: str | None = None) -> Key:
     return Key(
         id=id, name="Full", team=team, owner="someone", models=("gpt-*", "claude"), paths=("/chat/*",),
         networks=("10.0.0.0/8", "::1/128"), limits=LIMITS, expires_us=1_900_000_000_000_000, state="disabled",
-        tags={"env": "prod", "": "", "a.b": "[]"}, created_us=1_700_000_000_000_001,
+        tags={"env": "prod", "": "", "a.b": "[]"}, content=False, created_us=1_700_000_000_000_001,
         last_used_us=1_700_000_000_000_002, cut_us=1_700_000_000_000_003,
         secrets=(
             Secret(generation=1, hash="sha256:" + "ab" * 32, until_us=1_800_000_000_000_000),
@@ -115,6 +115,7 @@ FULL_TEAM = Team(
     limits=Limits(concurrent="none"),
     state="disabled",
     tags={"a": "b"},
+    content=False,
     created_us=5,
 )
 TOKEN = AdminToken(id="afull", name="ops", role="viewer", digest="cd" * 32, created_us=9)

@@ -91,6 +91,7 @@ async def test_a_team_is_meant_by_its_name_too(filled: Api) -> None:
         ("limit=1001", "limit"),
         ("cursor=abc", "cursor"),
         ("color=red", "color"),
+        ("texts=yes", "texts"),
     ],
 )
 async def test_what_is_no_condition_is_refused_by_its_name(filled: Api, asked: str, field: str) -> None:
@@ -123,6 +124,22 @@ async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> 
     assert (whole["client"], whole["end_user"]) == ("192.0.2.7", "x")
     assert bare == {name: whole[name] for name in whole if name not in ("client", "end_user")}
     assert (await filled.ask("GET", USAGE, token=VIEWER)).status == 200
+
+
+async def test_texts_are_shown_to_admins_who_ask_for_them(api: Api) -> None:
+    chain = Chain("20260101T000000-0000000c")
+    chain.add(record(1, START, request_id="req_1"), ("192.0.2.7", "x", '{"input":"hi"}', None, "Hé", "cut"))
+    api.records.ship(chain)
+    texts = {"prompt": '{"input":"hi"}', "answer": "Hé", "answer_note": "cut"}
+    for path in (f"{RECORDS}/req_1", f"{RECORDS}?texts=true&limit=250"):
+        shown = (await api.ask("GET", path)).json["items"][0]
+        assert {name: shown[name] for name in shown if name.startswith(("prompt", "answer"))} == texts
+        bare = (await api.ask("GET", path, token=VIEWER)).json["items"][0]
+        assert not {*texts, "client"} & set(bare)
+    listed = (await api.ask("GET", RECORDS)).json["items"][0]
+    assert (listed["client"], {*texts} & set(listed)) == ("192.0.2.7", set())
+    got = await api.ask("GET", f"{RECORDS}?texts=true&limit=251")
+    assert (got.status, got.faults) == (400, [("limit", "with texts at most 250")])
 
 
 async def test_a_record_is_what_is_described(filled: Api) -> None:

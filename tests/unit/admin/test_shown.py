@@ -48,7 +48,7 @@ def test_a_team_and_a_token_show_what_they_are() -> None:
     assert plain(shown_team(TEAM)) == {
         "id": "t1", "name": "science", "models": ["fast", "slow"], "paths": None, "networks": None, "limits": None,
         "state": "active",
-        "tags": {}, "created": "2027-01-15T08:00:00Z", "version": 0,
+        "tags": {}, "content": True, "created": "2027-01-15T08:00:00Z", "version": 0,
     }  # fmt: skip
     token = AdminToken(id="a1", name="ops", role="viewer", digest="d" * 64, created_us=AT_US)
     shown = plain(shown_token(token))

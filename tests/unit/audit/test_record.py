@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from penstock.audit.record import (
+    HEAD_BYTES,
     Attempt,
     Phases,
     Private,
@@ -17,6 +18,7 @@ from penstock.audit.record import (
     interrupted,
     read_begin,
     read_private,
+    read_private_head,
     read_record,
 )
 
@@ -72,6 +74,8 @@ def test_what_native_writes_is_read_and_what_it_wrote_first() -> None:
     first, now = (read_begin((DATA / f"begin_{which}.msgpack").read_bytes()) for which in (1, 11))
     assert first == msgspec.structs.replace(now, tags=None)
     assert read_private((DATA / "private_1.msgpack").read_bytes()) == Private("192.0.2.7", "somebody")
+    texts = Private("192.0.2.7", "somebody", '{"input":"hi"}', None, "Hé", "cut")
+    assert read_private((DATA / "private_6.msgpack").read_bytes()) == texts
 
 
 def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_invented() -> None:
@@ -88,6 +92,18 @@ def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_inv
 def test_what_a_newer_release_adds_is_passed_over() -> None:
     places = msgspec.msgpack.decode((DATA / "record_33.msgpack").read_bytes())
     assert read_record(msgspec.msgpack.encode([*places, {"new": 1}, "more"])) == FULL
+
+
+def test_of_a_private_part_that_is_cut_behind_them_the_first_places_are_read() -> None:
+    for client, end_user in (("192.0.2.7", "somebody"), (None, "é" * 100), ("2001:db8::1", None), (None, "x" * 256)):
+        for length in (0, 10, 70_000):
+            places = [client, end_user, "p" * length, None, "a" * length, "cut"]
+            whole = msgspec.msgpack.encode(places)
+            assert read_private_head(whole) == read_private_head(whole[: HEAD_BYTES - 16]) == Private(client, end_user)
+        assert read_private_head(msgspec.msgpack.encode([client, end_user])) == Private(client, end_user)
+    # Native writes the length of a longer text in four bytes.
+    assert read_private_head(b"\x96\xc0\xdb\x00\x00\x01\x00" + b"x" * 300) == Private(None, "x" * 256)
+    assert read_private_head((DATA / "private_6.msgpack").read_bytes()) == Private("192.0.2.7", "somebody")
 
 
 def test_something_else_is_refused() -> None:

@@ -66,6 +66,9 @@ def test_every_condition_goes_along(run: Run, transport: ApiTransport) -> None:
 def test_thousands_come_page_by_page(run: Run, transport: ApiTransport) -> None:
     fill(transport, 2_500)
     assert [each["number"] for each in lines(run("audit", "export").stdout)] == list(range(2_500))
+    assert sum("records" in path for _, path, _ in transport.sent) == 10, "with texts less at a time"
+    transport.sent.clear()
+    assert len(run("audit", "export", "--format", "csv").stdout.splitlines()) == 2_501
     assert sum("records" in path for _, path, _ in transport.sent) == 3
     assert [each["number"] for each in lines(run("audit", "query", "--json", "--limit", "1500").stdout)] == list(
         range(1_000, 2_500)

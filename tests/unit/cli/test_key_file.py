@@ -36,6 +36,12 @@ def test_each_format_says_the_same(tmp_path: Path, text: str, lines: list[int]) 
     assert [row.line for row in rows] == lines
 
 
+def test_a_key_of_csv_may_have_opted_out_of_texts(tmp_path: Path) -> None:
+    file = tmp_path / "keys.csv"
+    file.write_text(f"name,sha256,content\na,{DIGEST},false\nb,{DIGEST},true\nc,{DIGEST},\n")
+    assert [row.key.get("content") for row in read_file(str(file), "auto")] == [False, True, None]
+
+
 def test_lists_tags_and_limits_of_a_cell_are_separated_by_blanks(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
     limits = "requests=600/min requests=9/day concurrent=5 budget=20usd/day"
@@ -61,6 +67,7 @@ def test_lists_tags_and_limits_of_a_cell_are_separated_by_blanks(tmp_path: Path)
         (f"{SECRET},a\n{SECRET}1,b\n", ["1: column 1 has an unknown name; the first", "1: column 2 has an unknown"]),
         (f"name,secret\na\nb,{SECRET},c\n", ["2: has 1 cells instead of 2", "3: has 3 cells instead of 2"]),
         (f"name,secret,tags\na,{SECRET},prod\n", ["2: tags: expected name=value"]),
+        (f"name,secret,content\na,{SECRET},no\n", ["2: content: expected true or false"]),
         (f'name,secret\na,"{SECRET}\n', ["2: is not CSV"]),
         ("", [" holds no keys"]),
         ("[]", [" holds no keys"]),

@@ -165,6 +165,11 @@ def test_an_update_says_what_changes_and_what_is_cleared(run: Run, transport: Ap
     key = json.loads(run("keys", "show", id, "--json").stdout)
     assert (key["models"], key["paths"], key["owner"], key["expires"]) == (["fast"], None, None, None)
     assert key["tags"] == {"a": "1"}
+    for option, value in (("--no-content", False), ("--content", True)):
+        assert run("keys", "update", id, option).exit_code == 0
+        assert sent(transport)[2] == {"content": value}
+        shown = run("keys", "show", id).stdout
+        assert f"content    {'as configured' if value else 'never recorded'}\n" in shown
     for wrong in ([], ["--model", "a", "--all-models"], ["--team", "a", "--no-team"], ["--tag", "x"]):
         assert run("keys", "update", id, *wrong).exit_code == 2, wrong
 
@@ -186,6 +191,12 @@ def test_a_key_is_rotated_disabled_cut_enabled_and_deleted(run: Run, transport: 
     assert json.loads(run("keys", "list", "--json").stdout) == []
 
 
+def test_a_key_and_a_team_are_made_that_have_opted_out_of_texts(run: Run, transport: ApiTransport) -> None:
+    for kind in ("teams", "keys"):
+        made = json.loads(run(kind, "create", "--name", "q", "--no-content", "--json").stdout)
+        assert (sent(transport)[2], made["content"]) == ({"name": "q", "content": False}, False)
+
+
 def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     id = create_team(run, "a b/c", "--model", "gpt-*", "--tag", "x=y")
     by_name, by_id = run("teams", "show", "a b/c"), run("teams", "show", id)
@@ -193,6 +204,9 @@ def test_teams_go_by_name_or_id(run: Run, transport: ApiTransport) -> None:
     assert "models    gpt-*" in by_name.stdout.splitlines()
     assert run("teams", "update", "a b/c", "--all-models", "--name", "d").stdout == f"changed {id} (d)\n"
     assert run("teams", "update", "d", "--state", "disabled").exit_code == 0
+    assert run("teams", "update", "d", "--no-content").exit_code == 0
+    assert sent(transport)[2] == {"content": False}
+    assert "content   never recorded\n" in run("teams", "show", "d").stdout
     assert run("teams", "list").stdout.splitlines()[1].split()[:4] == [id, "d", "disabled", "all"]
     assert sent(transport)[1] == "/admin/v1/teams?limit=1000"
     assert run("teams", "show", "d").exit_code == 0

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from penstock.config.diff import keep_settled, settled_changes
-from penstock.config.model import Admin, AllLimits, Config, Hash, Keys, Price, ServerUrl, Shared, Store, Token
+from penstock.config.model import (
+    Admin,
+    AllLimits,
+    Audit,
+    Config,
+    Content,
+    Hash,
+    Keys,
+    Price,
+    ServerUrl,
+    Shared,
+    Store,
+    Token,
+)
 from penstock.limits.policy import Limits
 
 
@@ -48,6 +61,14 @@ def test_limits_and_prices_change_with_a_reload() -> None:
     wanted = Config(limits=AllLimits(default=Limits(requests="5/s"), zone="Asia/Tokyo"), prices={"m": Price(input=1)})
     assert settled_changes(Config(), wanted) == []
     assert keep_settled(Config(), wanted) == wanted
+
+
+def test_which_texts_are_recorded_changes_with_a_reload_and_the_rest_of_auditing_does_not() -> None:
+    texts = Content(prompts=True, redact=("a+",))
+    wanted = Config(audit=Audit(content=texts, retain=3_600_000))
+    assert settled_changes(Config(), Config(audit=Audit(content=texts))) == []
+    assert settled_changes(Config(), wanted) == ["audit"]
+    assert keep_settled(Config(), wanted) == Config(audit=Audit(content=texts))
 
 
 def test_nothing_settled_changed() -> None:

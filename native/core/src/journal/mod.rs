@@ -188,6 +188,13 @@ impl Journal {
         }
     }
 
+    /// Whether there is room for so many bytes that could be left out: half of the memory stays free of them, and what the
+    /// records of requests that are in may need.
+    pub fn has_spare(&self, bytes: usize) -> bool {
+        let reserved = self.admitted.load(Relaxed).saturating_mul(RESERVED_BYTES);
+        self.ring.has_room((RING_BYTES / 2).max(reserved).saturating_add(bytes))
+    }
+
     /// Lets a request in. `None`: its record might find no room, and requests are refused then.
     pub fn admit(self: &Arc<Self>) -> Option<Admitted> {
         if self.settings.when_full == WhenFull::Drop {

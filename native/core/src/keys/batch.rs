@@ -14,7 +14,7 @@ use super::{
 use crate::limits::Policy;
 
 /// The shape that this build reads; a document of another shape is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 const MAX_TEAM_ID_BYTES: usize = 128;
 
 #[derive(Deserialize)]
@@ -61,6 +61,7 @@ struct TeamDocument<'a> {
     limits: Option<usize>,
     #[serde(deserialize_with = "given")]
     tags: Option<usize>,
+    content: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +78,7 @@ struct KeyDocument<'a> {
     limits: Option<usize>,
     #[serde(deserialize_with = "given")]
     tags: Option<usize>,
+    content: bool,
     expires_us: Option<u64>,
     cut_us: Option<u64>,
     #[serde(borrow)]
@@ -126,6 +128,7 @@ pub(super) struct Team {
     pub access: usize,
     pub limits: Option<usize>,
     pub tags: Option<usize>,
+    pub keeps_content: bool,
 }
 
 #[derive(Debug)]
@@ -135,6 +138,7 @@ pub(super) struct Key {
     pub access: usize,
     pub limits: Option<usize>,
     pub tags: Option<usize>,
+    pub keeps_content: bool,
     pub expires_us: Option<u64>,
     pub cut_us: Option<u64>,
     pub secrets: Vec<Secret>,
@@ -226,6 +230,7 @@ fn team(document: TeamDocument<'_>, lists: Known) -> Result<Change<Box<str>, Tea
         access: if gone { 0 } else { lists.access(document.access, "team", &id)? },
         limits: if gone { None } else { lists.limits(document.limits, "team", &id)? },
         tags: if gone { None } else { lists.tags(document.tags, "team", &id)? },
+        keeps_content: document.content,
     };
     Ok(Change { id, version: document.version, row: (!gone).then_some(row) })
 }
@@ -250,6 +255,7 @@ fn key(document: &KeyDocument<'_>, lists: Known) -> Result<Change<KeyId, Key>, S
         access: lists.access(document.access, "key", id.as_str())?,
         limits: lists.limits(document.limits, "key", id.as_str())?,
         tags: lists.tags(document.tags, "key", id.as_str())?,
+        keeps_content: document.content,
         expires_us: document.expires_us,
         cut_us: document.cut_us,
         secrets,

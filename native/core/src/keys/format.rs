@@ -1,6 +1,6 @@
 //! The form of credentials: Penstock's own keys, and the ids that foreign ones get.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use memchr::memmem;
@@ -82,6 +82,19 @@ pub fn find_own(text: &[u8]) -> Option<usize> {
             return Some(at);
         }
     }
+}
+
+/// Each place at which a text holds one.
+pub fn find_keys(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + find_own(&text[from..])?;
+        let secret_at = at + PREFIX.len() + ID_BYTES + 1;
+        let length = text[secret_at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        // One that follows at once begins with two letters that could be of this one.
+        from = secret_at;
+        Some(at..secret_at + length)
+    })
 }
 
 fn own(credential: &[u8]) -> Result<KeyId, Malformed> {

@@ -86,6 +86,8 @@ pub struct KeyRow {
     pub(super) secrets: Secrets,
     pub id: KeyId,
     pub disabled: bool,
+    /// Texts of its requests may be recorded, where any are.
+    pub keeps_content: bool,
 }
 
 const _: () = assert!(size_of::<KeyRow>() <= 128, "100,000 of them are kept");
@@ -104,6 +106,7 @@ impl KeyRow {
             secrets: Secrets::Many(Box::default()),
             id,
             disabled: false,
+            keeps_content: true,
         }
     }
 
@@ -147,6 +150,7 @@ impl KeyRow {
             secrets: self.secrets.clone(),
             id: self.id,
             disabled: self.disabled,
+            keeps_content: self.keeps_content,
         }
     }
 
@@ -191,6 +195,8 @@ pub struct TeamRow {
     /// A pool that its keys share.
     pub limits: Option<Arc<Policy>>,
     pub tags: Option<Arc<Tags>>,
+    /// As of a key.
+    pub keeps_content: bool,
 }
 
 /// The place of a team, which keys point at before and after it is known.

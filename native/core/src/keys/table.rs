@@ -196,6 +196,7 @@ impl Table {
                 access: of_batch.access[row.access].clone(),
                 limits: of_batch.limits(row.limits),
                 tags: of_batch.tags(row.tags),
+                keeps_content: row.keeps_content,
             });
             rows.team(team.id).put(team.version, row);
         }
@@ -254,6 +255,7 @@ fn key_row(id: KeyId, version: u64, key: Key, of_batch: &OfBatch, rows: &Rows) -
     row.limits = of_batch.limits(key.limits);
     row.tags = of_batch.tags(key.tags);
     row.disabled = key.disabled;
+    row.keeps_content = key.keeps_content;
     row.cut_us = key.cut_us.unwrap_or(0);
     row.set_expiry(key.expires_us);
     row.secrets = Secrets::new(key.secrets);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Provider;
 use crate::{
+    content::Content,
     dialects::{Dialect, usage::Usage},
     error::Code,
     keys::Tagged,
@@ -171,6 +172,8 @@ pub struct Record {
     pub tags: Tagged,
     /// Those that counted it.
     pub limits: Met,
+    /// Its texts, where they are recorded. Not for the log.
+    pub content: Option<Box<Content>>,
 }
 
 /// Storage of a text that is worth keeping for the next request.

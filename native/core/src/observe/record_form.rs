@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
-use crate::{dialects::usage::Usage, journal::pack::Pack, keys::Tagged, limits::Met};
+use crate::{content::Content, dialects::usage::Usage, journal::pack::Pack, keys::Tagged, limits::Met};
 
 /// The first value of every list.
 const FORM: u64 = 1;
@@ -67,10 +67,26 @@ pub fn private(record: &Record, out: &mut Vec<u8>) {
     if record.client.is_none() && record.end_user.is_empty() {
         return;
     }
+    pack_private(record, 2, &mut Pack::new(out));
+}
+
+/// The same with texts of the request behind it: each with why it is not whole, if it is not.
+pub fn private_with(record: &Record, content: &Content, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
-    pack.list(2);
+    pack_private(record, 6, &mut pack);
+    for piece in [&content.prompt, &content.answer] {
+        match piece {
+            Some(piece) => pack.text(&piece.text),
+            None => pack.nil(),
+        }
+        pack.word(piece.as_ref().and_then(|piece| piece.note).map_or("", |note| note.name()), TEXT_BYTES);
+    }
+}
+
+fn pack_private(record: &Record, places: usize, pack: &mut Pack<'_>) {
+    pack.list(places);
     match record.client {
-        Some(IpAddr::V4(address)) => dotted(address, &mut pack),
+        Some(IpAddr::V4(address)) => dotted(address, pack),
         Some(IpAddr::V6(address)) => pack.text(&address.to_string()),
         None => pack.nil(),
     }

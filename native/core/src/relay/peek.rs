@@ -10,7 +10,7 @@ use crate::{
     dialects::StreamKind,
     error::{Code, Failure, Retry},
     http::head::ResponseHead,
-    request::outbound::Outbound,
+    request::{content, outbound::Outbound},
 };
 
 /// The beginning of a stream.
@@ -58,6 +58,9 @@ pub async fn open(
     });
     if out.admission.counts_text() {
         opening.tap.count_text();
+        if let Some(text) = opening.tap.text() {
+            text.keep(content::answer(out.worker, out.snapshot, out.content));
+        }
     }
     read_first(source, &mut opening).await?;
     opening.first_us = out.worker.clock().boot_us();

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use crate::{
+    content::Kept,
     dialects::{Dialect, StreamKind},
     tokens::Tally,
 };
@@ -40,7 +41,7 @@ enum State {
 }
 
 /// Counts bytes of text, cut anywhere.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Text {
     names: Names,
     /// What stands before all text of a frame.
@@ -55,6 +56,14 @@ pub struct Text {
     at: usize,
     last: Option<usize>,
     tally: Tally,
+    /// Its tokens are known already.
+    is_told: bool,
+    /// A string begins, and nothing of it was written yet.
+    begins: bool,
+    /// Each string is a text of its own.
+    is_apart: bool,
+    /// The text itself, where it is recorded.
+    kept: Option<Box<Kept>>,
 }
 
 impl Text {
@@ -78,7 +87,7 @@ impl Text {
             Dialect::Anthropic => &[b"text", b"thinking"],
             Dialect::Ollama => OLLAMA,
         };
-        Self::of(&DELTA, names)
+        Self { is_apart: true, ..Self::of(&DELTA, names) }
     }
 
     fn of(before: &'static Mark, names: Names) -> Self {
@@ -93,7 +102,30 @@ impl Text {
             at: 0,
             last: None,
             tally: Tally::default(),
+            is_told: false,
+            begins: false,
+            is_apart: false,
+            kept: None,
         }
+    }
+
+    /// Has the text from now on kept, if there is a place for it.
+    pub fn keep(&mut self, kept: Option<Box<Kept>>) {
+        self.kept = kept;
+    }
+
+    /// What was kept.
+    pub fn take_kept(&mut self) -> Option<Box<Kept>> {
+        self.kept.take()
+    }
+
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// How many tokens there are is known: what is kept need not be counted any more.
+    pub fn set_told(&mut self) {
+        self.is_told = true;
     }
 
     /// Bytes of text so far, as UTF-8 has them.
@@ -172,6 +204,7 @@ impl Text {
     /// A string begins.
     fn begin(&mut self, counted: bool) {
         self.length = 0;
+        self.begins = true;
         self.state = if counted { State::Text } else { State::Name };
     }
 
@@ -219,9 +252,18 @@ impl Text {
         }
         self.last = Some(self.at);
         if std::mem::take(&mut self.half) != 0 {
-            self.tally.push(REPLACEMENT);
+            self.pass(REPLACEMENT);
         }
-        self.tally.push(bytes);
+        self.pass(bytes);
+    }
+
+    /// Hands text on.
+    fn pass(&mut self, bytes: &[u8]) {
+        let Some(kept) = &mut self.kept else { return self.tally.push(bytes) };
+        kept.push_part(bytes, self.at, std::mem::take(&mut self.begins) && self.is_apart);
+        if !self.is_told {
+            self.tally.push(bytes);
+        }
     }
 
     /// Takes a unit of UTF-16: a letter, or half of one.
@@ -229,7 +271,7 @@ impl Text {
         let letter = match (self.half, unit) {
             (_, 0xd800..0xdc00) => {
                 if self.half != 0 {
-                    self.tally.push(REPLACEMENT);
+                    self.pass(REPLACEMENT);
                 }
                 self.half = unit;
                 return;

@@ -35,10 +35,11 @@ impl Reading<'_> {
         }
         // Most answers come in one piece that states its usage: then the text need not be counted.
         let is_told = |usage: Usage| !usage.is_nothing();
-        if self.text.is_none() || last && self.usage().is_some_and(is_told) {
-            return;
-        }
-        if let Some(text) = &mut self.text {
+        let is_known = last && self.usage().is_some_and(is_told);
+        if let Some(text) = self.text.as_mut().filter(|text| !is_known || text.is_kept()) {
+            if is_known {
+                text.set_told();
+            }
             text.feed(bytes);
             if text.is_due() {
                 self.guard.count_on(text, self.target);

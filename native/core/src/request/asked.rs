@@ -13,6 +13,7 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
+    content::{self, Taken},
     counted::Asks,
     credential::has_own,
     endpoint::{Api, Endpoint, Form},
@@ -97,6 +98,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         timeouts: plan.timeouts,
         admission: &admission,
         guard: &guard,
+        content: content::policy(call.worker, &snapshot, principal, endpoint.api).filter(|_| scan.is_some()),
         told: call.told,
         attempts: RefCell::default(),
         waited_us: Cell::new(0),
@@ -115,6 +117,10 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
+    call.content = out.content.map(|policy| {
+        let key = call.key.map_or_else(Default::default, |key| key.of(head_bytes));
+        Box::new(Taken::of(call.worker, &snapshot, policy, body, key))
+    });
     call.record.attempts = out.attempts.take();
     call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();

@@ -56,6 +56,14 @@ impl Principal {
         self.access().all(|access| access.allows_path(path))
     }
 
+    /// Whether its texts may be recorded, where any are.
+    pub fn keeps_content(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Key { row, team } => row.keeps_content && team.as_ref().is_none_or(|team| team.keeps_content),
+        }
+    }
+
     /// Whether a client at this address may ask.
     pub fn allows_client(&self, client: Option<IpAddr>) -> bool {
         self.access().all(|access| access.allows_client(client))

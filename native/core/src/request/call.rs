@@ -5,7 +5,9 @@ use std::rc::Rc;
 use super::{
     Gone, Reply, Stop,
     authenticate::authenticate,
-    body, count, credential,
+    body,
+    content::Taken,
+    count, credential,
     endpoint::{Api, Endpoint},
     facts::Facts,
     ids::Trace,
@@ -60,6 +62,8 @@ pub struct Call<'a> {
     pub told: LimitFields,
     /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
+    /// Texts of it that are recorded.
+    pub content: Option<Box<Taken>>,
     /// Room in the journal for its record.
     admitted: Option<Admitted>,
     /// Its record was made.
@@ -102,6 +106,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         broken: false,
         told: LimitFields::default(),
         key,
+        content: None,
         admitted: None,
         is_recorded: false,
     };
@@ -364,7 +369,15 @@ impl Call<'_> {
         if logs {
             shared.log.record(self.record);
         }
+        self.end_content();
         self.worker.audit.record(shared, self.record)
+    }
+
+    /// Its texts are recorded as far as they came.
+    fn end_content(&mut self) {
+        if let Some((taken, policy)) = self.content.take().zip(self.snapshot.content.as_ref()) {
+            self.record.content = taken.finish(policy);
+        }
     }
 
     /// Sends the end of the answer once its record is on disk.
@@ -395,6 +408,7 @@ impl Drop for Call<'_> {
         self.record.sent_bytes = self.reply.sent_bytes;
         self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
         self.record.request_id = std::mem::take(&mut self.request_id);
+        self.end_content();
         self.worker.audit.record(&self.worker.shared, self.record);
     }
 }

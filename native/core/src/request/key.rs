@@ -21,9 +21,11 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(1);
 
 /// Answers with the key's id, team, end, the lists that bound it (each has to allow what is asked), the limits of the
-/// key and of its team, and what it has spent.
+/// key and of its team, what it has spent, and whether texts of its requests are recorded.
 pub async fn serve(call: &mut Call<'_>, principal: &Principal) -> Result<(), Stop> {
     let mut body = describe(principal);
+    let texts = call.snapshot.content.as_ref().filter(|_| call.worker.shared.journal().is_some());
+    body["content"] = (texts.is_some() && principal.keeps_content()).into();
     body["limits"] = limits(call, principal);
     body["spend"] = spend(call, principal).await;
     call.json(200, body.to_string().as_bytes()).await

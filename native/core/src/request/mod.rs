@@ -8,6 +8,7 @@ mod authenticate;
 mod body;
 mod call;
 pub mod client_address;
+pub mod content;
 mod count;
 mod counted;
 pub mod credential;

@@ -10,6 +10,7 @@ use super::{
     standing::LimitFields,
 };
 use crate::{
+    content::Policy,
     dialects::StreamKind,
     http::{
         head::{RequestHead, Span},
@@ -62,6 +63,8 @@ pub struct Outbound<'a> {
     pub admission: &'a Admission<'a>,
     /// What it holds of it.
     pub guard: &'a Guard,
+    /// Which of its texts are recorded.
+    pub content: Option<&'a Policy>,
     /// What an early head says of its limits.
     pub told: LimitFields,
     pub attempts: RefCell<Vec<AttemptRecord>>,

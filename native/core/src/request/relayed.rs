@@ -12,6 +12,7 @@ use super::{
     authenticate::Principal,
     body::Content,
     call::Call,
+    content,
     counted::Asks,
     endpoint::Endpoint,
     estimate::answers_in_tokens,
@@ -180,6 +181,7 @@ async fn stream(
     let passed = stream::pass(call.client, &mut call.reply, answer.source, &mut opening, &passing).await;
     passing.settle(&mut opening, false).await;
     note_usage(call, (answer.provider, &answer.model), (guard, asks));
+    take_answer(call, opening.tap.text());
     call.record.stream = Some(StreamFacts {
         first_token_us: Some(opening.first_us - call.arrived_us),
         frames: opening.tap.frames(),
@@ -235,6 +237,10 @@ async fn whole(
         target: &answer.model,
         ahead: 0,
     };
+    if let Some(text) = &mut reading.text {
+        let policy = call.snapshot.content.as_ref().filter(|_| call.content.is_some());
+        text.keep(content::answer(call.worker, &call.snapshot, policy));
+    }
     if let Err(stop) = gather(call, &mut answer.source, counts).await {
         // The client gets none of it, and what has come is paid for.
         reading.read(answer.source.payload(), false);
@@ -257,6 +263,7 @@ async fn whole(
         reading.settle(false).await;
         note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
+    take_answer(call, reading.text.as_mut());
     conclude(call, answer.head, passed?);
     Ok(())
 }
@@ -273,6 +280,13 @@ fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, ask
     call.record.cost_nanousd = usage.and_then(|usage| guard.nanousd(&usage, cost));
     if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
+    }
+}
+
+/// Takes what was kept of the text that was passed on.
+fn take_answer(call: &mut Call<'_>, text: Option<&mut Text>) {
+    if let Some((taken, text)) = call.content.as_mut().zip(text) {
+        taken.answer = text.take_kept();
     }
 }
 

@@ -4,17 +4,21 @@ use std::{cell::RefCell, collections::HashMap};
 
 use super::shared::Shared;
 use crate::{
+    content::Content,
     error::Code,
-    journal::{Journal, Kind},
+    journal::{Journal, Kind, entry::MAX_PARTS_BYTES},
     observe::{
         Record,
         record::Outcome,
-        record_form::{begin, private, public},
+        record_form::{begin, private, private_with, public},
     },
 };
 
 /// Kinds of refusal that are counted together at a time; what comes beyond is recorded one by one.
 const MOST_KINDS: usize = 256;
+
+/// What stands in a private part beside texts: an address, an end user, notes, lengths.
+const PRIVATE_BYTES: usize = 512;
 
 /// What one worker has packed, and counted since the last second.
 #[derive(Default)]
@@ -69,7 +73,10 @@ impl Audit {
         open.clear();
         hidden.clear();
         public(record, count, open);
-        private(record, hidden);
+        match &record.content {
+            Some(content) => self::content(journal, record, content, open.len(), hidden),
+            None => private(record, hidden),
+        }
         journal.append(Kind::Record, open, hidden)
     }
 
@@ -104,5 +111,20 @@ impl Audit {
         known.record.received_bytes += record.received_bytes;
         known.record.sent_bytes += record.sent_bytes;
         true
+    }
+}
+
+/// Packs a private part with texts: cut to what an entry holds behind `public` bytes; without them where the journal has no
+/// room to spare, as records themselves go first.
+fn content(journal: &Journal, record: &Record, content: &Content, public: usize, hidden: &mut Vec<u8>) {
+    let most = MAX_PARTS_BYTES.saturating_sub(public + PRIVATE_BYTES);
+    if content.text_bytes() > most {
+        private_with(record, &content.cut(most), hidden);
+    } else {
+        private_with(record, content, hidden);
+    }
+    if !journal.has_spare(public + hidden.len()) {
+        hidden.clear();
+        private_with(record, &content.left_out(), hidden);
     }
 }

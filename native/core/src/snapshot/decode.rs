@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Base, Limits, Prices, Provider, Snapshot, document, document::Document, secret};
+use super::{Base, Limits, Prices, Provider, Snapshot, document, document::Document, secret, secrets::secrets};
 use crate::{
+    content,
     dialects::Dialect,
     http::write::HeadWriter,
     json::shape_error,
@@ -65,11 +66,19 @@ impl Snapshot {
             ca_file: document.tls.ca_file,
             default_provider: document.default_provider.as_deref().map(index).transpose()?,
             limits: Limits::new(document.limits, providers.len(), index)?,
+            content: document.content.map(|c| self::content(c, &document.providers)).transpose()?,
             prices: Prices::new(document.prices)?,
             routes,
             providers,
         })
     }
+}
+
+fn content(content: document::Content, providers: &[document::Provider]) -> Result<content::Policy, String> {
+    let document::Content { prompts, answers, max_bytes, redact } = content;
+    let redaction = content::Redaction::new(&redact, secrets(providers)?);
+    let redaction = redaction.map_err(|e| format!("audit.content.{e}"))?;
+    Ok(content::Policy { prompts, answers, max_bytes, redaction })
 }
 
 fn provider(p: &document::Provider, network: &Arc<Network>) -> Result<Provider, String> {

@@ -30,6 +30,7 @@ pub struct Document {
     pub default_provider: Option<String>,
     pub limits: Limits,
     pub prices: Vec<Price>,
+    pub content: Option<Content>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -195,6 +196,16 @@ pub struct Limits {
     pub providers: HashMap<String, Policy>,
     pub unpriced: Unpriced,
     pub zone: String,
+}
+
+/// Which texts of requests are recorded, and what is replaced in them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    pub prompts: bool,
+    pub answers: bool,
+    pub max_bytes: usize,
+    pub redact: Vec<String>,
 }
 
 /// What becomes of a model without a price while money is limited.

@@ -6,10 +6,12 @@ mod limits;
 mod price;
 mod prices;
 mod secret;
+mod secrets;
 
 use std::sync::Arc;
 
 use crate::{
+    content,
     dialects::Dialect,
     observe::{self, LogOptions},
     request::{client_address::Networks, endpoint::is_organization},
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub default_provider: Option<usize>,
     pub limits: Limits,
     pub prices: Prices,
+    /// Which texts are recorded; `None`: none at all.
+    pub content: Option<content::Policy>,
 }
 
 /// A provider, with one base for each dialect it speaks.

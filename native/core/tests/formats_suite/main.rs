@@ -4,6 +4,7 @@
 
 mod agree;
 mod body_tap;
+mod content;
 mod decompress;
 mod drive;
 mod errors;

@@ -1,6 +1,7 @@
 //! The text in an answer is counted as its bytes pass, wherever they are cut.
 
 use penstock_core::{
+    content::{Kept, Policy, Redaction, Room},
     dialects::{Dialect, StreamKind},
     relay::{tap::Tap, text::Text},
 };
@@ -77,6 +78,58 @@ fn a_frame_counts_for_what_the_model_wrote_in_it() {
     ] {
         assert_eq!(of_stream(kind, &frame), bytes, "{frame}");
     }
+}
+
+struct Endless;
+
+impl Room for Endless {
+    fn grow_to(&mut self, _: usize) -> bool {
+        true
+    }
+}
+
+fn policy() -> Policy {
+    let redaction = Redaction::new(&[r"\w+@example\.com".to_owned()], Vec::new()).unwrap();
+    Policy { prompts: true, answers: true, max_bytes: 1_000, redaction }
+}
+
+fn shown(text: &mut Text) -> Option<String> {
+    text.take_kept().and_then(|kept| kept.finish(&policy(), b"")).map(|piece| piece.text)
+}
+
+#[test]
+fn the_text_of_a_stream_is_kept_as_it_was_written() {
+    let mut tap = Tap::new(StreamKind::Chat, false);
+    tap.count_text();
+    tap.text().unwrap().keep(Some(Box::new(Kept::new(&policy(), Box::new(Endless)))));
+    for delta in [
+        json!({"role": "assistant", "content": ""}),
+        json!({"reasoning_content": "hm"}),
+        json!({"reasoning_content": "m"}),
+        json!({"content": "write to some"}),
+        json!({"content": "body@exa"}),
+        json!({"content": "mple.com \"\n😀"}),
+        json!({"tool_calls": [{"function": {"name": "f", "arguments": "{\"a\":"}}]}),
+        json!({"tool_calls": [{"function": {"arguments": "1}"}}]}),
+    ] {
+        tap.frame(format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta}]})).as_bytes());
+    }
+    let text = tap.text().unwrap();
+    assert_eq!(shown(text).unwrap(), "hmm\nwrite to [redacted] \"\n😀\n{\"a\":1}");
+    assert_eq!(shown(text), None, "it is taken once");
+    assert!(text.tally().end(None).0 > 0, "it is counted all the same");
+}
+
+#[test]
+fn texts_of_a_body_have_a_line_each_and_need_not_be_counted() {
+    let mut text = Text::of_body(Dialect::OpenAi);
+    text.keep(Some(Box::new(Kept::new(&policy(), Box::new(Endless)))));
+    text.set_told();
+    let body =
+        json!({"choices": [{"message": {"content": "one\u{1F600}"}}, {"message": {"content": "two"}}]}).to_string();
+    body.as_bytes().chunks(3).for_each(|piece| text.feed(piece));
+    assert_eq!(shown(&mut text).unwrap(), "one😀\ntwo");
+    assert_eq!(text.tally().end(None).0, 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use penstock_core::{
     clock::Clock,
     journal::{
-        Durability, Event, Journal, Kind, Options, Position, Reader, Settings, WhenFull,
+        Durability, Event, Journal, Kind, Options, Position, RING_BYTES, Reader, Settings, WhenFull,
         disk::{Disk, RealDisk},
         verify::verify,
     },
@@ -139,4 +139,18 @@ fn a_journal_of_another_process_is_left_alone() {
     drop(held);
     assert!(RealDisk::default().lock(&lock).unwrap().is_some());
     assert!(RealDisk::default().lock(&dir.0.join("journal/none/lock")).unwrap().is_none());
+}
+
+#[test]
+fn what_could_be_left_out_leaves_half_of_the_memory_free_and_what_records_may_need() {
+    let sim = Sim::new(Clock::System);
+    let settings = Settings { when_full: WhenFull::Shed, ..settings("one", Durability::Group) };
+    let journal = Arc::new(Journal::start(settings, Arc::new(sim.clone()), Clock::System, [1; 32], |_| {}).unwrap());
+    assert!(journal.has_spare(RING_BYTES / 2) && !journal.has_spare(RING_BYTES / 2 + 1));
+    let inside: Vec<_> = (0..6_000).map(|_| journal.admit().unwrap()).collect();
+    assert!(journal.has_spare(4_000_000) && !journal.has_spare(5_000_000), "2 KiB for each that is in");
+    drop(inside);
+    sim.set_read_only(true);
+    journal.append(Kind::Record, &[0; 10_000], b"").unwrap();
+    assert!(journal.has_spare(RING_BYTES / 2 - 20_000) && !journal.has_spare(RING_BYTES / 2 - 10_000));
 }

@@ -19,7 +19,7 @@ fn the_smallest_batch_and_a_full_one_are_read() {
             {"budget": [{"amount": 1, "period": "month"}], "concurrent": [{"amount": 5, "queue_us": 7}], "reserve": "cap"},
         ],
         "tags": [[["env", "dev"]], []],
-        "teams": [with(team("t1", 1), &json!({"limits": 0, "tags": 1}))],
+        "teams": [with(team("t1", 1), &json!({"limits": 0, "tags": 1, "content": false}))],
         "keys": [with(row("abcdefghijkl", 2), &json!({
             "team": "t1", "limits": 1, "tags": 0, "expires_us": 1, "cut_us": 2, "secrets": secrets,
         }))],
@@ -38,7 +38,7 @@ fn a_missing_or_unknown_field_is_named() {
         assert!(error.contains(name), "{error}");
     }
     for (list, one) in [("keys", row("abcdefghijkl", 1)), ("teams", team("t", 1))] {
-        for name in ["limits", "tags"] {
+        for name in ["limits", "tags", "content"] {
             let mut one = one.clone();
             one.as_object_mut().unwrap().remove(name);
             assert!(refusal(&json!({list: [one]})).contains(name), "{list}");
@@ -77,7 +77,7 @@ fn what_a_row_may_not_say_is_refused_by_the_name_of_the_key() {
         (json!({"limits": [{"budget": [{"amount": 1_u64 << 53, "period": "day"}]}]}), "limits: budget"),
         (json!({"limits": [{"concurrent": [{"amount": 1, "queue_us": 60_000_001}]}]}), "limits: concurrent"),
         (json!({"limits": [{"nonsense": []}]}), "nonsense"),
-        (json!({"format": 2}), "format 2 is not 3"),
+        (json!({"format": 2}), "format 2 is not 4"),
     ] {
         let error = refusal(&fields);
         assert!(error.contains(word), "{error}");

@@ -23,7 +23,7 @@ pub(crate) fn hex(credential: &str) -> String {
 /// A batch with nothing in it but one access that allows everything.
 pub(crate) fn empty() -> Value {
     json!({
-        "format": 3, "access": [{"models": null, "paths": null, "networks": null}], "limits": [], "tags": [],
+        "format": 4, "access": [{"models": null, "paths": null, "networks": null}], "limits": [], "tags": [],
         "teams": [], "keys": [], "digests": [], "reset": false, "settled": 0,
     })
 }
@@ -32,13 +32,14 @@ pub(crate) fn empty() -> Value {
 pub(crate) fn row(id: &str, version: u64) -> Value {
     json!({
         "id": id, "version": version, "state": "active", "team": null, "access": 0, "limits": null, "tags": null,
-        "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": null}],
+        "content": true, "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": null}],
     })
 }
 
 pub(crate) fn team(id: &str, version: u64) -> Value {
     json!({
         "id": id, "version": version, "name": format!("Team {id}"), "state": "active", "access": 0, "limits": null, "tags": null,
+        "content": true,
     })
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn minimal() -> Value {
             "default": null, "global": null, "models": {}, "providers": {}, "unpriced": "refuse", "zone": "UTC",
         },
         "prices": [],
+        "content": null,
     })
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn digest(credential: &str) -> String {
 pub(crate) fn row(id: &str, version: u64, verified: Option<&str>) -> Value {
     json!({
         "id": id, "version": version, "state": "active", "team": null, "access": 0, "limits": null, "tags": null,
-        "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": verified.map(digest)}],
+        "content": true, "expires_us": null, "cut_us": null, "secrets": [{"generation": 1, "until_us": null, "digest": verified.map(digest)}],
     })
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn with(mut object: Value, fields: &Value) -> Value {
 /// Puts the fields given; access 0 allows everything.
 pub(crate) fn put(house: &House, fields: &Value) {
     let empty = json!({
-        "format": 3, "access": [{"models": null, "paths": null, "networks": null}], "limits": [], "tags": [],
+        "format": 4, "access": [{"models": null, "paths": null, "networks": null}], "limits": [], "tags": [],
         "teams": [], "keys": [], "digests": [], "reset": false, "settled": 0,
     });
     house.engine.put_keys(&bytes(&with(empty, fields))).unwrap();

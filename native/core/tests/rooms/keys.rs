@@ -136,7 +136,7 @@ fn a_key_that_is_disabled_or_over_is_told_apart_from_an_unknown_one() {
         (3, json!({"team": "t1"}), "key_disabled"),
         (4, json!({"state": "deleted"}), "invalid_api_key"),
     ] {
-        let team = json!({"id": "t1", "version": 1, "name": "T", "state": "disabled", "access": 0, "limits": null, "tags": null});
+        let team = json!({"id": "t1", "version": 1, "name": "T", "state": "disabled", "access": 0, "limits": null, "tags": null, "content": true});
         put(&house, &json!({"teams": [team], "keys": [with(row(ID, version, Some(&key)), &fields)]}));
         let answer = ask(&house, &key);
         assert_refused(&answer, 401, code);
@@ -155,7 +155,7 @@ fn only_models_that_key_and_team_both_allow_are_served() {
         &house,
         &json!({
             "access": [access(json!(["f*", "slow"])), access(json!(["*st", "up/*"]))],
-            "teams": [{"id": "t1", "version": 1, "name": "T", "state": "active", "access": 1, "limits": null, "tags": null}],
+            "teams": [{"id": "t1", "version": 1, "name": "T", "state": "active", "access": 1, "limits": null, "tags": null, "content": true}],
             "keys": [with(row(ID, 1, Some(&key)), &json!({"team": "t1"}))],
         }),
     );
@@ -241,7 +241,7 @@ fn on_a_unix_socket_only_a_key_without_networks_is_served() {
         let payload: Value = serde_json::from_slice(&asked.payload).unwrap();
         assert_eq!(payload["client"], Value::Null);
         let mut batch = json!({
-            "format": 3, "access": [], "limits": [], "tags": [], "teams": [], "keys": [], "reset": false, "settled": 0,
+            "format": 4, "access": [], "limits": [], "tags": [], "teams": [], "keys": [], "reset": false, "settled": 0,
             "digests": [{"key": payload["key"], "generation": 1, "digest": payload["digest"]}],
         });
         engine.put_keys(&bytes(&batch)).unwrap();
@@ -254,7 +254,7 @@ fn on_a_unix_socket_only_a_key_without_networks_is_served() {
     let access = |networks: Value| json!({"models": null, "paths": null, "networks": networks});
     let rows = [row(ID, 1, None), with(row(OTHER, 1, None), &json!({"access": 1}))];
     let batch = json!({
-        "format": 3, "access": [access(Value::Null), access(json!(["0.0.0.0/0", "::/0"]))], "limits": [], "tags": [],
+        "format": 4, "access": [access(Value::Null), access(json!(["0.0.0.0/0", "::/0"]))], "limits": [], "tags": [],
         "teams": [], "keys": rows, "digests": [], "reset": false, "settled": 0,
     });
     engine.put_keys(&bytes(&batch)).unwrap();
@@ -277,7 +277,7 @@ fn a_key_is_told_what_it_may_do() {
         &house,
         &json!({
             "access": access,
-            "teams": [{"id": "t1", "version": 1, "name": "Lab \"1\"", "state": "active", "access": 1, "limits": 1, "tags": null}],
+            "teams": [{"id": "t1", "version": 1, "name": "Lab \"1\"", "state": "active", "access": 1, "limits": 1, "tags": null, "content": true}],
             "keys": [with(row(ID, 1, Some(&key)), &json!({"team": "t1", "expires_us": 4_107_542_400_000_000_u64, "limits": 0}))],
             "limits": [
                 {"requests": [{"amount": 600, "window_us": 60_000_000}], "concurrent": [{"amount": 5}]},
@@ -288,7 +288,7 @@ fn a_key_is_told_what_it_may_do() {
     let expected = json!({
         "id": ID, "team": {"id": "t1", "name": "Lab \"1\""}, "state": "active", "expires": "2100-03-01T00:00:00.000000Z",
         "allowed": {"models": [["fast", "gpt-*"], ["f*"]], "paths": null, "networks": [["127.0.0.0/8"]]},
-        "spend": null,
+        "spend": null, "content": false,
     });
     let limits = [
         ("concurrent", "5", 5, "key"),
@@ -312,7 +312,7 @@ fn a_key_is_told_what_it_may_do() {
     );
     house.stop();
     let house = House::start(&minimal(), 1, 0);
-    assert_eq!(house.client().get("/v1/key").body, r#"{"id":"open","limits":[],"spend":null}"#);
+    assert_eq!(house.client().get("/v1/key").body, r#"{"content":false,"id":"open","limits":[],"spend":null}"#);
     house.stop();
 }
 
@@ -345,7 +345,7 @@ fn a_batch_that_is_refused_changes_nothing() {
     let house = keyed_house(&keyed_document(upstream.port), 1);
     let key = put_known(&house, ID, &json!({}));
     let refused = json!({
-        "format": 3, "access": [], "limits": [], "tags": [], "teams": [], "keys": [with(row(ID, 2, None), &json!({"access": 0}))],
+        "format": 4, "access": [], "limits": [], "tags": [], "teams": [], "keys": [with(row(ID, 2, None), &json!({"access": 0}))],
         "digests": [], "reset": true, "settled": 0,
     });
     assert!(house.engine.put_keys(&bytes(&refused)).expect_err("no access 0").contains(ID));

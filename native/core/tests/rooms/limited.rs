@@ -33,8 +33,7 @@ fn every_scope_tells_the_limits_that_hold_there() {
     document["limits"]["providers"] = json!({"up": {"tokens": [{"amount": 4, "period": "month"}]}});
     let house = keyed_house(&document, 1);
     let keys = [with(row(ID, 1, None), &json!({"team": "t1", "limits": 0})), row("mnopqrstuvwx", 1, None)];
-    let team =
-        json!({"id": "t1", "version": 1, "name": "T", "state": "active", "access": 0, "limits": 1, "tags": null});
+    let team = json!({"id": "t1", "version": 1, "name": "T", "state": "active", "access": 0, "limits": 1, "tags": null, "content": true});
     put(&house, &json!({"limits": [per_minute(9), per_minute(2)], "teams": [team], "keys": keys}));
     let concurrent = json!({"kind": "concurrent", "amount": 5, "used": 0, "reset_us": 0});
     for (scope, name, expected) in [

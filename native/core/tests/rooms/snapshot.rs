@@ -42,6 +42,7 @@ fn full() -> Value {
         "zone": "Europe/Berlin",
     });
     document["prices"] = json!([price(None, "gpt-5*", 1_250_000_000, 10_000_000_000)]);
+    document["content"] = json!({"prompts": true, "answers": false, "max_bytes": 100, "redact": ["a+b"]});
     document
 }
 
@@ -134,7 +135,18 @@ fn a_missing_field_is_refused_at_every_level() {
     let mut places = Vec::new();
     objects(&full(), String::new(), &mut places);
     let optional = [
-        &["kind", "ca_file", "auth", "default", "proxy", "authorization", "timeouts", "model", "default_provider"][..],
+        &[
+            "kind",
+            "ca_file",
+            "auth",
+            "default",
+            "proxy",
+            "authorization",
+            "timeouts",
+            "model",
+            "default_provider",
+            "content",
+        ][..],
         &["connect_ms", "first_token_ms", "between_bytes_ms", "total_ms", "max_output_tokens", "fast"],
         &["global", "requests", "tokens", "budget", "concurrent", "reserve", "window_us", "period", "queue_us"],
     ]
@@ -150,6 +162,22 @@ fn a_missing_field_is_refused_at_every_level() {
             assert!(decode(&document).is_err(), "{place} without {name}");
         }
     }
+}
+
+#[test]
+fn which_texts_are_recorded_and_what_is_replaced_in_them() {
+    assert!(decode(&minimal()).unwrap().content.is_none());
+    let content = decode(&full()).unwrap().content.unwrap();
+    assert_eq!((content.prompts, content.answers, content.max_bytes), (true, false, 100));
+    assert_eq!(content.redaction.apply(&format!("aab {SECRET}, x"), b""), "[redacted] [redacted], x");
+    let mut document = full();
+    document["providers"][0]["headers"] =
+        json!([["Authorization", [{"text": "Bearer another-secret"}]], ["x", [{"text": "no-secret"}]]]);
+    let content = decode(&document).unwrap().content.unwrap();
+    assert_eq!(content.redaction.apply("another-secret, no-secret", b""), "[redacted], no-secret");
+    document["content"]["redact"] = json!(["a", "("]);
+    let error = refusal(&document);
+    assert!(error.starts_with("audit.content.redact[1]: ") && error.contains("unclosed group"), "{error}");
 }
 
 #[test]

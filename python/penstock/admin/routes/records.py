@@ -15,7 +15,7 @@ from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_tag
 from penstock.audit.asked import Asked, Page
 from penstock.audit.choice import Choice, parse_status, parse_time
 from penstock.audit.record import Outcome
-from penstock.audit.shown import as_object
+from penstock.audit.shown import MOST_TEXTS, as_object
 from penstock.keys.problem import Findings, NotFound
 from penstock.keys.teams import find_team
 from penstock.store.asking_statements import Place
@@ -48,6 +48,8 @@ class RecordsQuery(Narrowed, frozen=True, kw_only=True):
     order: Literal["newest", "oldest"] = "newest"
     cursor: Cursor | None = None
     limit: Limit = USUAL
+    texts: Literal["true", "false"] = "false"
+    """Whether prompts and answers are shown too, if they are recorded: of at most `MOST_TEXTS` a page."""
 
 
 async def read_choice(asked: Narrowed, findings: Findings, store: Store, **more: Any) -> Choice:
@@ -76,23 +78,27 @@ class RecordHandlers:
     async def list(self, call: Call[None, RecordsQuery]) -> Answer:
         """A piece of the records by the time at which they began."""
         asked, findings = call.query, Findings(call.found)
-        choice = await read_choice(asked, findings, self._store, outcome=asked.outcome, request_id=asked.request_id)
+        texts = asked.texts == "true"
+        more = {"outcome": asked.outcome, "request_id": asked.request_id, "whole": texts}
+        choice = await read_choice(asked, findings, self._store, **more)
         listing = f"records-{asked.order}"
         after = _read_place(findings, listing, asked.cursor)
+        if texts and asked.limit > MOST_TEXTS:
+            findings.add("limit", f"with texts at most {MOST_TEXTS}")
         findings.raise_any()
         found = await self._asked.page(choice, newest=asked.order == "newest", after=after, limit=asked.limit)
-        return _answer(found, listing, call)
+        return _answer(found, listing, call, texts)
 
     async def show(self, call: Call[None, None]) -> Answer:
         """The records of one request, the newest first: an id may be a client's own, and come again."""
         found = await self._asked.page(Choice(request_id=call.id), newest=True, after=None, limit=USUAL)
         if not found.rows:
             raise NotFound("record of the request", call.id)
-        return _answer(found._replace(after=None), "", call)
+        return _answer(found._replace(after=None), "", call, True)
 
 
-def _answer(found: Page, listing: str, call: Call[Any, Any]) -> Answer:
-    items = [as_object(row, private=call.role == "admin") for row in found.rows]
+def _answer(found: Page, listing: str, call: Call[Any, Any], texts: bool) -> Answer:
+    items = [as_object(row, private=call.role == "admin", texts=texts) for row in found.rows]
     after = None if found.after is None else _write_place(listing, found.after)
     return json_answer({"items": items, "next": after, "partial": found.partial})
 
