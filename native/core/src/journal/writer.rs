@@ -11,6 +11,7 @@ use super::{
     disk::{Disk, Target, parent},
     entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
     facts::{Event, Facts, Why},
+    read::Position,
     ring::{Item, Lost, Ring},
     segment::{Header, file_name},
     shipped::Shipped,
@@ -374,6 +375,7 @@ impl Writer {
         // It lasts from here on, whether or not readers can be told.
         (self.kept, self.chain) = (self.written, self.ahead);
         if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
+            *self.facts.committed.lock() = Position { segment: open.number, offset: open.bytes };
             committed.replace(&write_committed(open.number, open.bytes))?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::{
     dialects::{Dialect, usage::Usage},
     error::Code,
     keys::Tagged,
-    limits::Met,
+    limits::{Counted, Met},
 };
 
 /// Takes the record of each finished request, exactly once, on the worker's thread; must not wait.
@@ -171,6 +171,8 @@ pub struct Record {
     pub tags: Tagged,
     /// Those that counted it.
     pub limits: Met,
+    /// Where it is counted for longer than this process may live. Not for the log.
+    pub counted: Counted,
 }
 
 /// Storage of a text that is worth keeping for the next request.
