@@ -151,6 +151,9 @@ impl Checkpoint {
                 file.sync_data()?;
                 (self.whole_bytes, self.appended_bytes) = (file.metadata()?.len(), 0);
                 std::fs::rename(aside, &self.path)?;
+                if let Some(dir) = self.path.parent() {
+                    File::open(dir)?.sync_all()?;
+                }
                 file
             }
         });

@@ -31,7 +31,7 @@ impl Dir {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("limits")
     }
 }

@@ -127,6 +127,36 @@ fn what_was_settled_after_the_last_write_is_completed_and_what_had_not_ended_is_
 }
 
 #[test]
+fn wherever_the_file_ends_or_is_damaged_after_a_cut_of_power_the_records_complete_it() {
+    let (dir, (clock, _), journal) = (Dir::new("power"), clock_at(START_US), Journal::new(kept()));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &(), now(&clock)).unwrap();
+    checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+    let synchronised = std::fs::read(dir.file()).unwrap().len();
+    let mut open_one = begin(&limits, &journal.policy, 1, 5, &clock);
+    for used in 1..6 {
+        journal.tell(settle(begin(&limits, &journal.policy, 0, 3, &clock), 0, used, &clock));
+        let ended = std::mem::replace(&mut open_one, begin(&limits, &journal.policy, 1, 5, &clock));
+        let mark = journal.mark();
+        journal.tell(settle(ended, 1, used, &clock));
+        checkpoint.write(&limits, mark, now(&clock)).unwrap();
+    }
+    drop(checkpoint);
+    drop(open_one);
+    let (whole, settled) = (std::fs::read(dir.file()).unwrap(), counts(&limits, &journal.policy, now(&clock)));
+    for at in synchronised..=whole.len() {
+        let mut zeroed = whole.clone();
+        zeroed[at..].iter_mut().take(9).for_each(|byte| *byte = 0);
+        for bytes in [&whole[..at], &zeroed] {
+            std::fs::write(dir.file(), bytes).unwrap();
+            let (after, _) = restarted(&dir, &journal, now(&clock));
+            assert_eq!(counts(&after, &journal.policy, now(&clock)), settled, "{at}");
+        }
+    }
+}
+
+#[test]
 fn a_record_of_yesterday_counts_where_that_is_not_over() {
     let (dir, (clock, hand), journal) = (Dir::new("yesterday"), clock_at(START_US), Journal::new(kept()));
     let limits = Limits::new();
