@@ -36,11 +36,12 @@ class Engine:
         "digest_key_file": "/…", "limits_file": "/…", "shared": {"timeout_us": 50000}, "journal": {"dir", "durability",
         "when_full", "max_bytes", "retain_ms", "pinned"}}``, where 0 connections means as many as the file limit allows;
         unknown fields are refused. The one file holds the 32 bytes by which digests of secrets are keyed; ``null``: a
-        key of this process. The other keeps the counts of limits over a restart; ``null``: they begin at zero. With
-        ``shared`` rates are spent from leases that questions of kind 3 ask for, for which a request waits so long at
-        most; ``null``: this process counts for itself. The journal's ``dir`` is there and locked by the caller; 0
-        ``max_bytes`` is the smaller of 10 GiB and a tenth of the volume; ``pinned``: a segment stays until
-        `journal_shipped` tells that a store has it, or it is older than ``retain_ms``; ``null``: nothing is recorded.
+        key of this process. The other keeps the counts of limits over a restart, and what the journal has beyond it is
+        added at the start; ``null``: they begin at zero. With ``shared`` rates are spent from leases that questions of
+        kind 3 ask for, for which a request waits so long at most; ``null``: this process counts for itself. The
+        journal's ``dir`` is there and locked by the caller; 0 ``max_bytes`` is the smaller of 10 GiB and a tenth of the
+        volume; a segment that is older than ``retain_ms`` goes, if it is ``pinned`` not before `journal_shipped` tells
+        that a store has it; ``null``: nothing is recorded.
 
         Raises ``ValueError`` with the reason when the options are refused or the system gives no eventfd.
         """

@@ -341,6 +341,8 @@ class App:
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
+            if self._sinks is not None:
+                self._sinks.begin()
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
             if self._ships:

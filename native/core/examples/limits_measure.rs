@@ -59,7 +59,7 @@ fn serve_shared(limits: &Limits, asks: &[Ask<'_>]) {
     let mut admission = pin!(limits.admit(asks, &Clock::System));
     loop {
         if let Poll::Ready(outcome) = admission.as_mut().poll(&mut context) {
-            return outcome.map(|held| held.settle(USED, Now::of(&Clock::System))).unwrap_or_default();
+            return outcome.map(|held| drop(held.settle(USED, Now::of(&Clock::System)))).unwrap_or_default();
         }
         for ask in limits.lease_asks(&Clock::System) {
             let (now, number) = (Clock::System.boot_us().cast_signed(), ask.args[6].parse().unwrap_or(0));

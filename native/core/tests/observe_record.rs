@@ -7,7 +7,7 @@ use penstock_core::{
     dialects::{Dialect, usage::Usage},
     error::Code,
     keys::{Tagged, Tags},
-    limits::{Layered, Met, Policy, Rate, Scope},
+    limits::{Counted, Layered, Met, Policy, Rate, Scope},
     observe::{
         Provider, Record,
         record::{AttemptRecord, AttemptResult, Outcome, Phases, Source, StreamFacts},
@@ -26,6 +26,8 @@ fn full() -> Record {
     let rate = Rate { amount: 1, window_us: Some(1_000_000), period: None };
     let policy = Policy { requests: Some([rate].into()), budget: Some([rate].into()), ..Policy::default() };
     let both = Layered { own: Some(&policy), default: None };
+    let mut counted = Counted::default();
+    [(Scope::Key(""), 17), (Scope::Model("f*"), 300)].into_iter().for_each(|(scope, told)| counted.note(scope, told));
     let tags = |pairs: &[(&str, &str)]| {
         let pairs: Vec<_> = pairs.iter().map(|(name, text)| (Cow::from(*name), Cow::from(*text))).collect();
         Some(Arc::new(Tags::new(&pairs)))
@@ -86,6 +88,7 @@ fn full() -> Record {
         tags: Tagged { key: tags(&[("env", "dev"), ("app", "")]), team: tags(&[("env", "prod"), ("unit", "7")]) },
         limits: Met::of(Scope::Key(""), &both, true).and(Met::of(Scope::Global, &both, true)),
         content: None,
+        counted,
     }
 }
 
@@ -95,7 +98,7 @@ fn a_record_is_the_bytes_that_python_reads() {
     public(&full(), 1, &mut open);
     private(&full(), &mut hidden);
     begin(&full(), "req_1", &mut begun);
-    assert_eq!(open, include_bytes!("../../../tests/data/record_33.msgpack"));
+    assert_eq!(open, include_bytes!("../../../tests/data/record_34.msgpack"));
     assert_eq!(hidden, include_bytes!("../../../tests/data/private_1.msgpack"));
     assert_eq!(begun, include_bytes!("../../../tests/data/begin_11.msgpack"));
 }

@@ -8,7 +8,7 @@ use penstock_core::{
         segment::{HEADER_BYTES, Header},
         walk::Walk,
     },
-    observe::{record_read::columns, row_form},
+    observe::{record_read::columns, record_settled::settled, row_form},
 };
 
 /// The bytes of a segment.
@@ -46,6 +46,7 @@ fn entries(data: &[u8]) -> Vec<(usize, u64)> {
 fn row(data: &[u8]) {
     let Some((kind, public)) = data.split_first() else { return };
     let (kind, public) = (kind % 6, &public[..public.len().min(MAX_PARTS_BYTES)]);
+    settled(public, &mut |_| {}); // whatever it says, it says it
     let mut bytes = Vec::new();
     Chain::start("one").append(kind, public, b"private", &[0; 32], &mut bytes);
     let mut out = Vec::new();

@@ -110,6 +110,9 @@ class Record(Struct, frozen=True, array_like=True):
     """Of the key, over those of its team."""
     limits: tuple[str, ...] | None = None
     """Those that counted it: `key:requests`, `global:budget` …"""
+    counted: tuple[tuple[int, int, str | None], ...] | None = None
+    """Where windows of an hour and more and periods counted it: rank of the scope, number of its latest telling to the
+    checkpoint of limits before, and its name where the record has it nowhere else. By this a start completes them."""
 
 
 class Begin(Struct, frozen=True, array_like=True):

@@ -5,6 +5,9 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
+use parking_lot::Mutex;
+
+use super::read::Position;
 use crate::observe::histogram::{Histogram, SYNC};
 
 /// Why entries were lost, or a segment was removed.
@@ -71,6 +74,8 @@ pub struct Facts {
     pub unshipped_us: AtomicU64,
     pub is_full: AtomicBool,
     pub sync: Histogram,
+    /// Up to where this journal lasts.
+    pub committed: Mutex<Position>,
 }
 
 impl Default for Facts {
@@ -90,6 +95,7 @@ impl Default for Facts {
             unshipped_us: zero(),
             is_full: AtomicBool::new(false),
             sync: Histogram::new(SYNC),
+            committed: Mutex::default(),
         }
     }
 }

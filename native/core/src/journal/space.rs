@@ -10,6 +10,7 @@ use std::{
 use super::{
     disk::{Disk, parent},
     entry::Chain,
+    facts::Why,
     recover::recover,
     segment::{HEADER_BYTES, Header},
     walk::{COMMITTED, File, Walk, files, header},
@@ -17,6 +18,9 @@ use super::{
 
 /// The lock that a process holds in the directory of its journal.
 pub const LOCK: &str = "lock";
+
+/// Whose it is, the journal's directory, the file.
+type Segment = (String, PathBuf, File);
 
 /// A segment that is to go.
 #[derive(Clone, Debug)]
@@ -72,11 +76,11 @@ impl Space {
         Ok(adopted)
     }
 
-    /// Whole segments that may go; of the own journal those before number `open`.
-    pub fn which(&self, open: u64, may_go: impl Fn(&str, &File) -> bool) -> io::Result<Vec<Removal>> {
-        let mut found = self.closed(open)?;
-        found.retain(|(instance, _, file)| may_go(instance, file));
-        self.removals(found)
+    /// Whole segments that are to go, and why; of the own journal those before number `open`.
+    pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<Vec<(Removal, Why)>> {
+        let found = self.closed(open)?.into_iter();
+        let found = found.filter_map(|segment| goes(&segment.0, &segment.2).map(|why| (segment, why)));
+        found.map(|(segment, why)| Ok((self.removal(segment)?, why))).collect()
     }
 
     /// The oldest of them that take `bytes` together, or all there are.
@@ -90,7 +94,7 @@ impl Space {
             left = left.saturating_sub(file.bytes);
             goes
         });
-        self.removals(closed)
+        closed.into_iter().map(|segment| self.removal(segment)).collect()
     }
 
     /// The instances of which there are journals, sorted.
@@ -126,7 +130,7 @@ impl Space {
     }
 
     /// Segments that nobody writes any more.
-    fn closed(&self, open: u64) -> io::Result<Vec<(String, PathBuf, File)>> {
+    fn closed(&self, open: u64) -> io::Result<Vec<Segment>> {
         let mut closed = Vec::new();
         for (instance, dir) in self.journals()? {
             let is_own = dir == self.own;
@@ -138,14 +142,10 @@ impl Space {
         Ok(closed)
     }
 
-    fn removals(&self, segments: Vec<(String, PathBuf, File)>) -> io::Result<Vec<Removal>> {
-        let mut removals = Vec::new();
-        for (instance, dir, file) in segments {
-            let first = header(&*self.disk, &file)?.map_or(0, |header| header.chain.sequence + 1);
-            let last = self.last(&dir, &file)?;
-            removals.push(Removal { instance, dir, file, first, last });
-        }
-        Ok(removals)
+    fn removal(&self, (instance, dir, file): Segment) -> io::Result<Removal> {
+        let first = header(&*self.disk, &file)?.map_or(0, |header| header.chain.sequence + 1);
+        let last = self.last(&dir, &file)?;
+        Ok(Removal { instance, dir, file, first, last })
     }
 
     /// Where the chain stands behind a segment: its successor says, else its last entry.

@@ -11,6 +11,7 @@ use super::{
     disk::{Disk, Target, parent},
     entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
     facts::{Event, Facts, Why},
+    read::Position,
     ring::{Item, Lost, Ring},
     segment::{Header, file_name},
     shipped::Shipped,
@@ -154,18 +155,17 @@ impl Writer {
         if self.removals.is_empty() {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
-            let is_old = |_: &str, file: &File| file.changed_us < too_old_us;
-            let old = self.space.which(self.open_number(), is_old)?;
-            self.note_removals(old, Why::Age);
             // Where requests are refused for want of room nothing stays for readers.
             let is_full = self.facts.is_full.load(Relaxed);
             let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
-            let shipped = self.shipped.clone();
-            let is_done = |instance: &str, file: &File| {
-                !is_old(instance, file) && file.changed_us < stays_us && shipped.has(instance, file.number)
+            let why = |instance: &str, file: &File| match file.changed_us {
+                _ if !self.is_free(instance, file) => None,
+                changed_us if changed_us < too_old_us => Some(Why::Age),
+                changed_us if self.settings.pinned && changed_us < stays_us => Some(Why::Shipped),
+                _ => None,
             };
-            let done = if self.settings.pinned { self.space.which(self.open_number(), is_done)? } else { Vec::new() };
-            self.note_removals(done, Why::Shipped);
+            let found = self.space.which(self.open_number(), why)?;
+            found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
         }
         self.shipped.keep(&self.space.instances()?);
         self.measure()
@@ -234,7 +234,8 @@ impl Writer {
             self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
             // What goes is told, and gone, before what comes is written.
             let items = std::mem::take(&mut self.work);
-            self.note_removals(oldest, if self.settings.pinned { Why::Shipped } else { Why::Disk });
+            let why = if self.settings.pinned { Why::Shipped } else { Why::Disk };
+            oldest.into_iter().for_each(|removal| self.note_removal(removal, why));
             let removed = self.write_all();
             self.work.extend(items);
             removed?;
@@ -244,19 +245,21 @@ impl Writer {
 
     /// The oldest segments that may go for others to find room.
     fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
-        let is_free = |instance: &str, file: &File| !self.settings.pinned || self.shipped.has(instance, file.number);
-        self.space.oldest(bytes, self.open_number(), is_free)
+        self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
     }
 
-    fn note_removals(&mut self, removals: Vec<Removal>, why: Why) {
-        for removal in removals {
-            let mut public = Vec::new();
-            tell::removed(&removal, why, self.clock.utc_us(), &mut public);
-            self.note(Kind::Removed, &public);
-            let (instance, segment) = (removal.instance.clone(), removal.file.number);
-            self.events.push(Event::Removed { instance, segment, why });
-            self.removals.push(removal);
-        }
+    /// Whether no store waits for a segment.
+    fn is_free(&self, instance: &str, file: &File) -> bool {
+        !self.settings.pinned || self.shipped.has(instance, file.number)
+    }
+
+    fn note_removal(&mut self, removal: Removal, why: Why) {
+        let mut public = Vec::new();
+        tell::removed(&removal, why, self.clock.utc_us(), &mut public);
+        self.note(Kind::Removed, &public);
+        let (instance, segment) = (removal.instance.clone(), removal.file.number);
+        self.events.push(Event::Removed { instance, segment, why });
+        self.removals.push(removal);
     }
 
     /// An entry of the writer's own, behind what it has taken.
@@ -372,6 +375,7 @@ impl Writer {
         // It lasts from here on, whether or not readers can be told.
         (self.kept, self.chain) = (self.written, self.ahead);
         if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
+            *self.facts.committed.lock() = Position { segment: open.number, offset: open.bytes };
             committed.replace(&write_committed(open.number, open.bytes))?;
         }
         Ok(())

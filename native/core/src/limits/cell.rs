@@ -26,7 +26,8 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn new(scope: ScopeOwned, ledger: Arc<Ledger>) -> Self {
-        Self { scope, ledger, state: Mutex::default() }
+        let state = Mutex::new(State { told: ledger.tellings(), ..State::default() });
+        Self { scope, ledger, state }
     }
 }
 
@@ -47,6 +48,8 @@ pub(super) struct State {
     pub leases: Leases,
     /// Of the counts: one more each time that some begin anew.
     pub generation: u32,
+    /// The number of its latest [telling](Self::tell): what is counted from here on is not in that one.
+    pub told: u64,
     /// Whether the next checkpoint is going to look at it.
     listed: bool,
     /// Whether the ledger knows that somebody waits here.
@@ -62,10 +65,11 @@ impl State {
         }
     }
 
-    /// What a checkpoint is to write: all there is, or what has changed since the last one.
-    pub(super) fn tell(&mut self, all: bool) -> impl Iterator<Item = Change<'_>> {
+    /// What a checkpoint is to write: all there is, or what has changed since the last one. It has a number of its own.
+    pub(super) fn tell(&mut self, all: bool, ledger: &Ledger) -> (u64, impl Iterator<Item = Change<'_>>) {
         self.listed = false;
-        self.counters.iter_mut().filter_map(move |counter| counter.tell(all))
+        self.told = ledger.tells();
+        (self.told, self.counters.iter_mut().filter_map(move |counter| counter.tell(all)))
     }
 
     /// The latest moment this cell has seen.

@@ -3,6 +3,10 @@
 //! The file is a line that names its form, then entries: length and CRC-32 of what follows, then the writer's clock
 //! (UTC less time since boot) and records. What changed is appended; from time to time, and at each start, the whole is
 //! written anew beside it and renamed. A lock beside it keeps a second process out.
+//!
+//! What requests hold that have not ended is not in it. What was settled since the last write is taken from the journal
+//! at the next start: from the place on that was the journal's end before that write began, of each record what was
+//! settled after its scope was told.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,7 +19,7 @@ use std::{
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{
-    Limits, Now, Span,
+    Beyond, Limits, Mark, Now, Span,
     cell::Cell,
     counter::{Bucket, Moment, WHOLE, length},
     record::{self, Kept},
@@ -34,6 +38,10 @@ const SMALL_BYTES: u64 = 1 << 20;
 pub struct Loaded {
     /// Counters whose counts go on.
     pub counters: usize,
+    /// Counts of requests that were settled after the last write, from the journal.
+    pub completed: usize,
+    /// The journal could not be read to its end.
+    pub is_incomplete: bool,
     /// Bytes at the end that are not what was written: a write that was cut, or damage.
     pub damaged_bytes: usize,
 }
@@ -47,6 +55,16 @@ pub struct Checkpoint {
     file: Option<File>,
     whole_bytes: u64,
     appended_bytes: u64,
+    /// The last that was written.
+    mark: Option<Mark>,
+}
+
+/// What is to be written.
+pub(super) enum Gathered {
+    /// Behind what is there.
+    More(File, Vec<u8>),
+    /// In its place.
+    Whole(File, PathBuf),
 }
 
 impl Checkpoint {
@@ -54,66 +72,105 @@ impl Checkpoint {
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         let lock = create(&path.with_extension("lock"), OFlags::empty())?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                Ok(Some(Self { path: path.to_owned(), _lock: lock, file: None, whole_bytes: 0, appended_bytes: 0 }))
-            }
+            Ok(()) => Ok(Some(Self {
+                path: path.to_owned(),
+                _lock: lock,
+                file: None,
+                whole_bytes: 0,
+                appended_bytes: 0,
+                mark: None,
+            })),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Adds what an earlier process counted to what is counted here; from now on changes are noted.
-    pub fn load(&mut self, limits: &Limits, now: Now) -> io::Result<Loaded> {
-        self.load_beyond(&mut Kept::default(), limits, now)
+    pub fn load(&mut self, limits: &Limits, beyond: &dyn Beyond, now: Now) -> io::Result<Loaded> {
+        self.load_beyond(&mut Kept::default(), limits, beyond, now)
     }
 
     /// The same without what was [taken up](take_up) before.
-    pub(super) fn load_beyond(&mut self, known: &mut Kept, limits: &Limits, now: Now) -> io::Result<Loaded> {
+    pub(super) fn load_beyond(
+        &mut self,
+        known: &mut Kept,
+        limits: &Limits,
+        beyond: &dyn Beyond,
+        now: Now,
+    ) -> io::Result<Loaded> {
         let loaded = take_up(&self.path, known, limits, now)?;
         // Not before: what is noted is kept until somebody writes it. The first write is of everything.
         limits.ledger().keep(true);
-        Ok(loaded)
+        Ok(match limits.complete(known, beyond, now) {
+            Ok(completed) => Loaded { completed, ..loaded },
+            Err(_) => Loaded { is_incomplete: true, ..loaded },
+        })
     }
 
-    /// Writes what has changed since the last call. After an error the next call writes everything.
-    pub fn write(&mut self, limits: &Limits, now: Now) -> io::Result<()> {
-        let file = self.file.take();
+    /// Writes what has changed since the last call. After an error the next call writes everything. `mark` is where the
+    /// journal stood before.
+    pub fn write(&mut self, limits: &Limits, mark: Option<Mark>, now: Now) -> io::Result<()> {
+        let gathered = self.gather(limits, mark, now)?;
+        self.put(gathered)
+    }
+
+    /// The first half of that: all that is to be written. The other must follow.
+    pub(super) fn gather(&mut self, limits: &Limits, mark: Option<Mark>, now: Now) -> io::Result<Gathered> {
         let is_long = self.appended_bytes > SMALL_BYTES.max(4 * self.whole_bytes);
-        let file = match file {
-            Some(file) if !is_long => self.append(file, limits, now)?,
+        let gathered = match self.file.take() {
+            Some(file) if !is_long => {
+                let mut entries = Entries::new(Vec::new(), now);
+                limits.ledger().take_changed().iter().try_for_each(|cell| entries.put(cell, false))?;
+                let news = mark.as_ref().filter(|mark| self.mark.as_ref() != Some(mark));
+                Gathered::More(file, entries.end(news)?)
+            }
             _ => {
                 // What changes from here on is listed anew, be it that nothing can be written.
-                limits.ledger().take_changed().iter().for_each(|cell| cell.state.lock().tell(true).for_each(drop));
+                for cell in limits.ledger().take_changed() {
+                    cell.state.lock().tell(true, limits.ledger()).1.for_each(drop);
+                }
                 let aside = self.path.with_extension("new");
                 // What was not finished is in nobody's way on a disk that is full.
-                self.write_whole(&aside, limits, now).inspect_err(|_| drop(std::fs::remove_file(&aside)))?
+                let whole = write_whole(&aside, limits, mark.as_ref(), now);
+                Gathered::Whole(whole.inspect_err(|_| drop(std::fs::remove_file(&aside)))?, aside)
             }
         };
-        self.file = Some(file);
+        self.mark = mark;
+        Ok(gathered)
+    }
+
+    /// The second half.
+    pub(super) fn put(&mut self, gathered: Gathered) -> io::Result<()> {
+        self.file = Some(match gathered {
+            Gathered::More(mut file, bytes) => {
+                file.write_all(&bytes)?;
+                self.appended_bytes += bytes.len() as u64;
+                file
+            }
+            Gathered::Whole(file, aside) => {
+                file.sync_data()?;
+                (self.whole_bytes, self.appended_bytes) = (file.metadata()?.len(), 0);
+                std::fs::rename(aside, &self.path)?;
+                if let Some(dir) = self.path.parent() {
+                    File::open(dir)?.sync_all()?;
+                }
+                file
+            }
+        });
         Ok(())
     }
+}
 
-    fn append(&mut self, mut file: File, limits: &Limits, now: Now) -> io::Result<File> {
-        let mut entries = Entries::new(&mut file, now);
-        limits.ledger().take_changed().iter().try_for_each(|cell| entries.put(cell, false))?;
-        self.appended_bytes += entries.end()?;
-        Ok(file)
+fn write_whole(aside: &Path, limits: &Limits, mark: Option<&Mark>, now: Now) -> io::Result<File> {
+    match std::fs::remove_file(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-
-    fn write_whole(&mut self, aside: &Path, limits: &Limits, now: Now) -> io::Result<File> {
-        match std::fs::remove_file(aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = create(aside, OFlags::EXCL)?;
-        file.write_all(FORM)?;
-        let mut entries = Entries::new(&mut file, now);
-        limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
-        (self.whole_bytes, self.appended_bytes) = (entries.end()?, 0);
-        file.sync_data()?;
-        std::fs::rename(aside, &self.path)?;
-        Ok(file)
-    }
+    let mut file = create(aside, OFlags::EXCL)?;
+    file.write_all(FORM)?;
+    let mut entries = Entries::new(file, now);
+    limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
+    entries.end(mark)
 }
 
 /// Adds what stands in a file now, be it another process's, and is not known yet; then it is.
@@ -127,7 +184,7 @@ pub(super) fn take_up(path: &Path, known: &mut Kept, limits: &Limits, now: Now) 
     let (kept, writers_us, whole) = read(&bytes);
     let counters = limits.restore(&kept, known, writers_us, now.into());
     *known = kept;
-    Ok(Loaded { counters, damaged_bytes: bytes.len() - whole })
+    Ok(Loaded { counters, damaged_bytes: bytes.len() - whole, ..Loaded::default() })
 }
 
 fn create(path: &Path, flags: OFlags) -> io::Result<File> {
@@ -142,26 +199,32 @@ fn create(path: &Path, flags: OFlags) -> io::Result<File> {
 }
 
 /// Entries on their way into a file.
-struct Entries<'a> {
-    file: &'a mut File,
+struct Entries<W> {
+    out: W,
     writers_us: [u8; 8],
     entry: Vec<u8>,
-    written: u64,
 }
 
-impl<'a> Entries<'a> {
-    fn new(file: &'a mut File, now: Now) -> Self {
+impl<W: io::Write> Entries<W> {
+    fn new(out: W, now: Now) -> Self {
         let at = Moment::from(now);
-        Self { file, writers_us: at.utc_us.wrapping_sub(at.us).to_le_bytes(), entry: Vec::new(), written: 0 }
+        Self { out, writers_us: at.utc_us.wrapping_sub(at.us).to_le_bytes(), entry: Vec::new() }
     }
 
     fn put(&mut self, cell: &Arc<Cell>, all: bool) -> io::Result<()> {
+        self.begin();
+        let mut state = cell.state.lock();
+        let (told, changes) = state.tell(all, &cell.ledger);
+        record::write(cell.scope.as_scope(), told, changes, &mut self.entry);
+        drop(state);
+        if self.entry.len() >= ENTRY_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn begin(&mut self) {
         if self.entry.is_empty() {
             self.entry.extend([0; HEAD_BYTES]);
             self.entry.extend(self.writers_us);
         }
-        record::write(cell.scope.as_scope(), cell.state.lock().tell(all), &mut self.entry);
-        if self.entry.len() >= ENTRY_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -170,17 +233,20 @@ impl<'a> Entries<'a> {
         {
             head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
             head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-            self.file.write_all(&self.entry)?;
-            self.written += self.entry.len() as u64;
+            self.out.write_all(&self.entry)?;
         }
         self.entry.clear();
         Ok(())
     }
 
-    /// How many bytes there were.
-    fn end(mut self) -> io::Result<u64> {
+    /// The mark comes last: by then all that it says is there.
+    fn end(mut self, mark: Option<&Mark>) -> io::Result<W> {
+        if let Some(mark) = mark {
+            self.begin();
+            record::write_mark(mark, &mut self.entry);
+        }
         self.flush()?;
-        Ok(self.written)
+        Ok(self.out)
     }
 }
 
@@ -211,9 +277,9 @@ impl Limits {
         // What the writer's clock would tell now; ours tells another time after a reboot.
         let writers_now_us = now.utc_us.wrapping_sub(writers_us);
         let mut counters = 0;
-        for (of, counter) in kept {
+        for (of, counter) in &kept.counters {
             let (scope, kind, span) = of;
-            let buckets = counter.beyond(known.get(of)).filter(|bucket| bucket.amount > 0);
+            let buckets = counter.beyond(known.counters.get(of)).filter(|bucket| bucket.amount > 0);
             let buckets: Vec<_> = buckets.filter_map(|bucket| moved(*span, bucket, writers_now_us, now)).collect();
             if buckets.is_empty() || (counter.until_us <= now.utc_us && matches!(span, Span::Period(_))) {
                 continue;

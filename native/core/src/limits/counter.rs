@@ -3,7 +3,7 @@
 //! The current sub-bucket and the 60 whole ones before it cover any interval of the window's length that ends now, so in
 //! no such interval more than the limit is admitted; a use is forgotten at most one sub-bucket late.
 
-use super::{Kind, Now, Span, ledger::Ledger};
+use super::{Kind, Now, Span, ledger::Ledger, reserved::Reserved};
 
 /// Whole sub-buckets that a window is cut into; the current one comes on top.
 pub(super) const WHOLE: u64 = 60;
@@ -58,6 +58,19 @@ pub(super) struct Change<'a> {
     pub until_us: u64,
     pub from: u64,
     pub buckets: &'a [Bucket],
+    /// The bucket before these.
+    before: Option<u64>,
+    reserved: &'a Reserved,
+}
+
+impl Change<'_> {
+    /// The buckets without what is reserved.
+    pub(super) fn settled(&self) -> impl Iterator<Item = Bucket> {
+        self.buckets.iter().scan(self.before, |before, bucket| {
+            let reserved = self.reserved.between(before.replace(bucket.number), bucket.number);
+            Some(Bucket { amount: bucket.amount.saturating_sub(reserved), ..*bucket })
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -74,13 +87,25 @@ pub(super) struct Counter {
     sum: u64,
     /// In the order of their numbers. Of a period it is one.
     buckets: Vec<Bucket>,
+    /// Of what survives a restart: what of the buckets does not.
+    reserved: Reserved,
     /// The lowest number of a bucket that has changed since the last checkpoint.
     changed_from: u64,
 }
 
 impl Counter {
     pub(super) fn new(kind: Kind, span: Span, since: u32) -> Self {
-        Self { kind, since, seen_s: 0, span, until_us: 0, sum: 0, buckets: Vec::new(), changed_from: NOTHING }
+        Self {
+            kind,
+            since,
+            seen_s: 0,
+            span,
+            until_us: 0,
+            sum: 0,
+            buckets: Vec::new(),
+            reserved: Reserved::default(),
+            changed_from: NOTHING,
+        }
     }
 
     /// What is used, as of the last [`advance`](Self::advance).
@@ -101,6 +126,7 @@ impl Counter {
                 if self.buckets.first().is_some_and(|bucket| bucket.number < oldest) {
                     let gone = self.buckets.partition_point(|bucket| bucket.number < oldest);
                     self.buckets.drain(..gone);
+                    self.reserved.forget_before(oldest);
                     self.add_up();
                 }
             }
@@ -117,6 +143,9 @@ impl Counter {
                     self.buckets.clear();
                     self.changed_from = 0;
                     self.push(Bucket { number: begin_us, amount: self.sum }, ledger);
+                    if ended {
+                        self.reserved.clear();
+                    }
                 }
             }
             Span::AtOnce => {}
@@ -139,8 +168,17 @@ impl Counter {
         }
     }
 
-    /// Takes back what was charged at a moment, unless it has left the span already.
-    pub(super) fn give_back(&mut self, amount: u64, charged: Moment, now: Moment) {
+    /// The same of a use that is not known yet: [`settle`](Self::settle) is to come.
+    pub(super) fn reserve(&mut self, amount: u64, now: Moment, ledger: &Ledger) {
+        self.charge(amount, now, ledger);
+        if amount > 0 && is_kept(self.span) {
+            self.reserved.add(self.reserved_at(now), amount);
+        }
+    }
+
+    /// Puts what was used in the place of what was reserved at a moment. What was not used is given back, unless it has
+    /// left the span already.
+    pub(super) fn settle(&mut self, reserved: u64, used: u64, charged: Moment, now: Moment, ledger: &Ledger) {
         let at = match self.span {
             Span::Window(_) => {
                 let number = self.number(charged);
@@ -152,10 +190,19 @@ impl Counter {
             Span::AtOnce => None,
         };
         if let Some(bucket) = at.and_then(|at| self.buckets.get_mut(at)) {
-            bucket.amount = bucket.amount.saturating_sub(amount);
+            bucket.amount = bucket.amount.saturating_sub(reserved.saturating_sub(used));
             self.changed_from = self.changed_from.min(bucket.number);
-            self.add_up();
+            self.reserved.take(self.reserved_at(charged), reserved);
+            if used < reserved {
+                self.add_up();
+            }
         }
+        self.charge(used.saturating_sub(reserved), now, ledger);
+    }
+
+    /// Under which number a reservation stands. Of a period there is one.
+    fn reserved_at(&self, charged: Moment) -> u64 {
+        if matches!(self.span, Span::Window(_)) { self.number(charged) } else { 0 }
     }
 
     /// Begin of the period; 0 of a window.
@@ -197,6 +244,7 @@ impl Counter {
         self.since = since;
         self.sum = 0;
         self.buckets.iter_mut().for_each(|bucket| bucket.amount = 0);
+        self.reserved.clear();
         self.changed_from = 0;
     }
 
@@ -214,17 +262,8 @@ impl Counter {
         self.buckets.capacity()
     }
 
-    /// Whether it survives a restart.
-    pub(super) fn is_kept(&self) -> bool {
-        match self.span {
-            Span::Window(window_us) => window_us >= KEPT_WINDOW_US,
-            Span::Period(_) => true,
-            Span::AtOnce => false,
-        }
-    }
-
     pub(super) fn has_changed(&self) -> bool {
-        self.changed_from != NOTHING && self.is_kept()
+        self.changed_from != NOTHING && is_kept(self.span)
     }
 
     /// What has changed since the last call, or all there is.
@@ -232,13 +271,21 @@ impl Counter {
         let from = if all { 0 } else { self.changed_from };
         let says_nothing = if all { self.sum == 0 } else { from == NOTHING };
         self.changed_from = NOTHING;
-        if says_nothing || !self.is_kept() {
+        if says_nothing || !is_kept(self.span) {
             return None;
         }
         // Of a period there is only one, whatever its number.
         let from = if matches!(self.span, Span::Period(_)) { 0 } else { from };
         let at = self.buckets.partition_point(|bucket| bucket.number < from);
-        Some(Change { kind: self.kind, span: self.span, until_us: self.until_us, from, buckets: &self.buckets[at..] })
+        Some(Change {
+            kind: self.kind,
+            span: self.span,
+            until_us: self.until_us,
+            from,
+            buckets: &self.buckets[at..],
+            before: at.checked_sub(1).map(|at| self.buckets[at].number),
+            reserved: &self.reserved,
+        })
     }
 
     /// Counts what an earlier process did, in buckets of this one.
@@ -263,6 +310,22 @@ impl Counter {
         }
         self.changed_from = 0;
         self.add_up();
+    }
+
+    /// Counts what an earlier process recorded of a request that ran from one moment to another, microseconds UTC.
+    pub(super) fn complete(&mut self, amount: u64, (began_us, ended_us): (u64, u64), now: Moment, ledger: &Ledger) {
+        let ago_us = now.utc_us.saturating_sub(ended_us);
+        let number = match self.span {
+            Span::Window(_) => self.number(Moment { us: now.us.saturating_sub(ago_us), ..now }),
+            Span::Period(_) | Span::AtOnce => self.begin_us(),
+        };
+        let is_within = match self.span {
+            Span::Window(_) => number >= self.number(now).saturating_sub(WHOLE),
+            Span::Period(_) | Span::AtOnce => number <= began_us,
+        };
+        if is_within {
+            self.restore(self.until_us, Bucket { number, amount }, now, ledger);
+        }
     }
 
     fn gone_us(&self, bucket: Bucket, now: Moment) -> u64 {
@@ -302,6 +365,15 @@ impl Counter {
             }
         }
         self.buckets.push(bucket);
+    }
+}
+
+/// Whether what is counted over a span survives a restart.
+pub(super) fn is_kept(span: Span) -> bool {
+    match span {
+        Span::Window(window_us) => window_us >= KEPT_WINDOW_US,
+        Span::Period(_) => true,
+        Span::AtOnce => false,
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Away, Kind, Need, Now, Standing,
+    Away, Counted, Kind, Need, Now, Standing,
     broker::Broker,
     cell::{Cell, State, amount},
-    counter::{Counter, Moment},
+    counter::{Counter, Moment, is_kept},
     lease::Charged,
 };
 
@@ -91,16 +91,24 @@ impl Held {
         }
     }
 
-    /// Puts what was used in the place of what was reserved. The request counts, its slots are free.
-    pub fn settle(mut self, used: Used, now: Now) {
+    /// Puts what was used in the place of what was reserved. The request counts, its slots are free. Where it is counted
+    /// for longer than the process may live.
+    pub fn settle(mut self, used: Used, now: Now) -> Counted {
         self.keep_requests();
-        self.holds.drain(..).for_each(|mut hold| hold.end(Some((used, now))));
+        let mut counted = Counted::default();
+        for mut hold in self.holds.drain(..) {
+            if let Some(told) = hold.end(Some((used, now))) {
+                counted.note(hold.cell.scope.as_scope(), told);
+            }
+        }
+        counted
     }
 }
 
 impl Hold {
-    /// Settles or releases what it still holds, once: what is done with is forgotten at once.
-    fn end(&mut self, used: Option<(Used, Now)>) {
+    /// Settles or releases what it still holds, once: what is done with is forgotten at once. The number of the cell's
+    /// latest telling, where a count is one that outlives the process.
+    fn end(&mut self, used: Option<(Used, Now)>) -> Option<u64> {
         let mut state = self.cell.state.lock();
         // First of all: whatever becomes of the counts, others may have the slot.
         if std::mem::take(&mut self.slot) {
@@ -110,25 +118,33 @@ impl Hold {
             Some((_, now)) => state.moment(now.into()),
             None => state.latest(),
         };
-        let counters = std::mem::take(&mut self.counters);
+        let (counters, mut is_counted) = (std::mem::take(&mut self.counters), false);
         for place in places(counters) {
             let counter = &mut state.counters[place];
             // One that has begun anew since knows nothing of this.
-            if !self.concerns(counter) {
+            if counter.since > self.generation {
                 continue;
             }
-            let (reserved, used) = (amount(&self.need, counter.kind), used.map(|(used, _)| used.of(counter.kind)));
             if used.is_some() {
                 counter.advance(now, &self.cell.ledger);
             }
-            let used = used.unwrap_or(0);
-            counter.give_back(reserved.saturating_sub(used), self.at, now);
-            counter.charge(used.saturating_sub(reserved), now, &self.cell.ledger);
+            let (reserved, used) = (amount(&self.need, counter.kind), self.used(counter.kind, used));
+            counter.settle(reserved, used, self.at, now, &self.cell.ledger);
+            is_counted |= is_kept(counter.span);
         }
         if let Some(broker) = self.cell.ledger.broker.get() {
             self.end_leases(&mut state, counters, used.map(|(used, _)| used), now, broker);
         }
         state.note(&self.cell);
+        is_counted.then_some(state.told)
+    }
+
+    /// What counts of a kind from now on.
+    fn used(&self, kind: Kind, used: Option<(Used, Now)>) -> u64 {
+        match kind {
+            Kind::Requests if self.keeps_requests => self.need.requests,
+            _ => used.map_or(0, |(used, _)| used.of(kind)),
+        }
     }
 
     fn concerns(&self, counter: &Counter) -> bool {
@@ -221,7 +237,8 @@ mod tests {
             assert_eq!(held.holds.len(), 3);
             // A counter that is not there.
             held.holds[0].counters = 1 << 63;
-            let ends = AssertUnwindSafe(|| if settles { held.settle(Used::default(), now()) } else { drop(held) });
+            let settle = |held: Held| drop(held.settle(Used::default(), now()));
+            let ends = AssertUnwindSafe(|| if settles { settle(held) } else { drop(held) });
             assert!(catch_unwind(ends).is_err());
             for scope in scopes {
                 let used =

@@ -10,10 +10,16 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Checkpoint, Limits, Loaded, Now, checkpoint::take_up, record::Kept};
+use super::{Beyond, Checkpoint, Limits, Loaded, Now, checkpoint::take_up, record::Kept};
 use crate::clock::Clock;
 
 const PERIOD: Duration = Duration::from_secs(1);
+/// What is gathered is written once the journal has its records, mostly so long after. Then no count is on disk whose
+/// record a crash takes.
+const SETTLES: Duration = Duration::from_millis(100);
+/// How often it is looked whether it has, and for how long at most.
+const LOOK: Duration = Duration::from_millis(10);
+const LONGEST_US: u64 = 1_000_000;
 /// What cannot be written is tried again after twice the time, up to this: each time it is all there is.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 /// The last write may take so long. A disk that hangs keeps no process from its end.
@@ -73,11 +79,13 @@ impl Keeper {
     pub fn start(
         limits: Arc<Limits>,
         path: PathBuf,
+        beyond: impl Beyond + Send + 'static,
         clock: Clock,
         tell: impl FnMut(Event) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::<Stop>::default();
-        let run = Run { limits, path, clock, tell, stop: stop.clone(), state: State::Begins, known: Kept::default() };
+        let (state, known) = (State::Begins, Kept::default());
+        let run = Run { limits, path, beyond, clock, tell, stop: stop.clone(), state, known };
         let running = Running(stop.clone());
         let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| {
             let _running = running;
@@ -99,9 +107,10 @@ impl Drop for Keeper {
     }
 }
 
-struct Run<T> {
+struct Run<B, T> {
     limits: Arc<Limits>,
     path: PathBuf,
+    beyond: B,
     clock: Clock,
     tell: T,
     stop: Arc<Stop>,
@@ -118,12 +127,15 @@ enum State {
     Fails,
 }
 
-impl<T: FnMut(Event)> Run<T> {
+impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     fn run(mut self) {
-        let Some(mut checkpoint) = self.load() else { return };
+        let Some((mut checkpoint, loaded)) = self.load() else { return };
         let (mut ends, mut period) = (false, PERIOD);
+        // Where nobody was served yet, nobody is before this is written: what comes is beyond it.
+        let mut written = self.write(&mut checkpoint, self.state != State::Waits);
+        self.say(State::Works, Some(Event::Loaded(loaded)));
         loop {
-            match checkpoint.write(&self.limits, Now::of(&self.clock)) {
+            match written {
                 Ok(()) => {
                     period = PERIOD;
                     self.say(State::Works, None);
@@ -137,17 +149,28 @@ impl<T: FnMut(Event)> Run<T> {
                 return;
             }
             ends = !self.stop.rest(period);
+            written = self.write(&mut checkpoint, ends);
         }
     }
 
-    /// The checkpoint once it is this process's; none where it is time to end.
-    fn load(&mut self) -> Option<Checkpoint> {
+    /// `at_once`: nobody is served.
+    fn write(&self, checkpoint: &mut Checkpoint, at_once: bool) -> io::Result<()> {
+        let mark = self.beyond.mark();
+        let must_wait = !at_once && mark.is_some();
+        let gathered = checkpoint.gather(&self.limits, mark, Now::of(&self.clock))?;
+        if must_wait && self.stop.rest(SETTLES) {
+            let since_us = self.clock.boot_us();
+            let waited_us = || self.clock.boot_us().saturating_sub(since_us);
+            while self.beyond.lag_us() > waited_us() && waited_us() < LONGEST_US && self.stop.rest(LOOK) {}
+        }
+        checkpoint.put(gathered)
+    }
+
+    /// The checkpoint once it is this process's, and what was in it; none where it is time to end.
+    fn load(&mut self) -> Option<(Checkpoint, Loaded)> {
         loop {
             match self.try_load() {
-                Ok(Some((checkpoint, loaded))) => {
-                    self.say(State::Works, Some(Event::Loaded(loaded)));
-                    return Some(checkpoint);
-                }
+                Ok(Some(loaded)) => return Some(loaded),
                 Ok(None) => self.say(State::Waits, Some(Event::Waits)),
                 Err(error) => self.say(State::Fails, Some(Event::Failed(error))),
             }
@@ -160,7 +183,7 @@ impl<T: FnMut(Event)> Run<T> {
     fn try_load(&mut self) -> io::Result<Option<(Checkpoint, Loaded)>> {
         let now = Now::of(&self.clock);
         if let Some(mut checkpoint) = Checkpoint::open(&self.path)? {
-            let loaded = checkpoint.load_beyond(&mut self.known, &self.limits, now)?;
+            let loaded = checkpoint.load_beyond(&mut self.known, &self.limits, &self.beyond, now)?;
             return Ok(Some((checkpoint, loaded)));
         }
         if self.state != State::Waits {

@@ -46,7 +46,7 @@ impl<'a> Layered<'a> {
         !self.rates(Kind::Budget).is_empty()
     }
 
-    pub(super) fn all_rates(self) -> impl Iterator<Item = (Kind, &'a Rate)> {
+    pub(crate) fn all_rates(self) -> impl Iterator<Item = (Kind, &'a Rate)> {
         let kinds = [Kind::Requests, Kind::Tokens, Kind::Budget];
         kinds.into_iter().flat_map(move |kind| self.rates(kind).iter().map(move |rate| (kind, rate)))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     most: usize,
     /// Whether there is a checkpoint.
     keeps: AtomicBool,
+    /// How often a cell told a checkpoint what it counts; from 1.
+    tellings: AtomicU64,
     /// Cells that have changed since the last one, each once.
     changed: Mutex<Vec<Arc<Cell>>>,
     /// Cells in which somebody waited of late, each once.
@@ -41,6 +43,7 @@ impl Ledger {
             counters: AtomicUsize::new(0),
             most,
             keeps: AtomicBool::new(false),
+            tellings: AtomicU64::new(1),
             changed: Mutex::default(),
             queued: Mutex::default(),
             broker: OnceLock::new(),
@@ -54,6 +57,17 @@ impl Ledger {
 
     pub(super) fn keeps(&self) -> bool {
         self.keeps.load(Relaxed)
+    }
+
+    /// The number of the latest telling of any cell. A cell that is new, be it in the place of one that was dropped,
+    /// begins with it.
+    pub(super) fn tellings(&self) -> u64 {
+        self.tellings.load(Relaxed)
+    }
+
+    /// The number of a telling: more than any before.
+    pub(super) fn tells(&self) -> u64 {
+        self.tellings.fetch_add(1, Relaxed) + 1
     }
 
     pub(super) fn list(&self, cell: Arc<Cell>) {

@@ -44,6 +44,16 @@ impl Met {
         Self(met.fold(0, |bits, kind| bits | 1 << (scope.rank() * KINDS + *kind as usize)))
     }
 
+    /// The one of this name, if it is known.
+    pub fn named(name: &str) -> Self {
+        Self(NAMES.iter().position(|known| *known == name).map_or(0, |place| 1 << place))
+    }
+
+    /// Whether a kind of limit at a scope of this rank is among them.
+    pub fn has(self, rank: usize, kind: Kind) -> bool {
+        self.0 >> (rank * KINDS + kind as usize) & 1 == 1
+    }
+
     /// These and others.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -88,5 +98,7 @@ mod tests {
         let all = ["team:concurrent", "team:requests", "global:concurrent", "global:requests", "global:budget"];
         assert_eq!((names(both), both.len()), (all.to_vec(), 5));
         assert!(Met::default().is_empty() && !both.is_empty());
+        assert_eq!(both.names().map(Met::named).fold(Met::named("of another release"), Met::and), both);
+        assert!(both.has(Scope::Team("t").rank(), Kind::Requests) && !both.has(Scope::Team("t").rank(), Kind::Budget));
     }
 }

@@ -5,11 +5,14 @@
 
 mod admission;
 mod answer;
+mod beyond;
 mod broker;
 mod calendar;
 mod call;
 mod cell;
 mod checkpoint;
+mod complete;
+mod counted;
 mod counter;
 mod demand;
 mod held;
@@ -27,6 +30,7 @@ mod policy;
 mod queue;
 mod record;
 mod reply;
+mod reserved;
 mod scope;
 mod sharing;
 mod short;
@@ -37,9 +41,11 @@ mod verdict;
 
 pub use admission::{Ask, Need};
 pub use answer::{Left, Refused, Standing, Use};
+pub use beyond::{Beyond, Mark};
 pub use calendar::Calendar;
 pub use call::LeaseResult;
 pub use checkpoint::{Checkpoint, Loaded};
+pub use counted::{Counted, Past};
 pub use held::{Held, Used};
 pub use keeper::{Event, Keeper};
 pub use layered::Layered;

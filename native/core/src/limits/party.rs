@@ -149,7 +149,7 @@ impl<'a> Locked<'a> {
             // It was brought up to this moment when it was looked at.
             let Some(place) = self.state.find(kind, Span::of(rate)) else { continue };
             let counter = &mut self.state.counters[place];
-            counter.charge(amount(&ask.need, kind), self.now, &cell.ledger);
+            counter.reserve(amount(&ask.need, kind), self.now, &cell.ledger);
             counters |= 1 << place;
             at.utc_us = at.utc_us.max(counter.begin_us());
         }

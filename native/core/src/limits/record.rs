@@ -1,21 +1,27 @@
 //! What a checkpoint says of one scope, in bytes: little-endian numbers, names with their length before them.
+//!
+//! A key whose name begins with NUL is none: its name is a remark, which releases that do not know it pass over as a scope
+//! without counters.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
 use super::{
-    Kind, Period, Scope, ScopeOwned, Span,
+    Kind, Mark, Period, Scope, ScopeOwned, Span,
     counter::{Bucket, Change},
 };
 
-/// The changes of one scope's counters; nothing for none.
-pub(super) fn write<'a>(scope: Scope<'_>, changes: impl Iterator<Item = Change<'a>>, out: &mut Vec<u8>) {
+/// Before the number of the telling by which the next scope is told.
+const TOLD: &str = "\0told ";
+/// Before a place in a journal: segment, offset, instance. What was settled before it is in what was written so far.
+const MARK: &str = "\0mark ";
+
+/// The changes of one scope's counters, told with this number; nothing for none.
+pub(super) fn write<'a>(scope: Scope<'_>, told: u64, changes: impl Iterator<Item = Change<'a>>, out: &mut Vec<u8>) {
     let (begin, mut count) = (out.len(), 0u8);
-    let name = scope.name().as_bytes();
-    out.push(scope.rank() as u8);
-    out.extend(u32::try_from(name.len()).unwrap_or(0).to_le_bytes());
-    out.extend(name);
+    remark(&format!("{TOLD}{told}"), out);
+    name(scope, out);
     let at = out.len();
     out.push(0);
     for change in changes {
@@ -29,7 +35,7 @@ pub(super) fn write<'a>(scope: Scope<'_>, changes: impl Iterator<Item = Change<'
         out.extend([change.kind as u8, span]);
         [length_us, change.until_us, change.from].iter().for_each(|n| out.extend(n.to_le_bytes()));
         out.push(change.buckets.len() as u8);
-        for bucket in change.buckets {
+        for bucket in change.settled() {
             out.extend(bucket.number.to_le_bytes());
             out.extend(bucket.amount.to_le_bytes());
         }
@@ -40,8 +46,49 @@ pub(super) fn write<'a>(scope: Scope<'_>, changes: impl Iterator<Item = Change<'
     }
 }
 
-/// Everything that is said of all scopes.
-pub(super) type Kept = HashMap<(ScopeOwned, Kind, Span), KeptCounter, std::hash::RandomState>;
+/// All that was settled before this place is written.
+pub(super) fn write_mark(mark: &Mark, out: &mut Vec<u8>) {
+    remark(&format!("{MARK}{} {} {}", mark.segment, mark.offset, mark.instance), out);
+}
+
+fn remark(text: &str, out: &mut Vec<u8>) {
+    name(Scope::Key(text), out);
+    out.push(0);
+}
+
+fn name(scope: Scope<'_>, out: &mut Vec<u8>) {
+    let name = scope.name().as_bytes();
+    out.push(scope.rank() as u8);
+    out.extend(u32::try_from(name.len()).unwrap_or(0).to_le_bytes());
+    out.extend(name);
+}
+
+/// Everything that is said.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub counters: HashMap<(ScopeOwned, Kind, Span), KeptCounter, std::hash::RandomState>,
+    told: HashMap<ScopeOwned, u64, std::hash::RandomState>,
+    pub mark: Option<Mark>,
+}
+
+impl Kept {
+    /// The number of the latest telling of a scope that is known; 0: none is.
+    pub(super) fn told(&self, scope: Scope<'_>) -> u64 {
+        self.told.get(&ScopeOwned::from(scope)).copied().unwrap_or(0)
+    }
+
+    fn note(&mut self, remark: &str, told: &mut u64) -> Option<()> {
+        if let Some(number) = remark.strip_prefix(TOLD) {
+            *told = number.parse().ok()?;
+        } else if let Some(mark) = remark.strip_prefix(MARK) {
+            let (segment, rest) = mark.split_once(' ')?;
+            let (offset, instance) = rest.split_once(' ')?;
+            let (segment, offset) = (segment.parse().ok()?, offset.parse().ok()?);
+            self.mark = Some(Mark { instance: instance.to_owned(), segment, offset });
+        }
+        Some(())
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct KeptCounter {
@@ -62,8 +109,14 @@ impl KeptCounter {
 
 /// Takes what [`write`] wrote of any number of scopes, on top of what was there. `None`: it wrote something else.
 pub(super) fn read(mut from: &[u8], kept: &mut Kept) -> Option<()> {
+    let mut told = 0;
     while !from.is_empty() {
         let scope = scope(&mut from)?;
+        if scope.name().starts_with('\0') {
+            kept.note(scope.name(), &mut told)?;
+        } else {
+            kept.told.insert(scope.clone(), std::mem::take(&mut told));
+        }
         for _ in 0..byte(&mut from)? {
             let kind = match byte(&mut from)? {
                 1 => Kind::Requests,
@@ -79,7 +132,7 @@ pub(super) fn read(mut from: &[u8], kept: &mut Kept) -> Option<()> {
                 _ => return None,
             };
             let (until_us, first) = (number(&mut from)?, number(&mut from)?);
-            let counter = kept.entry((scope.clone(), kind, span)).or_default();
+            let counter = kept.counters.entry((scope.clone(), kind, span)).or_default();
             counter.until_us = until_us;
             counter.buckets.split_off(&first);
             for _ in 0..byte(&mut from)? {

@@ -110,7 +110,7 @@ pub enum Span {
 
 impl Span {
     /// A limit that names neither window nor period holds for the longest period.
-    pub(super) fn of(rate: &Rate) -> Self {
+    pub(crate) fn of(rate: &Rate) -> Self {
         match (rate.window_us, rate.period) {
             (Some(window_us), _) => Self::Window(window_us),
             (None, Some(period)) => Self::Period(period),

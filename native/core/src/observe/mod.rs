@@ -11,6 +11,7 @@ pub mod record;
 pub mod record_form;
 mod record_log;
 pub mod record_read;
+pub mod record_settled;
 mod render;
 mod repeats;
 pub mod row_form;

@@ -8,7 +8,7 @@ use crate::{
     dialects::{Dialect, usage::Usage},
     error::Code,
     keys::Tagged,
-    limits::Met,
+    limits::{Counted, Met},
 };
 
 /// Takes the record of each finished request, exactly once, on the worker's thread; must not wait.
@@ -174,6 +174,8 @@ pub struct Record {
     pub limits: Met,
     /// Its texts, where they are recorded. Not for the log.
     pub content: Option<Box<Content>>,
+    /// Where it is counted for longer than this process may live. Not for the log.
+    pub counted: Counted,
 }
 
 /// Storage of a text that is worth keeping for the next request.

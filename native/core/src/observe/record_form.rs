@@ -4,7 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
-use crate::{content::Content, dialects::usage::Usage, journal::pack::Pack, keys::Tagged, limits::Met};
+use crate::{
+    content::Content,
+    dialects::usage::Usage,
+    journal::pack::Pack,
+    keys::Tagged,
+    limits::{Counted, Met},
+};
 
 /// The first value of every list.
 const FORM: u64 = 1;
@@ -15,7 +21,7 @@ const PATH_BYTES: usize = 1_024;
 /// What everybody may read who may read records. `count`: how many requests it stands for.
 pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
-    pack.list(33);
+    pack.list(34);
     [FORM, record.number, count].into_iter().for_each(|number| pack.number(number));
     for text in [&record.request_id, &record.upstream_request_id, &record.trace_id] {
         pack.word(text, TEXT_BYTES);
@@ -44,6 +50,7 @@ pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     pack.number(record.sent_bytes);
     tags(&record.tags, &mut pack);
     limits(record.limits, &mut pack);
+    counted(&record.counted, &mut pack);
 }
 
 /// A stream that begins: enough to know whose it was if its record never comes.
@@ -141,6 +148,20 @@ fn limits(met: Met, pack: &mut Pack<'_>) {
     }
     pack.list(met.len());
     met.names().for_each(|name| pack.text(name));
+}
+
+/// Rank of the scope, number of its telling, name where it is known from nowhere else.
+fn counted(counted: &Counted, pack: &mut Pack<'_>) {
+    if counted.is_empty() {
+        return pack.nil();
+    }
+    pack.list(counted.len());
+    for (rank, told, name) in counted.each() {
+        pack.list(3);
+        pack.number(rank as u64);
+        pack.number(told);
+        pack.word(name, TEXT_BYTES);
+    }
 }
 
 fn usage(usage: Option<&Usage>, pack: &mut Pack<'_>) {

@@ -106,13 +106,13 @@ fn begin(public: &[u8]) -> Option<Columns<'_>> {
 }
 
 /// The values of a list one after another; behind its end nothing is known. `None`: the value is of another kind.
-struct List<'a> {
+pub(super) struct List<'a> {
     values: Unpack<'a>,
     left: usize,
 }
 
 impl<'a> List<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         let mut values = Unpack::new(bytes);
         let left = values.list()?;
         Some(Self { values, left })
@@ -125,7 +125,12 @@ impl<'a> List<'a> {
         is_there && !self.values.nil()
     }
 
-    fn skip(&mut self, values: usize) -> Option<()> {
+    /// Whether there are more.
+    pub(super) fn is_open(&self) -> bool {
+        self.left > 0
+    }
+
+    pub(super) fn skip(&mut self, values: usize) -> Option<()> {
         for _ in 0..values.min(self.left) {
             self.left -= 1;
             self.values.skip()?;
@@ -134,18 +139,18 @@ impl<'a> List<'a> {
     }
 
     #[allow(clippy::option_option, reason = "not of that kind, or not known")]
-    fn number(&mut self) -> Option<Option<u64>> {
+    pub(super) fn number(&mut self) -> Option<Option<u64>> {
         if self.has_next() { self.values.number().map(Some) } else { Some(None) }
     }
 
     #[allow(clippy::option_option, reason = "not of that kind, or not known")]
-    fn text(&mut self) -> Option<Option<&'a str>> {
+    pub(super) fn text(&mut self) -> Option<Option<&'a str>> {
         if self.has_next() { self.values.text().map(|text| Some(cut(text))) } else { Some(None) }
     }
 
     /// A list inside this one, of which `read` may leave an end unread.
     #[allow(clippy::option_option, reason = "not of that kind, or not known")]
-    fn inner<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub(super) fn inner<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if !self.has_next() {
             return Some(None);
         }
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn what_this_release_writes_is_read_with_its_tags_and_what_the_first_wrote_without() {
         let files: [(Kind, &[u8], usize); 4] = [
-            (Kind::Record, include_bytes!("../../../../tests/data/record_33.msgpack"), 3),
+            (Kind::Record, include_bytes!("../../../../tests/data/record_34.msgpack"), 3),
             (Kind::Record, include_bytes!("../../../../tests/data/record_1.msgpack"), 0),
             (Kind::Begin, include_bytes!("../../../../tests/data/begin_11.msgpack"), 3),
             (Kind::Begin, include_bytes!("../../../../tests/data/begin_1.msgpack"), 0),

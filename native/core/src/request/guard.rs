@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use super::{admit::Admission, estimate::Answers};
 use crate::{
     dialects::usage::{Tier, Usage},
-    limits::{Habit, Held, Met, Now, Standing, Used},
+    limits::{Counted, Habit, Held, Met, Now, Standing, Used},
     observe::{Record, record::Source},
     server::worker::{LocalSnapshot, Worker},
     snapshot::Cost,
@@ -31,6 +31,8 @@ pub struct Guard {
     used: Cell<Option<Used>>,
     /// What counts it.
     met: Cell<Met>,
+    /// Where that outlives the process.
+    counted: Cell<Counted>,
     /// What the answer used, once it is settled.
     said: Cell<Option<Said>>,
     /// Text that passes is counted.
@@ -72,6 +74,7 @@ impl Guard {
             price: Cell::new(Cost::Free),
             cost: Cell::default(),
             used: Cell::default(),
+            counted: Cell::default(),
             met: Cell::new(if held.is_some() { admission.met() } else { Met::default() }),
             held: Cell::new(held),
         }
@@ -175,14 +178,14 @@ impl Guard {
         self.used.set(used);
         let now = Now::of(self.worker.clock());
         let (tokens, nanousd) = used.map_or((0, 0), |used| (used.tokens, used.nanousd));
-        for held in held.into_iter().flatten() {
-            held.settle(Used { tokens, nanousd }, now);
-        }
+        let settled = held.into_iter().flatten().map(|held| held.settle(Used { tokens, nanousd }, now));
+        self.counted.set(settled.fold(Counted::default(), Counted::and));
     }
 
     /// Notes what counted the request, and what it was charged, if anything of it was.
     pub fn note(&self, record: &mut Record) {
         record.limits = self.met.get();
+        record.counted = self.counted.take();
         if let Some((account, used)) = self.account.as_ref().zip(self.used.get()) {
             record.charged_tokens = Some(used.tokens);
             record.charged_nanousd = account.in_money.then_some(used.nanousd);

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    Role, journaled, kept, lag, leases, limited,
+    Role,
+    beyond::Records,
+    journaled, kept, lag, leases, limited,
     shared::{Shared, Stage},
     worker::{self, Handle, Order},
 };
@@ -146,7 +148,9 @@ impl Engine {
             return Err(e);
         }
         if let Some(file) = &self.limits_file {
-            *self.keeper.lock() = Some(kept::start(&self.shared, file.clone())?);
+            let journals = self.journal.as_ref().and_then(|journal| Some(journal.dir.parent()?.to_owned()));
+            let records = Records { shared: self.shared.clone(), instance: self.instance.clone(), journals };
+            *self.keeper.lock() = Some(kept::start(&self.shared, file.clone(), records)?);
         }
         if let Some(options) = &self.journal {
             let journal = journaled::start(&self.shared, options, &self.instance)?;

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::shared::Shared;
+use super::{beyond::Records, shared::Shared};
 use crate::limits::{Event, Keeper};
 
 /// A disk that takes longer to tell what was counted is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns once the counts are taken up, or it is known that they cannot be yet, or after two seconds.
-pub(super) fn start(shared: &Arc<Shared>, file: PathBuf) -> Result<Keeper, String> {
+pub(super) fn start(shared: &Arc<Shared>, file: PathBuf, records: Records) -> Result<Keeper, String> {
     let (tell_first, first) = mpsc::sync_channel(1);
     let (told, path) = (shared.clone(), file.display().to_string());
     let named = path.clone();
@@ -21,7 +21,7 @@ pub(super) fn start(shared: &Arc<Shared>, file: PathBuf) -> Result<Keeper, Strin
         log(&told, &path, &event);
         let _ = tell_first.try_send(());
     };
-    let keeper = Keeper::start(shared.limits.clone(), file, shared.clock.clone(), tell);
+    let keeper = Keeper::start(shared.limits.clone(), file, records, shared.clock.clone(), tell);
     let keeper = keeper.map_err(|e| format!("no thread: {e}"))?;
     if first.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
         shared.log.warn(
@@ -41,12 +41,19 @@ fn log(shared: &Shared, file: &str, event: &Event) {
                 &[("file", &file)],
             );
         }
+        Event::Loaded(loaded) if loaded.is_incomplete => log.error(
+            "the journal of an earlier process cannot be read; the last of what it counted is missing",
+            &[("file", &file), ("counters", &loaded.counters)],
+        ),
         Event::Loaded(loaded) if loaded.damaged_bytes > 0 => log.warn(
             "the end of the file with the counts of limits is damaged and was dropped",
             &[("file", &file), ("bytes", &loaded.damaged_bytes), ("counters", &loaded.counters)],
         ),
         Event::Loaded(loaded) => {
-            log.debug("counts of limits taken up", &[("file", &file), ("counters", &loaded.counters)]);
+            log.debug(
+                "counts of limits taken up",
+                &[("file", &file), ("counters", &loaded.counters), ("completed", &loaded.completed)],
+            );
         }
         Event::Failed(error) => log.error(
             "counts of limits cannot be kept over a restart; it is tried again, at least each minute",

@@ -34,7 +34,7 @@ pub(super) fn renew(shared: &Shared) {
 }
 
 /// Does something with the limits that a scope has now; `None`: it is not there.
-fn with_policy<T>(shared: &Shared, scope: Scope<'_>, then: impl FnOnce(Layered<'_>) -> T) -> Option<T> {
+pub(super) fn with_policy<T>(shared: &Shared, scope: Scope<'_>, then: impl FnOnce(Layered<'_>) -> T) -> Option<T> {
     let snapshot = shared.snapshot.load();
     let snapshot = snapshot.as_ref()?;
     let limits = &snapshot.limits;

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod audit;
+mod beyond;
 pub mod connection;
 pub mod cuts;
 mod engine;

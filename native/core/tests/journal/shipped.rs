@@ -83,12 +83,25 @@ fn the_journal_of_a_process_that_is_gone_goes_once_it_was_shipped() {
 }
 
 #[test]
-fn what_is_older_than_retain_goes_even_if_the_store_never_took_it() {
-    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+fn what_is_older_than_retain_goes_once_the_store_has_it() {
+    let mut dead = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut dead, 60);
+    dead.die();
+    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("two") }, Some(&dead));
     fill(&mut made, 60);
     made.later(91 * DAY_US);
     fill(&mut made, 1);
     sweep(&mut made);
+    assert_eq!(
+        (dead.read(false).len(), made.read(true).len(), why(&mut made)),
+        (60, 61, vec![]),
+        "the store lacks all"
+    );
+    made.writer.shipped.note("one", 2);
+    made.writer.shipped.note("two", u64::MAX);
+    sweep(&mut made);
+    let left = dead.read(false);
+    assert!(left[0] > 0 && left.ends_with(&[59]) && !made.sim.paths().contains(&dead.segment(1)));
     assert_eq!(made.read(true), [60]);
     assert!(why(&mut made).iter().all(|why| *why == Why::Age));
 }

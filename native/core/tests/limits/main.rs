@@ -5,6 +5,7 @@
 
 mod admission;
 mod checkpoint;
+mod completed;
 mod leases;
 mod made;
 mod periods;

@@ -108,7 +108,7 @@ proptest! {
                     ends(&mut tokens, one.tokens, used_tokens);
                     ends(&mut money, one.nanousd, used_money);
                     match end {
-                        End::Settled(tokens, nanousd) => one.held.settle(Used { tokens, nanousd }, now(&clock)),
+                        End::Settled(tokens, nanousd) => drop(one.held.settle(Used { tokens, nanousd }, now(&clock))),
                         End::Dropped { keeps_requests: true } => one.held.keep_requests(),
                         End::Dropped { keeps_requests: false } => requests.put(one.second, -1),
                         End::Panic => {

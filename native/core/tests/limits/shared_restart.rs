@@ -18,13 +18,13 @@ fn restarted(name: &str) -> Node {
     let dir = Dir::new(name);
     let (before, (clock, _)) = (Limits::new(), clock_at(START_US));
     let mut checkpoint = open(&dir);
-    checkpoint.load(&before, now(&clock)).unwrap();
+    checkpoint.load(&before, &(), now(&clock)).unwrap();
     let held = admit(&before, &[ask(KEY, &a_day(1_000), need(1, 600, 0))], &clock).unwrap();
     held.settle(Used { tokens: 600, nanousd: 0 }, now(&clock));
-    checkpoint.write(&before, now(&clock)).unwrap();
+    checkpoint.write(&before, None, now(&clock)).unwrap();
     drop(checkpoint);
     let node = Node::new();
-    open(&dir).load(&node.limits, now(&node.clock)).unwrap();
+    open(&dir).load(&node.limits, &(), now(&node.clock)).unwrap();
     node
 }
 

@@ -61,7 +61,7 @@ fn among_threads_slots_are_never_exceeded_and_nobody_waits_for_ever() {
                         yield_now().await;
                         in_team.fetch_sub(1, SeqCst);
                         match n % 3 {
-                            0 => held.settle(Used { tokens: 5, nanousd: 0 }, Now::of(&Clock::System)),
+                            0 => drop(held.settle(Used { tokens: 5, nanousd: 0 }, Now::of(&Clock::System))),
                             1 => held.keep_requests(),
                             _ => {}
                         }

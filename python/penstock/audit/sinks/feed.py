@@ -75,10 +75,15 @@ class Feed:
         # A daemon: what a sink is stuck in must not keep the process.
         self._thread = Thread(target=self._run, name=f"penstock-sink-{name}", daemon=True)
 
-    def start(self) -> None:
-        """Begins."""
+    def begin(self) -> None:
+        """Before there is a record: whoever is killed before the first look has said where a new sink begins."""
         with contextlib.suppress(OSError, ValueError):  # the thread tries again, and tells
-            self._take()
+            if not self._positions.is_held and self._take() and self._positions.is_new:
+                self._begin({os.path.basename(path): path for path in instances(self._data_dir)})
+
+    def start(self) -> None:
+        """Gives from now on."""
+        self.begin()
         self._thread.start()
 
     def finish(self) -> None:

@@ -72,7 +72,7 @@ class Follower:
         """Leaves out what is there, of a journal that is older than the sink."""
         live = self._is_live()
         spot = Spot(segment=last_segment(self._path))
-        ended = False
+        ended = not live  # of that nothing comes
         while not ended:
             entries, segment, offset, ended = self._reader.read(spot.segment, spot.offset, BATCH_BYTES, live)
             sequence = entries[-1][1] if entries else spot.sequence

@@ -46,8 +46,13 @@ class Sinks:
         self._shown = b""
         self._task: asyncio.Task[None] | None = None
 
+    def begin(self) -> None:
+        """Before the first request."""
+        for feed in self._feeds:
+            feed.begin()
+
     def start(self, told: Told) -> None:
-        """Begins; after native's threads, so that those go first."""
+        """Gives from now on; after native's threads, so that those go first."""
         for feed in self._feeds:
             feed.start()
         self._task = asyncio.ensure_future(self._watch(told))

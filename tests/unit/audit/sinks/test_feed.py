@@ -47,6 +47,22 @@ def test_a_sink_that_was_never_fed_begins_with_what_comes(scene: Scene, make_jou
     assert scene.sink.numbers() == [7, 3], "of another process that is alive"
 
 
+def test_a_process_that_is_killed_before_its_first_look_has_said_where_a_new_sink_begins(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    old, own = make_journal("0"), make_journal("one")
+    old.record(1)
+    old.die()
+    feed = scene.feed()
+    feed._positions.release()
+    feed.begin()
+    own.record(2)
+    own.die()
+    make_journal("two").record(3)
+    scene.feed("two").turn()
+    assert scene.sink.numbers() == [2, 3]
+
+
 def test_a_journal_that_begins_after_the_sink_is_given_from_its_beginning(
     scene: Scene, make_journal: MakeJournal
 ) -> None:
