@@ -123,6 +123,18 @@ impl Loan {
         }
     }
 
+    /// Whether it is a copy of [`Loan::shrink`]: there is little room in it.
+    pub(super) fn is_small(&self) -> bool {
+        (1..BUFFER_BYTES).contains(&self.bytes.capacity())
+    }
+
+    /// Exchanges such a copy for a buffer with room.
+    pub(super) fn widen(&mut self) {
+        let mut large = self.owner.take();
+        large.extend_from_slice(&self.bytes);
+        self.owner.give(std::mem::replace(&mut self.bytes, large));
+    }
+
     /// Takes the buffer out for good: it counts as given back.
     pub(super) fn part(&mut self) -> Vec<u8> {
         if self.is_lent() {

@@ -176,18 +176,8 @@ impl<'a> HeadWriter<'a> {
         self.0.extend_from_slice(b"\r\n");
     }
 
-    fn decimal(&mut self, mut value: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[at..]);
+    fn decimal(&mut self, value: u64) {
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 }
 

@@ -1,12 +1,14 @@
 //! The form of credentials: Penstock's own keys, and the ids that foreign ones get.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::LazyLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use memchr::memmem;
 
 /// What every key of our own begins with.
 pub const PREFIX: &[u8] = b"sk-pen-";
+/// Prepared once, as every request is searched for it.
+static OWN: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(PREFIX));
 const ID_BYTES: usize = 12;
 const SECRET_BYTES: usize = 43;
 const CHECKSUM_BYTES: usize = 6;
@@ -75,7 +77,7 @@ pub fn is_own(credential: &[u8]) -> bool {
 pub fn find_own(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + memmem::find(&text[from..], PREFIX)?;
+        let at = from + OWN.find(&text[from..])?;
         from = at + PREFIX.len();
         let (id, rest) = text[from..].split_at_checked(ID_BYTES).unwrap_or_default();
         if is_base62(id) && rest.first() == Some(&b'-') {

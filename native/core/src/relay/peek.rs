@@ -87,6 +87,7 @@ async fn read_first(source: &mut Source, opening: &mut Opening) -> Result<(), Fa
         if source.payload().len() > MAX_FRAME_BYTES {
             return Ok(());
         }
+        source.shrink();
         if !source.more().await? {
             return read_remainder(source, opening);
         }

@@ -55,6 +55,11 @@ impl Source {
         self.lease.forget_head();
     }
 
+    /// More may be long in coming: until then little memory is held.
+    pub fn shrink(&mut self) {
+        self.lease.shrink();
+    }
+
     /// The whole length of the body as the client will get it, if it is known.
     pub fn length(&self, head: &ResponseHead) -> Option<u64> {
         match (&self.unpacking, head.framing) {

@@ -43,7 +43,7 @@ const MAX_MODEL_BYTES: usize = 512;
 /// What came of asking the upstreams.
 pub struct Asked {
     pub answered: Result<Answer, Exhausted>,
-    pub guard: Guard,
+    pub guard: Box<Guard>,
     /// What it asks for, for whoever counts what the answer used.
     pub asks: Asks,
     /// Limits of the model, where it has its own.
@@ -208,7 +208,7 @@ pub async fn admit(
     admission: &Admission<'_>,
     principal: &Principal,
     now_us: u64,
-) -> Result<Guard, Stop> {
+) -> Result<Box<Guard>, Stop> {
     if !admission.is_limited {
         call.record.admitted_boottime_us = Some(now_us);
         return Ok(Guard::new(admission, call.worker, &call.snapshot, None));

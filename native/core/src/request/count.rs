@@ -124,7 +124,7 @@ async fn admitted(
     call: &mut Call<'_>,
     wanted: &Wanted<'_>,
     content: &Content,
-) -> Result<(Guard, String, String), Stop> {
+) -> Result<(Box<Guard>, String, String), Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, principal, .. } = *wanted;
     let body = content.message.payload();

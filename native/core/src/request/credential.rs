@@ -8,7 +8,7 @@ use crate::{
     http::head::{RequestHead, Span},
     keys::{
         Table,
-        format::{MIN_BYTES, find_own},
+        format::{MIN_BYTES, find_own, is_own},
     },
 };
 
@@ -80,8 +80,9 @@ pub fn find_key(text: &[u8], key: Option<&[u8]>) -> Option<usize> {
     if text.len() < MIN_BYTES {
         return None;
     }
-    let shown = key.filter(|key| (MIN_BYTES..=text.len()).contains(&key.len()));
-    find_own(text).or_else(|| memmem::find(text, shown?))
+    // One of our own is found by its form.
+    let foreign = key.filter(|key| (MIN_BYTES..=text.len()).contains(&key.len()) && !is_own(key));
+    find_own(text).or_else(|| memmem::find(text, foreign?))
 }
 
 /// 400 for a target that holds a key: it would go upstream, and stand in the logs of all on the way.

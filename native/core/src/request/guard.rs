@@ -62,8 +62,14 @@ pub struct Said {
 }
 
 impl Guard {
-    pub fn new(admission: &Admission<'_>, worker: &Rc<Worker>, snapshot: &LocalSnapshot, held: Option<Held>) -> Self {
-        Self {
+    /// In a box, as it is large and handed from one future to the next.
+    pub fn new(
+        admission: &Admission<'_>,
+        worker: &Rc<Worker>,
+        snapshot: &LocalSnapshot,
+        held: Option<Held>,
+    ) -> Box<Self> {
+        Box::new(Self {
             worker: worker.clone(),
             snapshot: snapshot.clone(),
             tier: admission.tier,
@@ -77,7 +83,7 @@ impl Guard {
             counted: Cell::default(),
             met: Cell::new(if held.is_some() { admission.met() } else { Met::default() }),
             held: Cell::new(held),
-        }
+        })
     }
 
     /// A target is tried next: what its provider lets it have, the limits of that, and what it takes.

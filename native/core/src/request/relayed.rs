@@ -22,7 +22,6 @@ use super::{
     respond::{self, Way},
 };
 use crate::{
-    boxed::boxed,
     dialects::{StreamKind, usage::BodyTap},
     error::{Code, Error},
     http::head::ResponseHead,
@@ -42,8 +41,8 @@ use crate::{
 
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
-    // A place of its own, and the request in it, is given back before the answer is passed on: a long stream holds neither.
-    let Asked { answered, guard, asks, timeouts, total_at } = boxed(|| ask(call, wanted, content)).await?;
+    // The request is given back before the answer is passed on: a long stream does not hold it.
+    let Asked { answered, guard, asks, timeouts, total_at } = ask(call, wanted, content).await?;
     let result = match answered {
         Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, (&guard, &asks)).await,
         Err(exhausted) => {

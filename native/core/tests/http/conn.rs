@@ -124,6 +124,24 @@ fn a_stream_that_is_consumed_as_it_comes_stays_in_one_buffer() {
 }
 
 #[test]
+fn a_stream_that_is_long_in_coming_holds_little_until_it_comes() {
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let script = Script::new([bytes(head)]);
+    let (mut conn, buffers) = conn(&script);
+    let mut parsed = ResponseHead::default();
+    drive(|cx| conn.poll_response_head(cx, &mut parsed, &HeadLimits::default(), false)).unwrap();
+    conn.shrink();
+    assert!(once(|cx| conn.poll_body(cx)).is_pending());
+    assert_eq!((conn.buffered(), conn.head(), buffers.lent()), (2 * 1024, &head[..], 1));
+    let frame = vec![b'x'; 5_000];
+    script.push(bytes(&[&b"1388\r\n"[..], &frame, b"\r\n0\r\n\r\n"].concat()));
+    while drive(|cx| conn.poll_body(cx)).unwrap() {}
+    assert_eq!((conn.payload(), conn.head(), conn.buffered()), (&frame[..], &head[..], 16 * 1024));
+    conn.finish_message();
+    assert_eq!((buffers.lent(), buffers.free()), (0, 1));
+}
+
+#[test]
 fn a_body_that_is_kept_grows_its_buffer_to_what_was_announced() {
     let body = vec![b'x'; 1_000_000];
     let head = b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000\r\n\r\n";

@@ -109,6 +109,11 @@ impl<S: Stream> Conn<S> {
         self.consume(0);
     }
 
+    /// The rest of the body may be long in coming: until there is more of it, no more memory is held than what is here takes.
+    pub fn shrink(&mut self) {
+        self.loan.shrink();
+    }
+
     /// Whether any byte of the current message has come.
     pub fn has_begun(&self) -> bool {
         self.interim > 0 || self.loan.bytes.len() > self.begin
@@ -130,6 +135,10 @@ impl<S: Stream> Conn<S> {
             if self.eof {
                 self.body.at_eof()?;
                 continue;
+            }
+            if self.loan.is_small() {
+                ready!(self.io.poll_readable(cx))?;
+                self.loan.widen();
             }
             let room = self.make_room();
             ready!(self.poll_fill(cx, room))?;
