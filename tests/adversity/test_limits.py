@@ -349,4 +349,4 @@ def test_a_reload_keeps_the_counts(gateway: Gateway, upstream: Upstream) -> None
 
 def test_the_key_that_asks_sees_its_limits(gateway: Gateway, upstream: Upstream) -> None:
     shown = get(gateway.address, "/v1/key").json()
-    assert shown == {"id": "open", "limits": [], "spend": None}
+    assert shown == {"id": "open", "content": False, "limits": [], "spend": None}

@@ -50,8 +50,8 @@ class Retention:
     ) -> None:
         self._shelf, self._log, self._retain_us = shelf, log, retain_us
         self._pause, self._now_us = pause, now_us
-        self._unwiped = False
-        """Something was removed that may still be on disk."""
+        self._unwiped = True
+        """Something was removed and may still be on disk: by this process, or by one killed before it wiped."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -86,7 +86,6 @@ class Retention:
         removed = await self._all(self._shelf.purge_records, first_day)
         removed += await self._all(self._shelf.purge_usage, first_hour)
         await self._shelf.purge_watermarks(first_day - MARKS_DAYS)
-        self._unwiped = self._unwiped or removed > 0
         if self._unwiped:
             await self._shelf.wipe()
             self._unwiped = False
@@ -97,6 +96,7 @@ class Retention:
         removed = 0
         while piece := await purge(before):
             removed += piece
+            self._unwiped = True
             await self._pause(PAUSE_S)
         return removed
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import click
 import msgspec
@@ -97,6 +98,13 @@ def query(
         click.echo(f"the latest {most}; --limit 0 shows all", err=True)
 
 
+def _opened(output: str | None) -> IO[str]:
+    """Where an export goes: a file, which none but its owner reads when it is new, or standard output."""
+    if output is None or output == "-":
+        return click.open_file("-", "w", encoding="utf-8")
+    return open(output, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600))
+
+
 @command.command("export")
 @admin_options
 @data_dir_option
@@ -117,7 +125,7 @@ def export(
     say_if_nothing_is_recorded(config, data_dir, admin)
     with (
         record_source(config, data_dir, admin, token_file) as source,
-        click.open_file(output or "-", "w", encoding="utf-8") as out,
+        _opened(output) as out,
     ):
         if form == "jsonl":
             for shown in source.all(choice, texts=True):

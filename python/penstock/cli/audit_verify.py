@@ -63,8 +63,8 @@ def verify(config: str | None, data_dir: str | None, as_json: bool, heads: str |
 @data_dir_option
 @click.option("--before", metavar="TIME", required=True, callback=parsed(read_time), help="30d, 2026-01-31 …")
 def forget(config: str | None, data_dir: str | None, before: int) -> None:
-    """Delete client addresses and end users of requests that began before then from the store, and of whole segments
-    that last changed before then from the journals; the chain holds."""
+    """Delete client addresses, end users, prompts and answers of requests that began before then from the store, and of
+    whole segments that last changed before then from the journals; the chain holds."""
     from penstock.engine import forget_private
     from penstock.instance import LOCK, is_held
 

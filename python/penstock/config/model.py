@@ -356,6 +356,8 @@ class Sink(Struct, frozen=True, kw_only=True):
     """Milliseconds: what waits longer in the journal is skipped, and counted."""
     private: bool = True
     """Whether it gets the client's address and the end user too."""
+    content: bool = False
+    """Whether it gets prompts and answers too, where they are recorded; with `private` only."""
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -410,3 +412,6 @@ class Config(Struct, frozen=True, kw_only=True):
 
 SHORT: dict[type[Struct], str] = {Store: "url", Shared: "url"}
 """Structs that may be written as one word: the field that it stands for."""
+
+NONE: frozenset[type[Struct]] = frozenset({Content})
+"""Structs that may be written as `none`: nothing of it."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from penstock.config import references, units
-from penstock.config.model import SHORT, EnvPart, Part, Referenced, Secret, ServerUrl, TextPart
+from penstock.config.model import NONE, SHORT, EnvPart, Part, Referenced, Secret, ServerUrl, TextPart
 from penstock.config.problem import Mark, Path, Problem, did_you_mean
 from penstock.config.tree import Mapping, Node, Scalar, Sequence
 
@@ -86,6 +86,8 @@ class Reader:
         if isinstance(want, type) and issubclass(want, Struct) and want is not Secret:
             if isinstance(node, Scalar) and not node.null and want in SHORT:
                 node = Mapping({SHORT[want]: (node.mark, node)}, node.mark)
+            elif isinstance(node, Scalar) and node.text == "none" and want in NONE:
+                node = Mapping({}, node.mark)
             return self.struct(node, want, path)
         if not isinstance(node, Scalar) or node.null:
             raise self.refuse(node, path, f"expected {_describe(want)}")

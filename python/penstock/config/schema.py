@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import NODEFAULT, Struct, to_builtins
 from msgspec.structs import fields
 
-from penstock.config.model import SHORT, Config, Secret
+from penstock.config.model import NONE, SHORT, Config, Secret
 
 _REFERENCE = {"type": "string", "pattern": r"\$\{(env|file):"}
 _UNITS: dict[str, dict[str, Any]] = {
@@ -53,6 +53,8 @@ def _any(want: Any) -> dict[str, Any]:
         names = {"propertyNames": _any(inner[0])} if get_origin(inner[0]) is Literal else {}
         return {"type": "object", "additionalProperties": _any(inner[1]), **names}
     if isinstance(want, type) and issubclass(want, Struct) and want is not Secret:
+        if want in NONE:
+            return {"anyOf": [{"const": "none"}, _struct(want)]}
         return _struct(want) if want not in SHORT else {"anyOf": [{"type": "string"}, _struct(want)]}
     if want is bool:
         return {"anyOf": [{"type": "boolean"}, _REFERENCE]}

@@ -76,7 +76,7 @@ async def test_records_go_by_retain_and_sums_stay_for_a_year_and_more() -> None:
     assert len(pauses) == 10 + 15
     assert msgspec.json.decode(lines[-1])["before_day"] == "2026-10-27"
     await retention(shelf, 30, shelf.clock_us, pauses, lines).keep()
-    assert (shelf.wiped, len(lines)) == (1, 1)
+    assert (shelf.wiped, len(lines)) == (2, 1), "a process that was killed may not have come to it"
 
 
 async def test_what_is_still_in_a_log_that_others_read_is_wiped_the_next_time() -> None:

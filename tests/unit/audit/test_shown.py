@@ -24,6 +24,8 @@ def test_an_object_has_what_is_known_and_the_named_fields_always() -> None:
     shown = as_object(ROW)
     assert msgspec.json.decode(msgspec.json.encode(shown)) == shown
     assert shown["started"] == "2026-11-23T15:01:01.250000Z"
+    assert ROW.record.counted is not None
+    assert "counted" not in shown
     assert shown["usage"]["reasoning_tokens"] == 5
     assert shown["attempts"][0] == {"provider": "first", "error": "upstream_connect", "skipped": 0, "us": 9}
     assert (shown["tags"], shown["limits"][:2]) == (

@@ -16,6 +16,7 @@ PLACE = ("audit", "content")
 
 def test_no_text_is_recorded_unless_it_is_said(read: Callable[..., Config]) -> None:
     assert read(HEAD).audit.content == Content(prompts=False, answers=False, max_bytes=16 << 10, redact=())
+    assert read(HEAD + "audit: {content: none}\n").audit.content == Content()
     text = "audit: {content: {prompts: true, max_bytes: 2KiB, redact: ['a+']}}\n"
     assert read(HEAD + text).audit.content == Content(prompts=True, max_bytes=2048, redact=("a+",))
 

@@ -79,7 +79,7 @@ class RecordHandlers:
         """A piece of the records by the time at which they began."""
         asked, findings = call.query, Findings(call.found)
         texts = asked.texts == "true"
-        more = {"outcome": asked.outcome, "request_id": asked.request_id, "whole": texts}
+        more = {"outcome": asked.outcome, "request_id": asked.request_id, "whole": texts and call.role == "admin"}
         choice = await read_choice(asked, findings, self._store, **more)
         listing = f"records-{asked.order}"
         after = _read_place(findings, listing, asked.cursor)

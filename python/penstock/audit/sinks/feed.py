@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 
 from penstock.audit.journals import OpenJournal, instances
-from penstock.audit.sinks.follow import Batch, Follower
+from penstock.audit.sinks.follow import Batch, Follower, Shows
 from penstock.audit.sinks.interface import Sink
 from penstock.audit.sinks.position import Positions, Spot
 from penstock.engine import open_journal
@@ -57,6 +57,7 @@ class Feed:
         *,
         max_lag_us: int,
         private: bool = True,
+        texts: bool = False,
         open_journal: OpenJournal = open_journal,
         now: Callable[[], float] = time.monotonic,
         report: Callable[[str], None] = lambda _: None,
@@ -64,7 +65,7 @@ class Feed:
         """`own`: the instance of this process. `report` is called from the feed's thread."""
         self.name, self.facts = name, Facts()
         self._sink, self._positions, self._data_dir, self._own = sink, positions, data_dir, own
-        self._max_lag_us, self._private = max_lag_us, private
+        self._max_lag_us, self._shows = max_lag_us, Shows(private, texts)
         self._open_journal, self._now, self._report = open_journal, now, report
         self._followers: dict[str, Follower] = {}
         self._older: set[str] = set()
@@ -221,4 +222,4 @@ class Feed:
         self._is_dirty, self._kept_at = False, self._now()
 
     def _follow(self, path: str, spot: Spot) -> Follower:
-        return Follower(path, spot, max_lag_us=self._max_lag_us, private=self._private, open_journal=self._open_journal)
+        return Follower(path, spot, max_lag_us=self._max_lag_us, shows=self._shows, open_journal=self._open_journal)

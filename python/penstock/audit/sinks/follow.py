@@ -53,15 +53,24 @@ class Batch(NamedTuple):
     """How far that is."""
 
 
+class Shows(NamedTuple):
+    """What a sink gets beside the public part of a record."""
+
+    private: bool
+    """The client's address and the end user."""
+    texts: bool
+    """Prompts and answers too."""
+
+
 class Follower:
     """Reads one journal on from a spot."""
 
     def __init__(
-        self, path: str, spot: Spot, *, max_lag_us: int, private: bool, open_journal: OpenJournal = open_journal
+        self, path: str, spot: Spot, *, max_lag_us: int, shows: Shows, open_journal: OpenJournal = open_journal
     ) -> None:
         self.instance = os.path.basename(path)
         self.spot = spot
-        self._path, self._max_lag_us, self._private = path, max_lag_us, private
+        self._path, self._max_lag_us, self._shows = path, max_lag_us, shows
         self._reader = open_journal(path)
         self._open: dict[int, tuple[int, int, int]] = {}
         """Streams without a record: number → sequence, segment, offset of where they began."""
@@ -103,7 +112,7 @@ class Follower:
         if not self._is_restored:
             self._restore()
         live = self._is_live()
-        building = _Building(self.instance, self._horizon_us(), self._private)
+        building = _Building(self.instance, self._horizon_us(), self._shows)
         ended = False
         while not ended and not building.objects and goes_on():
             entries, segment, offset, ended = self._reader.read(self.spot.segment, self.spot.offset, BATCH_BYTES, live)
@@ -196,8 +205,8 @@ class Follower:
 class _Building:
     """A batch that is being made."""
 
-    def __init__(self, instance: str, horizon_us: int, private: bool) -> None:
-        self._instance, self._horizon_us, self._private = instance, horizon_us, private
+    def __init__(self, instance: str, horizon_us: int, shows: Shows) -> None:
+        self._instance, self._horizon_us, self._shows = instance, horizon_us, shows
         self._gap: Gap | None = None
         self.objects: list[Object] = []
         self._records = self._skipped = self._oldest_us = 0
@@ -212,8 +221,8 @@ class _Building:
     def give(self, sequence: int, record: Record, private: bytes | None) -> None:
         """A record, however old."""
         self.close()
-        hidden = read_private(private) if private is not None and self._private else None
-        self.objects.append(as_object(Row(self._instance, sequence, record, hidden)))
+        hidden = read_private(private) if private is not None and self._shows.private else None
+        self.objects.append(as_object(Row(self._instance, sequence, record, hidden), texts=self._shows.texts))
         self._records += 1
         self._oldest_us = self._oldest_us or _ended_us(record)
 

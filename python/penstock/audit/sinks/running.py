@@ -102,7 +102,17 @@ def _feed(settings: Settings, data_dir: str, own: str, log: Log) -> Feed:
         log.error("a sink does not get the records of a journal", sink=name, error=trouble)
 
     positions = Positions(place, name)
-    return Feed(name, sink, positions, data_dir, own, max_lag_us=lag_us, private=settings.private, report=report)
+    return Feed(
+        name,
+        sink,
+        positions,
+        data_dir,
+        own,
+        max_lag_us=lag_us,
+        private=settings.private,
+        texts=settings.content,
+        report=report,
+    )
 
 
 def _shown(feed: Feed) -> dict[str, object]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from penstock.audit.record import Private
 from penstock.audit.sinks.feed import AGAIN_S, UnreadableError
 from penstock.audit.sinks.position import Positions
 from tests.unit.audit.sinks.conftest import MINUTE_US, NOW_US, PRIVATE, MakeJournal, Scene
@@ -32,6 +34,17 @@ def test_the_private_part_stays_out_where_it_is_not_wanted(scene: Scene, make_jo
     make_journal("one").record(1, private=PRIVATE)
     scene.feed(private=False).turn()
     assert not {"client", "end_user"} & set(scene.sink.taken[0])
+
+
+def test_texts_come_only_where_they_are_asked_for(scene: Scene, make_journal: MakeJournal) -> None:
+    texts = msgspec.msgpack.encode(Private(client="192.0.2.7", prompt="why", answer="so"))
+    make_journal("one").record(1, private=texts)
+    scene.feed().turn()
+    assert scene.sink.taken[0]["client"] == "192.0.2.7"
+    assert not {"prompt", "answer"} & set(scene.sink.taken[0])
+    make_journal("two").record(1, private=texts)
+    scene.feed(texts=True).turn()
+    assert (scene.sink.taken[-1]["prompt"], scene.sink.taken[-1]["answer"]) == ("why", "so")
 
 
 def test_a_sink_that_was_never_fed_begins_with_what_comes(scene: Scene, make_journal: MakeJournal) -> None:
