@@ -225,15 +225,16 @@ def test_texts_are_shown_to_admins_and_forgotten_for_good(upstream: Upstream, tm
         assert all(report["fault"] is None for report in verified(gateway.data_dir))
 
 
-def test_a_sink_has_texts_unless_it_is_to_have_nothing_private(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_sink_has_texts_only_where_it_asks_for_them(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
-    files = [tmp_path / "all.jsonl", tmp_path / "public.jsonl"]
-    sinks = [{"path": str(files[0])}, {"path": str(files[1]), "private": False}]
+    files = [tmp_path / f"{name}.jsonl" for name in ("all", "usual", "public")]
+    wanted: list[dict[str, bool]] = [{"content": True}, {}, {"content": True, "private": False}]
+    sinks = [{"path": str(file)} | wants for file, wants in zip(files, wanted, strict=True)]
     with Gateway(tmp_path, scene(upstream, BOTH) | {"audit": {"content": BOTH, "sinks": sinks}}) as gateway:
         assert ask(gateway, CHAT, False).status == 200
-        until(lambda: all(file.exists() and file.read_text() for file in files), "both have it")
+        until(lambda: all(file.exists() and file.read_text() for file in files), "all have it")
     assert json.loads(files[0].read_text())["answer"] == WHOLE
-    assert not texts(json.loads(files[1].read_text()))
+    assert not any(texts(json.loads(file.read_text())) for file in files[1:])
 
 
 def test_where_memory_is_short_requests_are_served_and_texts_are_not_kept(upstream: Upstream, tmp_path: Path) -> None:
