@@ -101,7 +101,7 @@ def test_check_names_every_mistake_with_its_place(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("field", ["cors: {}", "audit: {content: none}"])
+@pytest.mark.parametrize("field", ["cors: {}", "audit: {texts: none}"])
 def test_fields_of_what_is_not_built_are_unknown(tmp_path: Path, field: str) -> None:
     file = tmp_path / "penstock.yaml"
     file.write_text(GOOD + field + "\n")
