@@ -100,7 +100,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         guard: &guard,
         content: content::policy(call.worker, &snapshot, principal, endpoint.api).filter(|_| scan.is_some()),
         told: call.told,
-        attempts: RefCell::default(),
+        attempts: RefCell::new(std::mem::take(&mut call.record.attempts)),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
         lease_us: Cell::new(0),
