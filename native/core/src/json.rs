@@ -4,10 +4,12 @@
 //! something harmless. Whoever needs to know whether JSON is valid must ask a parser.
 
 mod document;
+mod nested;
 mod text;
 pub(crate) mod words;
 
 pub(crate) use document::shape_error;
+use nested::Passed;
 pub use text::{Scalar, unescape, write_string};
 use text::{find_any, find_quote};
 
@@ -336,13 +338,28 @@ impl<P: Copy + PartialEq> Skimmer<P> {
     }
 
     /// Skips an object by its braces alone, an array by its brackets alone: inside, the other pair is balanced.
-    fn skip_nested(&mut self, bytes: &[u8], mut pos: usize, pair: [u8; 2], in_text: State) -> usize {
+    fn skip_nested(&mut self, bytes: &[u8], pos: usize, pair: [u8; 2], text: State) -> usize {
+        let mut pos = match nested::pass(bytes, pos, pair, self.skip) {
+            Passed::Closed(end) => {
+                self.after();
+                return end;
+            }
+            Passed::Left { at, open, in_text, pending_escape } => {
+                self.skip = open;
+                if in_text {
+                    self.pending_escape = pending_escape;
+                    self.state = text;
+                    return at;
+                }
+                at
+            }
+        };
         while let Some(at) = find_any(bytes, pos, b'"', pair[0], pair[1]) {
             pos = at + 1;
             if bytes[at] == b'"' {
                 let (end, closed) = self.string_end(bytes, pos);
                 if !closed {
-                    self.state = in_text;
+                    self.state = text;
                     return end;
                 }
                 pos = end + 1;

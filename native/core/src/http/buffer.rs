@@ -99,6 +99,10 @@ impl Loan {
         Self { owner, bytes: Vec::new() }
     }
 
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.owner
+    }
+
     /// A loan of nothing yet, from the same list.
     pub(super) fn emptied(&self) -> Self {
         Self::new(self.owner.clone())

@@ -9,6 +9,7 @@ pub mod buffer;
 mod chars;
 pub mod conn;
 pub mod head;
+mod names;
 pub mod stream;
 pub mod write;
 
@@ -16,5 +17,6 @@ pub use body::{BodyDecoder, BodyError, BodyLimits, Decoded};
 pub use buffer::Buffers;
 pub use conn::{Conn, ReadError};
 pub use head::{Field, Framing, HeadError, HeadLimits, RequestHead, ResponseHead, Span, Version};
+pub use names::{Names, same};
 pub use stream::Stream;
 pub use write::{BrokenLine, CONTINUE, HeadWriter, LAST_CHUNK, Output, chunk_prefix};

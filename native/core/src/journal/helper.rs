@@ -20,7 +20,7 @@ use crate::clock::Clock;
 /// The thread's name, by which its priority is set.
 const NAME: &str = "penstock-sync";
 /// How long the writer waits for it; what it is late with, the writer does.
-pub(super) const PATIENCE: Duration = Duration::from_micros(2_500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 /// How long the writer then does without it: longer each time that it is late again.
 const ALONE_US: [u64; 2] = [20_000, 320_000];
 /// Its last work may take so long.

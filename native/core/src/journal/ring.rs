@@ -9,12 +9,14 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::entry::MAX_PARTS_BYTES;
+use super::entry::{Kind, MAX_PARTS_BYTES};
 
 /// Kind, length of the public and of the private part.
 const ITEM_BYTES: usize = 9;
 /// What the writer's storage may keep between two batches.
 const KEPT_BYTES: usize = 1 << 20;
+/// How long beginnings of streams wait for a record that they are written with.
+const BEGINS_US: u64 = 20_000;
 
 /// Entries that could not be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,11 +83,14 @@ pub struct Taken {
     pub lost: Lost,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default)]
 struct State {
     front: Vec<u8>,
     /// When the first of `front`, and of what the writer has, came; microseconds since boot.
     front_us: u64,
+    /// Some of it tells more than that a stream has begun.
+    is_urgent: bool,
     work_us: Option<u64>,
     work_bytes: usize,
     accepted: u64,
@@ -128,6 +133,7 @@ impl Ring {
             state.front_us = boot_us();
         }
         item.write(&mut state.front);
+        state.is_urgent |= item.kind != Kind::Begin as u8;
         state.accepted += 1;
         let number = state.accepted;
         let rests = std::mem::take(&mut state.rests);
@@ -145,6 +151,7 @@ impl Ring {
         }
         let mut state = self.state.lock();
         std::mem::swap(&mut state.front, work);
+        state.is_urgent = false;
         state.work_bytes = work.len();
         state.work_us = (!work.is_empty()).then_some(state.front_us);
         Taken { upto: state.accepted, lost: std::mem::take(&mut state.lost) }
@@ -224,6 +231,14 @@ impl Ring {
         state.front.is_empty() && state.lost.entries == 0
     }
 
+    /// Whether what waits, if anything does, is to be written at `now_us` since boot: a stream that has begun is mostly
+    /// written with the record of another one.
+    pub fn is_ripe(&self, now_us: u64) -> bool {
+        let state = self.state.lock();
+        let waits_long = !state.front.is_empty() && now_us.saturating_sub(state.front_us) >= BEGINS_US;
+        state.is_urgent || state.lost.entries > 0 || state.stops || waits_long
+    }
+
     /// Takes nothing more; the writer writes what is here and ends.
     pub fn stop(&self) {
         self.state.lock().stops = true;
@@ -250,5 +265,40 @@ impl Ring {
         let state = self.state.lock();
         let waits_since = if state.front.is_empty() { None } else { Some(state.front_us) };
         state.work_us.or(waits_since).map_or(0, |since| now_us.saturating_sub(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(ring: &Ring, kind: Kind, now_us: u64) {
+        ring.push(Item { kind: kind as u8, public: b"entry", private: b"" }, || now_us, || now_us);
+    }
+
+    #[test]
+    fn the_beginning_of_a_stream_waits_for_a_record_but_not_for_long() {
+        let ring = Ring::new(1 << 10);
+        assert!(!ring.is_ripe(u64::MAX), "nothing is there");
+        push(&ring, Kind::Begin, 1_000);
+        assert!(!ring.is_ripe(20_999));
+        assert!(ring.is_ripe(21_000));
+        push(&ring, Kind::Record, 2_000);
+        assert!(ring.is_ripe(2_000));
+        ring.take(&mut Vec::new());
+        push(&ring, Kind::Begin, 3_000);
+        assert!(!ring.is_ripe(3_000), "the record is taken");
+    }
+
+    #[test]
+    fn what_is_lost_is_told_soon_and_the_end_waits_for_nothing() {
+        let ring = Ring::new(20);
+        push(&ring, Kind::Begin, 0);
+        assert!(!ring.is_ripe(0));
+        push(&ring, Kind::Begin, 0);
+        assert!(ring.is_ripe(0), "one found no room");
+        let ring = Ring::new(20);
+        ring.stop();
+        assert!(ring.is_ripe(0));
     }
 }

@@ -72,7 +72,8 @@ impl<T: FnMut(Event)> Run<T> {
             if !self.ring.is_empty() {
                 busy_us = begun_us;
             }
-            let committed = self.writer.commit();
+            let is_due = self.holds_answers() || self.writer.has_work() || self.ring.is_ripe(begun_us);
+            let committed = if is_due { self.writer.commit() } else { Ok(()) };
             let failed = committed.is_err();
             self.told(committed);
             if failed {
@@ -87,7 +88,7 @@ impl<T: FnMut(Event)> Run<T> {
     fn wait(&self, begun_us: u64, busy_us: u64) {
         let now_us = self.now_us();
         let is_drowsy = now_us.saturating_sub(busy_us) > DROWSY_US;
-        if self.writer.settings.durability == Durability::Flush {
+        if self.holds_answers() {
             return self.ring.rest(Duration::from_micros(SWEEP_US));
         }
         if is_drowsy && self.ring.is_empty() {
@@ -100,6 +101,11 @@ impl<T: FnMut(Event)> Run<T> {
         if left_us > 0 {
             self.ring.pause(Duration::from_micros(left_us));
         }
+    }
+
+    /// Whether somebody waits for each entry.
+    fn holds_answers(&self) -> bool {
+        self.writer.settings.durability == Durability::Flush
     }
 
     /// Tells of what happened, of a fault once until it is over.

@@ -130,6 +130,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether something waits that the ring knows nothing of any more.
+    pub(super) fn has_work(&self) -> bool {
+        !self.work.is_empty()
+    }
+
     /// Writes all of the work, and removes what it says is removed.
     fn write_all(&mut self) -> io::Result<()> {
         if let Err(error) = self.write().and_then(|()| self.settle()) {

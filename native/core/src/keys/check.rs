@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     digest::{Digest, Digests},
-    format::{KeyId, Malformed, key_id},
+    format::{KeyId, Malformed, is_whole, unchecked_id},
     row::{KeyRow, TeamRow, TeamState},
     table::{Found, Table},
 };
@@ -13,7 +13,7 @@ use crate::error::{Code, Error};
 /// How long to wait before asking again, when the store's answer is missing.
 pub const AWAY_MS: u64 = 1_000;
 
-/// A well-formed credential.
+/// A credential from which an id can be read.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
     pub id: KeyId,
@@ -22,7 +22,12 @@ pub struct Credential<'a> {
 
 impl<'a> Credential<'a> {
     pub fn read(text: &'a [u8]) -> Result<Self, Malformed> {
-        Ok(Self { id: key_id(text)?, text })
+        Ok(Self { id: unchecked_id(text)?, text })
+    }
+
+    /// Whether it is not mistyped, as far as it tells itself. One that is known is: asked only of others.
+    pub fn is_whole(&self) -> bool {
+        is_whole(self.text)
     }
 
     /// Printable ASCII without blanks.

@@ -65,6 +65,11 @@ pub struct Malformed;
 
 /// The id under which a credential's key is stored. Says nothing about whether there is such a key.
 pub fn key_id(credential: &[u8]) -> Result<KeyId, Malformed> {
+    unchecked_id(credential).and_then(|id| if is_whole(credential) { Ok(id) } else { Err(Malformed) })
+}
+
+/// The same of a credential that may be mistyped, for those who compare all of it anyway.
+pub fn unchecked_id(credential: &[u8]) -> Result<KeyId, Malformed> {
     if is_own(credential) { own(credential) } else { foreign(credential) }
 }
 
@@ -99,14 +104,22 @@ pub fn find_keys(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
+/// The id in a key of ours that may be mistyped: see [`is_whole`].
 fn own(credential: &[u8]) -> Result<KeyId, Malformed> {
     if credential.len() != OWN_BYTES {
         return Err(Malformed);
     }
-    let (text, sum) = credential.split_at(OWN_BYTES - CHECKSUM_BYTES);
-    let (id, rest) = text[PREFIX.len()..].split_at(ID_BYTES);
-    let is_whole = rest[0] == b'-' && is_base62(&rest[1..]) && sum == checksum(text);
-    KeyId::parse(id).filter(|_| is_whole).ok_or(Malformed)
+    KeyId::parse(&credential[PREFIX.len()..][..ID_BYTES]).ok_or(Malformed)
+}
+
+/// Whether a credential that [`unchecked_id`] reads has the right characters and, if it is a key of ours, checksum.
+pub fn is_whole(credential: &[u8]) -> bool {
+    if !is_own(credential) {
+        return true;
+    }
+    let Some((text, sum)) = credential.split_at_checked(OWN_BYTES - CHECKSUM_BYTES) else { return false };
+    let secret = &text[PREFIX.len() + ID_BYTES..];
+    secret[0] == b'-' && is_base62(&secret[1..]) && sum == checksum(text)
 }
 
 /// The last six characters of a key whose others are `text`: CRC-32 (ISO 3309, as zlib's) in base62.

@@ -1,6 +1,6 @@
 //! How many tokens answers usually have: by key and model, and by model.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -45,7 +45,25 @@ pub(super) struct Learned {
     models: Mutex<Shard<Average>>,
 }
 
-type Shard<T> = HashMap<u64, T, RandomState>;
+type Shard<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
+
+/// What is looked for is a hash already, and nobody outside can foresee it.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 impl Default for Learned {
     fn default() -> Self {

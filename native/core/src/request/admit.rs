@@ -125,19 +125,19 @@ impl<'a> Admission<'a> {
         let counted = || of_scopes().chain(of_targets()).filter(counts);
         // What names no model has no price, and its tokens are not ours to guess.
         if candidate.model.is_some() && uses_tokens(candidate.endpoint.api) && counted().next().is_some() {
-            let reserves_cap = counted().any(|l| l.reserve() == Reserve::Cap);
+            let reserves = [Reserve::Expected, Reserve::Cap].map(|reserve| counted().any(|l| l.reserve() == reserve));
             let limits_money = counted().any(|l| l.limits_budget());
-            admission.count(plan, candidate, reserves_cap, limits_money)?;
+            admission.count(plan, candidate, reserves, limits_money)?;
         }
         Ok(admission)
     }
 
-    /// What the request may use, by the limits that count it.
+    /// What the request may use, by the limits that count it: whether any reserves what is expected, and any the cap.
     fn count(
         &mut self,
         plan: &mut Plan<'a>,
         candidate: &Candidate<'a>,
-        reserves_cap: bool,
+        [reserves_expected, reserves_cap]: [bool; 2],
         limits_money: bool,
     ) -> Result<(), Error> {
         let api = candidate.endpoint.api;
@@ -155,11 +155,12 @@ impl<'a> Admission<'a> {
         }
         self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
         let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()), self.tier);
-        let dearest = |reserve| {
-            let each = self.prices.iter().map(|price| self.costs_of(*price, &estimate, reserve));
+        let dearest = |is_needed, reserve| {
+            let prices = if is_needed { self.prices.as_slice() } else { &[] };
+            let each = prices.iter().map(|price| self.costs_of(*price, &estimate, reserve));
             each.fold(Costs::default(), Costs::max)
         };
-        self.costs = [Reserve::Expected, Reserve::Cap].map(dearest);
+        self.costs = [dearest(reserves_expected, Reserve::Expected), dearest(reserves_cap, Reserve::Cap)];
         self.estimate = Some(estimate);
         let is_background = candidate.scan.is_some_and(|scan| scan.background) && api == Api::Responses;
         let reserve = if reserves_cap { Reserve::Cap } else { Reserve::Expected };
@@ -183,8 +184,7 @@ impl<'a> Admission<'a> {
             all_are_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget())
         };
         let fits = |(a, price): (&Attempt<'_>, &Cost)| self.is_known(*price) || !is_bound(a);
-        let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
-        if !fit.contains(&false) {
+        if plan.attempts.iter().zip(&self.prices).all(fits) {
             return Ok(());
         }
         // One that goes on is counted when its usage is known.
@@ -193,6 +193,7 @@ impl<'a> Admission<'a> {
         }
         self.worker.metrics().met_unpriced();
         let first = plan.attempts.first().map(|a| (&self.snapshot.providers[a.provider].name, a.model));
+        let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
         let mut each = fit.iter();
         plan.attempts.retain(|_| each.next() == Some(&true));
         let mut each = fit.iter();

@@ -21,7 +21,6 @@ use super::{
     limit_text,
     outbound::Outbound,
     plan::{Wanted, plan},
-    read::Held,
     scan::{Scan, scan_after},
     upload,
 };
@@ -100,7 +99,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         guard: &guard,
         content: content::policy(call.worker, &snapshot, principal, endpoint.api).filter(|_| scan.is_some()),
         told: call.told,
-        attempts: RefCell::default(),
+        attempts: RefCell::new(std::mem::take(&mut call.record.attempts)),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
         lease_us: Cell::new(0),
@@ -134,25 +133,31 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     }
     let answered = match answered {
         Ok(answered) => answered,
-        Err(stop) => {
-            if matches!(stop, Stop::Gone) {
-                guard.leaves();
-            } else {
-                // Whom the gateway keeps waiting too long has asked all the same.
-                guard.fails();
-                guard.settle(&Said::default());
-            }
-            guard.note(call.record);
-            return Err(stop);
-        }
+        Err(stop) => return Err(given_up(stop, &guard, call.record)),
     };
     if let Ok(answer) = &answered {
         call.told.standing = call.told.standing.tighter(guard.standing_at_provider());
         guard.answers((200..300).contains(&answer.head.status));
     }
     let scan = scan.as_ref().filter(|_| guard.counts_text());
-    let asks = asks(&snapshot, endpoint.api, scan, (body, held), &answered);
-    Ok(Asked { answered, guard, asks, timeouts: plan.timeouts, total_at })
+    let timeouts = plan.timeouts;
+    let mut asks = asks(&snapshot, endpoint.api, scan, body, &answered);
+    let is_stream = answered.as_ref().is_ok_and(|answer| answer.opening.is_some());
+    asks.keep(message, is_stream, held);
+    Ok(Asked { answered, guard, asks, timeouts, total_at })
+}
+
+/// The request ends before there is an answer: what that costs.
+fn given_up(stop: Stop, guard: &Guard, record: &mut Record) -> Stop {
+    if matches!(stop, Stop::Gone) {
+        guard.leaves();
+    } else {
+        // Whom the gateway keeps waiting too long has asked all the same.
+        guard.fails();
+        guard.settle(&Said::default());
+    }
+    guard.note(record);
+    stop
 }
 
 /// What is to be known of the request until its answer has passed.
@@ -160,7 +165,7 @@ fn asks(
     snapshot: &Snapshot,
     api: Api,
     scan: Option<&Scan<'_>>,
-    (body, held): (&[u8], Held),
+    body: &[u8],
     answered: &Result<Answer, Exhausted>,
 ) -> Asks {
     let Ok(answer) = answered else { return Asks::nothing(api, false) };
@@ -172,7 +177,7 @@ fn asks(
     match scan {
         Some(scan) => {
             let stated = answer.opening.as_ref().and_then(|opening| opening.tap.usage());
-            Asks::of(api, scan, body, stated.is_some_and(|usage| usage.prompt_tokens > 0), held)
+            Asks::of(api, scan, stated.is_some_and(|usage| usage.prompt_tokens > 0))
         }
         None if is_good && api == Api::Speech && takes_characters() => Asks::spoken(body),
         None => Asks::nothing(api, is_good),

@@ -134,6 +134,7 @@ async fn known(call: &mut Call<'_>, facts: &Facts) -> Result<(Arc<KeyRow>, Optio
             call.worker.metrics().authenticated(Auth::Known);
             return Ok((row, team));
         }
+        _ if !credential.is_whole() => return Err(malformed()),
         Checked::Refused(refusal) => return Err(refusal.into()),
         Checked::Unverified(digest) => digest,
     };

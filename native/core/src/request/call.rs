@@ -82,14 +82,16 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     }
     let unread = RequestHead::default();
     let head = if read.is_ok() { &scratch.request } else { &unread };
-    let reply = Reply::to(head, client.is_head_request);
+    let reply = Reply::to(head, client.is_head_request, worker.buffers.clone());
     let facts = Facts::read(head, client.conn.head());
     let Some(snapshot) = worker.snapshot() else {
         return Next::Close;
     };
     let bytes = client.conn.head();
     let key = if snapshot.auth == Auth::Keys { credential::key(&facts, bytes).ok() } else { None };
-    let (request_id, trace) = facts.ids(bytes, key, &mut worker.rng.borrow_mut());
+    // The record has it again in the end.
+    let mut request_id = std::mem::take(&mut scratch.record.request_id);
+    let trace = facts.ids(bytes, key, &mut worker.rng.borrow_mut(), &mut request_id);
     let mut call = Call {
         client,
         worker,
@@ -111,21 +113,24 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         is_recorded: false,
     };
     let result = match read {
-        Ok(_) => phases(&mut call, &facts).await,
+        Ok(_) => phases(&mut call, &facts, &mut scratch.line).await,
         Err(error) => Err(error.into()),
     };
     call.finish(result).await
 }
 
 /// All phases after the head; what they refuse is answered by the caller.
-async fn phases(call: &mut Call<'_>, facts: &Facts) -> Result<(), Stop> {
+async fn phases(call: &mut Call<'_>, facts: &Facts, line: &mut Vec<u8>) -> Result<(), Stop> {
     let snapshot = call.snapshot.clone();
     let head = call.head;
     let bytes = call.client.conn.head();
     call.record.received_bytes = bytes.len() as u64;
     call.record.client = facts.client(head, bytes, call.client.peer, &snapshot);
     // Method and target are ASCII: the codec refuses anything else.
-    let line = String::from_utf8([head.method.of(bytes), head.target.of(bytes)].concat()).unwrap_or_default();
+    line.clear();
+    line.extend_from_slice(head.method.of(bytes));
+    line.extend_from_slice(head.target.of(bytes));
+    let line = std::str::from_utf8(line).unwrap_or_default();
     let (method, target) = line.split_at_checked(head.method.of(bytes).len()).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     call.record.method.push_str(method);

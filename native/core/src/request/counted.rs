@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     dialects::usage::Usage,
+    http::conn::Message,
     limits::Reserve,
     observe::record::Source,
     relay::text::Text,
@@ -36,6 +37,8 @@ pub struct Asks {
     prompt: Kept,
     /// The answer comes by another request.
     is_background: bool,
+    /// Its answer does not tell what the prompt took, or has not yet.
+    needs_prompt: bool,
     /// What the request itself says that is paid for.
     known: Option<Usage>,
     /// Its answer costs something, whether or not it says what was used.
@@ -44,9 +47,13 @@ pub struct Asks {
 
 enum Kept {
     Nothing,
-    /// With the memory that is accounted for.
-    Body {
-        bytes: Arc<[u8]>,
+    /// What is small as it came; with the memory that is accounted for.
+    Message {
+        message: Message,
+        _held: Held,
+    },
+    Copy {
+        body: Arc<[u8]>,
         _held: Held,
     },
     /// Tokens, about.
@@ -74,7 +81,7 @@ impl Asks {
     pub fn nothing(api: Api, is_good: bool) -> Self {
         // Who moderates takes no money.
         let costs = is_good && uses_tokens(api) && !answers_in_tokens(api) && api != Api::Moderations;
-        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false, known: None, costs }
+        Self { api, choices: 1, prompt: Kept::Nothing, is_background: false, needs_prompt: false, known: None, costs }
     }
 
     /// Of a text to be spoken, where its characters are what is paid for.
@@ -82,19 +89,27 @@ impl Asks {
         Self { known: characters(body), ..Self::nothing(Api::Speech, true) }
     }
 
-    /// Keeps the prompt of a request, or what can be said of it. `is_told`: its answer has stated it. `held`: the memory of
-    /// the body, which is given back unless the prompt is kept.
-    pub fn of(api: Api, scan: &Scan<'_>, body: &[u8], is_told: bool, held: Held) -> Self {
+    /// Of a request whose answer is counted. `is_told`: it has stated what the prompt took.
+    pub fn of(api: Api, scan: &Scan<'_>, is_told: bool) -> Self {
         let choices = Answers::of(api, Some(scan), None).count;
-        let prompt = if is_told {
-            Kept::Nothing
-        } else if body.len() <= KEPT_BYTES && held.may_stay() {
-            Kept::Body { bytes: body.into(), _held: held }
-        } else {
-            Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
-        };
         let is_background = scan.background && api == Api::Responses;
-        Self { choices, prompt, is_background, ..Self::nothing(api, true) }
+        Self { choices, is_background, needs_prompt: !is_told, ..Self::nothing(api, true) }
+    }
+
+    /// Keeps the prompt of the request while its answer passes, or what can be said of it; a stream may take long, and
+    /// keeps no more than the prompt itself. `held`: the memory of the body, which is given back unless it is kept.
+    pub fn keep(&mut self, message: Message, is_stream: bool, held: Held) {
+        let body = message.payload();
+        if !self.needs_prompt {
+            return;
+        }
+        self.prompt = if body.len() > KEPT_BYTES || !held.may_stay() {
+            Kept::About(Prompt::of_json(body).tokens(Reserve::Expected))
+        } else if is_stream || !message.is_small() {
+            Kept::Copy { body: body.into(), _held: held }
+        } else {
+            Kept::Message { message, _held: held }
+        };
     }
 
     /// Whether all that is paid for is known before the answer.
@@ -184,10 +199,11 @@ impl Guard {
             (Some(usage), _) if !needs_prompt => (usage.prompt_tokens, true),
             (_, Kept::Nothing) => (0, false),
             (_, Kept::About(tokens)) => (*tokens, false),
-            (_, Kept::Body { bytes, .. }) if bytes.len() <= QUICK_BYTES => {
-                prompt_tokens(asks.api, bytes, model, measure, encoding)
+            (_, Kept::Message { message, .. }) => prompt_tokens(asks.api, message.payload(), model, measure, encoding),
+            (_, Kept::Copy { body, .. }) if body.len() <= QUICK_BYTES => {
+                prompt_tokens(asks.api, body, model, measure, encoding)
             }
-            (_, Kept::Body { bytes, .. }) => self.prompt_elsewhere(asks.api, bytes, model, measure).await,
+            (_, Kept::Copy { body, .. }) => self.prompt_elsewhere(asks.api, body, model, measure).await,
         };
         let told = stated.unwrap_or_default();
         let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };

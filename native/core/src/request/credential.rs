@@ -5,7 +5,10 @@ use memchr::memmem;
 use super::facts::Facts;
 use crate::{
     error::{Code, Error},
-    http::head::{RequestHead, Span},
+    http::{
+        Names,
+        head::{RequestHead, Span},
+    },
     keys::{
         Table,
         format::{MIN_BYTES, find_own, is_own},
@@ -13,13 +16,15 @@ use crate::{
 };
 
 /// Headers that may carry a key, in the order in which they are looked at.
-pub const HEADERS: [&str; 4] = ["x-penstock-key", "authorization", "x-api-key", "api-key"];
+const NAMES: [&str; 4] = ["x-penstock-key", "authorization", "x-api-key", "api-key"];
+static HEADERS: Names = Names::new(&NAMES);
+const PENSTOCK_KEY: usize = 0;
 const AUTHORIZATION: usize = 1;
 
-/// The headers of [`HEADERS`] as a request has them.
+/// The headers of [`NAMES`] as a request has them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers {
-    values: [Option<Span>; HEADERS.len()],
+    values: [Option<Span>; NAMES.len()],
     /// One of them that stands twice.
     pub repeated: Option<&'static str>,
 }
@@ -27,14 +32,14 @@ pub struct Headers {
 impl Headers {
     /// Takes a field if it is one of them; of a repeated one the last counts.
     pub fn note(&mut self, name: &[u8], value: Span) {
-        let Some(index) = HEADERS.iter().position(|h| name.eq_ignore_ascii_case(h.as_bytes())) else { return };
+        let Some(index) = HEADERS.position(name) else { return };
         if self.values[index].replace(value).is_some() {
-            self.repeated = Some(HEADERS[index]);
+            self.repeated = Some(NAMES[index]);
         }
     }
 }
 
-/// The key of a request: the first header of [`HEADERS`] that is there and not empty.
+/// The key of a request: the first header of [`NAMES`] that is there and not empty.
 pub fn key(facts: &Facts, bytes: &[u8]) -> Result<Span, Error> {
     let headers = &facts.credentials;
     if let Some(name) = headers.repeated {
@@ -93,13 +98,13 @@ pub fn in_target() -> Error {
 
 /// Whether a header is one of those that carry credentials.
 pub fn is_credential(name: &[u8]) -> bool {
-    HEADERS.iter().any(|h| name.eq_ignore_ascii_case(h.as_bytes()))
+    HEADERS.has(name)
 }
 
-/// Whether a header of [`HEADERS`] holds a credential of the client's own, which a provider may see: not the key that
+/// Whether a header of [`NAMES`] holds a credential of the client's own, which a provider may see: not the key that
 /// the request was let in by, nor anything else that is a key of ours or looks like one.
 pub fn is_clients_own(name: &[u8], value: &[u8], key: Option<&[u8]>, keys: &Table) -> bool {
-    !name.eq_ignore_ascii_case(HEADERS[0].as_bytes())
+    HEADERS.position(name) != Some(PENSTOCK_KEY)
         && !value.is_empty()
         && find_key(value, key).is_none()
         && !keys.knows(behind_bearer(value).unwrap_or(value))

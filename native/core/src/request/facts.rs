@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use super::{client_address::client_address, credential, ids};
 use crate::{
-    http::head::{RequestHead, Span},
+    http::{
+        head::{RequestHead, Span},
+        same,
+    },
     snapshot::Snapshot,
 };
 
@@ -33,22 +36,22 @@ impl Facts {
         for field in &head.fields {
             let name = field.name.of(bytes);
             let place = match name.len() {
-                4 if is(name, b"host") => &mut facts.host,
-                6 if is(name, b"origin") => &mut facts.origin,
+                4 if same(name, "host") => &mut facts.host,
+                6 if same(name, "origin") => &mut facts.origin,
                 7 | 9 | 13 | 14 => {
                     facts.credentials.note(name, field.value);
                     continue;
                 }
-                11 if is(name, b"traceparent") => &mut facts.traceparent,
-                12 if is(name, b"content-type") => &mut facts.content_type,
-                12 if is(name, b"x-request-id") => &mut facts.request_id,
-                15 if is(name, b"x-forwarded-for") => {
+                11 if same(name, "traceparent") => &mut facts.traceparent,
+                12 if same(name, "content-type") => &mut facts.content_type,
+                12 if same(name, "x-request-id") => &mut facts.request_id,
+                15 if same(name, "x-forwarded-for") => {
                     facts.has_forwarded = true;
                     continue;
                 }
-                16 if is(name, b"content-encoding") => &mut facts.content_encoding,
-                17 if is(name, b"anthropic-version") => &mut facts.anthropic_version,
-                19 if is(name, b"x-penstock-provider") => &mut facts.provider,
+                16 if same(name, "content-encoding") => &mut facts.content_encoding,
+                17 if same(name, "anthropic-version") => &mut facts.anthropic_version,
+                19 if same(name, "x-penstock-provider") => &mut facts.provider,
                 _ => continue,
             };
             if place.replace(field.value).is_some() {
@@ -69,23 +72,22 @@ impl Facts {
         if !self.has_forwarded {
             return peer;
         }
-        let values = head.fields.iter().filter(|f| is(f.name.of(bytes), b"x-forwarded-for")).map(|f| f.value.of(bytes));
+        let values =
+            head.fields.iter().filter(|f| same(f.name.of(bytes), "x-forwarded-for")).map(|f| f.value.of(bytes));
         client_address(peer, values, &snapshot.trusted_proxies)
     }
 
-    /// The request's id and trace, taken over or made; an id that holds a key, as that of the request, is not taken over.
-    pub fn ids(&self, bytes: &[u8], key: Option<Span>, rng: &mut fastrand::Rng) -> (String, ids::Trace) {
+    /// The request's id, put into `id`, and its trace, taken over or made; an id that holds a key, as that of the request,
+    /// is not taken over.
+    pub fn ids(&self, bytes: &[u8], key: Option<Span>, rng: &mut fastrand::Rng, id: &mut String) -> ids::Trace {
         let of = |span: Option<Span>| span.map(|s| s.of(bytes));
         let given = of(self.request_id).filter(|id| credential::find_key(id, of(key)).is_none());
-        (ids::request_id(given, rng), ids::Trace::start(of(self.traceparent), rng))
+        ids::request_id(given, rng, id);
+        ids::Trace::start(of(self.traceparent), rng)
     }
 }
 
 /// The name, if two lines of it would let an upstream read another request than we do.
 fn single(name: &[u8]) -> Option<&'static str> {
-    ["content-type", "content-encoding", "origin", "anthropic-version"].into_iter().find(|n| is(name, n.as_bytes()))
-}
-
-fn is(name: &[u8], other: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(other)
+    ["content-type", "content-encoding", "origin", "anthropic-version"].into_iter().find(|n| same(name, n))
 }

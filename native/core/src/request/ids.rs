@@ -5,30 +5,31 @@ use fastrand::Rng;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const HEX: &[u8; 16] = b"0123456789abcdef";
 const LONGEST: usize = 128;
-/// What ten digits to the base of 62 can say.
-const TEN_DIGITS: u128 = 62_u128.pow(10);
+/// How long the beginning of an id of ours is, and the first half of the 21 digits behind it: 123 random bits in all.
+const PREFIX: usize = 4;
+const HALF: usize = 10;
 
-/// The client's `X-Request-ID` if it is 1 to 128 characters of `A-Za-z0-9._:-`, else a new one.
-pub fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
+/// Puts into `id` the client's `X-Request-ID` if it is 1 to 128 characters of `A-Za-z0-9._:-`, else a new one.
+pub fn request_id(given: Option<&[u8]>, rng: &mut Rng, id: &mut String) {
     let fits = |id: &&[u8]| {
         (1..=LONGEST).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(b))
     };
-    if let Some(id) = given.filter(fits).and_then(|id| std::str::from_utf8(id).ok()) {
-        return id.to_owned();
+    if let Some(given) = given.filter(fits).and_then(|id| std::str::from_utf8(id).ok()) {
+        id.push_str(given);
+        return;
     }
-    let mut id = String::with_capacity(28);
-    id.push_str("req_");
-    // Ten digits at a time: dividing 64 bits is cheap, 128 bits are not.
-    let digits = rng.u128(..);
-    let (low, rest) = ((digits % TEN_DIGITS) as u64, digits / TEN_DIGITS);
-    let (middle, high) = ((rest % TEN_DIGITS) as u64, (rest / TEN_DIGITS) as u64);
-    for (mut part, length) in [(low, 10), (middle, 10), (high, 1)] {
-        for _ in 0..length {
-            id.push(char::from(BASE62[(part % 62) as usize]));
-            part /= 62;
+    let mut text = *b"req_000000000000000000000";
+    let (first, second) = text[PREFIX..].split_at_mut(HALF);
+    for half in [first, second] {
+        // 64 random bits behind the point: each multiplication brings the next digit before it.
+        let mut bits = rng.u64(..);
+        for digit in half {
+            let product = u128::from(bits) * 62;
+            *digit = BASE62[(product >> 64) as usize];
+            bits = product as u64;
         }
     }
-    id
+    id.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// Trace and span of a request (W3C Trace Context, level 1).

@@ -13,6 +13,7 @@ use crate::{
     content::Policy,
     dialects::StreamKind,
     http::{
+        Names,
         head::{RequestHead, Span},
         write::HeadWriter,
     },
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Client headers that go upstream; all others stay here unless the provider's `forward_headers` names them.
-const FORWARDED: &[&str] = &[
+static FORWARDED: Names = Names::new(&[
     "accept",
     "anthropic-beta",
     "anthropic-version",
@@ -34,7 +35,7 @@ const FORWARDED: &[&str] = &[
     "openai-beta",
     "tracestate",
     "user-agent",
-];
+]);
 
 /// Everything that the attempts of one request have in common.
 pub struct Outbound<'a> {
@@ -205,7 +206,7 @@ fn is_forwarded(name: &[u8], value: &[u8], provider: &Provider, key: Option<&[u8
         return provider.client_credentials && credential::is_clients_own(name, value, key, keys);
     }
     let named = |list: &str| name.eq_ignore_ascii_case(list.as_bytes());
-    let is_listed = FORWARDED.iter().any(|n| named(n)) || provider.forward_headers.iter().any(|n| named(n));
+    let is_listed = FORWARDED.has(name) || provider.forward_headers.iter().any(|n| named(n));
     is_listed && credential::find_key(value, key).is_none()
 }
 

@@ -7,6 +7,7 @@ use crate::{
     dialects::{Dialect, error_body},
     error::{Code, Error},
     http::{
+        Buffers,
         head::{RequestHead, Version},
         write::{CONTINUE, HeadWriter, Output, chunk_prefix},
     },
@@ -28,8 +29,9 @@ enum Framing {
 
 /// One answer on its way out. Nothing is written before the first [`Reply::send`] or [`Reply::end`].
 pub struct Reply {
-    /// Head bytes not yet written.
+    /// Head bytes not yet written, in a buffer of the worker from the status on.
     head: Vec<u8>,
+    buffers: Buffers,
     framing: Framing,
     version: Version,
     keep_alive: bool,
@@ -46,9 +48,10 @@ pub struct Reply {
 
 impl Reply {
     /// An answer to `head`.
-    pub fn to(head: &RequestHead, is_head_request: bool) -> Self {
+    pub fn to(head: &RequestHead, is_head_request: bool, buffers: Buffers) -> Self {
         Self {
-            head: Vec::with_capacity(1024),
+            head: Vec::new(),
+            buffers,
             framing: Framing::Unset,
             version: head.version,
             keep_alive: head.keep_alive,
@@ -61,6 +64,9 @@ impl Reply {
     }
 
     pub fn status(&mut self, status: u16) {
+        if self.head.capacity() == 0 {
+            self.head = self.buffers.take();
+        }
         self.head.clear();
         HeadWriter::new(&mut self.head).status_line(status);
     }
@@ -201,14 +207,20 @@ impl Reply {
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
         if let Some(held) = self.held.as_mut().filter(|_| last) {
             *held = slices[..used].concat();
-            self.head = Vec::new();
+            self.give_head();
             return Ok(());
         }
         let written = write_all(client, &slices[..used], self.stall_ms).await;
         self.is_torn = written.is_err();
-        // A stream does not hold it.
-        self.head = Vec::new();
+        self.give_head();
         written
+    }
+
+    /// What the head was built in goes back: a stream does not hold it.
+    fn give_head(&mut self) {
+        if self.head.capacity() > 0 {
+            self.buffers.give(std::mem::take(&mut self.head));
+        }
     }
 
     /// `100 Continue`.
@@ -220,13 +232,19 @@ impl Reply {
     pub async fn internal_error(client: &mut Client) {
         let error = Error::new(Code::Internal, "The gateway failed on this request; its log says why.");
         let body = error_body(Dialect::OpenAi, &error, "");
-        let mut reply = Self::to(&RequestHead::default(), client.is_head_request);
+        let mut reply = Self::to(&RequestHead::default(), client.is_head_request, client.conn.buffers().clone());
         reply.close();
         reply.status(error.code.status());
         reply.field("content-type", b"application/json");
         reply.field("x-penstock-error", error.code.name().as_bytes());
         reply.begin(Some(body.len() as u64));
         let _ = reply.end(client, &[&body]).await;
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.give_head();
     }
 }
 

@@ -4,11 +4,11 @@ use super::Reply;
 use crate::{
     dialects::{Dialect, StreamKind},
     error::{Code, Error},
-    http::head::ResponseHead,
+    http::{Names, head::ResponseHead, same},
 };
 
 /// Headers of an upstream that never reach a client: those of the hop, of its own site, and those we set.
-const DROPPED: &[&str] = &[
+static DROPPED: Names = Names::new(&[
     "alt-svc",
     "connection",
     "content-encoding",
@@ -25,9 +25,11 @@ const DROPPED: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
-];
+]);
 /// Those of an upstream's stream that our own replace.
-const REPLACED_ON_STREAMS: &[&str] = &["cache-control", "content-type", "x-accel-buffering"];
+static REPLACED_ON_STREAMS: Names = Names::new(&["cache-control", "content-type", "x-accel-buffering"]);
+/// What an upstream calls a request.
+static IDS: Names = Names::new(&["request-id", "x-request-id"]);
 
 /// What an answer's head tells of its way through the gateway.
 pub struct Way<'a> {
@@ -66,24 +68,25 @@ pub fn upstream_head(
     upstream_id: &mut String,
 ) {
     reply.status(head.status);
+    let names_options = head.connection_options(bytes).next().is_some();
     for field in &head.fields {
         let (name, value) = (field.name.of(bytes), field.value.of(bytes));
-        let is = |n: &&str| name.eq_ignore_ascii_case(n.as_bytes());
-        if DROPPED.iter().any(is) || stream.is_some() && REPLACED_ON_STREAMS.iter().any(is) {
+        if DROPPED.has(name) || stream.is_some() && REPLACED_ON_STREAMS.has(name) {
             continue;
         }
-        if is(&"x-should-retry") && way.attempts > 1 {
+        if way.attempts > 1 && same(name, "x-should-retry") {
             continue;
         }
-        if is(&"x-request-id") || is(&"request-id") {
+        if IDS.has(name) {
             if upstream_id.is_empty() {
                 upstream_id.push_str(&String::from_utf8_lossy(value));
                 reply.field("x-penstock-upstream-request-id", value);
             }
             continue;
         }
-        let of_the_hop = head.connection_options(bytes).any(|option| option.eq_ignore_ascii_case(name));
-        if of_the_hop || starts_with(name, "x-penstock-") || starts_with(name, "access-control-") {
+        let is_of_the_hop = || head.connection_options(bytes).any(|option| option.eq_ignore_ascii_case(name));
+        if names_options && is_of_the_hop() || starts_with(name, "x-penstock-") || starts_with(name, "access-control-")
+        {
             continue;
         }
         if let Some(rest) = strip(name, "x-ratelimit-").or_else(|| strip(name, "anthropic-ratelimit-")) {

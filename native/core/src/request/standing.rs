@@ -81,14 +81,32 @@ impl ShortText {
     fn duration(&mut self, us: u64) {
         let ms = us.div_ceil(1_000);
         let s = ms.div_ceil(1_000);
-        let _ = match s {
-            _ if ms == 0 => write!(self, "0s"),
-            _ if ms < 1_000 => write!(self, "{ms}ms"),
-            _ if s < 60 && !ms.is_multiple_of(1_000) => write!(self, "{}.{:03}s", ms / 1_000, ms % 1_000),
-            ..60 => write!(self, "{s}s"),
-            60..3_600 => write!(self, "{}m{}s", s / 60, s % 60),
-            _ => write!(self, "{}h{}m{}s", s / 3_600, s / 60 % 60, s % 60),
-        };
+        match s {
+            _ if (1..1_000).contains(&ms) => self.number(ms, "ms"),
+            _ if s < 60 && !ms.is_multiple_of(1_000) => {
+                self.number(ms / 1_000, ".");
+                self.text(&itoa::Buffer::new().format(1_000 + ms % 1_000)[1..]);
+                self.text("s");
+            }
+            _ => {
+                if s >= 3_600 {
+                    self.number(s / 3_600, "h");
+                }
+                if s >= 60 {
+                    self.number(s / 60 % 60, "m");
+                }
+                self.number(s % 60, "s");
+            }
+        }
+    }
+
+    fn number(&mut self, number: u64, unit: &str) {
+        self.text(itoa::Buffer::new().format(number));
+        self.text(unit);
+    }
+
+    fn text(&mut self, text: &str) {
+        let _ = self.write_all(text.as_bytes());
     }
 
     /// RFC 3339, whole seconds, rounded up.

@@ -149,7 +149,7 @@ async fn whole(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Next {
-    let mut reply = Reply::to(head, client.is_head_request);
+    let mut reply = Reply::to(head, client.is_head_request, client.conn.buffers().clone());
     reply.status(status);
     reply.field("content-type", content_type.as_bytes());
     for (name, value) in headers {

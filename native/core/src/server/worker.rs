@@ -105,6 +105,8 @@ pub struct Worker {
 #[derive(Default)]
 pub struct Scratch {
     pub request: RequestHead,
+    /// Its method and target.
+    pub line: Vec<u8>,
     pub record: Record,
 }
 

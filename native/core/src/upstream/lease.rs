@@ -54,10 +54,11 @@ impl Lease {
     }
 
     /// Returns the connection to the pool. Call it only after `finish_message` of a complete answer whose head
-    /// allowed keeping it; a connection that holds bytes beyond that answer, or was seen to end, is closed instead.
+    /// allowed keeping it; a connection that holds bytes beyond that answer, or was seen to end, is closed instead. Whether it ended meanwhile is
+    /// seen before it is used again.
     pub fn keep(self) {
-        let Self { mut wire, permit, pool, .. } = self;
-        if wire.conn.buffered() == 0 && wire.conn.is_alive() {
+        let Self { wire, permit, pool, .. } = self;
+        if wire.conn.is_at_rest() {
             pool.put(wire);
         }
         drop(permit);

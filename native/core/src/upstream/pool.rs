@@ -1,7 +1,7 @@
 //! One worker's idle connections: the newest is used first, dead ones are noticed before that.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     rc::Rc,
     sync::Arc,
@@ -25,6 +25,8 @@ pub struct Pool {
     buffers: Buffers,
     idle_max: usize,
     expiry_us: u64,
+    /// When the pool was last swept, microseconds since boot: near enough for what expires after seconds.
+    swept_us: Cell<u64>,
     /// By host, oldest first.
     idle: RefCell<BTreeMap<u64, VecDeque<Idle>>>,
 }
@@ -39,7 +41,8 @@ impl Pool {
         let options = network.options();
         let idle_max = options.idle_max;
         let expiry_us = u64::try_from(options.idle_expiry.as_micros()).unwrap_or(u64::MAX);
-        Rc::new(Self { network, buffers, idle_max, expiry_us, idle: RefCell::default() })
+        let swept_us = Cell::new(network.clock().boot_us());
+        Rc::new(Self { network, buffers, idle_max, expiry_us, swept_us, idle: RefCell::default() })
     }
 
     /// A connection to the host: an idle one unless a `fresh` one is asked for, else a new one made within
@@ -88,10 +91,10 @@ impl Pool {
     /// Drops idle connections that are closed, expired or of no further use, and starts look-ups that are due.
     /// To be called each second.
     pub fn sweep(&self) {
-        let now = self.network.clock().boot_us();
+        self.swept_us.set(self.network.clock().boot_us());
         // Dropping a connection inside the borrow is fine: nothing it does comes back here.
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain_mut(|idle| self.usable(idle, now));
+            stack.retain_mut(|idle| self.usable(idle));
             !stack.is_empty()
         });
         self.network.refresh_names();
@@ -114,7 +117,7 @@ impl Pool {
             return;
         }
         let id = host.id;
-        let since_us = self.network.clock().boot_us();
+        let since_us = self.swept_us.get();
         let surplus = {
             let mut idle = self.idle.borrow_mut();
             let stack = idle.entry(id).or_default();
@@ -126,21 +129,20 @@ impl Pool {
 
     /// The newest idle connection that is still good.
     fn take(&self, host: &Host) -> Option<Box<Wire>> {
-        let now = self.network.clock().boot_us();
         loop {
             let mut newest = self.idle.borrow_mut().get_mut(&host.id)?.pop_back()?;
-            if self.usable(&mut newest, now) {
+            if self.usable(&mut newest) {
                 return Some(newest.wire);
             }
         }
     }
 
-    fn usable(&self, idle: &mut Idle, now_us: u64) -> bool {
+    fn usable(&self, idle: &mut Idle) -> bool {
         let host = idle.wire.open.host();
         let trusted = !host.origin().uses_tls() || idle.wire.generation == host.tls.generation();
         trusted
             && !host.is_retired()
-            && now_us.saturating_sub(idle.since_us) < self.expiry_us
+            && self.swept_us.get().saturating_sub(idle.since_us) < self.expiry_us
             && idle.wire.conn.is_alive()
     }
 }

@@ -3,10 +3,16 @@
 use std::collections::HashSet;
 
 use fastrand::Rng;
-use penstock_core::request::ids::{Trace, request_id};
+use penstock_core::request::ids::{self, Trace};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
+
+fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
+    let mut id = String::new();
+    ids::request_id(given, rng, &mut id);
+    id
+}
 
 fn written(trace: Trace) -> String {
     let mut out = Vec::new();

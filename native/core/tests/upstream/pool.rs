@@ -120,6 +120,7 @@ async fn an_expired_connection_is_neither_used_nor_kept() {
     rig.pool.sweep();
     assert_eq!(rig.pool.idle(), 1, "closed too early");
     rig.pass(Duration::from_secs(1));
+    rig.pool.sweep();
     let (second, _second_peer) = rig.pair(&host, &listener).await;
     assert_eq!(host.stats().open, 1);
     second.keep();

@@ -75,6 +75,11 @@ impl<S: Stream> Conn<S> {
         &self.io
     }
 
+    /// The free list that its buffers come from.
+    pub fn buffers(&self) -> &Buffers {
+        self.loan.buffers()
+    }
+
     /// The stream alone; what was read and not yet used is lost.
     pub fn into_io(self) -> S {
         self.io
@@ -118,6 +123,11 @@ impl<S: Stream> Conn<S> {
             self.eof |= read.is_err();
         }
         Poll::Ready(())
+    }
+
+    /// Whether nothing is here that was not used, neither bytes nor an end, and no buffer is held.
+    pub fn is_at_rest(&self) -> bool {
+        self.buffered() == 0 && !self.eof && !self.has_more()
     }
 
     /// For an idle connection: `false` when the peer closed it or sent what nobody asked for. No syscall unless the

@@ -33,6 +33,11 @@ impl Message {
         &self.loan.bytes[self.payload.clone()]
     }
 
+    /// Whether it takes little more memory than it has bytes, and those are few.
+    pub fn is_small(&self) -> bool {
+        self.loan.is_small()
+    }
+
     /// The buffer itself, for another thread, and where the payload stands in it; the worker gets it back no more.
     pub fn into_bytes(mut self) -> (Vec<u8>, Range<usize>) {
         (self.loan.part(), self.payload.clone())

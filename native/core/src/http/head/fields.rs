@@ -1,6 +1,9 @@
 //! The one pass over a head's fields: exact line ends, spans, and all that bears on framing and reuse.
 
-use super::{super::chars::is_token, Field, HeadError, Span, members};
+use super::{
+    super::{chars::is_token, names::same},
+    Field, HeadError, Span, members,
+};
 
 /// The most fields that any head may have.
 pub(super) const MAX_FIELDS: usize = 128;
@@ -63,8 +66,10 @@ impl Facts {
                 return Err(LINE_END);
             }
             let end = value + header.value.len();
-            let blank = bytes[end..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            at = after_crlf(bytes, end + blank)?;
+            at = after_crlf(bytes, end).or_else(|_| {
+                let blank = bytes[end..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+                after_crlf(bytes, end + blank)
+            })?;
             let field = Field { name: Span::new(name, name + header.name.len()), value: Span::new(value, end) };
             fields.push(field);
             facts.note(header, field.value)?;
@@ -75,26 +80,26 @@ impl Facts {
     }
 
     fn note(&mut self, header: &httparse::Header<'_>, span: Span) -> Result<(), HeadError> {
-        let (name, value) = (header.name, header.value);
+        let (name, value) = (header.name.as_bytes(), header.value);
         // Lengths first: nearly every field is passed over by one comparison.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if same(name, "host") => {
                 let before = self.host.replace(span);
                 refuse_if(before.is_some(), "Host is repeated")?;
             }
-            6 if name.eq_ignore_ascii_case("expect") => {
+            6 if same(name, "expect") => {
                 let known = value.eq_ignore_ascii_case(b"100-continue") && self.expect == Expect::Nothing;
                 self.expect = if known { Expect::Continue } else { Expect::Other };
             }
-            7 if name.eq_ignore_ascii_case("upgrade") => {
+            7 if same(name, "upgrade") => {
                 self.upgrade |= members(value).any(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"));
             }
-            10 if name.eq_ignore_ascii_case("connection") => self.note_connection(value)?,
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            10 if same(name, "connection") => self.note_connection(value)?,
+            14 if same(name, "content-length") => {
                 let before = self.length.replace(length(value)?);
                 refuse_if(before.is_some(), "Content-Length is repeated")?;
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if same(name, "transfer-encoding") => {
                 refuse_if(self.coded, "Transfer-Encoding is repeated")?;
                 self.coded = true;
                 if !value.eq_ignore_ascii_case(b"chunked") {

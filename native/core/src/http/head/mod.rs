@@ -8,7 +8,7 @@ mod target;
 pub use request::RequestHead;
 pub use response::ResponseHead;
 
-use super::chars::trim;
+use super::{chars::trim, names::same};
 
 /// A range of the bytes of a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +124,6 @@ fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The options of all `Connection` fields: the names of fields that go no further than this hop.
 fn connection_options<'a>(fields: &'a [Field], bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let connection = |f: &&Field| f.name.of(bytes).eq_ignore_ascii_case(b"connection");
+    let connection = |f: &&Field| same(f.name.of(bytes), "connection");
     fields.iter().filter(connection).flat_map(|f| members(f.value.of(bytes)))
 }
