@@ -42,6 +42,7 @@ enum State {
 }
 
 /// Counts bytes of text, cut anywhere.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Text {
     names: Names,
