@@ -146,7 +146,7 @@ def open_rows(directory: str) -> RowReader:
     return Compiled(directory)
 
 
-def forget_private(directory: str, before_us: int, live: bool) -> int:
+def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int]:
     """See `_native.forget_private`. Raises ImportError when native was not built."""
     from penstock._native import forget_private as compiled
 

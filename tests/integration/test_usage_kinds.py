@@ -119,7 +119,7 @@ def test_fast_mode_has_its_own_price_or_none(upstream: Upstream, tmp_path: Path)
 
     prices = {"m": {"input": 1, "output": 10}, "m-fast": {"input": 1, "output": 10, "fast": 6}}
     config = config_of(upstream, prices=prices)
-    for name in ("open", "limited"):
+    for name in ("open", "allowed", "limited"):
         (tmp_path / name).mkdir()
     with Gateway(tmp_path / "open", config) as gateway:
         for model, speed in (("m-fast", "fast"), ("m-fast", "standard"), ("m", "fast"), ("m", "standard")):
@@ -128,7 +128,14 @@ def test_fast_mode_has_its_own_price_or_none(upstream: Upstream, tmp_path: Path)
         assert unpriced(gateway) == 1
         rows = recorded(gateway, 4)
     assert [row["cost_nanousd"] for row in rows] == [6 * 29_000, 29_000, None, 29_000]
-    with Gateway(tmp_path / "limited", config | {"limits": {"global": {"budget": "1 usd/day"}}}) as gateway:
+    limits = {"global": {"budget": "1 usd/day"}}
+    with Gateway(tmp_path / "allowed", config | {"limits": limits | {"unpriced": "allow"}}) as gateway:
+        upstream.always(answer(MESSAGES.whole))
+        assert ask(gateway, MESSAGES, False, "m", speed="fast").status == 200
+        (row,) = recorded(gateway, 1)
+        assert row["cost_nanousd"] == row["charged_nanousd"] > 0, "who does not heed it says nothing of it"
+    upstream.always(told("fast"))
+    with Gateway(tmp_path / "limited", config | {"limits": limits}) as gateway:
         refused = ask(gateway, MESSAGES, False, "m", speed="fast")
         assert_refused(refused, MESSAGES, 403, "model_unpriced")
         assert ask(gateway, MESSAGES, False, "m-fast", speed="fast").status == 200

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use penstock_core::{
-    journal::{self, Found, Position, Reader, disk::RealDisk, verify},
+    journal::{self, Forgotten, Found, Position, Reader, disk::RealDisk, verify},
     observe::rows::{self, Wanted},
     spare,
 };
@@ -83,9 +83,11 @@ fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
 }
 
 #[pyfunction]
-pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<u64> {
+pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<(u64, u64)> {
     let directory = PathBuf::from(directory);
-    Ok(detached(py, move || journal::forget_before(&RealDisk::default(), &directory, before_us, live))?)
+    let Forgotten { private_parts, damaged_bytes } =
+        detached(py, move || journal::forget_before(&RealDisk::default(), &directory, before_us, live))?;
+    Ok((private_parts, damaged_bytes))
 }
 
 #[pyfunction]

@@ -35,6 +35,11 @@ impl Clock {
     }
 }
 
+/// Microseconds that the calling thread has had of a processor.
+pub fn thread_cpu_us() -> u64 {
+    micros(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime))
+}
+
 fn micros(t: rustix::time::Timespec) -> u64 {
     u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000
 }

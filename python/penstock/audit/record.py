@@ -131,8 +131,9 @@ class Begin(Struct, frozen=True, array_like=True):
     tags: dict[str, str] | None = None
 
 
-TextNote = Literal["cut", "no_room"]
-"""Why a text is not whole: it is longer than `audit.content.max_bytes`; there was no memory for it, or for its rest."""
+TextNote = Literal["cut", "no_room", "slow"]
+"""Why a text is not whole: it is longer than `audit.content.max_bytes`; there was no memory for it, or for its rest; to
+redact it took too long."""
 
 
 class Private(Struct, frozen=True, array_like=True):

@@ -64,18 +64,42 @@ def verify(config: str | None, data_dir: str | None, as_json: bool, heads: str |
 @click.option("--before", metavar="TIME", required=True, callback=parsed(read_time), help="30d, 2026-01-31 …")
 def forget(config: str | None, data_dir: str | None, before: int) -> None:
     """Delete client addresses, end users, prompts and answers of requests that began before then from the store, and of
-    whole segments that last changed before then from the journals; the chain holds."""
+    whole segments that last changed before then from the journals, what is damaged there included; the chain holds.
+    Exit 1 and say where not all is forgotten."""
+    # The journals first: what they still had would come to the store behind our back.
+    count, damaged, left = _forget_in_journals(place_of(config, data_dir), before)
+    in_store = 0
+    try:
+        in_store = asyncio.run(_forget_in_store(config, data_dir, before))
+    except (OSError, StoreError) as error:
+        left.append(f"the store: {error}")
+    wiped = f", {damaged} bytes of damaged entries" if damaged else ""
+    click.echo(f"forgotten: {count} in journals{wiped}, {in_store} in the store")
+    if left:
+        failed(f"not everything is forgotten: {'; '.join(left)}")
+
+
+def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]]:
+    """How many private parts, and how many bytes of what is damaged; which journals may still have some, and why."""
     from penstock.engine import forget_private
     from penstock.instance import LOCK, is_held
 
+    parts, damaged = 0, 0
+    left: list[str] = []
     try:
-        # The journals first: what they still had would come to the store behind our back.
-        paths = journals.instances(place_of(config, data_dir))
-        count = sum(forget_private(path, before, is_held(os.path.join(path, LOCK))) for path in paths)
-        in_store = asyncio.run(_forget_in_store(config, data_dir, before))
-    except (OSError, ImportError, StoreError) as error:
-        failed(str(error))
-    click.echo(f"forgotten: {count} in journals, {in_store} in the store")
+        paths = journals.instances(place)
+    except OSError as error:
+        return 0, 0, [str(error)]
+    for path in paths:
+        try:
+            forgotten = forget_private(path, before_us, is_held(os.path.join(path, LOCK)))
+        except OSError as error:
+            left.append(f"{path}: {error}")
+        except ImportError as error:
+            failed(str(error))
+        else:
+            parts, damaged = parts + forgotten[0], damaged + forgotten[1]
+    return parts, damaged, left
 
 
 async def _forget_in_store(config: str | None, data_dir: str | None, before_us: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,31 @@ def test_where_memory_is_short_requests_are_served_and_texts_are_not_kept(upstre
         assert (row["prompt_note"], row["answer"], "answer_note" in row) == ("no_room", WHOLE, False)
         assert len(row["prompt"]) < 14_000
         assert gateway.status()["native"]["buffered_bytes"] < 512 << 10
+
+
+def test_texts_take_at_most_half_of_the_room_for_requests(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always([stream_head(), Send(piece(CHAT.frames[0])), Hold()])
+    body = {"max_bytes": "64KiB", "max_inflight_bytes": "96KiB"}
+    with Gateway(tmp_path, scene(upstream, BOTH, body=body)) as gateway:
+        messages = [{"role": "user", "content": "x y " * 5_000}]
+        with ExitStack() as opened:
+            for _ in range(8):
+                client = opened.enter_context(open_request(gateway, CHAT, messages=messages))
+                assert client.read_head().status == 200
+            upstream.always(answer(CHAT.whole))
+            large = [{"role": "user", "content": "x y " * 11_000}]
+            assert ask(gateway, CHAT, False, messages=large).status == 200
+        rows = recorded(gateway, 9)
+    notes = [row["prompt_note"] for row in rows if row["outcome"] == "client_gone"]
+    assert (notes.count("cut") >= 1, notes.count("no_room") >= 4, len(notes)) == (True, True, 8)
+
+
+def test_a_prompt_that_is_slow_to_redact_is_left_out(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    content = BOTH | {"max_bytes": "24KiB", "redact": ["A.*X|A", "^hello\\b"]}
+    with Gateway(tmp_path, scene(upstream, content)) as gateway:
+        for text in ("A" * 24_000, "hello\nthere, sk-ant-api03-0123456789abcdefghij"):
+            assert ask(gateway, CHAT, False, messages=[{"role": "user", "content": text}]).status == 200
+        slow, usual = sorted(recorded(gateway, 2), key=lambda row: int(row["number"]))
+    assert (slow["prompt"], slow["prompt_note"], slow["answer"]) == ("", "slow", WHOLE)
+    assert json.loads(usual["prompt"])["messages"][0]["content"] == "[redacted]\nthere, [redacted]"

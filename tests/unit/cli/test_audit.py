@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock.store.interface import StoreError
 from tests.support.stored_rows import DAY_US, Chain, record, used
 from tests.unit.cli.conftest import ApiTransport, Run
 
@@ -145,9 +146,9 @@ def test_it_is_forgotten_in_the_journals_first_or_they_would_bring_it_to_the_sto
 ) -> None:
     done: list[tuple[str, int]] = []
 
-    def in_journal(directory: str, before_us: int, live: bool) -> int:
+    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int]:
         done.append((Path(directory).name, before_us))
-        return 2
+        return 2, 0
 
     async def in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
         done.append(("store", before_us))
@@ -162,3 +163,22 @@ def test_it_is_forgotten_in_the_journals_first_or_they_would_bring_it_to_the_sto
     assert done == [(name, 1_000_000) for name in ("one", "two", "store")]
     assert run("audit", "forget", "--before", "0001-01-01", "--data-dir", str(tmp_path)).exit_code == 0
     assert done[-1] == ("store", 0)
+
+
+def test_what_is_not_forgotten_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int]:
+        if directory.endswith("one"):
+            raise OSError("the disk refuses")
+        return 2, 500
+
+    async def in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
+        raise StoreError("it is away")
+
+    for instance in ("one", "two"):
+        (tmp_path / "journal" / instance).mkdir(parents=True)
+    monkeypatch.setattr("penstock.engine.forget_private", in_journal)
+    monkeypatch.setattr("penstock.cli.audit_verify._forget_in_store", in_store)
+    told = run("audit", "forget", "--before", "1d", "--data-dir", str(tmp_path))
+    assert told.exit_code == 1
+    assert told.stdout == "forgotten: 2 in journals, 500 bytes of damaged entries, 0 in the store\n"
+    assert f"{tmp_path}/journal/one: the disk refuses; the store: it is away" in told.stderr

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{BEYOND_BYTES, Policy};
+use super::{
+    BEYOND_BYTES, Policy, border,
+    search::{Search, Slow, replaced},
+    strings,
+};
 
 /// Memory that may be had, or not.
 pub trait Room {
@@ -17,6 +21,8 @@ pub enum Note {
     Cut,
     /// There was no room for it, or for more of it.
     NoRoom,
+    /// To redact it takes too long: nothing of it is shown.
+    Slow,
 }
 
 impl Note {
@@ -24,6 +30,7 @@ impl Note {
         match self {
             Self::Cut => "cut",
             Self::NoRoom => "no_room",
+            Self::Slow => "slow",
         }
     }
 }
@@ -53,6 +60,7 @@ pub struct Kept {
     text: Vec<u8>,
     most: usize,
     note: Option<Note>,
+    is_json: bool,
     /// Where the text stood that came last.
     place: usize,
     room: Box<dyn Room>,
@@ -60,12 +68,22 @@ pub struct Kept {
 
 impl Kept {
     pub fn new(policy: &Policy, room: Box<dyn Room>) -> Self {
-        Self { text: Vec::new(), most: policy.window_bytes(), note: None, place: usize::MAX, room }
+        Self { text: Vec::new(), most: policy.window_bytes(), note: None, is_json: false, place: usize::MAX, room }
+    }
+
+    /// What comes is JSON: each string is redacted as what it says.
+    pub fn set_json(&mut self) {
+        self.is_json = true;
     }
 
     /// Whether nothing more is taken.
     pub fn is_full(&self) -> bool {
         self.note.is_some()
+    }
+
+    /// How many bytes more are taken at most.
+    pub fn left(&self) -> usize {
+        self.most - self.text.len()
     }
 
     /// The next bytes of a text that may have several parts: a line divides those of different places, and with
@@ -83,7 +101,7 @@ impl Kept {
         if self.is_full() {
             return;
         }
-        let fits = bytes.len().min(self.most - self.text.len());
+        let fits = bytes.len().min(self.left());
         if !self.reserve(self.text.len() + fits) {
             self.note = Some(Note::NoRoom);
             return;
@@ -112,14 +130,23 @@ impl Kept {
         if self.text.is_empty() && self.note.is_none() {
             return None;
         }
-        let mut text = policy.redaction.apply(&String::from_utf8_lossy(&self.text), key);
-        if self.note.is_some() {
-            // What began here and ends behind it was not found.
-            text.truncate(border(&text, text.len().saturating_sub(BEYOND_BYTES)));
-        }
-        let mut piece = Piece { text, note: self.note };
+        let text = String::from_utf8_lossy(&self.text);
+        // What begins in the last bytes and ends behind them is not found.
+        let most =
+            if self.note.is_some() { border(&text, text.len().saturating_sub(BEYOND_BYTES)) } else { text.len() };
+        let mut piece = match self.redacted(&text, most, &policy.redaction.search(key)) {
+            Ok(text) => Piece { text, note: self.note },
+            Err(Slow) => Piece { text: String::new(), note: Some(Note::Slow) },
+        };
         piece.cut(policy.max_bytes);
         Some(piece)
+    }
+
+    fn redacted(&self, text: &str, most: usize, search: &Search<'_>) -> Result<String, Slow> {
+        if self.is_json {
+            return strings::redacted(text, most, search);
+        }
+        Ok(replaced(text, &search.ranges(text, true)?, most))
     }
 }
 
@@ -127,11 +154,6 @@ impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").field("bytes", &self.text.len()).field("note", &self.note).finish_non_exhaustive()
     }
-}
-
-/// The last border between letters up to a place.
-fn border(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

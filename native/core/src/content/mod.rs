@@ -4,10 +4,13 @@
 mod kept;
 mod prompt;
 mod redact;
+mod search;
+mod strings;
 
 pub use kept::{Kept, Note, Piece, Room};
 pub use prompt::write_prompt;
 pub use redact::{Redaction, check_pattern};
+pub use search::{Search, Slow};
 
 /// So much more is kept of a text than is recorded: what ends behind its cut is still found, and redacted.
 const BEYOND_BYTES: usize = 2 * 1024;
@@ -66,6 +69,11 @@ impl Content {
             |piece: &Option<Piece>| piece.is_some().then(|| Piece { text: String::new(), note: Some(Note::NoRoom) });
         Self { prompt: left(&self.prompt), answer: left(&self.answer) }
     }
+}
+
+/// The last border between letters up to a place.
+fn border(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::Kept;
+use super::{
+    Kept,
+    strings::{end_of_string, escaped_letter},
+};
 
 /// A shorter string is no file.
 const SHORTEST_DATA: usize = 512;
@@ -26,18 +29,21 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("UEsDB", "application/zip"),
 ];
 
-/// Keeps a body, which is JSON.
+/// Keeps a body, which is JSON. Of what is not kept only strings that are files are looked at, to tell how long they are.
 pub fn write_prompt(mut body: &[u8], kept: &mut Kept) {
+    kept.set_json();
     while !kept.is_full() {
-        let Some(quote) = memchr(b'"', body) else { return kept.push(body) };
+        let Some(quote) = memchr(b'"', within(body, kept)) else { return kept.push(body) };
         let (before, rest) = body.split_at(quote + 1);
-        let end = end_of_string(rest);
         kept.push(before);
-        match file(&rest[..end]) {
-            Some(note) => kept.push(note.as_bytes()),
-            None => write_string(&rest[..end], kept),
-        }
-        body = &rest[end..];
+        let used = match file(rest) {
+            Some((note, length)) => {
+                kept.push(note.as_bytes());
+                length
+            }
+            None => write_string(rest, kept),
+        };
+        body = &rest[used..];
         if let Some((quote, rest)) = body.split_at_checked(1) {
             kept.push(quote);
             body = rest;
@@ -45,34 +51,30 @@ pub fn write_prompt(mut body: &[u8], kept: &mut Kept) {
     }
 }
 
-/// Where the string that begins here ends.
-fn end_of_string(text: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
-        at += found;
-        if text[at] == b'"' {
-            return at;
-        }
-        at = (at + 2).min(text.len());
-    }
-    text.len()
+/// What there may be room for, and a byte more.
+fn within<'a>(text: &'a [u8], kept: &Kept) -> &'a [u8] {
+    &text[..text.len().min(kept.left() + 1)]
 }
 
-/// What stands for a string that is a file.
-fn file(text: &[u8]) -> Option<String> {
-    let (kind, data) = match text.strip_prefix(b"data:") {
+/// What stands for a string that is a file, and how long it is. `text`: all that comes from its beginning on.
+fn file(text: &[u8]) -> Option<(String, usize)> {
+    let (kind, at) = match text.strip_prefix(b"data:") {
         Some(address) => {
             let shown = &address[..address.len().min(LONGEST_TYPE)];
-            let at = memmem::find(shown, b";base64,")?;
-            (String::from_utf8(shown[..at].to_vec()).ok(), &address[at + b";base64,".len()..])
+            let at = memmem::find(shown, b";base64,").filter(|at| end_of_string(&shown[..*at]) == *at)?;
+            (String::from_utf8(shown[..at].to_vec()).ok(), b"data:".len() + at + b";base64,".len())
         }
-        None if is_base64(text) => (None, text),
+        None if is_base64(text) => (None, 0),
         None => return None,
     };
+    let data = &text[at..];
+    let length = memchr(b'"', data).unwrap_or(data.len());
+    // In base64 there are no quotes.
+    let data = Some(&data[..length]).filter(|data| data.last() != Some(&b'\\'))?;
     let is_plain = |kind: &String| kind.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
     let known = || BEGINNINGS.iter().find(|(beginning, _)| starts_with(data, beginning)).map(|(_, kind)| *kind);
     let kind = kind.filter(is_plain).map_or_else(|| Cow::from(known().unwrap_or("data")), Cow::from);
-    Some(format!("[{kind}, {} bytes]", data.len() / 4 * 3))
+    Some((format!("[{kind}, {} bytes]", length / 4 * 3), at + length))
 }
 
 /// Whether base64 begins so; some write `\/` for `/`.
@@ -80,13 +82,11 @@ fn starts_with(data: &[u8], beginning: &str) -> bool {
     data.iter().filter(|byte| **byte != b'\\').take(beginning.len()).eq(beginning.as_bytes())
 }
 
-/// Whether a long string is base64, and no word.
+/// Whether a long string that begins here is base64, and no word.
 fn is_base64(text: &[u8]) -> bool {
-    if text.len() < SHORTEST_DATA {
-        return false;
-    }
     let (mut upper, mut lower, mut digit) = (false, false, false);
-    let mut bytes = text[..text.len().min(LOOKED_AT)].iter();
+    let shown = &text[..text.len().min(LOOKED_AT)];
+    let mut bytes = shown.iter();
     while let Some(byte) = bytes.next() {
         match byte {
             b'A'..=b'Z' => upper = true,
@@ -94,54 +94,44 @@ fn is_base64(text: &[u8]) -> bool {
             b'0'..=b'9' => digit = true,
             b'+' | b'/' | b'-' | b'_' | b'=' => {}
             b'\\' if matches!(bytes.next(), Some(b'/' | b'n' | b'r') | None) => {}
+            b'"' if shown.len() - bytes.len() > SHORTEST_DATA => break,
             _ => return false,
         }
     }
-    upper && lower && digit
+    upper && lower && digit && shown.len() - bytes.len() >= SHORTEST_DATA
 }
 
-/// A string, its letters as they are: only what JSON demands stays escaped.
-fn write_string(mut text: &[u8], kept: &mut Kept) {
-    while let Some(at) = memchr(b'\\', text).filter(|_| !kept.is_full()) {
-        kept.push(&text[..at]);
-        let used = match text.get(at + 1) {
-            Some(b'/') => {
-                kept.push(b"/");
-                2
-            }
-            Some(b'u') => write_escaped(&text[at..], kept),
-            _ => {
-                let end = (at + 2).min(text.len());
-                kept.push(&text[at..end]);
-                end - at
-            }
+/// A string, its letters as they are: only what JSON demands stays escaped. How many bytes of it were looked at: all up to
+/// its quote, or what there was room for.
+fn write_string(text: &[u8], kept: &mut Kept) -> usize {
+    let mut at = 0;
+    while !kept.is_full() {
+        let rest = &text[at..];
+        let Some(found) = memchr2(b'"', b'\\', within(rest, kept)) else {
+            kept.push(rest);
+            return text.len();
         };
-        text = &text[at + used..];
+        kept.push(&rest[..found]);
+        at += found;
+        if text[at] == b'"' {
+            break;
+        }
+        at += write_escape(&text[at..], kept);
     }
-    kept.push(text);
+    at
 }
 
-/// What begins with `\u`; how many bytes that took.
-fn write_escaped(text: &[u8], kept: &mut Kept) -> usize {
-    let half = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+/// What begins with a backslash; how many bytes that took.
+fn write_escape(text: &[u8], kept: &mut Kept) -> usize {
+    let stays = |used: usize| (&text[..used.min(text.len())], used.min(text.len()));
+    let mut room = [0; 4];
+    let (written, used) = match (text.get(1), escaped_letter(text)) {
+        (Some(b'/'), _) => (&b"/"[..], 2),
+        (_, Some((letter, used))) if letter < ' ' || matches!(letter, '"' | '\\') => stays(used),
+        (_, Some((letter, used))) => (letter.encode_utf8(&mut room).as_bytes(), used),
+        (_, None) => stays(2),
     };
-    let Some(first) = half(0) else {
-        kept.push(&text[..2]);
-        return 2;
-    };
-    let second = half(6).filter(|second| (0xd800..0xdc00).contains(&first) && (0xdc00..0xe000).contains(second));
-    let (code, used) = match second {
-        Some(second) => (0x10000 + ((first & 0x3ff) << 10 | second & 0x3ff), 12),
-        None => (first, 6),
-    };
-    match char::from_u32(code) {
-        Some(letter) if letter < ' ' || matches!(letter, '"' | '\\') => kept.push(&text[..6]),
-        letter => {
-            kept.push(letter.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
+    kept.push(written);
     used
 }
 

@@ -1,23 +1,31 @@
 //! What must not be read in a text is replaced: keys, secrets of the configuration, what patterns find.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use memchr::memmem::{self, Finder};
 use regex::{Regex, RegexBuilder};
 
-use crate::keys::format::find_keys;
+use super::search::Search;
 
-/// What stands for each of them.
-const REDACTED: &str = "[redacted]";
 /// A secret that is shorter would be found in what is none.
-const SHORTEST_SECRET: usize = 8;
+pub(super) const SHORTEST_SECRET: usize = 8;
 /// Bytes that a pattern may take once it is compiled, and the tables that it makes as it runs.
 const PATTERN_BYTES: usize = 512 << 10;
 /// What admin tokens begin with.
 const TOKEN_PREFIX: &[u8] = b"pen-admin-";
 
+/// Credentials of others by their shapes: keys of `OpenAI` and those who took over its form, Anthropic, `OpenRouter`, Google,
+/// Groq, xAI, Hugging Face, Perplexity, Replicate, NVIDIA; key ids of AWS; tokens of GitHub.
+const KNOWN: &str = concat!(
+    r"(?-u)\b(?:sk-[A-Za-z0-9]{20,}|sk-(?:ant|proj|svcacct|admin|or)-[A-Za-z0-9_-]{20,}",
+    r"|AIza[A-Za-z0-9_-]{35,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{30,}|pplx-[A-Za-z0-9]{20,}",
+    r"|r8_[A-Za-z0-9]{30,}|nvapi-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+    r"|gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})",
+);
+
 /// What is replaced. `Debug` shows none of it.
 pub struct Redaction {
+    known: Regex,
     patterns: Vec<Regex>,
     secrets: Vec<Finder<'static>>,
 }
@@ -60,38 +68,25 @@ impl Redaction {
         secrets.sort_unstable();
         secrets.dedup();
         let secrets = secrets.iter().map(|secret| Finder::new(secret.as_bytes()).into_owned()).collect();
-        Ok(Self { patterns, secrets })
+        Ok(Self { known: compile(KNOWN)?, patterns, secrets })
     }
 
-    /// The text with all of it replaced. `key`: one more secret. Time is linear in the text.
-    pub fn apply(&self, text: &str, key: &[u8]) -> String {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        for pattern in &self.patterns {
-            found.extend(pattern.find_iter(text).map(|found| found.range()));
-        }
-        let bytes = text.as_bytes();
-        for secret in &self.secrets {
-            found.extend(secret.find_iter(bytes).map(|at| at..at + secret.needle().len()));
-            found.extend(begun(bytes, secret.needle()));
-        }
-        if key.len() >= SHORTEST_SECRET {
-            found.extend(memmem::find_iter(bytes, key).map(|at| at..at + key.len()));
-            found.extend(begun(bytes, key));
-        }
-        found.extend(find_keys(bytes));
-        found.extend(find_tokens(bytes));
-        replaced(text, found)
+    /// Looks for it all in a text of a request. `key`: one more secret.
+    pub fn search<'a>(&'a self, key: &'a [u8]) -> Search<'a> {
+        Search::new(self, key)
     }
-}
 
-/// The beginning of a secret at the end of a text that broke off there.
-fn begun(text: &[u8], secret: &[u8]) -> Option<Range<usize>> {
-    let longest = (SHORTEST_SECRET..secret.len()).rev().find(|length| text.ends_with(&secret[..*length]))?;
-    Some(text.len() - longest..text.len())
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Regex> {
+        iter::once(&self.known).chain(&self.patterns)
+    }
+
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Finder<'static>> {
+        self.secrets.iter()
+    }
 }
 
 /// Tokens of the admin port, whole or cut.
-fn find_tokens(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn find_tokens(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     memmem::find_iter(text, TOKEN_PREFIX).filter_map(|at| {
         let rest = &text[at + TOKEN_PREFIX.len()..];
         let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
@@ -99,30 +94,17 @@ fn find_tokens(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The text with one mark for each run of what was found.
-fn replaced(text: &str, mut found: Vec<Range<usize>>) -> String {
-    found.retain(|range| !range.is_empty());
-    found.sort_unstable_by_key(|range| range.start);
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    let mut ranges = found.into_iter().peekable();
-    while let Some(mut range) = ranges.next() {
-        while let Some(next) = ranges.next_if(|next| next.start < range.end) {
-            range.end = range.end.max(next.end);
-        }
-        out.push_str(text.get(done..range.start).unwrap_or_default());
-        out.push_str(REDACTED);
-        done = range.end;
-    }
-    out.push_str(text.get(done..).unwrap_or_default());
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::search::{Slow, replaced};
 
     const KEY: &str = "sk-pen-0123456789Ab-0123456789012345678901234567890123456789012abcdef";
+
+    /// A text that broke off, redacted.
+    fn shown(redaction: &Redaction, text: &str, key: &[u8]) -> String {
+        replaced(text, &redaction.search(key).ranges(text, true).unwrap(), text.len())
+    }
 
     fn redaction(patterns: &[&str]) -> Redaction {
         let patterns: Vec<_> = patterns.iter().map(|&each| each.to_owned()).collect();
@@ -132,7 +114,7 @@ mod tests {
     #[test]
     fn keys_and_secrets_are_always_replaced() {
         let none = redaction(&[]);
-        for (text, shown) in [
+        for (text, expected) in [
             (format!("a {KEY} b"), "a [redacted] b"),
             (format!("a {}", &KEY[..30]), "a [redacted]"),
             (format!("{KEY}{KEY}"), "[redacted]"),
@@ -143,15 +125,43 @@ mod tests {
             ("pen-admin-AAAAAAAAAAAAAAAAAAAAAAAA-_A.".to_owned(), "[redacted]."),
             ("nothing of that kind, sk-pen- nor pen-admin-".to_owned(), "nothing of that kind, sk-pen- nor pen-admin-"),
         ] {
-            assert_eq!(none.apply(&text, b"own-key-of-another-gateway"), shown);
+            assert_eq!(shown(&none, &text, b"own-key-of-another-gateway"), expected);
         }
     }
 
     #[test]
     fn what_patterns_find_is_replaced_once_where_they_meet() {
         let two = redaction(&[r"(?i)[\w.+-]+@[\w-]+\.[\w.-]+", r"\b\d{4}-\d{4}\b", "example"]);
-        assert_eq!(two.apply("Ünal@Example.com, 1234-5678; 12345-6789é", b""), "[redacted], [redacted]; 12345-6789é");
-        assert_eq!(two.apply("", b""), "");
+        let text = "Ünal@Example.com, 1234-5678; 12345-6789é";
+        assert_eq!(shown(&two, text, b""), "[redacted], [redacted]; 12345-6789é");
+        assert_eq!(shown(&two, "", b""), "");
+    }
+
+    #[test]
+    fn credentials_of_others_are_known_by_their_shape() {
+        let none = redaction(&[]);
+        for begin in
+            ["sk-", "sk-ant-api03-", "sk-proj-_", "sk-or-v1-", "AIza", "gsk_", "xai-", "hf_", "pplx-", "r8_", "nvapi-"]
+        {
+            let text = format!("key={begin}{}.", "aB3dE6".repeat(7));
+            assert_eq!(shown(&none, &text, b""), "key=[redacted].", "{text}");
+        }
+        let others =
+            "AKIAIOSFODNN7EXAMPLE, ghp_0123456789abcdefghijABCDEFGHIJ456789; Bearer sk-proj-0123456789abcdefghij";
+        assert_eq!(shown(&none, others, b""), "[redacted], [redacted]; Bearer [redacted]");
+        for text in [
+            "risk-management-of-something-that-is-long, task-0123456789012345678901",
+            "sk-learn, sk-SK, AIza, xai-grok, gsk_short, hf_hub_download, AKIAIOSFODNN7EXAMPLES, r8_, sk-proj-short",
+        ] {
+            assert_eq!(shown(&none, text, b""), text);
+        }
+    }
+
+    #[test]
+    fn a_text_that_takes_too_long_is_not_shown() {
+        let quadratic = redaction(&["A.*X|A"]);
+        assert_eq!(quadratic.search(b"").ranges(&"A".repeat(26 << 10), true), Err(Slow));
+        assert_eq!(shown(&quadratic, "A few", b""), "[redacted] few");
     }
 
     #[test]

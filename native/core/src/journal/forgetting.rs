@@ -1,4 +1,5 @@
-//! Takes private parts out of segments that nobody writes any more: each is written anew beside itself and renamed.
+//! Takes private parts, and what cannot be read, out of segments that nobody writes any more: each is written anew beside
+//! itself and renamed.
 
 use std::{io, path::Path};
 
@@ -9,16 +10,24 @@ use super::{
     walk::{Walk, files},
 };
 
-/// Forgets the private parts in the whole segments of a journal that last changed before a time; how many they were.
+/// What was taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub private_parts: u64,
+    /// Bytes that are no whole entry, and may be part of one: they are zeros now.
+    pub damaged_bytes: u64,
+}
+
+/// Forgets the private parts in the whole segments of a journal that last changed before a time, and what is damaged there.
 /// `is_live`: the newest segment is being written, and stays.
-pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool) -> io::Result<u64> {
+pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool) -> io::Result<Forgotten> {
     let files = files(disk, dir)?;
     let last = files.last().map(|file| file.number).filter(|_| is_live);
-    let mut forgotten = 0;
+    let mut all = Forgotten::default();
     for file in files.iter().filter(|file| file.changed_us < before_us && Some(file.number) != last) {
         let mut bytes = disk.read(&file.path, 0, usize::MAX)?;
-        let count = forget_in(&mut bytes);
-        if count == 0 {
+        let forgotten = forget_in(&mut bytes);
+        if forgotten == Forgotten::default() {
             continue;
         }
         let aside = file.path.with_extension("forgotten");
@@ -28,25 +37,37 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         // As old as it was: what is older than may be kept still goes.
         target.set_changed(file.changed_us)?;
         disk.rename(&aside, &file.path)?;
-        forgotten += count;
+        all.private_parts += forgotten.private_parts;
+        all.damaged_bytes += forgotten.damaged_bytes;
     }
-    if forgotten > 0 {
+    if all != Forgotten::default() {
         disk.sync_dir(dir)?;
     }
-    Ok(forgotten)
+    Ok(all)
 }
 
-fn forget_in(bytes: &mut [u8]) -> u64 {
-    let (mut places, mut forgotten) = (Vec::new(), 0);
+fn forget_in(bytes: &mut [u8]) -> Forgotten {
+    let (mut places, mut gaps) = (Vec::new(), Vec::new());
     let mut walk = Walk::new(bytes, HEADER_BYTES);
     loop {
         places.extend(walk.by_ref().map(|(at, _)| at));
-        if walk.fault.is_none() || !walk.resume() {
+        let begin = walk.at;
+        let goes_on = walk.fault.is_some() && walk.resume();
+        gaps.push(begin..if goes_on { walk.at } else { bytes.len() });
+        if !goes_on {
             break;
         }
     }
+    let mut forgotten = Forgotten::default();
     for at in places {
-        forgotten += u64::from(forget(&mut bytes[at..]));
+        forgotten.private_parts += u64::from(forget(&mut bytes[at..]));
+    }
+    for gap in gaps {
+        let gap = &mut bytes[gap];
+        if gap.iter().any(|byte| *byte != 0) {
+            forgotten.damaged_bytes += gap.len() as u64;
+            gap.fill(0);
+        }
     }
     forgotten
 }

@@ -38,7 +38,7 @@ use serde::Deserialize;
 
 pub use entry::Kind;
 pub use facts::{Event, Facts, Why};
-pub use forgetting::forget_before;
+pub use forgetting::{Forgotten, forget_before};
 pub use read::{Batch, Found, Position, Reader};
 pub use ring::{Item, Lost};
 

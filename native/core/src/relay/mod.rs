@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+mod choices;
 pub mod decompress;
 mod flow;
 pub mod frames;

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use super::choices;
 use crate::{
     content::Kept,
     dialects::{Dialect, StreamKind},
@@ -41,6 +42,7 @@ enum State {
 }
 
 /// Counts bytes of text, cut anywhere.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Text {
     names: Names,
@@ -62,8 +64,12 @@ pub struct Text {
     begins: bool,
     /// Each string is a text of its own.
     is_apart: bool,
-    /// The text itself, where it is recorded.
+    /// The text itself, where it is recorded: of several alternatives of a stream the first.
     kept: Option<Box<Kept>>,
+    /// What is read is another alternative.
+    is_other: bool,
+    /// There are others.
+    has_others: bool,
 }
 
 impl Text {
@@ -106,6 +112,8 @@ impl Text {
             begins: false,
             is_apart: false,
             kept: None,
+            is_other: false,
+            has_others: false,
         }
     }
 
@@ -143,16 +151,25 @@ impl Text {
         self.tally.is_due()
     }
 
-    /// A new document: what was open before is not.
+    /// A new document: what was open before is not. Of whose text its parts will be is not known once there are others.
     pub fn restart(&mut self) {
         self.state = State::Between(false);
+        self.is_other = self.has_others;
     }
 
     /// A whole frame.
     pub fn frame(&mut self, frame: &[u8]) {
-        if let Some(at) = self.before.find(frame) {
+        if self.kept.is_none() || !choices::each(frame, |is_first, choice| self.choice(is_first, choice)) {
+            self.choice(true, frame);
+        }
+    }
+
+    fn choice(&mut self, is_first: bool, json: &[u8]) {
+        self.has_others |= !is_first;
+        if let Some(at) = self.before.find(json) {
             self.restart();
-            self.feed(&frame[at..]);
+            self.is_other = !is_first;
+            self.feed(&json[at..]);
         }
     }
 
@@ -259,8 +276,9 @@ impl Text {
 
     /// Hands text on.
     fn pass(&mut self, bytes: &[u8]) {
-        let Some(kept) = &mut self.kept else { return self.tally.push(bytes) };
-        kept.push_part(bytes, self.at, std::mem::take(&mut self.begins) && self.is_apart);
+        if let Some(kept) = self.kept.as_mut().filter(|_| !self.is_other) {
+            kept.push_part(bytes, self.at, std::mem::take(&mut self.begins) && self.is_apart);
+        }
         if !self.is_told {
             self.tally.push(bytes);
         }

@@ -65,10 +65,10 @@ impl Taken {
 }
 
 fn kept(worker: &Rc<Worker>, snapshot: &Snapshot, policy: &Policy) -> Kept {
-    Kept::new(policy, Box::new(Inflight { held: Held::new(worker), most: snapshot.max_inflight_bytes }))
+    Kept::new(policy, Box::new(Inflight { held: Held::new(worker), most: snapshot.max_inflight_bytes / 2 }))
 }
 
-/// Memory under `body.max_inflight_bytes`.
+/// Memory under `body.max_inflight_bytes`: half of it is for requests that come.
 struct Inflight {
     held: Held,
     most: usize,

@@ -71,12 +71,16 @@ impl Price {
     }
 
     /// Nano-dollars for a usage, rounded up once; the largest number if it does not fit. `asked`: the tier, where the
-    /// usage does not state one. `None`: nobody knows, as the tier has no price, or what is paid for is not stated.
+    /// usage does not state one. `None`: nobody knows, as the tier that is stated has no price, or what is paid for is not
+    /// stated.
     ///
     /// Tokens of kinds that overlap, such as cached ones of sound, count once: as written to a cache or read from it, else
     /// as sound, else as picture.
     pub fn cost(&self, usage: &Usage, asked: Tier) -> Option<u64> {
-        let factor = self.factor(usage.tier.unwrap_or(asked))?;
+        let factor = match usage.tier {
+            Some(stated) => self.factor(stated)?,
+            None => self.factor_asked(asked),
+        };
         let rates = self.rates(usage.prompt_tokens);
         if !rates.can_charge(usage) {
             return None;
@@ -128,7 +132,7 @@ impl Price {
         let mut sum = Sum::default();
         sum.add(usage.audio_seconds, self.base.audio_second);
         sum.add(usage.input_characters, self.base.input_character);
-        self.factor(tier).map_or(0, |factor| sum.nanousd(factor))
+        sum.nanousd(self.factor_asked(tier))
     }
 
     /// The most that so many tokens can cost, whatever their kind.
@@ -142,13 +146,14 @@ impl Price {
         let mut sum = Sum::default();
         sum.add(prompt_tokens, rates().map(prompt).max().unwrap_or(0));
         sum.add(answer_tokens, rates().map(answer).max().unwrap_or(0));
-        self.factor(tier).map_or(0, |factor| sum.nanousd(factor))
+        sum.nanousd(self.factor_asked(tier))
     }
 
     fn rates(&self, prompt_tokens: u64) -> &Rates {
         self.steps.iter().find(|step| prompt_tokens > step.above).map_or(&self.base, |step| &step.rates)
     }
 
+    /// What a tier makes of the rates; `None`: nobody knows.
     fn factor(&self, tier: Tier) -> Option<u64> {
         match tier {
             Tier::Standard => Some(WHOLE),
@@ -158,6 +163,11 @@ impl Price {
             Tier::Ultrafast => Some(self.factors.ultrafast),
             Tier::Fast => self.factors.fast,
         }
+    }
+
+    /// The same of a tier that was asked for: one that has no price may not have been given.
+    fn factor_asked(&self, tier: Tier) -> u64 {
+        self.factor(tier).unwrap_or(WHOLE)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use penstock_core::content::{Kept, Piece, Policy, Redaction, Room, write_prompt};
 use proptest::prelude::*;
+use regex::Regex;
 use serde_json::{Value, json};
 
 const SECRET: &str = "sk-of-a-provider-0123456789-abcdefghijklmnopqrstuvwxyz";
@@ -17,11 +18,28 @@ impl Room for Endless {
 }
 
 fn recorded(body: &[u8], max_bytes: usize) -> Option<Piece> {
-    let redaction = Redaction::new(&["a{30,40}@example".to_owned()], vec![SECRET.to_owned()]).unwrap();
+    recorded_without(&["a{30,40}@example"], body, max_bytes)
+}
+
+fn recorded_without(patterns: &[&str], body: &[u8], max_bytes: usize) -> Option<Piece> {
+    let patterns: Vec<_> = patterns.iter().map(|&each| each.to_owned()).collect();
+    let redaction = Redaction::new(&patterns, vec![SECRET.to_owned()]).unwrap();
     let policy = Policy { prompts: true, answers: false, max_bytes, redaction };
     let mut kept = Kept::new(&policy, Box::new(Endless));
     write_prompt(body, &mut kept);
     kept.finish(&policy, b"")
+}
+
+/// JSON in which each text is redacted, and each number in which the pattern finds something.
+fn without(pattern: &Regex, value: &Value) -> Value {
+    let redacted = |text: &str| pattern.replace_all(text, "[redacted]").into_owned();
+    match value {
+        Value::String(text) => redacted(text).into(),
+        Value::Number(number) if pattern.is_match(&number.to_string()) => "[redacted]".into(),
+        Value::Array(each) => each.iter().map(|each| without(pattern, each)).collect(),
+        Value::Object(each) => each.iter().map(|(name, each)| (redacted(name), without(pattern, each))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// JSON as clients write it: some of its letters escaped.
@@ -72,6 +90,19 @@ proptest! {
         let piece = recorded(written(&value, &escapes).as_bytes(), 24 * 1024).unwrap();
         prop_assert_eq!(piece.note, None);
         prop_assert_eq!(serde_json::from_str::<Value>(&piece.text).unwrap(), value);
+    }
+
+    #[test]
+    fn patterns_see_what_a_string_says_and_leave_json(
+        texts in proptest::collection::vec("[a-cé\\\\\"\n\u{1}😀 1]{0,12}", 0..6),
+        number in any::<i32>(),
+        escapes in proptest::collection::vec(any::<bool>(), 1..9),
+        pattern in prop::sample::select(vec![r"\bab*", "^a", "c$", r"(?m)^.", r"\n", r#""|\\"#, "é+", "1", r"\W+", "[^a]"]),
+    ) {
+        let value = json!({"model": number, "messages": texts, "n": null});
+        let text = recorded_without(&[pattern], written(&value, &escapes).as_bytes(), 24 * 1024).unwrap().text;
+        let shown = serde_json::from_str::<Value>(&text).unwrap();
+        prop_assert_eq!(shown, without(&Regex::new(pattern).unwrap(), &value), "{}", text);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use penstock_core::{
     clock::Clock,
+    content::{Kept, Policy, Redaction, Room, write_prompt},
     dialects::{Dialect, StreamKind, usage::BodyTap},
     relay::{frames::Splitter, tap::Tap},
     request::{estimate::Prompt, scan::scan},
@@ -86,5 +87,68 @@ fn figures() {
             assert!(tap.usage().is_some());
         });
         println!("body tap, {name}: {:.2} GB/s", body.len() as f64 / ns);
+    }
+}
+
+struct Endless;
+
+impl Room for Endless {
+    fn grow_to(&mut self, _: usize) -> bool {
+        true
+    }
+}
+
+#[test]
+#[ignore = "a measurement, not a test"]
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+fn figures_of_recorded_texts() {
+    let policy = |patterns: &[&str], max_bytes| {
+        let patterns: Vec<_> = patterns.iter().map(|&each| each.to_owned()).collect();
+        let redaction = Redaction::new(&patterns, vec!["sk-of-a-provider-0123456789".to_owned()]).unwrap();
+        Policy { prompts: true, answers: true, max_bytes, redaction }
+    };
+    let message = |text: &str, times: usize| {
+        let messages = format!("{{\"role\":\"user\",\"content\":\"{text}\"}},").repeat(times);
+        format!("{{\"model\":\"m\",\"messages\":[{messages}null]}}")
+    };
+    let usual = message(&"The quick brown fox\\n jumps over the lazy dog. ".repeat(20), 17);
+    let numbers = format!("{{\"model\":\"m\",\"input\":[{}1]}}", "12345,".repeat(4_000));
+    let hostile = message(&"A".repeat(300_000), 1);
+    for (name, body, max_bytes, patterns) in [
+        ("usual", &usual, 16 << 10, &[][..]),
+        ("usual, an address", &usual, 16 << 10, &[r"[\w.+-]+@[\w-]+\.[\w.]+"]),
+        (
+            "usual, five",
+            &usual,
+            16 << 10,
+            &[r"[\w.+-]+@[\w-]+\.[\w.]+", r"\d{16}", r"\bname\b", "(?i)secret", r"\d{3}-\d{2}"],
+        ),
+        ("short strings", &message("ok", 700), 24 << 10, &[r"\d{16}"]),
+        ("numbers", &numbers, 24 << 10, &[r"\d{16}"]),
+        ("quadratic, as configured", &hostile, 24 << 10, &["A.*X|A"]),
+        ("quadratic, 256 KiB", &hostile, 256 << 10, &["A.*X|A"]),
+    ] {
+        let policy = policy(patterns, max_bytes);
+        let both = time(|| {
+            let mut kept = Kept::new(&policy, Box::new(Endless));
+            write_prompt(black_box(body.as_bytes()), &mut kept);
+            black_box(kept.finish(&policy, b"sk-pen-0123456789Ab-0123456789"));
+        });
+        let keep = time(|| {
+            let mut kept = Kept::new(&policy, Box::new(Endless));
+            write_prompt(black_box(body.as_bytes()), &mut kept);
+        });
+        println!("a prompt of {} bytes, {name}: kept in {keep:.0} ns, redacted in {:.0} ns", body.len(), both - keep);
+    }
+    let policy = policy(&[], 16 << 10);
+    for text in ["\\u0061", "\\\\", "1,", "AbC0", "a"] {
+        for begin in ["", "data:a/b;base64,"] {
+            let body = format!("[\"{begin}{}\"]", text.repeat((64 << 20) / text.len()));
+            let ns = time(|| {
+                let mut kept = Kept::new(&policy, Box::new(Endless));
+                write_prompt(black_box(body.as_bytes()), &mut kept);
+            });
+            println!("a prompt of 64 MiB of {begin}{text}: kept in {ns:.0} ns");
+        }
     }
 }

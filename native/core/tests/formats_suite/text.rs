@@ -121,6 +121,39 @@ fn the_text_of_a_stream_is_kept_as_it_was_written() {
 }
 
 #[test]
+fn of_several_alternatives_of_a_stream_the_first_is_kept() {
+    let choice = |index: Value, delta: Value| json!({"index": index, "delta": delta});
+    let call = |index: u8, text: &str| json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]});
+    let mut frames = vec![
+        json!({"choices": [choice(json!(0), json!({"content": "some"}))]}),
+        json!({"choices": [choice(json!(1), json!({"content": "other"}))]}),
+        json!({"choices": [{"delta": {"content": "no"}, "index": 1}, {"delta": {"content": "body"}, "index": 0}]}),
+        json!({"choices": [choice(json!(null), json!({"content": "@example.com"}))]}),
+        json!({"choices": [choice(json!(0), call(0, "zero")), choice(json!(1), call(0, "none"))]}),
+        json!({"choices": [choice(json!(0), call(1, "one"))]}),
+        json!({"index": 7, "choices": [{"delta": {"content": "!"}}]}),
+    ]
+    .into_iter()
+    .map(|frame| format!("data: {frame}\n\n"))
+    .collect::<Vec<_>>();
+    frames.push("data: {\"choices\":[{\"index\":1,\ndata: \"delta\":{\"content\":\"lines\"}}]}\n\n".to_owned());
+    let bytes: u64 = frames.iter().map(|frame| of_stream(StreamKind::Chat, frame)).sum();
+    for whole in [true, false] {
+        let mut tap = Tap::new(StreamKind::Chat, false);
+        tap.count_text();
+        tap.text().unwrap().keep(Some(Box::new(Kept::new(&policy(), Box::new(Endless)))));
+        frames.iter().for_each(|frame| drop(tap.frame(frame.as_bytes())));
+        if !whole {
+            tap.piece(b"data: {\"choices\":[{\"delta\":{\"content\":\"of whom?\"}}]}", false);
+            tap.piece(b"\n\n", true);
+        }
+        let text = tap.text().unwrap();
+        assert_eq!(text.bytes(), bytes + if whole { 0 } else { 8 }, "all of it is counted");
+        assert_eq!(shown(text).unwrap(), "[redacted]\nzeroone\n!");
+    }
+}
+
+#[test]
 fn texts_of_a_body_have_a_line_each_and_need_not_be_counted() {
     let mut text = Text::of_body(Dialect::OpenAi);
     text.keep(Some(Box::new(Kept::new(&policy(), Box::new(Endless)))));

@@ -1,7 +1,7 @@
 //! Entries as bytes: what is written is read, every flipped bit is seen, what is forgotten leaves the chain whole.
 
 use penstock_core::journal::{
-    Durability, Kind,
+    Durability, Forgotten, Kind,
     entry::{Chain, Entry, FIXED_BYTES, Fault, HASH_BYTES, HEAD_BYTES, MAX_BYTES, SALT_BYTES, forget},
     forget_before,
     pack::Pack,
@@ -119,15 +119,44 @@ fn private_parts_are_forgotten_up_to_a_time_and_never_in_what_is_being_written()
     }
     let hidden = |made: &Made, number| made.sim.bytes(&made.segment(number)).windows(9).any(|w| w == b"192.0.2.7");
     let all_us = made.now.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(forget_before(&made.sim, &made.dir, 0, true).unwrap(), 0);
-    let some = forget_before(&made.sim, &made.dir, all_us, true).unwrap();
+    let forget = |made: &Made, before_us, is_live| {
+        let forgotten = forget_before(&made.sim, &made.dir, before_us, is_live).unwrap();
+        assert_eq!(forgotten.damaged_bytes, 0);
+        forgotten.private_parts
+    };
+    assert_eq!(forget(&made, 0, true), 0);
+    let some = forget(&made, all_us, true);
     let segments = made.report(true).segments as u64;
     assert!(segments > 3 && (1..segments).all(|number| !hidden(&made, number)) && hidden(&made, segments));
     made.die();
-    assert!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap() > 0);
+    assert!(forget(&made, all_us + 1, false) > 0);
     assert!(!hidden(&made, segments) && some > 10);
     assert_eq!((made.report(false).fault, made.read(false).len()), (None, 60));
-    assert_eq!(forget_before(&made.sim, &made.dir, all_us + 1, false).unwrap(), 0, "there is nothing left");
+    assert_eq!(forget(&made, all_us + 1, false), 0, "there is nothing left");
+}
+
+#[test]
+fn of_what_is_damaged_nothing_is_left_and_it_is_still_said_to_be() {
+    for cut in [0, 30] {
+        let mut made = Made::new(Durability::Group);
+        (0..4).for_each(|_| _ = made.push());
+        made.writer.commit().unwrap();
+        made.die();
+        let mut bytes = made.sim.bytes(&made.segment(1));
+        let second = HEADER_BYTES + Entry::read(&bytes[HEADER_BYTES..]).unwrap().bytes;
+        bytes[second + 20] ^= 1;
+        bytes.truncate(bytes.len() - cut);
+        made.sim.put(&made.segment(1), &bytes);
+        let (read, fault) = (made.read(false), made.report(false).fault);
+        assert!(fault.is_some());
+        let forgotten = forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap();
+        let bytes = made.sim.bytes(&made.segment(1));
+        assert!(!bytes.windows(9).any(|window| window == b"192.0.2.7"), "{forgotten:?}");
+        assert!(forgotten.damaged_bytes > 50 && forgotten.private_parts > 0, "{forgotten:?}");
+        assert_eq!((made.read(false), made.report(false).fault), (read, fault));
+        let again = forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap();
+        assert_eq!(again, Forgotten::default());
+    }
 }
 
 #[test]

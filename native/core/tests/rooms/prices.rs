@@ -176,8 +176,11 @@ fn a_long_prompt_is_dearer_as_a_whole_and_a_tier_has_its_factor() {
 fn what_nobody_knows_the_price_of_has_none() {
     let price = simple(1, 1);
     let usage = Usage { prompt_tokens: 1, ..Usage::default() };
-    assert_eq!(price.cost(&usage, Tier::Fast), None, "fast mode, and the price says nothing of it");
-    assert_eq!(price.cost(&Usage { tier: Some(Tier::Fast), ..usage }, Tier::Standard), None);
+    let stated = Usage { tier: Some(Tier::Fast), ..usage };
+    assert_eq!(price.cost(&stated, Tier::Standard), None, "fast mode, and the price says nothing of it");
+    assert_eq!(price.cost(&stated, Tier::Fast), None);
+    assert_eq!(price.cost(&usage, Tier::Fast), Some(1), "it was asked for, and nobody says that it was given");
+    assert_eq!((price.about(1, 0, Tier::Fast), price.at_most(1, 0, Tier::Fast)), (1, 1));
     assert_eq!(price.cost(&Usage { tier: Some(Tier::Standard), ..usage }, Tier::Fast), Some(1));
     assert!(!price.knows(Tier::Fast) && price.knows(Tier::Batch));
     let by = |audio_second, input_character| {
@@ -192,6 +195,7 @@ fn what_nobody_knows_the_price_of_has_none() {
     assert_eq!(cost(&by(0, 7_000_000), 0, 2), Some(14));
     let measured = Usage { audio_seconds: 3, input_characters: 2, ..usage };
     assert_eq!(by(1_000_000, 7_000_000).measured(&measured, Tier::Standard), 17);
+    assert_eq!(by(1_000_000, 7_000_000).measured(&measured, Tier::Fast), 17);
     assert_eq!(cost(&by(0, 0), 0, 0), Some(0), "what costs nothing costs nothing");
     let both = Price::new(Rates { audio_second: 7_000_000, ..plain(1, 0) }, Vec::new(), Factors::default());
     assert_eq!(cost(&both, 0, 0), Some(1), "tokens are paid for too");
