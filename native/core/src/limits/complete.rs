@@ -38,8 +38,8 @@ impl Limits {
         let now = state.moment(now);
         for (kind, span) in spans {
             let place = state.counter(kind, span, now, self.ledger());
-            let ran = (past.began_us, past.ended_us);
-            state.counters[place].complete(amount(&past.charged, kind), ran, now, self.ledger());
+            let when = (past.charged_us, past.ended_us);
+            state.counters[place].complete(amount(&past.charged, kind), when, now, self.ledger());
         }
         state.note(&cell);
     }

@@ -312,8 +312,9 @@ impl Counter {
         self.add_up();
     }
 
-    /// Counts what an earlier process recorded of a request that ran from one moment to another, microseconds UTC.
-    pub(super) fn complete(&mut self, amount: u64, (began_us, ended_us): (u64, u64), now: Moment, ledger: &Ledger) {
+    /// Counts what an earlier process recorded of a request: a period that of one which was charged in it, a window as of
+    /// its end. Both microseconds UTC.
+    pub(super) fn complete(&mut self, amount: u64, (charged_us, ended_us): (u64, u64), now: Moment, ledger: &Ledger) {
         let ago_us = now.utc_us.saturating_sub(ended_us);
         let number = match self.span {
             Span::Window(_) => self.number(Moment { us: now.us.saturating_sub(ago_us), ..now }),
@@ -321,7 +322,7 @@ impl Counter {
         };
         let is_within = match self.span {
             Span::Window(_) => number >= self.number(now).saturating_sub(WHOLE),
-            Span::Period(_) | Span::AtOnce => number <= began_us,
+            Span::Period(_) | Span::AtOnce => number <= charged_us,
         };
         if is_within {
             self.restore(self.until_us, Bucket { number, amount }, now, ledger);

@@ -23,6 +23,7 @@ struct Told {
     counted: Counted,
     key: usize,
     used: u64,
+    charged_us: u64,
     at_us: u64,
 }
 
@@ -57,7 +58,7 @@ impl Beyond for Journal {
             for (rank, told, _) in one.counted.each() {
                 let scope = if rank == 0 { SCOPES[one.key] } else { Scope::Global };
                 let charged = Need { requests: 1, tokens: one.used, nanousd: one.used };
-                seen(&Past { scope, told, charged, began_us: one.at_us, ended_us: one.at_us });
+                seen(&Past { scope, told, charged, charged_us: one.charged_us, ended_us: one.at_us });
             }
         }
         Ok(())
@@ -86,7 +87,8 @@ fn begin(limits: &Limits, policy: &Policy, key: usize, reserved: u64, clock: &Cl
 
 fn settle(held: Held, key: usize, used: u64, clock: &Clock) -> Told {
     let counted = held.settle(Used { tokens: used, nanousd: used }, now(clock));
-    Told { counted, key, used, at_us: now(clock).utc_us }
+    let at_us = now(clock).utc_us;
+    Told { counted, key, used, charged_us: at_us, at_us }
 }
 
 /// Of each scope requests and tokens of an hour and of a day.
@@ -173,6 +175,24 @@ fn a_record_of_yesterday_counts_where_that_is_not_over() {
     set(&hand, midnight_us + 2 * HOUR);
     let (after, _) = restarted(&dir, &journal, now(&clock));
     assert_eq!(counts(&after, &journal.policy, now(&clock)), [0; 12]);
+}
+
+#[test]
+fn a_record_counts_in_the_day_in_which_it_was_charged_whenever_it_came_and_ended() {
+    let midnight_us = START_US.next_multiple_of(24 * HOUR);
+    for (charged_us, of_the_day) in [(midnight_us - SECOND, 0), (midnight_us + SECOND, 7)] {
+        let (dir, (clock, hand), journal) = (Dir::new("midnight"), clock_at(midnight_us - HOUR), Journal::new(kept()));
+        let limits = Limits::new();
+        let mut checkpoint = open(&dir);
+        checkpoint.load(&limits, &(), now(&clock)).unwrap();
+        checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+        set(&hand, midnight_us + 60 * SECOND);
+        let ended = settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, 7, &clock);
+        journal.tell(Told { charged_us, ..ended });
+        drop(checkpoint);
+        let (after, _) = restarted(&dir, &journal, now(&clock));
+        assert_eq!(counts(&after, &journal.policy, now(&clock))[2..4], [7, of_the_day]);
+    }
 }
 
 #[test]
