@@ -34,6 +34,23 @@ pub struct Removal {
     pub last: Chain,
 }
 
+/// The journals beside the one in `own`, sorted, and whether the process of each is gone as far as that can be seen.
+pub fn others(disk: &dyn Disk, own: &Path) -> io::Result<Vec<(String, bool)>> {
+    let others = journals(disk, &parent(own))?.into_iter().filter(|(_, dir)| dir != own);
+    Ok(others.map(|(name, dir)| (name, is_dead(disk, &dir))).collect())
+}
+
+fn journals(disk: &dyn Disk, all: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let listed = disk.list(all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.'));
+    let mut journals: Vec<_> = listed.map(|each| (each.name.clone(), all.join(each.name))).collect();
+    journals.sort();
+    Ok(journals)
+}
+
+fn is_dead(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
+}
+
 /// The directory of this journal, among those of others.
 pub struct Space {
     disk: Arc<dyn Disk>,
@@ -118,15 +135,12 @@ impl Space {
     }
 
     fn journals(&self) -> io::Result<Vec<(String, PathBuf)>> {
-        let listed = self.disk.list(&self.all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.'));
-        let mut journals: Vec<_> = listed.map(|each| (each.name.clone(), self.all.join(each.name))).collect();
-        journals.sort();
-        Ok(journals)
+        journals(&*self.disk, &self.all)
     }
 
     /// Whether its process is gone, as far as that can be seen.
     fn is_dead(&self, dir: &Path) -> bool {
-        self.disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
+        is_dead(&*self.disk, dir)
     }
 
     /// Segments that nobody writes any more.
