@@ -125,8 +125,9 @@ impl Counter {
                 let oldest = (now.us / length(window_us)).saturating_sub(WHOLE);
                 if self.buckets.first().is_some_and(|bucket| bucket.number < oldest) {
                     let gone = self.buckets.partition_point(|bucket| bucket.number < oldest);
-                    self.buckets.drain(..gone);
-                    self.reserved.forget_before(oldest);
+                    let last = self.buckets.drain(..gone).next_back();
+                    // What merged into newer ones is with them.
+                    last.iter().for_each(|last| self.reserved.forget_upto(last.number));
                     self.add_up();
                 }
             }
@@ -182,9 +183,10 @@ impl Counter {
         let at = match self.span {
             Span::Window(_) => {
                 let number = self.number(charged);
-                // It is in the first bucket that is not older: old ones merge into the next one.
+                // It is in the first bucket that is not older: old ones merge into the next one, and stay as long.
                 let at = self.buckets.partition_point(|bucket| bucket.number < number);
-                (number >= self.number(now).saturating_sub(WHOLE)).then_some(at)
+                let is_here = number >= self.number(now).saturating_sub(WHOLE) || self.reserved.has(number);
+                is_here.then_some(at)
             }
             Span::Period(_) => (self.begin_us() <= charged.utc_us).then_some(0),
             Span::AtOnce => None,
