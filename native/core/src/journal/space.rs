@@ -11,7 +11,7 @@ use super::{
     disk::{Disk, parent},
     entry::Chain,
     facts::Why,
-    recover::recover,
+    recover::{Recovered, recover},
     segment::{HEADER_BYTES, Header},
     walk::{COMMITTED, File, Walk, files, header},
 };
@@ -75,22 +75,20 @@ impl Space {
         Ok(bytes)
     }
 
-    /// Looks through the journals of processes that are gone, once each: name, bytes cut off, whether one was damaged.
-    pub fn adopt(&mut self) -> io::Result<Vec<(String, u64, bool)>> {
-        let mut adopted = Vec::new();
-        for (instance, dir) in self.journals()? {
-            if dir == self.own || self.adopted.contains(&instance) {
-                continue;
-            }
-            let Ok(Some(_lock)) = self.disk.lock(&dir.join(LOCK)) else { continue };
-            // One that cannot be read stays as it is, and holds up nothing.
-            let Ok(found) = recover(&*self.disk, &dir) else { continue };
-            if found.segments > 0 {
-                adopted.push((instance.clone(), found.cut_bytes, found.is_damaged));
-            }
-            self.adopted.insert(instance);
-        }
-        Ok(adopted)
+    /// The journals of others that were not looked through yet.
+    pub fn strangers(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let mut journals = self.journals()?;
+        journals.retain(|(instance, dir)| *dir != self.own && !self.adopted.contains(instance));
+        Ok(journals)
+    }
+
+    /// Looks through the journal of a process that is gone, once. `None`: it lives, or left nothing.
+    pub fn adopt(&mut self, instance: &str, dir: &Path) -> Option<Recovered> {
+        let _lock = self.disk.lock(&dir.join(LOCK)).ok().flatten()?;
+        // One that cannot be read stays as it is, and holds up nothing.
+        let found = recover(&*self.disk, dir).ok()?;
+        self.adopted.insert(instance.to_owned());
+        Some(found).filter(|found| found.segments > 0)
     }
 
     /// Whole segments that are to go, and why; of the own journal those before number `open`.

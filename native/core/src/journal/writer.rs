@@ -12,6 +12,7 @@ use super::{
     entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
     facts::{Event, Facts, Why},
     read::Position,
+    recover::Recovered,
     ring::{Item, Lost, Ring},
     segment::{Header, file_name},
     shipped::Shipped,
@@ -149,8 +150,15 @@ impl Writer {
 
     /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
     pub fn sweep(&mut self) -> io::Result<()> {
-        for (instance, cut_bytes, is_damaged) in self.space.adopt()? {
+        self.measure()?;
+        for (instance, dir) in self.space.strangers()? {
+            let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
+            // A journal takes up to a second, and there may be many.
+            self.commit()?;
+            if self.ring.stops() {
+                break;
+            }
         }
         if self.removals.is_empty() {
             let now_us = self.clock.utc_us();

@@ -116,6 +116,30 @@ fn journals_of_processes_that_are_gone_go_first_and_those_of_the_living_stay() {
 }
 
 #[test]
+fn what_comes_while_many_journals_are_taken_over_waits_for_none_of_the_others() {
+    let first = Made::with(settings("dead-0", Durability::Group), None);
+    let dead: Vec<_> =
+        (0..5).map(|n| Made::with(settings(&format!("dead-{n}"), Durability::Group), Some(&first))).collect();
+    for mut one in dead {
+        fill(&mut one, 1);
+        one.die();
+    }
+    let mut made = Made::with(settings("new", Durability::Group), Some(&first));
+    let number = made.push().unwrap();
+    made.writer.sweep().unwrap();
+    assert!(made.is_durable(number));
+    assert_eq!(made.writer.events().len(), 5);
+    made.ring.stop();
+    for name in ["late-1", "late-2"] {
+        let mut late = Made::with(settings(name, Durability::Group), Some(&first));
+        fill(&mut late, 1);
+        late.die();
+    }
+    made.writer.sweep().unwrap();
+    assert_eq!(made.writer.events().len(), 1, "who is to end leaves the others to the next");
+}
+
+#[test]
 fn where_nothing_can_go_records_are_dropped_and_the_gap_is_told_once_there_is_room() {
     let settings = Settings { max_bytes: 8 << 10, segment_bytes: 8 << 10, ..settings("one", Durability::Group) };
     let mut made = Made::with(settings, None);
