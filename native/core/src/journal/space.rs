@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    disk::{Disk, parent},
+    disk::{Disk, Listed, parent},
     entry::Chain,
     facts::Why,
     recover::{Recovered, recover},
-    segment::{HEADER_BYTES, Header},
+    segment::{ASIDE, HEADER_BYTES, Header},
     walk::{COMMITTED, File, Walk, files, header},
 };
 
@@ -89,6 +89,17 @@ impl Space {
         let found = recover(&*self.disk, dir).ok()?;
         self.adopted.insert(instance.to_owned());
         Some(found).filter(|found| found.segments > 0)
+    }
+
+    /// Removes what a forgetting left that was broken off before a time.
+    pub fn tidy(&self, before_us: u64) -> io::Result<()> {
+        let is_left =
+            |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
+        for (_, dir) in self.journals()? {
+            let left = self.disk.list(&dir)?.into_iter().filter(is_left);
+            left.for_each(|each| drop(self.disk.remove(&dir.join(each.name))));
+        }
+        Ok(())
     }
 
     /// Whole segments that are to go, and why; of the own journal those before number `open`.

@@ -29,6 +29,9 @@ const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
 
+/// What takes a segment's place does so long before this.
+const ASIDE_US: u64 = 3_600_000_000;
+
 /// A segment that is written.
 struct Open {
     file: Box<dyn Target>,
@@ -176,6 +179,7 @@ impl Writer {
             found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
         }
         self.shipped.keep(&self.space.instances()?);
+        self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
         self.measure()
     }
 

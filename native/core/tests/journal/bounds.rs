@@ -2,9 +2,9 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, verify::verify};
+use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, verify::verify};
 
-use crate::made::{DAY_US, Made, read_all, settings};
+use crate::made::{DAY_US, MS, Made, read_all, settings};
 
 fn small(instance: &str) -> Settings {
     Settings { max_bytes: 32 << 10, ..settings(instance, Durability::Group) }
@@ -95,7 +95,7 @@ fn the_beginning_may_not_go_without_a_word() {
     let mut made = Made::with(small("one"), None);
     fill(&mut made, 400);
     let first = made.sim.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "segment"));
-    penstock_core::journal::disk::Disk::remove(&made.sim, &first.unwrap()).unwrap();
+    made.sim.remove(&first.unwrap()).unwrap();
     assert!(made.report(true).fault.unwrap().contains("are missing: the journal begins with segment"));
 }
 
@@ -182,6 +182,24 @@ fn what_is_older_than_retain_goes_from_every_journal_that_nobody_writes() {
     made.writer.commit().unwrap();
     assert_eq!((dead.read(false), made.read(true)), (vec![], vec![60]));
     assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn what_a_forgetting_left_goes_once_nobody_can_be_at_it() {
+    let mut made = Made::with(settings("one", Durability::Group), None);
+    let left = ["/data/journal/dead/0000000007.forgotten", "/data/journal/one/0000000001.forgotten"].map(Path::new);
+    for path in left {
+        made.sim.create(path).unwrap().append(b"half of a segment").unwrap();
+    }
+    let others = ["/data/journal/dead/lock", "/data/journal/dead/forgotten.txt"].map(Path::new);
+    others.iter().for_each(|path| drop(made.sim.create(path).unwrap()));
+    for (hours, are_there) in [(0, true), (1, true), (2, false)] {
+        made.later(hours * 3_600_000 * MS);
+        made.writer.sweep().unwrap();
+        let paths = made.sim.paths();
+        assert!(left.iter().all(|path| paths.contains(&path.to_path_buf()) == are_there), "{hours}");
+        assert!(others.iter().all(|path| paths.contains(&path.to_path_buf())));
+    }
 }
 
 #[test]
