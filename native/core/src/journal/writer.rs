@@ -14,7 +14,7 @@ use super::{
     read::Position,
     recover::Recovered,
     ring::{Item, Lost, Ring},
-    segment::{Header, file_name},
+    segment::{HEADER_BYTES, Header, file_name},
     shipped::Shipped,
     space::{Removal, Space},
     tell,
@@ -163,6 +163,7 @@ impl Writer {
                 break;
             }
         }
+        self.renew()?;
         if self.removals.is_empty() {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
@@ -334,8 +335,19 @@ impl Writer {
 
     fn must_rotate(&self, more: u64) -> bool {
         let Some(open) = &self.open else { return false };
-        let is_old = self.clock.utc_us().saturating_sub(open.created_us) > self.settings.segment_us;
+        let has_entries = open.bytes > HEADER_BYTES as u64;
+        let is_old = has_entries && self.clock.utc_us().saturating_sub(open.created_us) > self.settings.segment_us;
         is_old || open.bytes + more > self.settings.segment_bytes
+    }
+
+    /// Begins a new segment where the open one is old, though nothing comes: what is in it may go then, or be forgotten.
+    fn renew(&mut self) -> io::Result<()> {
+        if !self.work.is_empty() || !self.must_rotate(0) {
+            return Ok(());
+        }
+        self.close();
+        self.begin()?;
+        self.settle()
     }
 
     fn begin(&mut self) -> io::Result<()> {

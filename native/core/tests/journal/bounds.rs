@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, verify::verify};
+use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify};
 
 use crate::made::{DAY_US, MS, Made, read_all, settings};
 
@@ -182,6 +182,31 @@ fn what_is_older_than_retain_goes_from_every_journal_that_nobody_writes() {
     made.writer.commit().unwrap();
     assert_eq!((dead.read(false), made.read(true)), (vec![], vec![60]));
     assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn what_is_old_goes_though_nothing_comes_any_more() {
+    let mut made = Made::with(settings("one", Durability::Group), None);
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    assert_eq!(made.report(true).segments, 1);
+    for day in 1..=92 {
+        made.later(DAY_US + 1);
+        made.writer.sweep().unwrap();
+        made.writer.commit().unwrap();
+        assert_eq!(made.report(true).fault, None, "{day}");
+        assert_eq!(made.read(true).len(), if day < 90 { 3 } else { 0 }, "{day}");
+        if day == 2 {
+            forget_before(&made.sim, &made.dir, u64::MAX, true).unwrap();
+            let private = b"192.0.2.7";
+            assert_eq!(made.report(true).segments, 2, "it is not renewed where nothing is in it");
+            assert!(!made.sim.bytes(&made.segment(1)).windows(private.len()).any(|bytes| bytes == private));
+        }
+    }
+    made.push();
+    made.writer.end().unwrap();
+    made.die();
+    assert_eq!((made.report(false).fault, made.read(false)), (None, vec![3]));
 }
 
 #[test]
