@@ -87,6 +87,57 @@ def test_what_was_answered_a_moment_before_kill_9_is_counted_too(tmp_path: Path,
         assert used(gateway, "m")["budget"] == 6 * COST_NANOUSD, "nothing twice"
 
 
+def test_what_was_answered_while_no_checkpoint_could_be_written_is_counted_by_its_records(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    in_the_way = tmp_path / "data" / "limits.new"
+    with Gateway(tmp_path, settings | {"journal": {"durability": "flush"}}) as gateway:
+        gateway.checked = False  # errors stand in the log, as they should
+        for life in range(1, 5):
+            for _ in range(2):
+                assert asked(gateway).status == 200
+            gateway.kill()
+            if life == 1:
+                in_the_way.mkdir()
+            elif life == 3:
+                in_the_way.rmdir()
+            gateway.start()
+            assert used(gateway, "m")["budget"] == 2 * life * COST_NANOUSD
+
+
+def test_two_processes_that_are_killed_together_are_counted_by_what_both_recorded(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    settings |= {"journal": {"durability": "flush"}, "data_dir": str(tmp_path / "data")}
+    places = tmp_path / "one", tmp_path / "two"
+    for place in places:
+        place.mkdir()
+    one, two = (Gateway(place, settings) for place in places)
+    with two:
+        for answered in (3, 6):
+            with one:  # it waits for the counts that the other one keeps
+                assert asked(one).status == 200
+                assert [asked(two).status for _ in range(2)] == [200, 200]
+                time.sleep(KEPT_S)
+                one.kill()
+                two.kill()
+                two.start()
+                assert used(two, "m")["budget"] == answered * COST_NANOUSD
+                one.start()
+
+
+def test_a_reset_holds_after_kill_9(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with Gateway(tmp_path, settings | {"journal": {"durability": "flush"}}) as gateway:
+        for _ in range(2):
+            assert asked(gateway).status == 200
+        assert gateway.ask("POST", "/admin/v1/limits/model/m/reset").json()["reset"] is True
+        assert asked(gateway).status == 200
+        time.sleep(KEPT_S)
+        gateway.kill()
+        gateway.start()
+        assert used(gateway, "m")["budget"] == COST_NANOUSD
+
+
 def load(gateway: Gateway, answered: list[float]) -> None:
     """Asks until the gateway is gone, every other time for a stream."""
     try:

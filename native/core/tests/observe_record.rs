@@ -54,6 +54,7 @@ fn full() -> Record {
             first_byte_us: Some(50_000),
             total_us: 5_000_000_000,
             lease_us: Some(8),
+            admitted_us: Some(208),
         },
         overhead_us: Some(66),
         key_id: "abcdefghijkl".into(),

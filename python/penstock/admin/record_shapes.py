@@ -43,6 +43,7 @@ class PhasesShape(Struct, frozen=True, kw_only=True):
     first_byte_us: int | UnsetType = UNSET
     total_us: int
     lease_us: int | UnsetType = UNSET
+    admitted_us: int | UnsetType = UNSET
 
 
 class StreamShape(Struct, frozen=True, kw_only=True):

@@ -60,6 +60,8 @@ class Phases(Struct, frozen=True, array_like=True):
     total_us: int
     lease_us: int | None = None
     """Waiting for a lease of a limit that is shared between nodes."""
+    admitted_us: int | None = None
+    """First byte in to when its limits counted it: the day whose budget it is of."""
 
 
 class Stream(Struct, frozen=True, array_like=True):

@@ -91,7 +91,7 @@ class PostgresDatabase:
         self._call_s, self._patient_s = call_s, patient_s
         limits = _LIMITS.format(call_s + 1)
         self._read, self._write = f"{_READ}; {limits}", f"{_WRITE}; {limits}; {_DURABLE}"
-        self._slots = asyncio.Semaphore(pool)
+        self._places = asyncio.Semaphore(pool)
         self._idle: deque[tuple[Connection, float]] = deque()
         self._busy: set[Connection] = set()
         self._leaving: dict[Connection, asyncio.Task[None]] = {}
@@ -151,14 +151,14 @@ class PostgresDatabase:
             in_doubt = begin not in (self._read, "")
 
         try:
-            async with asyncio.timeout(seconds), self._slots:
+            async with asyncio.timeout(seconds), _Place(self._places) as here:
                 try:
-                    return await self._transact(begin, work, end, commits)
+                    return await self._transact(begin, work, end, commits, here)
                 except StoreAwayError:
                     if self._closed:
                         raise
                     self._drop_idle()  # they go the same way
-                    return await self._transact(begin, work, end, commits)
+                    return await self._transact(begin, work, end, commits, here)
         except TimeoutError:
             raise StoreAwayError(f"{self._place} did not answer within {seconds:g} s", in_doubt=in_doubt) from None
         except ConflictError:
@@ -168,7 +168,7 @@ class PostgresDatabase:
                 raise StoreAwayError(str(error), in_doubt=True) from None
             raise
 
-    async def _transact(self, begin: str, work: Work[T], end: str, commits: Callable[[], None]) -> T:
+    async def _transact(self, begin: str, work: Work[T], end: str, commits: Callable[[], None], here: _Place) -> T:
         if self._closed:
             raise StoreAwayError(f"{self._place} is closed")
         try:
@@ -192,7 +192,7 @@ class PostgresDatabase:
             connection.terminate()
             raise explain(error, self._place) from None
         except BaseException:
-            self._leave(connection)
+            here.leaving = self._leave(connection)
             raise
         finally:
             self._let_go(connection)
@@ -207,11 +207,12 @@ class PostgresDatabase:
         elif not connection.is_closed():
             self._idle.append((connection, time.monotonic()))
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: Connection) -> asyncio.Task[None]:
         """Nobody waits any more: the server ends the statement, which it would finish for whoever has just gone."""
         task = asyncio.ensure_future(part(connection, LEAVE_S))
         self._leaving[connection] = task
         task.add_done_callback(lambda _: self._leaving.pop(connection, None))
+        return task
 
     async def _undo(self, connection: Connection) -> None:
         try:
@@ -238,6 +239,24 @@ class PostgresDatabase:
 
     async def _connect(self) -> Connection:
         return await connect(self._url, self._password_file, self._call_s)
+
+
+class _Place:
+    """One of the pool's places, taken by a call: free again when that has ended, and the connection that it leaves."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self.leaving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> _Place:
+        await self._places.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.leaving is None:
+            self._places.release()
+        else:
+            self.leaving.add_done_callback(lambda _: self._places.release())
 
 
 class _Session:

@@ -53,7 +53,7 @@ FULL = Record(
     cost_nanousd=10**12,
     charged_tokens=3,
     charged_nanousd=4,
-    phases=Phases(1, 200, 3, 4, 50_000, 5_000_000_000, 8),
+    phases=Phases(1, 200, 3, 4, 50_000, 5_000_000_000, 8, 208),
     admitted_boottime_us=70_000,
     queued_us=300,
     overhead_us=66,
@@ -65,7 +65,14 @@ FULL = Record(
     counted=((0, 17, None), (2, 300, "f*")),
 )
 
-FIRST = msgspec.structs.replace(FULL, usage_source="provider", tags=None, limits=None, counted=None)
+FIRST = msgspec.structs.replace(
+    FULL,
+    usage_source="provider",
+    phases=Phases(1, 200, 3, 4, 50_000, 5_000_000_000, 8),
+    tags=None,
+    limits=None,
+    counted=None,
+)
 """What the first release wrote, in `record_1.msgpack`."""
 
 

@@ -15,11 +15,14 @@ from penstock.store.postgres import IDLE_S, PostgresDatabase
 
 
 class Played:
-    """A connection. `dead`: it looks open until it is used; `dies_at`, `hangs_at`: until it is told this word."""
+    """A connection. `dead`: it looks open until it is used; `dies_at`, `hangs_at`: until it is told this word; `parts`:
+    when it has said good-bye."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.dead = False
+        self.parts = asyncio.Event()
+        self.parts.set()
         self.dies_at = self.hangs_at = ""
         self.closed = self.parted = False
         self.said: list[str] = []
@@ -42,6 +45,7 @@ class Played:
         return await self.execute(query)
 
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        await self.parts.wait()
         self.closed = self.parted = True
 
     def terminate(self) -> None:
@@ -65,6 +69,8 @@ class Scene:
         self.made: list[Played] = []
         self.database = PostgresDatabase("postgresql://u@h/d", pool=pool, call_s=5.0)
         self.born_dead = False
+        self.parts: asyncio.Event | None = None
+        """When its connections have said good-bye."""
         self.dies_at = self.hangs_at = ""
         monkeypatch.setattr("penstock.store.postgres.connect", self._connect)
 
@@ -73,6 +79,7 @@ class Scene:
         self.made.append(Played(len(self.made)))
         made = self.made[-1]
         made.dead, made.dies_at, made.hangs_at = self.born_dead, self.dies_at, self.hangs_at
+        made.parts = self.parts or made.parts
         return self.made[-1]
 
     async def pid(self) -> int:
@@ -177,6 +184,28 @@ async def test_whatever_else_ends_a_transaction_ends_its_connection(scene: Scene
         await scene.database.write(end)
     assert await scene.pid() == 1
     assert (scene.made[0].closed, scene.made[0].parted) == (True, True)
+
+
+async def test_a_connection_that_leaves_keeps_its_place_until_it_has_left(scene: Scene) -> None:
+    scene.parts = asyncio.Event()
+    hold = asyncio.Event()
+
+    async def wait(session: Session) -> None:
+        await hold.wait()
+
+    gone = [asyncio.ensure_future(scene.database.read(wait)) for _ in range(3)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    later = asyncio.ensure_future(scene.pid())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(scene.made) == 3, "not one more than the pool allows"
+    scene.parts.set()
+    assert await later == 3
+    assert set(await asyncio.gather(*(scene.pid() for _ in range(9)))) == {3, 4, 5}
 
 
 async def test_a_connection_that_rested_for_long_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ use std::{io, path::Path};
 use super::{
     disk::Disk,
     entry::forget,
-    segment::HEADER_BYTES,
+    segment::{ASIDE, HEADER_BYTES},
     walk::{Walk, files},
 };
 
@@ -30,7 +30,7 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         if forgotten == Forgotten::default() {
             continue;
         }
-        let aside = file.path.with_extension("forgotten");
+        let aside = file.path.with_extension(ASIDE);
         let mut target = disk.create(&aside)?;
         target.append(&bytes)?;
         target.sync()?;

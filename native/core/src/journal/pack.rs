@@ -1,6 +1,9 @@
 //! `MessagePack`, the little of it that payloads need: positional lists of numbers and texts, maps of texts.
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
+const NUL: u8 = 0;
+const SUBSTITUTE: u8 = 0x1a;
+
 /// Appends values to `out`.
 pub struct Pack<'a> {
     out: &'a mut Vec<u8>,
@@ -50,6 +53,8 @@ impl<'a> Pack<'a> {
         }
     }
 
+    /// A substitute stands in it for each NUL. An entry begins with numbers that have zeros: so nobody's text passes for one
+    /// where the entry around it is torn.
     pub fn text(&mut self, text: &str) {
         let bytes = text.as_bytes();
         match bytes.len() {
@@ -60,7 +65,11 @@ impl<'a> Pack<'a> {
                 self.out.extend((length as u32).to_be_bytes());
             }
         }
+        let begin = self.out.len();
         self.out.extend(bytes);
+        if memchr::memchr(NUL, bytes).is_some() {
+            self.out[begin..].iter_mut().filter(|byte| **byte == NUL).for_each(|byte| *byte = SUBSTITUTE);
+        }
     }
 
     pub fn nil(&mut self) {

@@ -98,7 +98,8 @@ impl Reader {
             }
             let offset = next.offset;
             let here = usize::try_from(limit - offset).unwrap_or(usize::MAX);
-            let most = here.min(left.saturating_add(MAX_BYTES));
+            // Where nothing is whole the search goes on at least one entry's length further.
+            let most = here.min(left.saturating_add(MAX_BYTES).max(2 * MAX_BYTES));
             let bytes = match self.disk.read(path, offset, most) {
                 // It was removed or set aside meanwhile: whoever looks again sees which.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

@@ -56,6 +56,9 @@ impl Header {
     }
 }
 
+/// How the name of a file ends that is to take a segment's place.
+pub const ASIDE: &str = "forgotten";
+
 /// The name of a segment's file; damaged ones are set aside under another.
 pub fn file_name(number: u64, damaged: bool) -> String {
     format!("{number:010}.{}", if damaged { "damaged" } else { "segment" })

@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    disk::{Disk, parent},
+    disk::{Disk, Listed, parent},
     entry::Chain,
     facts::Why,
-    recover::recover,
-    segment::{HEADER_BYTES, Header},
+    recover::{Recovered, recover},
+    segment::{ASIDE, HEADER_BYTES, Header},
     walk::{COMMITTED, File, Walk, files, header},
 };
 
@@ -32,6 +32,23 @@ pub struct Removal {
     pub first: u64,
     /// Where the chain stands behind it.
     pub last: Chain,
+}
+
+/// The journals beside the one in `own`, sorted, and whether the process of each is gone as far as that can be seen.
+pub fn others(disk: &dyn Disk, own: &Path) -> io::Result<Vec<(String, bool)>> {
+    let others = journals(disk, &parent(own))?.into_iter().filter(|(_, dir)| dir != own);
+    Ok(others.map(|(name, dir)| (name, is_dead(disk, &dir))).collect())
+}
+
+fn journals(disk: &dyn Disk, all: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let listed = disk.list(all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.'));
+    let mut journals: Vec<_> = listed.map(|each| (each.name.clone(), all.join(each.name))).collect();
+    journals.sort();
+    Ok(journals)
+}
+
+fn is_dead(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
 }
 
 /// The directory of this journal, among those of others.
@@ -58,22 +75,31 @@ impl Space {
         Ok(bytes)
     }
 
-    /// Looks through the journals of processes that are gone, once each: name, bytes cut off, whether one was damaged.
-    pub fn adopt(&mut self) -> io::Result<Vec<(String, u64, bool)>> {
-        let mut adopted = Vec::new();
-        for (instance, dir) in self.journals()? {
-            if dir == self.own || self.adopted.contains(&instance) {
-                continue;
-            }
-            let Ok(Some(_lock)) = self.disk.lock(&dir.join(LOCK)) else { continue };
-            // One that cannot be read stays as it is, and holds up nothing.
-            let Ok(found) = recover(&*self.disk, &dir) else { continue };
-            if found.segments > 0 {
-                adopted.push((instance.clone(), found.cut_bytes, found.is_damaged));
-            }
-            self.adopted.insert(instance);
+    /// The journals of others that were not looked through yet.
+    pub fn strangers(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let mut journals = self.journals()?;
+        journals.retain(|(instance, dir)| *dir != self.own && !self.adopted.contains(instance));
+        Ok(journals)
+    }
+
+    /// Looks through the journal of a process that is gone, once. `None`: it lives, or left nothing.
+    pub fn adopt(&mut self, instance: &str, dir: &Path) -> Option<Recovered> {
+        let _lock = self.disk.lock(&dir.join(LOCK)).ok().flatten()?;
+        // One that cannot be read stays as it is, and holds up nothing.
+        let found = recover(&*self.disk, dir).ok()?;
+        self.adopted.insert(instance.to_owned());
+        Some(found).filter(|found| found.segments > 0)
+    }
+
+    /// Removes what a forgetting left that was broken off before a time.
+    pub fn tidy(&self, before_us: u64) -> io::Result<()> {
+        let is_left =
+            |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
+        for (_, dir) in self.journals()? {
+            let left = self.disk.list(&dir)?.into_iter().filter(is_left);
+            left.for_each(|each| drop(self.disk.remove(&dir.join(each.name))));
         }
-        Ok(adopted)
+        Ok(())
     }
 
     /// Whole segments that are to go, and why; of the own journal those before number `open`.
@@ -118,15 +144,12 @@ impl Space {
     }
 
     fn journals(&self) -> io::Result<Vec<(String, PathBuf)>> {
-        let listed = self.disk.list(&self.all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.'));
-        let mut journals: Vec<_> = listed.map(|each| (each.name.clone(), self.all.join(each.name))).collect();
-        journals.sort();
-        Ok(journals)
+        journals(&*self.disk, &self.all)
     }
 
     /// Whether its process is gone, as far as that can be seen.
     fn is_dead(&self, dir: &Path) -> bool {
-        self.disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
+        is_dead(&*self.disk, dir)
     }
 
     /// Segments that nobody writes any more.

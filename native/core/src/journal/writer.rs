@@ -12,8 +12,9 @@ use super::{
     entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
     facts::{Event, Facts, Why},
     read::Position,
+    recover::Recovered,
     ring::{Item, Lost, Ring},
-    segment::{Header, file_name},
+    segment::{HEADER_BYTES, Header, file_name},
     shipped::Shipped,
     space::{Removal, Space},
     tell,
@@ -27,6 +28,9 @@ const PIECE_BYTES: usize = 256 << 10;
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
+
+/// What takes a segment's place does so long before this.
+const ASIDE_US: u64 = 3_600_000_000;
 
 /// A segment that is written.
 struct Open {
@@ -154,9 +158,17 @@ impl Writer {
 
     /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
     pub fn sweep(&mut self) -> io::Result<()> {
-        for (instance, cut_bytes, is_damaged) in self.space.adopt()? {
+        self.measure()?;
+        for (instance, dir) in self.space.strangers()? {
+            let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
+            // A journal takes up to a second, and there may be many.
+            self.commit()?;
+            if self.ring.stops() {
+                break;
+            }
         }
+        self.renew()?;
         if self.removals.is_empty() {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
@@ -173,6 +185,7 @@ impl Writer {
             found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
         }
         self.shipped.keep(&self.space.instances()?);
+        self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
         self.measure()
     }
 
@@ -327,8 +340,19 @@ impl Writer {
 
     fn must_rotate(&self, more: u64) -> bool {
         let Some(open) = &self.open else { return false };
-        let is_old = self.clock.utc_us().saturating_sub(open.created_us) > self.settings.segment_us;
+        let has_entries = open.bytes > HEADER_BYTES as u64;
+        let is_old = has_entries && self.clock.utc_us().saturating_sub(open.created_us) > self.settings.segment_us;
         is_old || open.bytes + more > self.settings.segment_bytes
+    }
+
+    /// Begins a new segment where the open one is old, though nothing comes: what is in it may go then, or be forgotten.
+    fn renew(&mut self) -> io::Result<()> {
+        if !self.work.is_empty() || !self.must_rotate(0) {
+            return Ok(());
+        }
+        self.close();
+        self.begin()?;
+        self.settle()
     }
 
     fn begin(&mut self) -> io::Result<()> {

@@ -4,8 +4,8 @@ use std::io;
 
 use super::{Kind, Past, Scope, Span};
 
-/// A place in the journal of one process: all that is recorded before it was settled before.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A place in the journal of one process: all that is recorded before it was settled before. The default is the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     pub instance: String,
     pub segment: u64,
@@ -21,6 +21,9 @@ pub trait Beyond {
     /// How long the oldest record that does not last yet has waited.
     fn lag_us(&self) -> u64;
 
+    /// The other journals that are here, and whether the process of each is gone. `None`: nobody knows of journals.
+    fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>>;
+
     /// Shows what is recorded from a place on.
     fn read(&self, from: &Mark, seen: &mut dyn FnMut(&Past<'_>)) -> io::Result<()>;
 
@@ -32,6 +35,10 @@ pub trait Beyond {
 impl Beyond for () {
     fn mark(&self) -> Option<Mark> {
         None
+    }
+
+    fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>> {
+        Ok(None)
     }
 
     fn lag_us(&self) -> u64 {

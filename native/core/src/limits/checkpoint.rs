@@ -6,7 +6,8 @@
 //!
 //! What requests hold that have not ended is not in it. What was settled since the last write is taken from the journal
 //! at the next start: from the place on that was the journal's end before that write began, of each record what was
-//! settled after its scope was told.
+//! settled after its scope was told. A process that could write no file at all is counted by its whole journal: the file
+//! names the journals that it knows.
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,6 +22,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::{
     Beyond, Limits, Mark, Now, Span,
     cell::Cell,
+    complete::Completing,
     counter::{Bucket, Moment, WHOLE, length},
     record::{self, Kept},
 };
@@ -57,6 +59,8 @@ pub struct Checkpoint {
     appended_bytes: u64,
     /// The last that was written.
     mark: Option<Mark>,
+    /// Journals of which nothing is to be counted any more; `None`: nobody knows.
+    journals: Option<Vec<String>>,
 }
 
 /// What is to be written.
@@ -79,6 +83,7 @@ impl Checkpoint {
                 whole_bytes: 0,
                 appended_bytes: 0,
                 mark: None,
+                journals: None,
             })),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
             Err(error) => Err(error.into()),
@@ -101,7 +106,11 @@ impl Checkpoint {
         let loaded = take_up(&self.path, known, limits, now)?;
         // Not before: what is noted is kept until somebody writes it. The first write is of everything.
         limits.ledger().keep(true);
-        Ok(match limits.complete(known, beyond, now) {
+        let completed = Completing::of(known, beyond).and_then(|completing| {
+            self.journals = completing.known();
+            limits.complete(&completing, now)
+        });
+        Ok(match completed {
             Ok(completed) => Loaded { completed, ..loaded },
             Err(_) => Loaded { is_incomplete: true, ..loaded },
         })
@@ -122,7 +131,7 @@ impl Checkpoint {
                 let mut entries = Entries::new(Vec::new(), now);
                 limits.ledger().take_changed().iter().try_for_each(|cell| entries.put(cell, false))?;
                 let news = mark.as_ref().filter(|mark| self.mark.as_ref() != Some(mark));
-                Gathered::More(file, entries.end(news)?)
+                Gathered::More(file, entries.end(news, None)?)
             }
             _ => {
                 // What changes from here on is listed anew, be it that nothing can be written.
@@ -131,7 +140,7 @@ impl Checkpoint {
                 }
                 let aside = self.path.with_extension("new");
                 // What was not finished is in nobody's way on a disk that is full.
-                let whole = write_whole(&aside, limits, mark.as_ref(), now);
+                let whole = write_whole(&aside, limits, mark.as_ref(), self.journals.as_deref(), now);
                 Gathered::Whole(whole.inspect_err(|_| drop(std::fs::remove_file(&aside)))?, aside)
             }
         };
@@ -161,7 +170,13 @@ impl Checkpoint {
     }
 }
 
-fn write_whole(aside: &Path, limits: &Limits, mark: Option<&Mark>, now: Now) -> io::Result<File> {
+fn write_whole(
+    aside: &Path,
+    limits: &Limits,
+    mark: Option<&Mark>,
+    journals: Option<&[String]>,
+    now: Now,
+) -> io::Result<File> {
     match std::fs::remove_file(aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -169,8 +184,9 @@ fn write_whole(aside: &Path, limits: &Limits, mark: Option<&Mark>, now: Now) -> 
     let mut file = create(aside, OFlags::EXCL)?;
     file.write_all(FORM)?;
     let mut entries = Entries::new(file, now);
+    entries.say(|out| record::write_since(limits.ledger().tells(), out));
     limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
-    entries.end(mark)
+    entries.end(mark, journals)
 }
 
 /// Adds what stands in a file now, be it another process's, and is not known yet; then it is.
@@ -178,7 +194,11 @@ pub(super) fn take_up(path: &Path, known: &mut Kept, limits: &Limits, now: Now) 
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Nothing was ever written: nothing is counted of any journal.
+            known.journals.get_or_insert_default();
+            return Ok(Loaded::default());
+        }
         Err(error) => return Err(error),
     };
     let (kept, writers_us, whole) = read(&bytes);
@@ -239,12 +259,15 @@ impl<W: io::Write> Entries<W> {
         Ok(())
     }
 
-    /// The mark comes last: by then all that it says is there.
-    fn end(mut self, mark: Option<&Mark>) -> io::Result<W> {
-        if let Some(mark) = mark {
-            self.begin();
-            record::write_mark(mark, &mut self.entry);
-        }
+    fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.begin();
+        write(&mut self.entry);
+    }
+
+    /// Journals and mark come last: by then all that they say is there.
+    fn end(mut self, mark: Option<&Mark>, journals: Option<&[String]>) -> io::Result<W> {
+        journals.iter().for_each(|names| self.say(|out| record::write_journals(names, out)));
+        mark.iter().for_each(|mark| self.say(|out| record::write_mark(mark, out)));
         self.flush()?;
         Ok(self.out)
     }

@@ -3,23 +3,69 @@
 use std::io;
 
 use super::{
-    Beyond, Kind, Limits, Now, Past, Span,
+    Beyond, Kind, Limits, Mark, Now, Past, Span,
     cell::amount,
     counter::{Moment, is_kept},
     record::Kept,
 };
 
+/// What completes a file.
+pub(super) struct Completing<'a> {
+    kept: &'a Kept,
+    beyond: &'a dyn Beyond,
+    /// All others that are here, as [`Beyond::journals`] has them.
+    journals: Option<Vec<(String, bool)>>,
+}
+
+impl<'a> Completing<'a> {
+    pub(super) fn of(kept: &'a Kept, beyond: &'a dyn Beyond) -> io::Result<Self> {
+        Ok(Self { kept, beyond, journals: beyond.journals()? })
+    }
+
+    /// The journals of which nothing is to be counted any more, once this is done; `None`: nobody knows.
+    pub(super) fn known(&self) -> Option<Vec<String>> {
+        // A file that names none is of a release that counted no more than the one it marks.
+        let all = self.kept.journals.is_none();
+        let is_known =
+            |(name, is_gone): &&(String, bool)| all || *is_gone || self.is_marked(name) || self.was_known(name);
+        Some(self.journals.as_ref()?.iter().filter(is_known).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// The journals of processes that are gone and never wrote a file.
+    fn unknown(&self) -> impl Iterator<Item = &str> {
+        let journals = self.journals.as_ref().filter(|_| self.kept.journals.is_some()).into_iter().flatten();
+        let gone = journals.filter(|(_, is_gone)| *is_gone).map(|(name, _)| name.as_str());
+        gone.filter(|name| !self.is_marked(name) && !self.was_known(name))
+    }
+
+    fn is_marked(&self, name: &str) -> bool {
+        self.kept.mark.as_ref().is_some_and(|mark| mark.instance == name)
+    }
+
+    fn was_known(&self, name: &str) -> bool {
+        self.kept.journals.as_ref().is_some_and(|known| known.contains(name))
+    }
+}
+
 impl Limits {
     /// How many records it were.
-    pub(super) fn complete(&self, kept: &Kept, beyond: &dyn Beyond, now: Now) -> io::Result<usize> {
-        let Some(mark) = &kept.mark else { return Ok(0) };
+    pub(super) fn complete(&self, completing: &Completing<'_>, now: Now) -> io::Result<usize> {
+        let Completing { kept, beyond, .. } = *completing;
         let mut records = 0;
-        beyond.read(mark, &mut |past| {
-            if past.told >= kept.told(past.scope) {
-                records += 1;
-                self.count_past(past, beyond, now.into());
-            }
-        })?;
+        let mut count = |from: &Mark, is_told: &dyn Fn(&Past<'_>) -> bool| {
+            beyond.read(from, &mut |past| {
+                if !is_told(past) {
+                    records += 1;
+                    self.count_past(past, beyond, now.into());
+                }
+            })
+        };
+        if let Some(mark) = &kept.mark {
+            count(mark, &|past| past.told < kept.told(past.scope))?;
+        }
+        for name in completing.unknown() {
+            count(&Mark { instance: name.to_owned(), ..Mark::default() }, &|_| false)?;
+        }
         Ok(records)
     }
 
@@ -38,8 +84,8 @@ impl Limits {
         let now = state.moment(now);
         for (kind, span) in spans {
             let place = state.counter(kind, span, now, self.ledger());
-            let ran = (past.began_us, past.ended_us);
-            state.counters[place].complete(amount(&past.charged, kind), ran, now, self.ledger());
+            let when = (past.charged_us, past.ended_us);
+            state.counters[place].complete(amount(&past.charged, kind), when, now, self.ledger());
         }
         state.note(&cell);
     }

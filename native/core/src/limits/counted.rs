@@ -67,8 +67,8 @@ pub struct Past<'a> {
     pub told: u64,
     /// What it was charged, 0 where no limit counts it.
     pub charged: Need,
-    /// When it ran, microseconds UTC.
-    pub began_us: u64,
+    /// When limits counted it, and when it ended, microseconds UTC.
+    pub charged_us: u64,
     pub ended_us: u64,
 }
 

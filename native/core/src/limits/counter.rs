@@ -125,8 +125,9 @@ impl Counter {
                 let oldest = (now.us / length(window_us)).saturating_sub(WHOLE);
                 if self.buckets.first().is_some_and(|bucket| bucket.number < oldest) {
                     let gone = self.buckets.partition_point(|bucket| bucket.number < oldest);
-                    self.buckets.drain(..gone);
-                    self.reserved.forget_before(oldest);
+                    let last = self.buckets.drain(..gone).next_back();
+                    // What merged into newer ones is with them.
+                    last.iter().for_each(|last| self.reserved.forget_upto(last.number));
                     self.add_up();
                 }
             }
@@ -182,9 +183,10 @@ impl Counter {
         let at = match self.span {
             Span::Window(_) => {
                 let number = self.number(charged);
-                // It is in the first bucket that is not older: old ones merge into the next one.
+                // It is in the first bucket that is not older: old ones merge into the next one, and stay as long.
                 let at = self.buckets.partition_point(|bucket| bucket.number < number);
-                (number >= self.number(now).saturating_sub(WHOLE)).then_some(at)
+                let is_here = number >= self.number(now).saturating_sub(WHOLE) || self.reserved.has(number);
+                is_here.then_some(at)
             }
             Span::Period(_) => (self.begin_us() <= charged.utc_us).then_some(0),
             Span::AtOnce => None,
@@ -312,8 +314,9 @@ impl Counter {
         self.add_up();
     }
 
-    /// Counts what an earlier process recorded of a request that ran from one moment to another, microseconds UTC.
-    pub(super) fn complete(&mut self, amount: u64, (began_us, ended_us): (u64, u64), now: Moment, ledger: &Ledger) {
+    /// Counts what an earlier process recorded of a request: a period that of one which was charged in it, a window as of
+    /// its end. Both microseconds UTC.
+    pub(super) fn complete(&mut self, amount: u64, (charged_us, ended_us): (u64, u64), now: Moment, ledger: &Ledger) {
         let ago_us = now.utc_us.saturating_sub(ended_us);
         let number = match self.span {
             Span::Window(_) => self.number(Moment { us: now.us.saturating_sub(ago_us), ..now }),
@@ -321,7 +324,7 @@ impl Counter {
         };
         let is_within = match self.span {
             Span::Window(_) => number >= self.number(now).saturating_sub(WHOLE),
-            Span::Period(_) | Span::AtOnce => number <= began_us,
+            Span::Period(_) | Span::AtOnce => number <= charged_us,
         };
         if is_within {
             self.restore(self.until_us, Bucket { number, amount }, now, ledger);

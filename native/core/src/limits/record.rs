@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     Kind, Mark, Period, Scope, ScopeOwned, Span,
@@ -16,6 +16,11 @@ use super::{
 const TOLD: &str = "\0told ";
 /// Before a place in a journal: segment, offset, instance. What was settled before it is in what was written so far.
 const MARK: &str = "\0mark ";
+/// Before the number of a telling: a scope that is not named counted nothing then.
+const SINCE: &str = "\0since ";
+/// Before the names of journals of which all that is to be counted is in what was written so far.
+const JOURNALS: &str = "\0journals ";
+const BETWEEN_NAMES: char = '/';
 
 /// The changes of one scope's counters, told with this number; nothing for none.
 pub(super) fn write<'a>(scope: Scope<'_>, told: u64, changes: impl Iterator<Item = Change<'a>>, out: &mut Vec<u8>) {
@@ -51,6 +56,16 @@ pub(super) fn write_mark(mark: &Mark, out: &mut Vec<u8>) {
     remark(&format!("{MARK}{} {} {}", mark.segment, mark.offset, mark.instance), out);
 }
 
+/// Scopes that are not written counted nothing when this was the latest telling.
+pub(super) fn write_since(told: u64, out: &mut Vec<u8>) {
+    remark(&format!("{SINCE}{told}"), out);
+}
+
+/// Of these journals nothing is to be counted any more, but for what is behind the mark.
+pub(super) fn write_journals(names: &[String], out: &mut Vec<u8>) {
+    remark(&format!("{JOURNALS}{}", names.join(&BETWEEN_NAMES.to_string())), out);
+}
+
 fn remark(text: &str, out: &mut Vec<u8>) {
     name(Scope::Key(text), out);
     out.push(0);
@@ -68,18 +83,26 @@ fn name(scope: Scope<'_>, out: &mut Vec<u8>) {
 pub(super) struct Kept {
     pub counters: HashMap<(ScopeOwned, Kind, Span), KeptCounter, std::hash::RandomState>,
     told: HashMap<ScopeOwned, u64, std::hash::RandomState>,
+    /// The number of the telling of all others.
+    since: u64,
     pub mark: Option<Mark>,
+    /// Of which nothing more is to be counted; `None`: it does not say.
+    pub journals: Option<HashSet<String, std::hash::RandomState>>,
 }
 
 impl Kept {
     /// The number of the latest telling of a scope that is known; 0: none is.
     pub(super) fn told(&self, scope: Scope<'_>) -> u64 {
-        self.told.get(&ScopeOwned::from(scope)).copied().unwrap_or(0)
+        self.told.get(&ScopeOwned::from(scope)).copied().unwrap_or(self.since)
     }
 
     fn note(&mut self, remark: &str, told: &mut u64) -> Option<()> {
         if let Some(number) = remark.strip_prefix(TOLD) {
             *told = number.parse().ok()?;
+        } else if let Some(number) = remark.strip_prefix(SINCE) {
+            self.since = number.parse().ok()?;
+        } else if let Some(names) = remark.strip_prefix(JOURNALS) {
+            self.journals = Some(names.split(BETWEEN_NAMES).map(str::to_owned).collect());
         } else if let Some(mark) = remark.strip_prefix(MARK) {
             let (segment, rest) = mark.split_once(' ')?;
             let (offset, instance) = rest.split_once(' ')?;

@@ -33,9 +33,14 @@ impl Reserved {
         self.0.iter().filter(is_within).fold(0, |sum, one| sum.saturating_add(one.amount))
     }
 
-    /// Of buckets before this number nothing is known any more.
-    pub(super) fn forget_before(&mut self, number: u64) {
-        self.0.iter_mut().filter(|one| one.number < number).for_each(|one| one.amount = 0);
+    /// Whether some of what was counted under a number has not ended.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.0.iter().any(|one| one.number == number && one.amount > 0)
+    }
+
+    /// Of buckets up to this number nothing is known any more.
+    pub(super) fn forget_upto(&mut self, number: u64) {
+        self.0.iter_mut().filter(|one| one.number <= number).for_each(|one| one.amount = 0);
     }
 
     pub(super) fn clear(&mut self) {
@@ -60,8 +65,8 @@ mod tests {
         (1..4).for_each(|number| reserved.add(number, 1));
         reserved.take(9, 1);
         assert_eq!((reserved.between(None, 3), reserved.between(Some(1), 2)), (3, 1));
-        reserved.forget_before(3);
-        assert_eq!(reserved.between(None, 9), 1);
+        reserved.forget_upto(2);
+        assert_eq!((reserved.between(None, 9), reserved.has(2), reserved.has(3)), (1, false, true));
         reserved.clear();
         assert_eq!(reserved.between(None, 9), 0);
     }

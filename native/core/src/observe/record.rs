@@ -104,6 +104,8 @@ pub struct Phases {
     pub first_byte_us: Option<u64>,
     /// First byte of the head to the end of the answer.
     pub total_us: u64,
+    /// First byte of the head to when its limits counted it.
+    pub admitted_us: Option<u64>,
 }
 
 /// Facts about a streamed answer.

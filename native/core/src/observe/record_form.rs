@@ -181,12 +181,13 @@ fn usage(usage: Option<&Usage>, pack: &mut Pack<'_>) {
 }
 
 fn phases(phases: &Phases, pack: &mut Pack<'_>) {
-    pack.list(7);
+    pack.list(8);
     pack.number(phases.head_us);
     pack.number(phases.body_wait_us);
     [phases.route_us, phases.connect_us, phases.first_byte_us].into_iter().for_each(|us| pack.perhaps(us));
     pack.number(phases.total_us);
     pack.perhaps(phases.lease_us);
+    pack.perhaps(phases.admitted_us);
 }
 
 fn stream(facts: Option<&StreamFacts>, pack: &mut Pack<'_>) {

@@ -13,7 +13,7 @@ struct Settled<'a> {
     limits: Met,
     tokens: u64,
     nanousd: u64,
-    began_us: u64,
+    charged_us: u64,
     ended_us: u64,
 }
 
@@ -22,13 +22,15 @@ struct Settled<'a> {
 pub fn settled(public: &[u8], seen: &mut dyn FnMut(&Past<'_>)) -> Option<()> {
     let mut list = List::new(public)?;
     list.skip(6)?; // form, number, count, ids
-    let began_us = list.number()?.unwrap_or(0);
+    let started_us = list.number()?.unwrap_or(0);
     let (key_id, team) = (list.text()?.unwrap_or(OPEN), list.text()?.unwrap_or_default());
     list.skip(13)?; // dialect to cost
     let (tokens, nanousd) = (list.number()?.unwrap_or(0), list.number()?.unwrap_or(0));
-    let total_us = list.inner(|phases| {
+    let phases = list.inner(|phases| {
         phases.skip(5)?;
-        phases.number()
+        let total_us = phases.number()?.unwrap_or(0);
+        phases.skip(1)?; // leases
+        Some((total_us, phases.number()?.unwrap_or(0)))
     })?;
     list.skip(7)?; // admission to tags
     let limits = list.inner(|names| {
@@ -38,8 +40,9 @@ pub fn settled(public: &[u8], seen: &mut dyn FnMut(&Past<'_>)) -> Option<()> {
         }
         Some(met)
     })?;
-    let ended_us = began_us.saturating_add(total_us.flatten().unwrap_or(0));
-    let of = Settled { key_id, team, limits: limits.unwrap_or_default(), tokens, nanousd, began_us, ended_us };
+    let (total_us, admitted_us) = phases.unwrap_or_default();
+    let (charged_us, ended_us) = (started_us.saturating_add(admitted_us), started_us.saturating_add(total_us));
+    let of = Settled { key_id, team, limits: limits.unwrap_or_default(), tokens, nanousd, charged_us, ended_us };
     list.inner(|scopes| {
         while scopes.is_open() {
             scopes.inner(|scope| of.scope(scope, seen))?;
@@ -68,7 +71,7 @@ impl<'a> Settled<'a> {
             tokens: charged(Kind::Tokens, self.tokens),
             nanousd: charged(Kind::Budget, self.nanousd),
         };
-        seen(&Past { scope, told, charged, began_us: self.began_us, ended_us: self.ended_us });
+        seen(&Past { scope, told, charged, charged_us: self.charged_us, ended_us: self.ended_us });
         Some(())
     }
 }
@@ -108,12 +111,12 @@ mod tests {
             Record { key_id: "k".into(), team: "t".into(), started_utc_us: 5, limits, ..Record::default() };
         assert!(shown(&record).is_empty(), "nothing outlives the process");
         record.counted = counted;
-        record.phases.total_us = 2;
+        (record.phases.total_us, record.phases.admitted_us) = (2, Some(1));
         (record.charged_tokens, record.charged_nanousd) = (Some(30), Some(400));
         let expected = (7..).zip(scopes).map(|(told, scope)| {
             let nanousd = if scope == Scope::Global { 0 } else { 400 };
             let charged = Need { requests: 1, tokens: 0, nanousd };
-            format!("{:?}", Past { scope, told, charged, began_us: 5, ended_us: 7 })
+            format!("{:?}", Past { scope, told, charged, charged_us: 6, ended_us: 7 })
         });
         assert_eq!(shown(&record), expected.collect::<Vec<_>>());
     }

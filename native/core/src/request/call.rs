@@ -359,7 +359,7 @@ impl Call<'_> {
     fn recorded(&mut self) -> Option<u64> {
         self.is_recorded = true;
         self.record.sent_bytes = self.reply.sent_bytes;
-        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        self.time_phases();
         self.record.request_id = std::mem::take(&mut self.request_id);
         let shared = &self.worker.shared;
         let logs = shared.log.is_on(shared.log.request_level());
@@ -376,6 +376,13 @@ impl Call<'_> {
         }
         self.end_content();
         self.worker.audit.record(shared, self.record)
+    }
+
+    /// How long it took, and how far into it its limits counted it.
+    fn time_phases(&mut self) {
+        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        let admitted_us = self.record.admitted_boottime_us;
+        self.record.phases.admitted_us = admitted_us.map(|at_us| at_us.saturating_sub(self.arrived_us));
     }
 
     /// Its texts are recorded as far as they came.
@@ -411,7 +418,7 @@ impl Drop for Call<'_> {
             self.record.status = self.record.status.or(Some(200));
         }
         self.record.sent_bytes = self.reply.sent_bytes;
-        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        self.time_phases();
         self.record.request_id = std::mem::take(&mut self.request_id);
         self.end_content();
         self.worker.audit.record(&self.worker.shared, self.record);

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use super::{limited::with_policy, shared::Shared};
 use crate::{
-    journal::{Kind, Position, Reader, disk::RealDisk},
+    journal::{Kind, Position, Reader, disk::RealDisk, space},
     limits::{self, Beyond, Mark, Past, Scope, Span},
     observe::record_settled::settled,
 };
@@ -28,6 +28,11 @@ impl Beyond for Records {
         // Before the journal is there nothing is settled.
         let at = self.shared.journal().map_or_else(Position::default, |journal| *journal.facts().committed.lock());
         Some(Mark { instance: self.instance.clone(), segment: at.segment, offset: at.offset })
+    }
+
+    fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>> {
+        let Some(journals) = &self.journals else { return Ok(None) };
+        space::others(&RealDisk::default(), &journals.join(&self.instance)).map(Some)
     }
 
     fn lag_us(&self) -> u64 {

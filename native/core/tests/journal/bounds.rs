@@ -2,9 +2,9 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, verify::verify};
+use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify};
 
-use crate::made::{DAY_US, Made, read_all, settings};
+use crate::made::{DAY_US, MS, Made, read_all, settings};
 
 fn small(instance: &str) -> Settings {
     Settings { max_bytes: 32 << 10, ..settings(instance, Durability::Group) }
@@ -95,7 +95,7 @@ fn the_beginning_may_not_go_without_a_word() {
     let mut made = Made::with(small("one"), None);
     fill(&mut made, 400);
     let first = made.sim.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "segment"));
-    penstock_core::journal::disk::Disk::remove(&made.sim, &first.unwrap()).unwrap();
+    made.sim.remove(&first.unwrap()).unwrap();
     assert!(made.report(true).fault.unwrap().contains("are missing: the journal begins with segment"));
 }
 
@@ -113,6 +113,30 @@ fn journals_of_processes_that_are_gone_go_first_and_those_of_the_living_stay() {
     assert_eq!(alive.read(true).len(), 60);
     let reports = verify(&made.sim, Path::new("/data/journal"), &[], |name| name != "one").unwrap();
     assert!(reports.iter().all(|report| report.fault.is_none()), "{reports:?}");
+}
+
+#[test]
+fn what_comes_while_many_journals_are_taken_over_waits_for_none_of_the_others() {
+    let first = Made::with(settings("dead-0", Durability::Group), None);
+    let dead: Vec<_> =
+        (0..5).map(|n| Made::with(settings(&format!("dead-{n}"), Durability::Group), Some(&first))).collect();
+    for mut one in dead {
+        fill(&mut one, 1);
+        one.die();
+    }
+    let mut made = Made::with(settings("new", Durability::Group), Some(&first));
+    let number = made.push().unwrap();
+    made.writer.sweep().unwrap();
+    assert!(made.is_durable(number));
+    assert_eq!(made.writer.events().len(), 5);
+    made.ring.stop();
+    for name in ["late-1", "late-2"] {
+        let mut late = Made::with(settings(name, Durability::Group), Some(&first));
+        fill(&mut late, 1);
+        late.die();
+    }
+    made.writer.sweep().unwrap();
+    assert_eq!(made.writer.events().len(), 1, "who is to end leaves the others to the next");
 }
 
 #[test]
@@ -158,6 +182,49 @@ fn what_is_older_than_retain_goes_from_every_journal_that_nobody_writes() {
     made.writer.commit().unwrap();
     assert_eq!((dead.read(false), made.read(true)), (vec![], vec![60]));
     assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn what_is_old_goes_though_nothing_comes_any_more() {
+    let mut made = Made::with(settings("one", Durability::Group), None);
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    assert_eq!(made.report(true).segments, 1);
+    for day in 1..=92 {
+        made.later(DAY_US + 1);
+        made.writer.sweep().unwrap();
+        made.writer.commit().unwrap();
+        assert_eq!(made.report(true).fault, None, "{day}");
+        assert_eq!(made.read(true).len(), if day < 90 { 3 } else { 0 }, "{day}");
+        if day == 2 {
+            forget_before(&made.sim, &made.dir, u64::MAX, true).unwrap();
+            let private = b"192.0.2.7";
+            assert_eq!(made.report(true).segments, 2, "it is not renewed where nothing is in it");
+            assert!(!made.sim.bytes(&made.segment(1)).windows(private.len()).any(|bytes| bytes == private));
+        }
+    }
+    made.push();
+    made.writer.end().unwrap();
+    made.die();
+    assert_eq!((made.report(false).fault, made.read(false)), (None, vec![3]));
+}
+
+#[test]
+fn what_a_forgetting_left_goes_once_nobody_can_be_at_it() {
+    let mut made = Made::with(settings("one", Durability::Group), None);
+    let left = ["/data/journal/dead/0000000007.forgotten", "/data/journal/one/0000000001.forgotten"].map(Path::new);
+    for path in left {
+        made.sim.create(path).unwrap().append(b"half of a segment").unwrap();
+    }
+    let others = ["/data/journal/dead/lock", "/data/journal/dead/forgotten.txt"].map(Path::new);
+    others.iter().for_each(|path| drop(made.sim.create(path).unwrap()));
+    for (hours, are_there) in [(0, true), (1, true), (2, false)] {
+        made.later(hours * 3_600_000 * MS);
+        made.writer.sweep().unwrap();
+        let paths = made.sim.paths();
+        assert!(left.iter().all(|path| paths.contains(&path.to_path_buf()) == are_there), "{hours}");
+        assert!(others.iter().all(|path| paths.contains(&path.to_path_buf())));
+    }
 }
 
 #[test]

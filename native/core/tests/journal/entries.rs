@@ -191,6 +191,18 @@ fn a_head_is_read_as_it_was_written_and_names_are_told_apart() {
 }
 
 #[test]
+fn no_text_holds_what_an_entry_could_be_made_of() {
+    let mut entry = Vec::new();
+    Chain::start("one").append(1, b"public", b"", &[0; 32], &mut entry);
+    entry.retain(u8::is_ascii); // what a client may send as a name
+    assert!(entry.windows(6).any(|bytes| bytes == [0; 6]), "lengths and numbers have zeros");
+    let (mut out, text) = (Vec::new(), String::from_utf8(entry).unwrap());
+    let mut pack = Pack::new(&mut out);
+    pack.word(&text, 1_000);
+    assert_eq!(&out[out.len() - text.len()..], text.replace('\0', "\u{1a}").as_bytes());
+}
+
+#[test]
 fn long_texts_are_cut_between_letters() {
     let mut out = Vec::new();
     let mut pack = Pack::new(&mut out);

@@ -2,9 +2,15 @@
 
 use std::sync::Arc;
 
-use penstock_core::journal::{Durability, Position, Reader};
+use penstock_core::journal::{
+    Durability, Position, Reader, Settings,
+    entry::{FIXED_BYTES, MAX_PARTS_BYTES},
+    recover::{Verdict, check},
+    segment::HEADER_BYTES,
+    walk::Walk,
+};
 
-use crate::made::Made;
+use crate::made::{Made, settings};
 
 #[test]
 fn while_the_writer_lives_a_reader_sees_what_is_committed_and_no_more() {
@@ -55,6 +61,44 @@ fn an_end_that_was_whole_before_is_set_aside_too() {
     made.recover();
     assert!(made.sim.paths().contains(&made.dir.join("0000000001.damaged")));
     assert_eq!(made.read(false), [0, 1, 2]);
+}
+
+/// A segment of four entries, as long as any may be, and where they begin.
+fn of_long_entries() -> (Made, Vec<u8>, Vec<usize>) {
+    let mut made = Made::with(Settings { segment_bytes: 1 << 20, ..settings("one", Durability::Group) }, None);
+    for _ in 0..4 {
+        made.push_of(MAX_PARTS_BYTES - 9).unwrap(); // and a private part
+        made.writer.commit().unwrap();
+    }
+    made.die();
+    let bytes = made.sim.bytes(&made.segment(1));
+    let begins = Walk::new(&bytes, HEADER_BYTES).map(|(at, _)| at).collect();
+    made.sim.put(&made.dir.join("committed"), b""); // as after a cut of power
+    (made, bytes, begins)
+}
+
+#[test]
+fn the_longest_entries_are_cut_off_where_they_are_torn_and_passed_over_where_they_are_damaged() {
+    let (made, whole, begins) = of_long_entries();
+    assert_eq!(made.read(false), [0, 1, 2, 3]);
+    let within = || (0..FIXED_BYTES + 2).chain((FIXED_BYTES..MAX_PARTS_BYTES).step_by(4_093));
+    for at in within() {
+        made.sim.put(&made.segment(1), &whole[..begins[3] + at]);
+        assert_eq!(made.read(false), [0, 1, 2], "{at}");
+        assert_eq!(check(&whole[..begins[3] + at]), if at == 0 { Verdict::Whole } else { Verdict::Cut(begins[3]) });
+    }
+    for at in within() {
+        let mut bytes = whole.clone();
+        bytes[begins[1] + at] ^= 0x10;
+        made.sim.put(&made.segment(1), &bytes);
+        assert_eq!(made.read(false), [0, 2, 3], "{at}");
+        assert_eq!(check(&bytes), Verdict::Damaged, "{at}");
+        // A sector that never came.
+        let end = (begins[1] + at + 512).min(begins[2]);
+        bytes[begins[1] + at..end].fill(0);
+        made.sim.put(&made.segment(1), &bytes);
+        assert_eq!(made.read(false), [0, 2, 3], "{at}");
+    }
 }
 
 #[test]

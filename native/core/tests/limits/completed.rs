@@ -1,6 +1,6 @@
 //! Counts that survive a kill: what was settled after the last checkpoint is completed from the records, each once.
 
-use std::{cell::RefCell, io};
+use std::{cell::RefCell, collections::BTreeMap, io};
 
 use penstock_core::{
     clock::Clock,
@@ -23,28 +23,48 @@ struct Told {
     counted: Counted,
     key: usize,
     used: u64,
+    charged_us: u64,
     at_us: u64,
 }
 
-/// The journal of a process, and what is limited.
+/// The journals of all processes, and what is limited.
 struct Journal {
-    records: RefCell<Vec<Told>>,
+    records: RefCell<BTreeMap<String, Vec<Told>>>,
+    /// Whose process this is, and those that live beside it.
+    own: RefCell<String>,
+    live: RefCell<Vec<String>>,
     policy: Policy,
 }
 
 impl Journal {
     fn new(policy: Policy) -> Self {
-        Self { records: RefCell::default(), policy }
+        let records = RefCell::new([("i".to_owned(), Vec::new())].into());
+        Self { records, own: RefCell::new("i".into()), live: RefCell::default(), policy }
     }
 
     fn tell(&self, one: Told) {
-        self.records.borrow_mut().push(one);
+        self.records.borrow_mut().get_mut(&*self.own.borrow()).unwrap().push(one);
+    }
+
+    /// From now on this is another process.
+    fn goes_on_as(&self, name: &str) {
+        name.clone_into(&mut self.own.borrow_mut());
+        self.records.borrow_mut().entry(name.to_owned()).or_default();
     }
 }
 
 impl Beyond for Journal {
     fn mark(&self) -> Option<Mark> {
-        Some(Mark { instance: "i".into(), segment: 1, offset: self.records.borrow().len() as u64 })
+        let own = self.own.borrow().clone();
+        let offset = self.records.borrow()[&own].len() as u64;
+        Some(Mark { instance: own, segment: 1, offset })
+    }
+
+    fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>> {
+        let own = self.own.borrow();
+        let names = self.records.borrow().keys().filter(|name| **name != *own).cloned().collect::<Vec<_>>();
+        let is_live = |name: &String| self.live.borrow().contains(name);
+        Ok(Some(names.into_iter().map(|name| (name.clone(), !is_live(&name))).collect()))
     }
 
     fn lag_us(&self) -> u64 {
@@ -52,12 +72,11 @@ impl Beyond for Journal {
     }
 
     fn read(&self, from: &Mark, seen: &mut dyn FnMut(&Past<'_>)) -> io::Result<()> {
-        assert_eq!((from.instance.as_str(), from.segment), ("i", 1));
-        for one in &self.records.borrow()[from.offset as usize..] {
+        for one in &self.records.borrow()[&from.instance][from.offset as usize..] {
             for (rank, told, _) in one.counted.each() {
                 let scope = if rank == 0 { SCOPES[one.key] } else { Scope::Global };
                 let charged = Need { requests: 1, tokens: one.used, nanousd: one.used };
-                seen(&Past { scope, told, charged, began_us: one.at_us, ended_us: one.at_us });
+                seen(&Past { scope, told, charged, charged_us: one.charged_us, ended_us: one.at_us });
             }
         }
         Ok(())
@@ -86,7 +105,8 @@ fn begin(limits: &Limits, policy: &Policy, key: usize, reserved: u64, clock: &Cl
 
 fn settle(held: Held, key: usize, used: u64, clock: &Clock) -> Told {
     let counted = held.settle(Used { tokens: used, nanousd: used }, now(clock));
-    Told { counted, key, used, at_us: now(clock).utc_us }
+    let at_us = now(clock).utc_us;
+    Told { counted, key, used, charged_us: at_us, at_us }
 }
 
 /// Of each scope requests and tokens of an hour and of a day.
@@ -176,11 +196,116 @@ fn a_record_of_yesterday_counts_where_that_is_not_over() {
 }
 
 #[test]
+fn a_record_counts_in_the_day_in_which_it_was_charged_whenever_it_came_and_ended() {
+    let midnight_us = START_US.next_multiple_of(24 * HOUR);
+    for (charged_us, of_the_day) in [(midnight_us - SECOND, 0), (midnight_us + SECOND, 7)] {
+        let (dir, (clock, hand), journal) = (Dir::new("midnight"), clock_at(midnight_us - HOUR), Journal::new(kept()));
+        let limits = Limits::new();
+        let mut checkpoint = open(&dir);
+        checkpoint.load(&limits, &(), now(&clock)).unwrap();
+        checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+        set(&hand, midnight_us + 60 * SECOND);
+        let ended = settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, 7, &clock);
+        journal.tell(Told { charged_us, ..ended });
+        drop(checkpoint);
+        let (after, _) = restarted(&dir, &journal, now(&clock));
+        assert_eq!(counts(&after, &journal.policy, now(&clock))[2..4], [7, of_the_day]);
+    }
+}
+
+#[test]
+fn what_was_counted_before_a_reset_does_not_come_back_with_its_record() {
+    let (dir, (clock, _), journal) = (Dir::new("reset"), clock_at(START_US), Journal::new(kept()));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &journal, now(&clock)).unwrap();
+    checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+    let run = |used| settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, used, &clock);
+    let before = run(7);
+    assert!(limits.reset(SCOPES[0]));
+    (0..256).for_each(|_| limits.sweep(now(&clock)));
+    drop(checkpoint);
+    // All is written anew, as from time to time.
+    open(&dir).write(&limits, journal.mark(), now(&clock)).unwrap();
+    journal.tell(before);
+    journal.tell(run(20));
+    let (after, _) = restarted(&dir, &journal, now(&clock));
+    assert_eq!(counts(&after, &journal.policy, now(&clock))[..4], [1, 1, 20, 20]);
+    assert_eq!(counts(&after, &journal.policy, now(&clock))[8..], [2, 2, 27, 27]);
+}
+
+#[test]
+fn a_process_that_could_not_write_is_counted_by_its_records_and_once() {
+    let (dir, (clock, _), journal) = (Dir::new("full"), clock_at(START_US), Journal::new(kept()));
+    let run = |limits: &Limits, used| {
+        journal.tell(settle(begin(limits, &journal.policy, 0, 5, &clock), 0, used, &clock));
+    };
+    // The first finds a disk that is full, and so does the third.
+    let mut expected = 0;
+    for (number, writes) in [false, true, false, false, true, true, false, true].into_iter().enumerate() {
+        journal.goes_on_as(&format!("i{number}"));
+        let (limits, mut checkpoint) = (Limits::new(), open(&dir));
+        assert!(!checkpoint.load(&limits, &journal, now(&clock)).unwrap().is_incomplete);
+        assert_eq!(counts(&limits, &journal.policy, now(&clock))[2..4], [expected; 2], "{number}");
+        let mut write = || writes.then(|| checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap());
+        write();
+        run(&limits, 10);
+        write();
+        run(&limits, 1);
+        expected += 11;
+    }
+}
+
+#[test]
+fn a_process_that_lives_counts_for_itself_until_it_is_gone() {
+    let (dir, (clock, _), journal) = (Dir::new("live"), clock_at(START_US), Journal::new(kept()));
+    let life = |limits: &Limits, name: &str, live: &[&str]| {
+        *journal.live.borrow_mut() = live.iter().map(|name| (*name).to_owned()).collect();
+        journal.goes_on_as(name);
+        let mut checkpoint = open(&dir);
+        checkpoint.load(limits, &journal, now(&clock)).unwrap();
+        checkpoint.write(limits, journal.mark(), now(&clock)).unwrap();
+        counts(limits, &journal.policy, now(&clock))[2]
+    };
+    let run = |limits: &Limits, used| {
+        journal.tell(settle(begin(limits, &journal.policy, 0, 5, &clock), 0, used, &clock));
+    };
+    let [first, second, waits] = [const { Limits::new }; 3].map(|new| new());
+    assert_eq!(life(&first, "first", &[]), 0);
+    run(&first, 1);
+    // It is served beside the first one, and has not had the file yet.
+    journal.goes_on_as("waits");
+    run(&waits, 10);
+    // Its journal is still being ended when the next one has the file.
+    assert_eq!(life(&second, "second", &["first", "waits"]), 1);
+    run(&second, 100);
+    let third = Limits::new();
+    assert_eq!(life(&third, "third", &["waits"]), 101, "the first is known, though it lived");
+    assert_eq!(life(&Limits::new(), "fourth", &[]), 111);
+    assert_eq!(life(&Limits::new(), "fifth", &[]), 111);
+}
+
+#[test]
+fn without_journals_and_after_an_older_release_only_the_one_that_is_named_completes_a_file() {
+    let (dir, (clock, _), journal) = (Dir::new("older"), clock_at(START_US), Journal::new(kept()));
+    let limits = Limits::new();
+    journal.tell(settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, 7, &clock));
+    // It records nothing, and knows of no journal.
+    open(&dir).write(&limits, None, now(&clock)).unwrap();
+    journal.goes_on_as("next");
+    let (after, loaded) = restarted(&dir, &journal, now(&clock));
+    assert_eq!((counts(&after, &journal.policy, now(&clock))[2], loaded.completed), (7, 0));
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_costs_no_count_of_the_file() {
     struct Broken;
     impl Beyond for Broken {
         fn mark(&self) -> Option<Mark> {
             Some(Mark { instance: "with spaces in it".into(), segment: 1, offset: 0 })
+        }
+        fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>> {
+            Ok(None)
         }
         fn lag_us(&self) -> u64 {
             0
@@ -214,11 +339,16 @@ enum Step {
     Settles(prop::sample::Index, u64),
     Releases(prop::sample::Index),
     Records(prop::sample::Index),
-    /// The mark is taken, others go on, then the cells are told.
+    Resets(usize),
+    /// The mark is taken, others go on, then the cells are told: what has changed, or all.
     Marks,
     Writes,
+    WritesAll,
     Sweeps,
-    IsKilled,
+    /// The next one may find a disk that it cannot write.
+    IsKilled {
+        writes: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -228,69 +358,127 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any(), 0u64..20).prop_map(|(which, used)| Step::Settles(which, used)),
         1 => any().prop_map(Step::Releases),
         5 => any().prop_map(Step::Records),
+        1 => (0usize..2).prop_map(Step::Resets),
         2 => Just(Step::Marks),
         2 => Just(Step::Writes),
+        1 => Just(Step::WritesAll),
         1 => Just(Step::Sweeps),
-        1 => Just(Step::IsKilled),
+        1 => prop::bool::weighted(0.7).prop_map(|writes| Step::IsKilled { writes }),
     ]
 }
 
+/// Requests and tokens by scope.
+type Counts = [[u64; 2]; 3];
+
+fn add(counts: &mut Counts, scopes: &[usize], used: u64) {
+    for scope in scopes {
+        counts[*scope] = [counts[*scope][0] + 1, counts[*scope][1] + used];
+    }
+}
+
+/// A request that is settled: its record is yet to come.
+#[derive(Debug)]
+struct Settled {
+    told: Told,
+    /// Where it counts: not in a scope that was reset while it ran.
+    scopes: Vec<usize>,
+    /// The file has it.
+    is_written: bool,
+}
+
+/// What must be counted, here and after a kill.
+#[derive(Default)]
+struct Model {
+    now: Counts,
+    file: Counts,
+    beyond: Counts,
+    begun: Vec<(usize, bool, Held)>,
+    settled: Vec<Settled>,
+}
+
+impl Model {
+    fn writes(&mut self) {
+        (self.file, self.beyond) = (self.now, Counts::default());
+        self.settled.iter_mut().for_each(|one| one.is_written = true);
+    }
+
+    fn after_a_kill(&self) -> Counts {
+        let mut counts = self.file;
+        for (count, more) in counts.iter_mut().flatten().zip(self.beyond.iter().flatten()) {
+            *count += more;
+        }
+        counts
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn whenever_a_process_is_killed_the_next_counts_what_was_recorded_or_told_before_and_nothing_twice(
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let (dir, (clock, _), journal) = (Dir::new("killed"), clock_at(START_US), Journal::new(kept()));
-        let mut limits = Limits::new();
+        let (mut limits, mut model, mut lives, mut can_write) = (Limits::new(), Model::default(), 0, true);
         let mut checkpoint = open(&dir);
         checkpoint.load(&limits, &journal, now(&clock)).unwrap();
         checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
-        let (mut begun, mut settled, mut mark) = (Vec::new(), Vec::<(Told, bool)>::new(), journal.mark());
-        // By key what must be counted: requests, tokens.
-        let mut counted = [[0; 2]; 2];
-        for step in steps.into_iter().chain([Step::IsKilled]) {
+        let mut mark = journal.mark();
+        for step in steps.into_iter().chain([Step::IsKilled { writes: true }]) {
             match step {
                 Step::Begins { key, reserved } => {
-                    begun.push((key, begin(&limits, &journal.policy, key, reserved, &clock)));
+                    model.begun.push((key, false, begin(&limits, &journal.policy, key, reserved, &clock)));
                 }
-                Step::Settles(which, used) if !begun.is_empty() => {
-                    let (key, held) = begun.swap_remove(which.index(begun.len()));
-                    settled.push((settle(held, key, used, &clock), false));
+                Step::Settles(which, used) if !model.begun.is_empty() => {
+                    let (key, is_forgotten, held) = model.begun.swap_remove(which.index(model.begun.len()));
+                    let scopes = if is_forgotten { vec![2] } else { vec![key, 2] };
+                    add(&mut model.now, &scopes, used);
+                    model.settled.push(Settled { told: settle(held, key, used, &clock), scopes, is_written: false });
                 }
-                Step::Releases(which) if !begun.is_empty() => drop(begun.swap_remove(which.index(begun.len()))),
-                Step::Records(which) if !settled.is_empty() => {
-                    let (one, _) = settled.swap_remove(which.index(settled.len()));
-                    for (sum, more) in counted[one.key].iter_mut().zip([1, one.used]) {
-                        *sum += more;
+                Step::Releases(which) if !model.begun.is_empty() => {
+                    drop(model.begun.swap_remove(which.index(model.begun.len())));
+                }
+                Step::Records(which) if !model.settled.is_empty() => {
+                    let one = model.settled.swap_remove(which.index(model.settled.len()));
+                    if !one.is_written {
+                        add(&mut model.beyond, &one.scopes, one.told.used);
                     }
-                    journal.tell(one);
+                    journal.tell(one.told);
                 }
-                Step::Settles(..) | Step::Releases(_) | Step::Records(_) => {}
+                Step::Resets(key) => {
+                    limits.reset(SCOPES[key]);
+                    model.now[key] = [0; 2];
+                    model.begun.iter_mut().filter(|(of, ..)| *of == key).for_each(|(_, is_forgotten, _)| *is_forgotten = true);
+                }
                 Step::Marks => mark = journal.mark(),
-                Step::Writes => {
-                    checkpoint.write(&limits, mark.clone(), now(&clock)).unwrap();
-                    settled.iter_mut().for_each(|(_, is_told)| *is_told = true);
-                }
-                Step::Sweeps => (0..256).for_each(|_| limits.sweep(now(&clock))),
-                Step::IsKilled => {
-                    drop(checkpoint);
-                    // Told, and never recorded: its process had no time for that.
-                    for (one, _) in settled.drain(..).filter(|(_, is_told)| *is_told) {
-                        counted[one.key] = [counted[one.key][0] + 1, counted[one.key][1] + one.used];
+                Step::Writes | Step::WritesAll if can_write => {
+                    if matches!(step, Step::WritesAll) {
+                        drop(checkpoint);
+                        checkpoint = open(&dir);
+                        checkpoint.load(&Limits::new(), &journal, now(&clock)).unwrap();
                     }
-                    begun.clear();
+                    checkpoint.write(&limits, mark.clone(), now(&clock)).unwrap();
+                    model.writes();
+                }
+                Step::Settles(..) | Step::Releases(_) | Step::Records(_) | Step::Writes | Step::WritesAll => {}
+                Step::Sweeps => (0..256).for_each(|_| limits.sweep(now(&clock))),
+                Step::IsKilled { writes } => {
+                    drop(checkpoint);
+                    lives += 1;
+                    journal.goes_on_as(&format!("i{lives}"));
                     let next = Limits::new();
                     checkpoint = open(&dir);
                     checkpoint.load(&next, &journal, now(&clock)).unwrap();
-                    let all = [counted[0][0] + counted[1][0], counted[0][1] + counted[1][1]];
-                    let expected = [counted[0], counted[1], all].map(|[requests, tokens]| [requests, requests, tokens, tokens]);
+                    model.now = model.after_a_kill();
+                    model.begun.clear();
+                    model.settled.clear();
+                    let expected = model.now.map(|[requests, tokens]| [requests, requests, tokens, tokens]);
                     prop_assert_eq!(counts(&next, &journal.policy, now(&clock)), expected.concat());
-                    limits = next;
-                    // As each process does before it serves.
-                    checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
-                    mark = journal.mark();
+                    (limits, can_write, mark) = (next, writes, journal.mark());
+                    if can_write {
+                        checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+                        model.writes();
+                    }
                 }
             }
         }
