@@ -249,7 +249,7 @@ class App:
     def _make_asked(self) -> Asked:
         given = self._config.store
         store = make_asking(given.url, self._config.data_dir, password_file=given.password_file, call_s=ASKING_S)
-        return Asked(store, self._config.data_dir)
+        return Asked(store, self._config.data_dir, within_s=ASKING_S)
 
     def _make_sharing(self) -> Sharing | None:
         """What limits need that nodes share; where they are not shared nothing is even imported."""

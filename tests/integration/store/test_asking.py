@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -223,6 +224,21 @@ async def test_a_question_that_takes_too_long_is_ended(store: Open) -> None:
         with pytest.raises(StoreAwayError, match=r"did not answer within 0\.3 s"):
             await database.read(lambda session: session.fetch(endless))
         assert [tuple(row) for row in await database.ask("SELECT 1")] == [(1,)], "the next one is answered"
+    finally:
+        await database.close()
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_ended(store: Open) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    database = store.make(ALONE_S)
+    await database.open()
+    try:
+        asked = [asyncio.ensure_future(database.ask(endless)) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        for each in asked:
+            each.cancel()
+        async with asyncio.timeout(5):
+            assert [tuple(row) for row in await database.ask("SELECT 1")] == [(1,)]
     finally:
         await database.close()
 
