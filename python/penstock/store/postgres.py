@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from penstock.store.database import Flavour, Packed, Undo, Value, Work
-from penstock.store.interface import ConflictError, StoreAwayError, StoreError
+from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreHeldError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
 
@@ -154,6 +154,8 @@ class PostgresDatabase:
             async with asyncio.timeout(seconds), self._slots:
                 try:
                     return await self._transact(begin, work, end, commits)
+                except StoreHeldError:
+                    raise  # a connection is not what was missing
                 except StoreAwayError:
                     if self._closed:
                         raise
