@@ -73,10 +73,11 @@ def sum_some(flavour: Flavour, count: int) -> str:
 
 def interrupt(count: int) -> str:
     """The streams of the instance `$1`, of the days `$2` to `$3`, that have one of `count` sequence numbers ended with
-    their process."""
+    their process; gives the numbers of those that are there."""
     return (
         "UPDATE penstock_records SET outcome = 'interrupted', status = 200, count = 1"  # noqa: S608
         f" WHERE instance = $1 AND day >= $2 AND day <= $3 AND kind = 2 AND sequence IN ({_places(4, count)})"
+        " RETURNING sequence"
     )
 
 

@@ -85,16 +85,28 @@ class Records:
                 range_of = (after.instance, first, after.sequence, min(days, default=0), max(days, default=0))
                 await session.fetch(statements.sum_range(self._database.flavour), *range_of)
             for some in _pieces(interrupted):
-                # Older tables are not even looked at. A clock that went back may have made rows of earlier days.
-                of = (after.instance, min(day_of(after.instance), after.day), after.day, *some)
-                await session.fetch(statements.interrupt(len(some)), *of)
-                await session.fetch(statements.sum_some(self._database.flavour, len(some)), *of)
+                await self._interrupt(session, after, some)
 
         try:
             await self._database.write(move)
         except _MovedOn:
             return False
         return True
+
+    async def _interrupt(self, session: Session, of: Watermark, sequences: Sequence[int]) -> None:
+        """Makes requests of streams that broke off. Older tables than the instance are not even looked at, unless some
+        are not there: its name may come from a clock that was ahead.
+        """
+        first = min(day_of(of.instance), of.day)
+        for days in ((first, of.day), (0, first - 1)):
+            rows = await session.fetch(statements.interrupt(len(sequences)), of.instance, *days, *sequences)
+            there = [sequence for (sequence,) in rows]
+            if there:
+                sql = statements.sum_some(self._database.flavour, len(there))
+                await session.fetch(sql, of.instance, *days, *there)
+            sequences = sorted({*sequences} - {*there})
+            if not sequences:
+                return
 
     async def make_days(self, days: Collection[int]) -> None:
         """Makes room for rows of these days, where each day has a table."""

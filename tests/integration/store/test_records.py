@@ -222,6 +222,21 @@ async def test_streams_without_a_record_end_with_their_process(place: Place, tmp
     assert not await records.ship(None, ended, mark), "what has ended is over"
 
 
+async def test_streams_end_with_a_process_that_was_named_by_a_clock_ahead(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    name = time.strftime("%Y%m%dT000000-0000000a", time.gmtime((DAY + 2) * 86_400))
+    journal = MadeJournal(tmp_path, name)
+    journal.begin(1, started_us=NOON_US)
+    mark = await ship(records, journal)
+    journal.begin(2, started_us=NOON_US + 4 * DAY_US)
+    journal.record(3, ended_us=NOON_US + 4 * DAY_US)
+    mark = await ship(records, journal, mark)
+    assert await records.ship(None, mark, msgspec.structs.replace(mark, ended=True), interrupted=[1, 2])
+    found = await place.all("SELECT day, sequence FROM penstock_records WHERE outcome = 'interrupted' ORDER BY 2")
+    assert found == [(DAY, 1), (DAY + 4, 2)]
+    assert await place.all("SELECT sum(requests) FROM penstock_usage") == [(3,)]
+
+
 async def test_what_ends_with_a_process_waits_for_no_day_before_its_beginning(place: Place, tmp_path: Path) -> None:
     records = await place.node()
     await records.make_days([DAY - 1])
