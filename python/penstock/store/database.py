@@ -26,6 +26,10 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A condition on the row `r`: the tag `{name}` has the value `{value}`."""
     tag_of: str
     """A value: what the tag `{name}` has in the JSON `{tags}`; NULL where there is no such tag."""
+    tag_is: str
+    """A condition on the column `{tags}` of a record: the tag `{name}` has the value `{value}`."""
+    in_bytes: str
+    """Behind a column of text: compared byte by byte, as an index has it."""
     month: str
     """A value: the months from year 0 to the one in which the hour `{hour}` since 1970 is."""
     part: str

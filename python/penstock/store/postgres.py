@@ -47,6 +47,8 @@ FLAVOUR = Flavour(
     ),
     tagged="(r.tags ->> {name}::text) = {value}",
     tag_of="({tags}::jsonb ->> {name}::text)",
+    tag_is="{tags} @> jsonb_build_object({name}::text, {value}::text)",
+    in_bytes=' COLLATE "C"',
     month=(
         "(extract(year FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer * 12"
         " + extract(month FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer - 1)"

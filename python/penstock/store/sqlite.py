@@ -34,6 +34,8 @@ FLAVOUR = Flavour(
     ),
     tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
     tag_of="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name})",
+    tag_is="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name}) = {value}",
+    in_bytes="",
     month=(
         "(CAST(strftime('%Y', {hour} * 3600, 'unixepoch') AS INTEGER) * 12"
         " + CAST(strftime('%m', {hour} * 3600, 'unixepoch') AS INTEGER) - 1)"
