@@ -48,6 +48,8 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A value: the tags of the record `r` as text."""
     usage_of: str
     """What makes a row of `penstock_usage` the only one."""
+    row: str
+    """Columns that name a record among those of its day, in an order that an index has."""
     now_us: str
     """A query: the time that the database has."""
     wiped: str | None

@@ -71,6 +71,7 @@ FLAVOUR = Flavour(
     ),
     tags="coalesce(r.tags::text, '{}')",
     usage_of="hour, key_id, team, model, target, status, hashtextextended(tags, 0)",
+    row="instance, sequence",
     now_us="SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     wiped=None,
 )

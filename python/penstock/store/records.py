@@ -14,6 +14,8 @@ from penstock.store.wiping import wipe
 
 AT_ONCE = 5_000
 """Rows that one transaction deletes, so that it never holds others up for long."""
+BYTES_AT_ONCE = 8 << 20
+"""The same of what stands in them, about: prompts and answers are long."""
 NAMES_AT_ONCE = 500
 """Names or numbers in one statement: databases bound its values."""
 _PARTITION = "penstock_records_"
@@ -135,7 +137,7 @@ class Records:
             return len(days[:1])
 
         async def delete(session: Session) -> int:
-            return len(await session.fetch(statements.PURGE_RECORDS, before_day, AT_ONCE))
+            return len(await session.fetch(statements.PURGE_RECORDS, before_day, AT_ONCE, BYTES_AT_ONCE))
 
         if listing is None:
             return await self._database.write(delete)

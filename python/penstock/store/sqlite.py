@@ -52,6 +52,7 @@ FLAVOUR = Flavour(
     partitions=None,
     tags="coalesce(r.tags, '{}')",
     usage_of="hour, key_id, team, model, target, status, tags",
+    row="rowid",
     now_us="SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
     wiped="PRAGMA wal_checkpoint(TRUNCATE)",
 )

@@ -259,6 +259,27 @@ async def test_what_is_forgotten_is_gone_and_the_rest_stays(store: Open, filled:
     assert whole[0].private is not None
 
 
+async def test_long_texts_are_forgotten_a_few_at_a_time(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain("one")
+    for number in range(20):
+        chain.add(record(number, START + number), ("a" * (5_000 if number % 4 == 0 else 10), None))
+    await ship(store.database, chain)
+    pieces: list[int] = []
+    write = store.database.write
+
+    async def counted(work: Any, **how: Any) -> Any:
+        pieces.append(len(done := await write(work, **how)))
+        return done
+
+    monkeypatch.setattr(store.database, "write", counted)
+    monkeypatch.setattr("penstock.store.forgetting.BYTES_AT_ONCE", 10_000)
+    assert await Forgetting(store.database).forget(START + 18) == 18
+    assert pieces == [5, 8, 5, 0], "once two long ones are there it is enough"
+    monkeypatch.setattr("penstock.store.forgetting.AT_ONCE", 1)
+    assert await Forgetting(store.database).forget(START + 20) == 2
+    assert pieces[4:] == [1, 1, 0]
+
+
 async def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     path = str(tmp_path / "penstock.sqlite")
     database = SqliteDatabase(path)

@@ -282,6 +282,19 @@ async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> No
         assert left == [2, 0]
 
 
+async def test_long_rows_are_deleted_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store("sqlite", str(tmp_path))
+    await store.open(migrate=True)
+    records = make_records("sqlite", store)
+    journal = MadeJournal(tmp_path, "one")
+    for number in range(10):
+        journal.record(number, ended_us=NOON_US, private=b"\x92\xc5\x13\x88" + b"a" * 5_000 + b"\xc0")
+    await ship(records, journal)
+    monkeypatch.setattr("penstock.store.records.BYTES_AT_ONCE", 12_000)
+    assert [await records.purge_records(DAY + 1) for _ in range(5)] == [3, 3, 3, 1, 0]
+    await store.close()
+
+
 async def test_watermarks_stay_until_their_journal_has_ended(place: Place, tmp_path: Path) -> None:
     records = await place.node()
     for name in ("gone", "here"):
