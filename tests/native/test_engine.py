@@ -113,7 +113,7 @@ def test_what_limits_used_earlier_is_refused_whole_unless_all_of_it_can_be_read(
     engine.limits_earlier(b'[["key","k",1,2,3,4],["global","",1,2,3,4]]')
     wrong = (b"{", b'[["key","k",1,2,3]]', b'[["global","",1,2,3,4],["planet","k",1,2,3,4]]', b'[["key","k",-1,2,3,4]]')
     for each in wrong:
-        with pytest.raises(ValueError, match="planet|line 1"):
+        with pytest.raises(ValueError, match=r"planet|line 1"):
             engine.limits_earlier(each)
 
 
