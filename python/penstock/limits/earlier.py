@@ -119,10 +119,16 @@ def spans(hour: int, zone: str) -> Iterator[tuple[int, int]]:
 
 def _midnights(before: int, zone: str) -> Iterator[int]:
     """The hours in which days begin."""
-    import zoneinfo  # only where days and months begin elsewhere
-
-    place = datetime.UTC if zone == "UTC" else zoneinfo.ZoneInfo(zone)
+    place = _place(zone)
     day = datetime.datetime.fromtimestamp(before * 3_600, place).date()
     for ago in range(DAYS + 1):
         at = datetime.datetime.combine(day - datetime.timedelta(days=ago), datetime.time(), place)
         yield int(at.timestamp()) // 3_600
+
+
+def _place(zone: str) -> datetime.tzinfo:
+    if zone == "UTC":
+        return datetime.UTC
+    import zoneinfo  # only where days and months begin elsewhere
+
+    return zoneinfo.ZoneInfo(zone)
