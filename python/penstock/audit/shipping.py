@@ -31,9 +31,9 @@ class Shipping:
         degraded: Callable[[list[str]], None],
         tidy: Callable[[], None],
         open_rows: OpenRows,
-        before: Callable[[], Awaitable[bool]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`before`: what must be done before the store gets anything of this process; False: it gets nothing."""
+        """`before`: what must be done before the store gets anything of this process."""
         self._records, self._before = records, before
         self._log = log
         self._waiting: asyncio.Task[None] | None = None
@@ -69,11 +69,9 @@ class Shipping:
         await self._shipper.stop()
         await self._records.close()
 
-    async def _start_behind(self, before: Callable[[], Awaitable[bool]]) -> None:
+    async def _start_behind(self, before: Callable[[], Awaitable[None]]) -> None:
         try:
-            may_ship = await before()
+            await before()
         except Exception as error:
-            may_ship = True
             self._log.error("what limits have used before is not known", error=repr(error))
-        if may_ship:
-            self._shipper.start()
+        self._shipper.start()

@@ -67,26 +67,25 @@ class Lost:
     ) -> None:
         """`gather` asks the store; `is_ready`: native knows all keys that there are, and so their limits."""
         self._gather, self._engine, self._log = gather, engine, log
-        self._mark = os.path.join(data_dir, MARK)
+        self._mark, self._limits = os.path.join(data_dir, MARK), os.path.join(data_dir, LIMITS)
         self._is_ready, self._degraded = is_ready, degraded
         self._stopping = asyncio.Event()
 
-    async def complete(self) -> bool:
-        """Returns once native was told and has had time to write it, however long the store is away; False: native was
-        not told, and the next process has to be.
-        """
+    async def complete(self) -> None:
+        """Returns once native was told and has had time to write it, however long the store is away."""
         used = await self._ask()
+        gone = self._mark
         if used and self._stopping.is_set():
-            return False
-        if used:
+            # Too late for native. All of this process goes to the store now: the next one has it from there alone.
+            gone = self._limits
+        elif used:
             self._engine.limits_earlier(msgspec.json.encode(used))
             self._log.warning("data_dir is new: limits go on from the sums of the store", sums=len(used))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WRITTEN_S):
                     await self._stopping.wait()
         with contextlib.suppress(OSError):
-            os.unlink(self._mark)
-        return True
+            os.unlink(gone)
 
     def stop(self) -> None:
         """Native has written its last word."""
