@@ -106,6 +106,15 @@ class Engine:
         Raises ``ValueError`` for another scope.
         """
 
+    def limits_earlier(self, used: bytes) -> None:
+        """Counts what was used before anything that is known here, where limits are that survive a restart: a JSON list
+        of ``[scope, name, until_us, requests, tokens, nanousd]``, scope and name as in ``limits_use``. All of one is
+        counted as of ``until_us``, microseconds UTC: the last moment at which any of it was used, or now if that is
+        earlier. Releases the GIL.
+
+        Raises ``ValueError`` for anything else; then nothing is counted.
+        """
+
     def shared_state(self, away: bool, nodes: int) -> None:
         """Whether the counts that nodes share can be asked now, and how many nodes share them, this one included; 0:
         that is not known. While they are ``away`` each limit goes by its policy. Away and 0 until said otherwise.

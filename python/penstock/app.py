@@ -31,6 +31,7 @@ from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
+from penstock.limits.lost import mark_if_lost
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
@@ -47,6 +48,7 @@ from penstock.tokens.counting import TABLES
 if TYPE_CHECKING:
     from penstock.audit.shipping import Shipping
     from penstock.audit.sinks.running import Sinks
+    from penstock.limits.lost import Lost
     from penstock.limits.sharing import Sharing
     from penstock.store.sql import SqlStore
 
@@ -88,6 +90,7 @@ class App:
         self._degraded = Degraded(lambda reasons: self._engine.degraded(reasons))
         self._sharing: Sharing | None = None
         self._shipping: Shipping | None = None
+        self._lost: Lost | None = None
         self._sinks: Sinks | None = None
         self.log = Log(self._config.log.level, log_format(self._config))
 
@@ -204,6 +207,8 @@ class App:
         finally:
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
+            if self._lost is not None:
+                self._lost.stop()
             if self._shipping is not None:
                 await self._shipping.stop()
             if self._sinks is not None:
@@ -249,7 +254,7 @@ class App:
     def _make_asked(self) -> Asked:
         given = self._config.store
         store = make_asking(given.url, self._config.data_dir, password_file=given.password_file, call_s=ASKING_S)
-        return Asked(store, self._config.data_dir)
+        return Asked(store, self._config.data_dir, within_s=ASKING_S)
 
     def _make_sharing(self) -> Sharing | None:
         """What limits need that nodes share; where they are not shared nothing is even imported."""
@@ -319,6 +324,24 @@ class App:
             degraded=self._degraded.part("records"),
             tidy=self._instance.remove_dead,
             open_rows=self._open_rows,
+            before=None if self._lost is None else self._lost.complete,
+        )
+
+    def _make_lost(self) -> Lost | None:
+        """What tells limits how much was used before, where data_dir does not; else nothing of it is imported."""
+        from penstock.limits.earlier import Places, gather
+        from penstock.limits.lost import Lost
+
+        store, places = self._asked.store, Places(self._config)
+        if store is None:
+            return None
+        return Lost(
+            lambda: gather(store, places, self._config.limits.zone, time.time_ns() // 1_000),
+            self._config.data_dir,
+            self._engine,
+            self.log,
+            is_ready=lambda: not self._desk.is_away,
+            degraded=self._degraded.part("lost limits"),
         )
 
     def _journal_options(self) -> dict[str, object] | None:
@@ -338,6 +361,7 @@ class App:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
+            is_lost = self._ships and self._sharing is None and mark_if_lost(self._config.data_dir, self._instance.id)
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
@@ -346,6 +370,7 @@ class App:
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
             if self._ships:
+                self._lost = self._make_lost() if is_lost else None
                 self._shipping = self._make_shipping()
                 self._shipping.start()
             if self._sinks is not None:

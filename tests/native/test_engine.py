@@ -108,6 +108,15 @@ def test_limits_are_told_by_scope_and_another_scope_is_refused() -> None:
             ask("planet", "earth")
 
 
+def test_what_limits_used_earlier_is_refused_whole_unless_all_of_it_can_be_read() -> None:
+    engine = make()
+    engine.limits_earlier(b'[["key","k",1,2,3,4],["global","",1,2,3,4]]')
+    wrong = (b"{", b'[["key","k",1,2,3]]', b'[["global","",1,2,3,4],["planet","k",1,2,3,4]]', b'[["key","k",-1,2,3,4]]')
+    for each in wrong:
+        with pytest.raises(ValueError, match=r"planet|line 1"):
+            engine.limits_earlier(each)
+
+
 def test_what_is_said_of_sinks_is_refused_unless_it_is_a_list_of_facts() -> None:
     engine = make()
     engine.sinks(b'[{"name":"jsonl:-","records":1,"skipped":0,"failures":0,"lag_us":0}]')

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 from penstock.audit.choice import Choice
 from penstock.store.asking_statements import page
 from penstock.store.database import Value
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
 from penstock.store.postgres import FLAVOUR, PostgresDatabase
+from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import Question, spend, sums
 
 from .postgres import Postgres
@@ -25,6 +28,9 @@ NOON = HOUR + 24 * (DAYS - 1) + 12
 BUSY = "key_0"
 """One of a thousand keys, with a tenth of all requests."""
 
+RARE = "rare"
+"""A team, a model, a provider and the value of the tag `env` of one request in 20,000."""
+
 _PARTITIONS = f"""
 DO $$ BEGIN FOR day IN {FIRST_DAY}..{FIRST_DAY + DAYS} LOOP
 EXECUTE format('CREATE TABLE penstock_records_%s PARTITION OF penstock_records FOR VALUES FROM (%s) TO (%s)', day, day, day + 1);
@@ -32,14 +38,25 @@ END LOOP; END $$;
 """  # noqa: E501
 # Spread over the days by a step that is prime to them; what an entry takes beside its columns is some 400 bytes.
 _RECORDS = """
-INSERT INTO penstock_records SELECT started / 86400000000, 'one', n, 1, sha256(n::text::bytea), NULL, NULL,
-decode(repeat(md5(n::text), {width}), 'hex'), n, started, 1, 'req_' || n,
-'key_' || CASE WHEN n % 10 = 0 THEN 0 ELSE n * 7919 % 1000 END, 'team_' || n * 7919 % 20,
-'model_' || n % 5, 'up/real_' || n % 3, CASE WHEN n % 50 = 0 THEN 429 ELSE 200 END, 'complete', NULL, NULL,
+INSERT INTO penstock_records SELECT started / 86400000000, 'one', n, 1, {entry}, n, started, 1, 'req_' || n,
+'key_' || CASE WHEN n % 10 = 0 THEN 0 ELSE n * 7919 % 1000 END,
+CASE WHEN n % 20000 = 0 THEN 'rare' ELSE 'team_' || n * 7919 % 20 END,
+CASE WHEN n % 20000 = 0 THEN 'rare' ELSE 'model_' || n % 5 END,
+CASE WHEN n % 20000 = 0 THEN 'rare/x' ELSE 'up/real_' || n % 3 END, CASE WHEN n % 50 = 0 THEN 429 ELSE 200 END,
+'complete', NULL, CASE WHEN n % 20000 = 0 THEN '{{"env":"rare"}}' WHEN n % 2 = 0 THEN '{{"env":"prod"}}' END{tags},
 900, 80, 0, 0, 0, 0, 0, 1000000, 1000000
-FROM (SELECT n, {first}::bigint * 86400000000 + n * ({days}::bigint * 86400000000 / {count}) AS started
-FROM generate_series(1::bigint, {count} - 1) AS n) AS made;
+FROM (SELECT n, {first} * 86400000000 + n * ({days} * 86400000000 / {count}) AS started FROM {numbers}) AS made;
 """
+_IN_POSTGRES = {
+    "tags": "::jsonb",
+    "numbers": "generate_series(1::bigint, {count} - 1) AS n",
+    "entry": "sha256(n::text::bytea), NULL, NULL, decode(repeat(md5(n::text), {width}), 'hex')",
+}
+_IN_SQLITE = {
+    "tags": "",
+    "numbers": "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {count} - 1) SELECT n FROM c)",
+    "entry": "randomblob(32), NULL, zeroblob({private}), randomblob({width} * 16)",
+}
 _USAGE = """
 INSERT INTO penstock_usage SELECT started_us / 3600000000, key_id, team, model, target, status, '{}', sum(count),
 sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(reasoning_tokens),
@@ -59,8 +76,28 @@ def fill(postgres: Postgres, name: str, count: int, width: int = 25) -> None:
             await database.close()
 
     asyncio.run(migrate())
-    records = _RECORDS.format(first=FIRST_DAY, days=DAYS, count=count, width=width)
-    postgres.sql(_PARTITIONS + records + _USAGE, name)
+    postgres.sql(_PARTITIONS + _records(_IN_POSTGRES, DAYS, count, width) + _USAGE, name)
+
+
+def fill_file(path: str, days: int, count: int, private: int) -> None:
+    """The same in SQLite, in so many days and without sums; `private`: bytes of each private part."""
+
+    async def migrate() -> None:
+        database = SqliteDatabase(path)
+        try:
+            await database.open()
+            await bring_up(database, read_migrations(FOLDER / "sqlite"), migrate=True)
+        finally:
+            await database.close()
+
+    asyncio.run(migrate())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_records(_IN_SQLITE, days, count, 14, private))
+
+
+def _records(flavour: Mapping[str, str], days: int, count: int, width: int, private: int = 0) -> str:
+    pieces = {name: sql.format(count=count, width=width, private=private) for name, sql in flavour.items()}
+    return _RECORDS.format(first=FIRST_DAY, days=days, count=count, **pieces)
 
 
 def questions() -> dict[str, tuple[str, Sequence[Value]]]:
@@ -79,6 +116,8 @@ def questions() -> dict[str, tuple[str, Sequence[Value]]]:
         "refusals of a key since a moment": page(
             Choice(key=BUSY, status="4xx", since_us=noon_us), False, None, 101, FLAVOUR
         ),
+        "the newest records of a rare team": page(Choice(team=RARE), True, None, 101, FLAVOUR),
+        "the newest records with a rare tag": page(Choice(tag=("env", RARE)), True, None, 101, FLAVOUR),
         "a request by its id": page(Choice(request_id="req_77"), True, None, 101, FLAVOUR),
     }
 

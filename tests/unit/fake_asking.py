@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ from tests.support.stored_rows import Chain, Row
 
 
 class FakeAsking(Asking):
-    """Set `away` for an outage. `before_rows` is called before pages and sums are made."""
+    """Set `away` for an outage, `stuck` for answers that come once it is set. `before_rows` is called before pages and
+    sums are made. `whole`: whether texts were asked for, page by page."""
 
     def __init__(self) -> None:
         self.away = False
@@ -26,6 +28,8 @@ class FakeAsking(Asking):
         self.known: dict[str, Watermark] = {}
         self.asked: list[str] = []
         self.before_rows: Callable[[], None] = lambda: None
+        self.stuck: asyncio.Event | None = None
+        self.whole: list[bool] = []
 
     def ship(self, chain: Chain, upto: int | None = None, *, ended: bool = False) -> None:
         """Takes a journal's rows as far as it has none of them yet."""
@@ -54,6 +58,9 @@ class FakeAsking(Asking):
 
     async def page(self, choice: Choice, newest: bool, after: Place | None, limit: int) -> Sequence[Stored]:
         self._enter("page")
+        self.whole.append(choice.whole)
+        if self.stuck is not None:
+            await self.stuck.wait()
         self.before_rows()
         found = [_stored(row) for row in self.rows if row.columns[9] is not None]
         rows = sorted((place_of(as_row(each)), each) for each in found if choice.takes(as_row(each).record))

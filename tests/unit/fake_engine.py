@@ -23,6 +23,7 @@ class FakeNative:
         self.counted: dict[tuple[str, str], list[dict[str, object]]] = {}
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
+        self.earlier: list[list[object]] = []
         self.shown_sinks: list[dict[str, object]] = []
         self.shipped: dict[str, int] = {}
         self.ship_state = (0, 0, 0)
@@ -67,6 +68,9 @@ class FakeNative:
 
     def limits_reset(self, scope: str, name: str) -> bool:
         return self.counted.pop((scope, name), None) is not None
+
+    def limits_earlier(self, used: bytes) -> None:
+        self.earlier += msgspec.json.decode(used)
 
     def shared_state(self, away: bool, nodes: int) -> None:
         self.shared.append((away, nodes))

@@ -82,6 +82,11 @@ impl Engine {
         Ok(self.core()?.limits_reset(scope, name)?)
     }
 
+    fn limits_earlier(&self, py: Python<'_>, used: &[u8]) -> Result<()> {
+        let core = self.core()?;
+        Ok(detached(py, || core.limits_earlier(used))?)
+    }
+
     fn shared_state(&self, away: bool, nodes: u32) -> Result<()> {
         self.core()?.shared_state(away, nodes);
         Ok(())

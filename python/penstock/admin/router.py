@@ -10,6 +10,7 @@ from penstock.admin.inputs import JSON, NotJson, read_body, read_query, reader
 from penstock.admin.message import Answer, Request, problem
 from penstock.admin.route import Call, Route, Table
 from penstock.admin.shapes import Fault
+from penstock.audit.room import BusyError
 from penstock.keys.hashing import HasherBusyError
 from penstock.keys.problem import FieldProblem, Invalid, NotFound
 from penstock.keys.takeover import CutShortError
@@ -48,7 +49,7 @@ class Router:
         except CutShortError as error:
             self._log.warning("an import ended early", error=str(error), created=len(error.done.created))
             return _cut_short(error)
-        except HasherBusyError as error:
+        except (HasherBusyError, BusyError) as error:
             return _later("overloaded", f"{error}.")
         except Exception as error:
             self._log.error("an admin request failed", error=repr(error))

@@ -16,9 +16,11 @@ from penstock.audit.beyond import MOST_S, Beyond, private_of
 from penstock.audit.choice import Choice
 from penstock.audit.journals import OpenJournal, Row
 from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_private_head, read_record
+from penstock.audit.room import Room
 from penstock.engine import open_journal
 from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
 from penstock.store.asking_statements import Place
+from penstock.store.open import ALONE_S
 from penstock.store.records import Watermark
 
 T = TypeVar("T")
@@ -47,9 +49,13 @@ class Asked:
         open_journal: OpenJournal = open_journal,
         *,
         most_s: float = MOST_S,
+        within_s: float = ALONE_S,
     ) -> None:
-        """`most_s`: how long journals may be read for one answer."""
+        """`most_s`: how long journals may be read for one answer; `within_s`: how long all of an answer may take for
+        whom `room` takes in.
+        """
         self.store = store
+        self.room = Room(within_s)
         self._data_dir, self._open, self._most_s = data_dir, open_journal, most_s
         self._reading = ThreadPoolExecutor(1, "penstock-asked")
 

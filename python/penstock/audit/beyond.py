@@ -63,8 +63,8 @@ class Beyond:
             yield from self._journal(instance, segment, offset, self._begun.get(instance)).rows()
 
     def some_rows(self, since_us: int) -> Iterator[Row]:
-        """The same as far as the bounds of one answer let it, which are shared by all of them: by instance, the newest
-        first, and of each the newest segments.
+        """The same as far as the bounds of one answer let it, which are shared by all of them: the newest instance
+        first, and of each what came last.
         """
         for instance in reversed(self._unshipped()):
             segment, offset = self._start(instance, since_us)
@@ -76,7 +76,7 @@ class Beyond:
             self.partial = self.partial or passed_over
             begun = None if passed_over else begun  # their records may be in what is not read
             journal = self._journal(instance, segment, offset, begun)
-            yield from journal.rows(self._is_spent)
+            yield from journal.newest(self._is_spent)
             self.partial = self.partial or journal.was_cut
 
     def _unshipped(self) -> list[str]:

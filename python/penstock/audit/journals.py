@@ -28,7 +28,12 @@ ENTRY_BYTES = 120
 _SEGMENTS = (".segment", ".damaged")
 
 OpenJournal = Callable[[str], JournalReader]
-
+Place = tuple[int, int]
+"""Segment and offset."""
+Entry = tuple[int, int, int, int, bytes, bytes | None]
+"""As `JournalReader.read` gives it."""
+ALL = 2**64
+"""Behind every sequence number."""
 
 Begun = tuple[int, Begin, Private | None]
 """The entry of a stream's beginning: its sequence number, and what stands in it."""
@@ -61,19 +66,18 @@ class Journal:
         self._reader = open_journal(path)
         self._begun: dict[int, Begun] = dict(begun or {})
         self.was_cut = False
-        """The last reading was told to stop before the end."""
+        """The last reading was told to stop before all was read."""
 
     def is_live(self) -> bool:
         """Whether the process that writes it is alive."""
         return is_held(os.path.join(self._path, LOCK))
 
-    def rows(self, is_enough: Callable[[int], bool] = lambda _: False) -> Iterator[Row]:
-        """What came since the last call. `is_enough` is told how many bytes more were read; true: that is all."""
+    def rows(self) -> Iterator[Row]:
+        """What came since the last call, in its order."""
         live = self.is_live()
         ended = False
         while not ended:
-            found = self._reader.read(self._segment, self._offset, BATCH_BYTES, live)
-            entries, self._segment, self._offset, ended = found
+            entries, self._segment, self._offset, ended = self._read((self._segment, self._offset), live)
             for kind, sequence, _, _, public, private in entries:
                 hidden = None if private is None else read_private(private)
                 if kind == RECORD:
@@ -83,14 +87,57 @@ class Journal:
                 elif kind == BEGIN:
                     begin = read_begin(public)
                     self._begun[begin.number] = (sequence, begin, hidden)
-            read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
-            self.was_cut = is_enough(read_bytes) and not ended
-            if self.was_cut:
-                return
         if not live:
             begun, self._begun = self._begun, {}
-            for sequence, begin, hidden in begun.values():
-                yield Row(self.instance, sequence, interrupted(begin), hidden)
+            yield from (self._interrupted(each) for each in begun.values())
+
+    def newest(self, is_enough: Callable[[int], bool]) -> Iterator[Row]:
+        """All from the position on, the newest batch first. `is_enough` is told how many bytes more were read; true:
+        that is all.
+        """
+        live = self.is_live()
+        ended: set[int] = set()
+        before = ALL
+        places = self._places(live, is_enough)
+        while places and not self.was_cut:
+            entries = self._read(places.pop(), live)[0]
+            # A place that is gone meanwhile gives what stands behind it: that was there already.
+            entries = [entry for entry in entries if entry[1] < before]
+            before = entries[0][1] if entries else before
+            yield from self._batch(entries, ended, live)
+            read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
+            self.was_cut = is_enough(read_bytes) and bool(places)
+        if not live and not self.was_cut:
+            yield from (self._interrupted(each) for number, each in self._begun.items() if number not in ended)
+
+    def _batch(self, entries: list[Entry], ended: set[int], live: bool) -> Iterator[Row]:
+        """Of a piece; `ended` are the numbers of the requests whose record stands in it or behind it."""
+        begun = []
+        for kind, sequence, _, _, public, private in entries:
+            if kind == RECORD:
+                record = read_record(public)
+                ended.add(record.number)
+                yield Row(self.instance, sequence, record, None if private is None else read_private(private))
+            elif kind == BEGIN and not live:
+                begun.append((sequence, read_begin(public), None if private is None else read_private(private)))
+        yield from (self._interrupted(each) for each in begun if each[1].number not in ended)
+
+    def _places(self, live: bool, is_enough: Callable[[int], bool]) -> list[Place]:
+        """Where each batch begins; to find that costs a quarter of reading them."""
+        places, at, ended = [], (self._segment, self._offset), False
+        while not ended and not self.was_cut:
+            places.append(at)
+            _, segment, offset, ended = self._read(at, live)
+            at = segment, offset
+            self.was_cut = is_enough(0)
+        return places
+
+    def _read(self, at: Place, live: bool) -> tuple[list[Entry], int, int, bool]:
+        return self._reader.read(*at, BATCH_BYTES, live)
+
+    def _interrupted(self, begun: Begun) -> Row:
+        sequence, begin, hidden = begun
+        return Row(self.instance, sequence, interrupted(begin), hidden)
 
 
 def directory(data_dir: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from penstock.audit.retention import Retention
 from penstock.audit.shipper import Shipper, ShippingEngine
 from penstock.engine import OpenRows
 from penstock.observe.logs import Log
 from penstock.store.records import Records
+
+LAST_S = 2.0
+"""How long the end of the process waits for what must be done before."""
 
 
 class Shipping:
@@ -27,8 +31,12 @@ class Shipping:
         degraded: Callable[[list[str]], None],
         tidy: Callable[[], None],
         open_rows: OpenRows,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._records = records
+        """`before`: what must be done before the store gets anything of this process."""
+        self._records, self._before = records, before
+        self._log = log
+        self._waiting: asyncio.Task[None] | None = None
         self._retention = Retention(records, log, retain_us=retain_us)
         self._shipper = Shipper(
             records,
@@ -46,10 +54,24 @@ class Shipping:
     def start(self) -> None:
         """Once native runs."""
         self._retention.start()
-        self._shipper.start()
+        if self._before is None:
+            self._shipper.start()
+        else:
+            self._waiting = asyncio.get_running_loop().create_task(self._start_behind(self._before))
 
     async def stop(self) -> None:
         """Once native has written the last record; ships it, if the store takes it soon."""
         await self._retention.stop()
+        if self._waiting is not None:
+            await asyncio.wait([self._waiting], timeout=LAST_S)
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting])
         await self._shipper.stop()
         await self._records.close()
+
+    async def _start_behind(self, before: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await before()
+        except Exception as error:
+            self._log.error("what limits have used before is not known", error=repr(error))
+        self._shipper.start()

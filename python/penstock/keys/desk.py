@@ -67,6 +67,11 @@ class Desk:
         return self._table.is_empty and not self._feed.is_away
 
     @property
+    def is_away(self) -> bool:
+        """Whether the store's keys are not all known: it did not answer when it was asked last."""
+        return self._feed.is_away
+
+    @property
     def verify(self) -> Verifier:
         """Handler of the question whether a secret is right."""
         return self._verifier

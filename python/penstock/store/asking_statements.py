@@ -13,6 +13,8 @@ from penstock.store.record_statements import COLUMNS
 
 DAY_US = 86_400_000_000
 MOST = 2**63 - 1
+REFUSED = 400
+"""The first status of those that have an index of their own."""
 
 ENTRY = "instance, sequence, kind, public, private"
 """The columns of `Stored`."""
@@ -75,12 +77,15 @@ def page(
         if wanted is not None:
             where.append(f"{column} = {place(wanted)}")
     if choice.target is not None:
-        where.append(target_is(choice.target, place))
+        where.append(target_is(choice.target, place, flavour))
     if choice.status is not None:
-        where.append(between("status", statuses(choice.status), place))
+        first, last = statuses(choice.status)
+        where.append(between("status", (first, last), place))
+        if first >= REFUSED:
+            where.append(f"status >= {REFUSED}")  # as the index of refusals has it
     if choice.tag is not None:
         name, value = choice.tag
-        where.append(f"{flavour.tag_of.format(tags='tags', name=place(name))} = {place(value)}")
+        where.append(flavour.tag_is.format(tags="tags", name=place(name), value=place(value)))
     order, beyond = ("DESC", "<") if newest else ("ASC", ">")
     if after is not None:
         at = place(after.started_us)

@@ -26,6 +26,10 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A condition on the row `r`: the tag `{name}` has the value `{value}`."""
     tag_of: str
     """A value: what the tag `{name}` has in the JSON `{tags}`; NULL where there is no such tag."""
+    tag_is: str
+    """A condition on the column `{tags}` of a record: the tag `{name}` has the value `{value}`."""
+    in_bytes: str
+    """Behind a column of text: compared byte by byte, as an index has it."""
     month: str
     """A value: the months from year 0 to the one in which the hour `{hour}` since 1970 is."""
     part: str
@@ -44,6 +48,8 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A value: the tags of the record `r` as text."""
     usage_of: str
     """What makes a row of `penstock_usage` the only one."""
+    row: str
+    """Columns that name a record among those of its day, in an order that an index has."""
     now_us: str
     """A query: the time that the database has."""
     wiped: str | None

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from penstock.store.database import Database, Session
+from collections.abc import Sequence
+
+from penstock.store.database import Database, Flavour, Session, Value
+from penstock.store.record_statements import some_rows
+from penstock.store.records import AT_ONCE, BYTES_AT_ONCE
 from penstock.store.wiping import wipe
 
-AT_ONCE = 5_000
-"""Rows that one transaction changes, so that it never holds others up for long."""
-
 _DAYS = "SELECT DISTINCT day FROM penstock_records"
-_FORGET = (
-    "UPDATE penstock_records SET private = NULL WHERE day = $1 AND (instance, sequence) IN"
-    " (SELECT instance, sequence FROM penstock_records"
-    " WHERE day = $1 AND started_us < $2 AND private IS NOT NULL LIMIT $3) RETURNING sequence"
-)
 _PARTITION = "penstock_records_"
 
 
@@ -33,20 +29,26 @@ class Forgetting:
             return 0
         count = 0
         for day in await self._days():
-
-            async def work(session: Session, day: int = day) -> int:
-                return len(await session.fetch(_FORGET, day, before_us, AT_ONCE))
-
-            done = AT_ONCE
-            while done == AT_ONCE:
-                done = await self._database.write(work)
-                count += done
+            done = await self._piece(day, before_us, ())
+            while done:
+                count += len(done)
+                done = await self._piece(day, before_us, max(done))
         await wipe(self._database)
         return count
 
     async def close(self) -> None:
         """Lets go of its connections."""
         await self._database.close()
+
+    async def _piece(self, day: int, before_us: int, after: Sequence[Value]) -> list[tuple[Value, ...]]:
+        """Of a day, those behind the row `after`, as many as one transaction may change; which they were."""
+        sql = _forget(self._database.flavour, len(after))
+
+        async def work(session: Session) -> list[tuple[Value, ...]]:
+            rows = await session.fetch(sql, day, before_us, AT_ONCE, BYTES_AT_ONCE, *after)
+            return [tuple(row) for row in rows]
+
+        return await self._database.write(work)
 
     async def _days(self) -> list[int]:
         """All of them: a row stands on the day on which its request ended."""
@@ -55,3 +57,16 @@ class Forgetting:
             return [day for (day,) in await self._database.ask(_DAYS)]
         names = [name.removeprefix(_PARTITION) for (name,) in await self._database.ask(listing)]
         return sorted(int(name) for name in names if name.isdigit())
+
+
+def _forget(flavour: Flavour, places: int) -> str:
+    """Of the day `$1` those that began before `$2`, `$3` rows and `$4` bytes of them, behind a row that is named from
+    `$5` on."""
+    where = "day = $1 AND started_us < $2 AND private IS NOT NULL"
+    if places:
+        where += f" AND ({flavour.row}) > ({', '.join(f'${n}' for n in range(5, 5 + places))})"
+    some = some_rows(flavour.row, "length(private)", where, "$3", "$4")
+    return (
+        f"UPDATE penstock_records SET private = NULL WHERE day = $1 AND ({flavour.row}) IN ({some})"  # noqa: S608
+        f" RETURNING {flavour.row}"
+    )

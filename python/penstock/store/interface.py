@@ -26,6 +26,10 @@ class StoreAwayError(StoreError):
         commit. A retry with the same `change.id` tells."""
 
 
+class StoreHeldError(StoreAwayError):
+    """Somebody else held for too long what had to be locked. Nothing was changed; it may be free in a moment."""
+
+
 class StoreRefusedError(StoreError):
     """The store is there and cannot be used as it is: wrong schema, no rights, wrong password."""
 

@@ -6,18 +6,23 @@ nothing uses any more (`-- contract:`); so a release runs on the schema of the o
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from penstock.store.database import Database, Session
-from penstock.store.interface import StoreRefusedError
+from penstock.store.interface import StoreHeldError, StoreRefusedError
+from penstock.store.record_statements import LOCK_BRIEFLY
 
 FOLDER = Path(__file__).parent / "migrations"
+PATIENT_S = 600.0
+"""How long a table that somebody reads or writes may keep a migration waiting."""
+MOST_PAUSE_S = 5.0
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\Z")
 _KIND = re.compile(r"-- (expand|contract): ")
 _TABLE = """\
@@ -85,6 +90,7 @@ async def bring_up(
         async def apply(session: Session, migration: Migration = migration) -> bool:
             if database.flavour.lock is not None:
                 await session.fetch(database.flavour.lock)
+                await session.fetch(LOCK_BRIEFLY)
             await session.script(_TABLE)
             if migration not in missing(ours, await _applied(database, session), database.place):
                 return False  # another node was faster
@@ -92,9 +98,23 @@ async def bring_up(
             await session.fetch(_ADD, migration.name, migration.kind, migration.checksum, now_us())
             return True
 
-        if await database.write(apply, patient=True):
+        if await _when_free(lambda apply=apply: database.write(apply, patient=True)):  # type: ignore[misc]
             made.append(migration.name)
     return made
+
+
+async def _when_free(work: Callable[[], Awaitable[bool]]) -> bool:
+    """Tries until nobody holds the tables. Raises `StoreHeldError` after `PATIENT_S`."""
+    until, pause_s = time.monotonic() + PATIENT_S, 0.2
+    while True:
+        try:
+            return await work()
+        except StoreHeldError:
+            if time.monotonic() > until:
+                raise
+        # Those who waited behind this one go on meanwhile.
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, MOST_PAUSE_S)
 
 
 def missing(ours: Sequence[Migration], applied: Sequence[Applied], place: str) -> list[Migration]:

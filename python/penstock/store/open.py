@@ -21,7 +21,7 @@ SCHEMES = ("postgresql://", "postgres://")
 
 
 ASKING_S = 8.0
-"""How long a question about records may take in a node: native waits 10 s for the answer."""
+"""How long a question about records may take in a node, all of it: native waits 10 s for the answer."""
 ALONE_S = 60.0
 """The same where nobody else waits."""
 ASKING_POOL = 2

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from penstock.store.database import Flavour, Packed, Undo, Value, Work
-from penstock.store.interface import ConflictError, StoreAwayError, StoreError
+from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreHeldError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
 
@@ -47,6 +47,8 @@ FLAVOUR = Flavour(
     ),
     tagged="(r.tags ->> {name}::text) = {value}",
     tag_of="({tags}::jsonb ->> {name}::text)",
+    tag_is="{tags} @> jsonb_build_object({name}::text, {value}::text)",
+    in_bytes=' COLLATE "C"',
     month=(
         "(extract(year FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer * 12"
         " + extract(month FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer - 1)"
@@ -69,6 +71,7 @@ FLAVOUR = Flavour(
     ),
     tags="coalesce(r.tags::text, '{}')",
     usage_of="hour, key_id, team, model, target, status, hashtextextended(tags, 0)",
+    row="instance, sequence",
     now_us="SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     wiped=None,
 )
@@ -154,6 +157,8 @@ class PostgresDatabase:
             async with asyncio.timeout(seconds), _Place(self._places) as here:
                 try:
                     return await self._transact(begin, work, end, commits, here)
+                except StoreHeldError:
+                    raise  # a connection is not what was missing
                 except StoreAwayError:
                     if self._closed:
                         raise

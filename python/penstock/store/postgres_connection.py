@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg  # type: ignore[import-untyped]
 
 from penstock.password_file import read_password
-from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
+from penstock.store.interface import StoreAwayError, StoreError, StoreHeldError, StoreRefusedError
 
 OLDEST = 13
 DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -19,6 +19,7 @@ DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg
 # By SQLSTATE: the server is there but cannot serve just now. Class 25: a standby, or it ended an idle transaction.
 _PASSING = ("08", "25", "40", "53", "55", "57")
 _DISK_FULL = "53100"
+_LOCK_HELD = "55P03"
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
@@ -89,6 +90,8 @@ def explain(error: Exception, place: str) -> StoreError:
     if isinstance(error, asyncpg.PostgresError):
         if state == _DISK_FULL or not str(state).startswith(_PASSING):
             return StoreRefusedError(f"{place}: {error.args[0]}")
+        if state == _LOCK_HELD:
+            return StoreHeldError(f"{place}: {error.args[0]}")
         return StoreAwayError(f"{place}: {error.args[0]}")
     if isinstance(error, asyncpg.InternalClientError):
         return StoreAwayError(f"{place}: {error}")

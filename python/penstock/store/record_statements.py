@@ -73,10 +73,11 @@ def sum_some(flavour: Flavour, count: int) -> str:
 
 def interrupt(count: int) -> str:
     """The streams of the instance `$1`, of the days `$2` to `$3`, that have one of `count` sequence numbers ended with
-    their process."""
+    their process; gives the numbers of those that are there."""
     return (
         "UPDATE penstock_records SET outcome = 'interrupted', status = 200, count = 1"  # noqa: S608
         f" WHERE instance = $1 AND day >= $2 AND day <= $3 AND kind = 2 AND sequence IN ({_places(4, count)})"
+        " RETURNING sequence"
     )
 
 
@@ -110,8 +111,19 @@ def _sum(flavour: Flavour, where: str) -> str:
 LOCK_BRIEFLY = "SELECT set_config('lock_timeout', '1s', true)"
 """Whoever waits for a table keeps those waiting that come behind."""
 
+
+def some_rows(row: str, bytes: str, where: str, most: str, most_bytes: str) -> str:
+    """A query: the first rows in the order of the columns `row`, at most `most`, and no more once those before it have
+    `most_bytes`. The lengths alone are read.
+    """
+    of = f"SELECT {row}, {bytes} AS bytes FROM penstock_records WHERE {where} ORDER BY {row} LIMIT {most}"  # noqa: S608
+    summed = f"SELECT {row}, sum(bytes) OVER (ORDER BY {row}) - bytes AS before FROM ({of}) AS a"  # noqa: S608
+    return f"SELECT {row} FROM ({summed}) AS b WHERE before < {most_bytes}"  # noqa: S608
+
+
+_BYTES = "length(public) + coalesce(length(private), 0)"
 PURGE_RECORDS = (
-    "DELETE FROM penstock_records WHERE rowid IN (SELECT rowid FROM penstock_records WHERE day < $1 LIMIT $2)"
+    f"DELETE FROM penstock_records WHERE rowid IN ({some_rows('rowid', _BYTES, 'day < $1', '$2', '$3')})"  # noqa: S608
     " RETURNING sequence"
 )
 _OLD_USAGE = "SELECT hour, key_id, team, model, target, status, tags FROM penstock_usage WHERE hour < $1 LIMIT $2"

@@ -14,6 +14,8 @@ from penstock.store.wiping import wipe
 
 AT_ONCE = 5_000
 """Rows that one transaction deletes, so that it never holds others up for long."""
+BYTES_AT_ONCE = 8 << 20
+"""The same of what stands in them, about: prompts and answers are long."""
 NAMES_AT_ONCE = 500
 """Names or numbers in one statement: databases bound its values."""
 _PARTITION = "penstock_records_"
@@ -85,16 +87,28 @@ class Records:
                 range_of = (after.instance, first, after.sequence, min(days, default=0), max(days, default=0))
                 await session.fetch(statements.sum_range(self._database.flavour), *range_of)
             for some in _pieces(interrupted):
-                # Older tables are not even looked at. A clock that went back may have made rows of earlier days.
-                of = (after.instance, min(day_of(after.instance), after.day), after.day, *some)
-                await session.fetch(statements.interrupt(len(some)), *of)
-                await session.fetch(statements.sum_some(self._database.flavour, len(some)), *of)
+                await self._interrupt(session, after, some)
 
         try:
             await self._database.write(move)
         except _MovedOn:
             return False
         return True
+
+    async def _interrupt(self, session: Session, of: Watermark, sequences: Sequence[int]) -> None:
+        """Makes requests of streams that broke off. Older tables than the instance are not even looked at, unless some
+        are not there: its name may come from a clock that was ahead.
+        """
+        first = min(day_of(of.instance), of.day)
+        for days in ((first, of.day), (0, first - 1)):
+            rows = await session.fetch(statements.interrupt(len(sequences)), of.instance, *days, *sequences)
+            there = [sequence for (sequence,) in rows]
+            if there:
+                sql = statements.sum_some(self._database.flavour, len(there))
+                await session.fetch(sql, of.instance, *days, *there)
+            sequences = sorted({*sequences} - {*there})
+            if not sequences:
+                return
 
     async def make_days(self, days: Collection[int]) -> None:
         """Makes room for rows of these days, where each day has a table."""
@@ -123,7 +137,7 @@ class Records:
             return len(days[:1])
 
         async def delete(session: Session) -> int:
-            return len(await session.fetch(statements.PURGE_RECORDS, before_day, AT_ONCE))
+            return len(await session.fetch(statements.PURGE_RECORDS, before_day, AT_ONCE, BYTES_AT_ONCE))
 
         if listing is None:
             return await self._database.write(delete)

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -34,6 +34,8 @@ FLAVOUR = Flavour(
     ),
     tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
     tag_of="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name})",
+    tag_is="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name}) = {value}",
+    in_bytes="",
     month=(
         "(CAST(strftime('%Y', {hour} * 3600, 'unixepoch') AS INTEGER) * 12"
         " + CAST(strftime('%m', {hour} * 3600, 'unixepoch') AS INTEGER) - 1)"
@@ -50,6 +52,7 @@ FLAVOUR = Flavour(
     partitions=None,
     tags="coalesce(r.tags, '{}')",
     usage_of="hour, key_id, team, model, target, status, tags",
+    row="rowid",
     now_us="SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
     wiped="PRAGMA wal_checkpoint(TRUNCATE)",
 )
@@ -108,10 +111,10 @@ class SqliteDatabase:
                         await side.connection.close()
 
     async def read(self, work: Work[T]) -> T:
-        return await self._whole(self._transact(self._reader, "BEGIN", work))
+        return await self._wanted(self._transact(self._reader, "BEGIN", work))
 
     async def ask(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
-        return await self._whole(self._ask(sql, *values))
+        return await self._wanted(self._ask(sql, *values))
 
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
         return await self._whole(self._transact(self._writer, "BEGIN IMMEDIATE", work))
@@ -126,10 +129,25 @@ class SqliteDatabase:
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs to its end even if nobody waits any more: another transaction cannot begin inside this one."""
+        return await asyncio.shield(self._begin(work))
+
+    async def _wanted(self, work: Coroutine[Any, Any, T]) -> T:
+        """The same of what only reads: once nobody waits any more SQLite gives it up, and its line is free."""
+        task = self._begin(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self._reader is not None and self._reader.served is task:
+                self._reader.interrupt()
+            else:
+                task.cancel()  # it waits in line, or is done
+            raise
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -140,14 +158,14 @@ class SqliteDatabase:
         side = self._reader
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
-        async with side.line:
+        async with side.served_in_line():
             with self._explained(), side.within(self._call_s):
                 return await side.fetch(sql, *values)
 
     async def _transact(self, side: _Side | None, begin: str, work: Work[T]) -> T:
         if side is None:
             raise StoreAwayError(f"{self._path} is closed")
-        async with side.line:
+        async with side.served_in_line():
             with self._explained(), side.within(self._call_s):
                 await side.connection.execute_fetchall(begin)
                 try:
@@ -233,8 +251,20 @@ class _Side:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
-        self.line = asyncio.Lock()
+        self.served: asyncio.Task[Any] | None = None
+        """Whose turn it is."""
+        self._line = asyncio.Lock()
         self._ending: asyncio.Future[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def served_in_line(self) -> AsyncIterator[None]:
+        """The turn of the task that asks for it."""
+        async with self._line:
+            self.served = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self.served = None
 
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(place): value for place, value in enumerate(values, 1)}
@@ -247,13 +277,14 @@ class _Side:
             yield
             return
         loop = asyncio.get_running_loop()
-        ending = loop.call_later(seconds, self._interrupt)
+        ending = loop.call_later(seconds, self.interrupt)
         try:
             yield
         finally:
             ending.cancel()
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Ends the statement that runs, if any."""
         self._ending = asyncio.ensure_future(self.connection.interrupt())
 
     async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:

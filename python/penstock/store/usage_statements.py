@@ -63,7 +63,7 @@ def sums(wanted: Question, limit: int, flavour: Flavour) -> tuple[str, Sequence[
         if text is not None:
             where.append(f"{column} = {put(text)}")
     if wanted.target is not None:
-        where.append(target_is(wanted.target, put))
+        where.append(target_is(wanted.target, put, flavour))
     if wanted.statuses is not None:
         where.append(between("status", wanted.statuses, put))
     if wanted.tag is not None:

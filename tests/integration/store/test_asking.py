@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -227,6 +228,21 @@ async def test_a_question_that_takes_too_long_is_ended(store: Open) -> None:
         await database.close()
 
 
+async def test_a_question_that_nobody_waits_for_any_more_is_ended(store: Open) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    database = store.make(ALONE_S)
+    await database.open()
+    try:
+        asked = [asyncio.ensure_future(database.ask(endless)) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        for each in asked:
+            each.cancel()
+        async with asyncio.timeout(5):
+            assert [tuple(row) for row in await database.ask("SELECT 1")] == [(1,)]
+    finally:
+        await database.close()
+
+
 async def test_what_is_forgotten_is_gone_and_the_rest_stays(store: Open, filled: Asking, tmp_path: Path) -> None:
     forgetting = Forgetting(store.make(ALONE_S))
     moment = START + 3 * 300_000_000
@@ -241,6 +257,27 @@ async def test_what_is_forgotten_is_gone_and_the_rest_stays(store: Open, filled:
     assert [(report.fault, report.entries) for report in await verify(filled)] == [(None, 6), (None, 6)]
     whole = await filled.page(Choice(request_id="req_9"), False, None, 1)
     assert whole[0].private is not None
+
+
+async def test_long_texts_are_forgotten_a_few_at_a_time(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain("one")
+    for number in range(20):
+        chain.add(record(number, START + number), ("a" * (5_000 if number % 4 == 0 else 10), None))
+    await ship(store.database, chain)
+    pieces: list[int] = []
+    write = store.database.write
+
+    async def counted(work: Any, **how: Any) -> Any:
+        pieces.append(len(done := await write(work, **how)))
+        return done
+
+    monkeypatch.setattr(store.database, "write", counted)
+    monkeypatch.setattr("penstock.store.forgetting.BYTES_AT_ONCE", 10_000)
+    assert await Forgetting(store.database).forget(START + 18) == 18
+    assert pieces == [5, 8, 5, 0], "once two long ones are there it is enough"
+    monkeypatch.setattr("penstock.store.forgetting.AT_ONCE", 1)
+    assert await Forgetting(store.database).forget(START + 20) == 2
+    assert pieces[4:] == [1, 1, 0]
 
 
 async def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:

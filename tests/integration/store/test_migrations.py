@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from penstock.keys.model import Key, Team
@@ -160,6 +162,30 @@ async def test_a_migration_that_fails_leaves_nothing_behind(new: New, release: C
     assert await opened(new()) == []
     mended = BROKEN.replace("INSERT INTO penstock_nowhere (id)", "INSERT INTO penstock_half (id)")
     assert await opened(release(_0098_broken=mended)) == ["0098_broken"]
+
+
+@pytest.mark.postgres
+async def test_a_migration_that_waits_for_a_reader_keeps_nobody_else_waiting(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Whoever waits for a table keeps all those waiting that come behind."""
+    name = postgres.create()
+    newer = read_migrations(folder_of("postgres", tmp_path, _0098_notes=WIDER))
+    async with Handles(lambda: make_store(postgres.url(name), "")) as handles:
+        store = await handles.make()
+        reader = await asyncpg.connect(postgres.url(name))
+        await reader.execute("BEGIN; SELECT * FROM penstock_keys")
+        migrating = asyncio.ensure_future(opened(released(make_store(postgres.url(name), ""), newer)))
+        began = time.monotonic()
+        for number in range(1_000):
+            await put(store, key(f"k{number}"))
+            if time.monotonic() > began + 4:
+                break
+        assert number > 30
+        assert not migrating.done()
+        await reader.close()
+        assert await migrating == ["0098_notes"]
+    postgres.drop(name)
 
 
 def test_both_stores_have_the_same_migrations() -> None:

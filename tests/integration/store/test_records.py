@@ -222,6 +222,21 @@ async def test_streams_without_a_record_end_with_their_process(place: Place, tmp
     assert not await records.ship(None, ended, mark), "what has ended is over"
 
 
+async def test_streams_end_with_a_process_that_was_named_by_a_clock_ahead(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    name = time.strftime("%Y%m%dT000000-0000000a", time.gmtime((DAY + 2) * 86_400))
+    journal = MadeJournal(tmp_path, name)
+    journal.begin(1, started_us=NOON_US)
+    mark = await ship(records, journal)
+    journal.begin(2, started_us=NOON_US + 4 * DAY_US)
+    journal.record(3, ended_us=NOON_US + 4 * DAY_US)
+    mark = await ship(records, journal, mark)
+    assert await records.ship(None, mark, msgspec.structs.replace(mark, ended=True), interrupted=[1, 2])
+    found = await place.all("SELECT day, sequence FROM penstock_records WHERE outcome = 'interrupted' ORDER BY 2")
+    assert found == [(DAY, 1), (DAY + 4, 2)]
+    assert await place.all("SELECT sum(requests) FROM penstock_usage") == [(3,)]
+
+
 async def test_what_ends_with_a_process_waits_for_no_day_before_its_beginning(place: Place, tmp_path: Path) -> None:
     records = await place.node()
     await records.make_days([DAY - 1])
@@ -265,6 +280,19 @@ async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> No
     if file.exists():
         left = [path.read_bytes().count(b"a very private thing") for path in (file, Path(f"{file}-wal"))]
         assert left == [2, 0]
+
+
+async def test_long_rows_are_deleted_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store("sqlite", str(tmp_path))
+    await store.open(migrate=True)
+    records = make_records("sqlite", store)
+    journal = MadeJournal(tmp_path, "one")
+    for number in range(10):
+        journal.record(number, ended_us=NOON_US, private=b"\x92\xc5\x13\x88" + b"a" * 5_000 + b"\xc0")
+    await ship(records, journal)
+    monkeypatch.setattr("penstock.store.records.BYTES_AT_ONCE", 12_000)
+    assert [await records.purge_records(DAY + 1) for _ in range(5)] == [3, 3, 3, 1, 0]
+    await store.close()
 
 
 async def test_watermarks_stay_until_their_journal_has_ended(place: Place, tmp_path: Path) -> None:

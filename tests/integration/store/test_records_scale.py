@@ -1,4 +1,4 @@
-"""Over a million requests in PostgreSQL the usual questions are answered at once."""
+"""Over a million requests the usual questions are answered at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.audit.choice import Choice
 from penstock.store.asking import Asking
 from penstock.store.postgres import PostgresDatabase
+from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import Question
-from tests.support.many_records import BUSY, HOUR, NOON, fill
+from tests.support.many_records import BUSY, DAYS, FIRST_DAY, HOUR, NOON, RARE, fill, fill_file
 from tests.support.postgres import Postgres
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+in_postgres = pytest.mark.postgres
 COUNT = 1_000_000
 MOST_S = 0.2
+TEXTS_S = 0.06
+"""Of 40,000 rows with 24 KiB of texts each; reading these takes five times as long."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,8 @@ def database(postgres: Postgres) -> Iterator[str]:
     postgres.drop(name)
 
 
-ASKED: dict[str, Callable[[Asking], Awaitable[Any]]] = {
+Ask = Callable[[Asking], Awaitable[Any]]
+ASKED: dict[str, Ask] = {
     "a day of a key": lambda asking: asking.sums(
         Question(key=BUSY, since_hour=NOON - 12, until_hour=NOON + 12), 10_001, ()
     ),
@@ -41,23 +47,89 @@ ASKED: dict[str, Callable[[Asking], Awaitable[Any]]] = {
     "the newest": lambda asking: asking.page(Choice(), True, None, 101),
     "a request": lambda asking: asking.page(Choice(request_id="req_77"), True, None, 101),
 }
+DAY_US = 86_400_000_000
+NARROWED = {
+    "team": Choice(team=RARE),
+    "model": Choice(model=RARE),
+    "target": Choice(target=f"{RARE}/x"),
+    "provider": Choice(target=RARE),
+    "refusals": Choice(status="4xx"),
+    "a tag": Choice(tag=("env", RARE)),
+}
 
 
-@pytest.mark.parametrize("asked", ASKED)
+def pages(choice: Choice, newest: bool) -> Ask:
+    return lambda asking: asking.page(choice, newest, None, 101)
+
+
+RARELY = {
+    f"{order} of a rare {name}, of {span}": pages(replace(choice, since_us=since), order == "newest")
+    for name, choice in NARROWED.items()
+    for order in ("newest", "oldest")
+    for span, since in (("all days", 0), ("a day", (FIRST_DAY + DAYS - 1) * DAY_US))
+}
+
+
+@in_postgres
+@pytest.mark.parametrize("asked", [*ASKED, *RARELY])
 async def test_an_answer_takes_no_more_than_200_ms(postgres: Postgres, database: str, asked: str) -> None:
     asking = Asking(PostgresDatabase(postgres.url(database), pool=1, call_s=20))
     try:
-        assert await ASKED[asked](asking)  # connects, and reads what is cold
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            await ASKED[asked](asking)
-            times.append(time.perf_counter() - began)
-        assert statistics.median(times) <= MOST_S, times
+        await check((ASKED | RARELY)[asked], asking)
     finally:
         await asking.close()
 
 
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A million requests in a day."""
+    path = str(tmp_path_factory.mktemp("many") / "penstock.sqlite")
+    fill_file(path, 1, COUNT, 40)
+    return path
+
+
+@pytest.mark.parametrize("asked", NARROWED)
+@pytest.mark.parametrize("newest", [True, False])
+async def test_an_answer_takes_no_more_than_that_in_a_file(file: str, asked: str, newest: bool) -> None:
+    asking = Asking(SqliteDatabase(file, call_s=20))
+    # SQLite has no index of what is inside a tag: it looks at each.
+    most_s = 8 * MOST_S if asked == "a tag" else MOST_S
+    try:
+        await check(pages(NARROWED[asked], newest), asking, most_s)
+    finally:
+        await asking.close()
+
+
+@pytest.fixture(scope="module")
+def with_texts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A gigabyte of private parts, which stand before the columns that are looked at."""
+    path = str(tmp_path_factory.mktemp("texts") / "penstock.sqlite")
+    fill_file(path, 1, 40_000, 24 << 10)
+    return path
+
+
+@pytest.mark.parametrize(
+    "choice", [Choice(model=RARE), Choice(team="team_1", tag=("env", RARE)), Choice(outcome="failed")]
+)
+async def test_texts_are_not_read_to_find_what_has_others(with_texts: str, choice: Choice) -> None:
+    asking = Asking(SqliteDatabase(with_texts, call_s=20))
+    try:
+        await check(pages(choice, True), asking, TEXTS_S, is_any=False)
+    finally:
+        await asking.close()
+
+
+async def check(ask: Ask, asking: Asking, most_s: float = MOST_S, *, is_any: bool = True) -> None:
+    assert await ask(asking) or not is_any  # connects, and reads what is cold
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        await ask(asking)
+        times.append(time.perf_counter() - began)
+    assert statistics.median(times) <= most_s, times
+
+
+@in_postgres
 async def test_the_sum_of_a_day_is_right(postgres: Postgres, database: str) -> None:
     asking = Asking(PostgresDatabase(postgres.url(database), pool=1, call_s=20))
     try:

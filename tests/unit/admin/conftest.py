@@ -102,7 +102,8 @@ class Api:
         self.callers = Callers(TOKEN, [known], self._stored)
         self.configured = AllLimits()
         self.records = FakeAsking()
-        self.table = table(self.process, self.ledger, lambda: self.configured, Asked(self.records, "/nowhere"))
+        self.asked = Asked(self.records, "/nowhere")
+        self.table = table(self.process, self.ledger, lambda: self.configured, self.asked)
         self.gate = Gate(self.callers, Router(self.table, Log(write=self.lines.append)))
 
     async def _publish(self, rows: Sequence[Row]) -> None:

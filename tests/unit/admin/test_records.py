@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -10,10 +12,11 @@ import pytest
 from msgspec.structs import fields
 
 from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
+from penstock.audit.room import AT_ONCE, WAITING, Room
 from penstock.audit.shown import as_object
 from penstock.store.usage_statements import NUMBERS
 from tests.support.stored_rows import DAY_US, Chain, record, used
-from tests.unit.admin.conftest import VIEWER, Api
+from tests.unit.admin.conftest import TOKEN, VIEWER, Api
 from tests.unit.audit.test_shown import BARE, ROW
 
 RECORDS, USAGE = "/admin/v1/records", "/admin/v1/usage"
@@ -155,6 +158,47 @@ async def test_while_the_store_is_away_nothing_is_shown(filled: Api) -> None:
     filled.records.away = True
     for path in (RECORDS, USAGE, f"{RECORDS}/req_1"):
         assert (await filled.ask("GET", path)).status == 503
+
+
+async def test_few_are_answered_at_a_time_and_keys_are_administered_meanwhile(filled: Api) -> None:
+    filled.records.stuck = asyncio.Event()
+    asked = [asyncio.ensure_future(filled.ask("GET", f"{RECORDS}?limit=1")) for _ in range(AT_ONCE + WAITING)]
+    await _until(lambda: filled.records.asked.count("page") == AT_ONCE)
+    for path in (RECORDS, USAGE, f"{RECORDS}/req_1"):
+        refused = await filled.ask("GET", path)
+        assert (refused.status, refused.json["code"]) == (503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+    assert (await filled.ask("GET", "/admin/v1/keys")).status == 200
+    assert filled.records.asked.count("page") == AT_ONCE
+    filled.records.stuck.set()
+    assert {each.status for each in await asyncio.gather(*asked)} == {200}
+    assert (await filled.ask("GET", RECORDS)).status == 200
+
+
+async def test_an_answer_has_a_time_waiting_included(filled: Api) -> None:
+    filled.records.stuck = asyncio.Event()
+    filled.asked.room = Room(0.05, at_once=1)
+    told = await asyncio.gather(*(filled.ask("GET", RECORDS) for _ in range(3)))
+    assert {(each.status, each.json["code"]) for each in told} == {(503, "store_unavailable")}
+    assert "within 0.05 s" in told[0].json["detail"]
+    filled.records.stuck.set()
+    assert (await filled.ask("GET", RECORDS)).status == 200
+
+
+async def test_texts_that_are_not_shown_are_not_asked_for(filled: Api) -> None:
+    path = f"{RECORDS}/req_1"
+    for token, whole in ((TOKEN, True), (VIEWER, False)):
+        filled.records.whole.clear()
+        assert (await filled.ask("GET", path, token=token)).status == 200
+        assert (await filled.ask("GET", f"{RECORDS}?texts=true", token=token)).status == 200
+        assert (await filled.ask("GET", RECORDS, token=token)).status == 200
+        assert filled.records.whole == [whole, whole, False]
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 (what is waited for tells nobody)
+            await asyncio.sleep(0)
 
 
 async def test_sums_of_whole_hours_by_what_was_asked_for(filled: Api) -> None:

@@ -238,6 +238,44 @@ async def test_journals_that_take_too_long_are_passed_over_and_that_is_said(here
     assert (found.items[0].numbers["requests"], found.partial) == (5, True)
 
 
+@pytest.mark.parametrize("newest", [True, False])
+async def test_of_a_journal_that_takes_too_long_the_newest_are_read(
+    here: Here, newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = chain_of("one", range(20))
+    here.add(chain)
+    store = FakeAsking()
+    store.ship(chain, 3)
+    monkeypatch.setattr(Reader, "at_once", 4)
+    asked = here.asked(store)
+    size = len(chain.rows[0].public) + len(chain.rows[0].private or b"") - 16 + 120
+    monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 5 * size)
+    page = await asked.page(Choice(), newest=newest, after=None, limit=100)
+    found = sorted(row.record.number for row in page.rows)
+    assert (found, page.partial) == ([0, 1, 2, *range(15, 20)], True), "the last five are in two batches"
+    assert (await sums(asked, question())).items[0].numbers["requests"] == 8
+    monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 50 * size)
+    page = await asked.page(Choice(), newest=newest, after=None, limit=100)
+    assert (len(page.rows), page.partial) == (20, False)
+
+
+async def test_what_is_removed_while_it_is_read_is_not_read_twice(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = chain_of("one", range(12))
+    here.add(chain)
+    monkeypatch.setattr(Reader, "at_once", 4)
+    read = Reader.read
+
+    def gone(self: Reader, segment: int, offset: int, *more: Any) -> Any:
+        """The first eight go once the last have been read."""
+        calls.append(offset)
+        return read(self, segment, 8 if len(calls) > 4 else offset, *more)
+
+    calls: list[int] = []
+    monkeypatch.setattr(Reader, "read", gone)
+    found = await sums(here.asked(None), question())
+    assert found.items[0].numbers["requests"] == 4
+
+
 async def test_what_was_cut_within_a_journal_is_not_taken_for_broken_off(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +289,7 @@ async def test_what_was_cut_within_a_journal_is_not_taken_for_broken_off(
     assert await numbers(asked) == [2, 1]
     monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 10)
     page = await asked.page(Choice(), newest=True, after=None, limit=100)
-    assert ([row.record.number for row in page.rows], page.partial) == ([2], True)
+    assert ([row.record.number for row in page.rows], page.partial) == ([1], True)
 
 
 def test_where_a_bounded_reading_begins(tmp_path: Path) -> None:

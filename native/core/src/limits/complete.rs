@@ -70,7 +70,7 @@ impl Limits {
     }
 
     /// By the limits of now, and by all that the checkpoint counts.
-    fn count_past(&self, past: &Past<'_>, beyond: &dyn Beyond, now: Moment) {
+    pub(super) fn count_past(&self, past: &Past<'_>, beyond: &dyn Beyond, now: Moment) {
         let mut spans = Vec::new();
         let mut note = |kind: Kind, span: Span| {
             if is_kept(span) && amount(&past.charged, kind) > 0 && !spans.contains(&(kind, span)) {

@@ -225,6 +225,12 @@ impl Engine {
         Ok(self.shared.limits.reset(limited::scope(scope, name)?))
     }
 
+    /// Counts what was used before anything that is known here: a JSON list. Refused as a whole, or not at all.
+    pub fn limits_earlier(&self, used: &[u8]) -> Result<(), String> {
+        let records = Records { shared: self.shared.clone(), instance: self.instance.clone(), journals: None };
+        limited::count_earlier(&self.shared, used, &records)
+    }
+
     /// Whether what nodes share is away, and how many nodes there are; 0: nobody knows.
     pub fn shared_state(&self, away: bool, nodes: u32) {
         self.shared.nodes.set(away, nodes);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::shared::Shared;
 use crate::{
     keys::{KeyId, OPEN},
-    limits::{Layered, Now, Period, Scope, Span, Use},
+    limits::{Beyond, Earlier, Layered, Need, Now, Period, Scope, Span, Use},
 };
 
 /// The scope of these words.
@@ -25,6 +25,23 @@ pub(super) fn report(shared: &Shared, scope: Scope<'_>) -> Vec<u8> {
     let report = |policy: Layered<'_>| shared.limits.report(scope, policy, Now::of(&shared.clock));
     let uses = with_policy(shared, scope, report).unwrap_or_default();
     Value::Array(uses.iter().map(one).collect()).to_string().into_bytes()
+}
+
+/// Scope, name, microseconds UTC by which it was used, requests, tokens, nano-dollars.
+type Told = (String, String, u64, u64, u64, u64);
+
+/// Counts what a JSON list of them says was used earlier.
+pub(super) fn count_earlier(shared: &Shared, told: &[u8], beyond: &dyn Beyond) -> Result<(), String> {
+    let told: Vec<Told> = serde_json::from_slice(told).map_err(|error| error.to_string())?;
+    let all = told.iter().map(earlier).collect::<Result<Vec<_>, String>>()?;
+    let now = Now::of(&shared.clock);
+    all.iter().for_each(|earlier| shared.limits.count_earlier(earlier, beyond, now));
+    Ok(())
+}
+
+fn earlier((kind, name, until_us, requests, tokens, nanousd): &Told) -> Result<Earlier<'_>, String> {
+    let used = Need { requests: *requests, tokens: *tokens, nanousd: *nanousd };
+    Ok(Earlier { scope: scope(kind, name)?, used, until_us: *until_us })
 }
 
 /// Lets those who wait for slots know of limits that have changed.

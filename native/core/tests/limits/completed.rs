@@ -4,7 +4,9 @@ use std::{cell::RefCell, collections::BTreeMap, io};
 
 use penstock_core::{
     clock::Clock,
-    limits::{Beyond, Counted, Held, Kind, Limits, Loaded, Mark, Need, Now, Past, Policy, Rate, Scope, Span, Used},
+    limits::{
+        Beyond, Counted, Earlier, Held, Kind, Limits, Loaded, Mark, Need, Now, Past, Policy, Rate, Scope, Span, Used,
+    },
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -120,6 +122,30 @@ fn restarted(dir: &Dir, journal: &Journal, at: Now) -> (Limits, Loaded) {
     let limits = Limits::new();
     let loaded = open(dir).load(&limits, journal, at).unwrap();
     (limits, loaded)
+}
+
+#[test]
+fn what_a_store_knows_of_before_is_counted_where_it_is_within_a_window_or_period_and_kept() {
+    let (dir, (clock, _), journal) = (Dir::new("earlier"), clock_at(START_US), Journal::new(kept()));
+    let (limits, at) = (Limits::new(), now(&clock));
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &(), at).unwrap();
+    let day_us = at.utc_us - at.utc_us % (24 * HOUR);
+    // Of the hour that runs, of the first and the last moment of a day, of two hours ago.
+    let times = [(at.utc_us + HOUR, 1), (day_us, 20), (day_us - 1, 300), (at.utc_us - 2 * HOUR, 4_000)];
+    for (until_us, tokens) in times {
+        let used = Need { requests: 1, tokens, nanousd: 9 };
+        limits.count_earlier(&Earlier { scope: SCOPES[0], used, until_us }, &journal, at);
+    }
+    let day = times.iter().filter(|(until_us, _)| *until_us >= day_us);
+    let (requests, tokens) = day.fold((0, 0), |sum, (_, tokens)| (sum.0 + 1, sum.1 + tokens));
+    let expected = [&[1, requests, 1, tokens][..], &[0; 8]].concat();
+    assert_eq!(counts(&limits, &journal.policy, at), expected);
+    let minute = limits.report(SCOPES[0], layered(&journal.policy), at)[0];
+    assert_eq!((minute.span, minute.used), (Span::Window(60 * SECOND), 0));
+    checkpoint.write(&limits, journal.mark(), at).unwrap();
+    drop(checkpoint);
+    assert_eq!(counts(&restarted(&dir, &journal, at).0, &journal.policy, at), expected);
 }
 
 #[test]

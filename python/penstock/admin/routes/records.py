@@ -77,6 +77,10 @@ class RecordHandlers:
 
     async def list(self, call: Call[None, RecordsQuery]) -> Answer:
         """A piece of the records by the time at which they began."""
+        async with self._asked.room.place():
+            return await self._list(call)
+
+    async def _list(self, call: Call[None, RecordsQuery]) -> Answer:
         asked, findings = call.query, Findings(call.found)
         texts = asked.texts == "true"
         more = {"outcome": asked.outcome, "request_id": asked.request_id, "whole": texts and call.role == "admin"}
@@ -91,7 +95,9 @@ class RecordHandlers:
 
     async def show(self, call: Call[None, None]) -> Answer:
         """The records of one request, the newest first: an id may be a client's own, and come again."""
-        found = await self._asked.page(Choice(request_id=call.id), newest=True, after=None, limit=USUAL)
+        choice = Choice(request_id=call.id, whole=call.role == "admin")
+        async with self._asked.room.place():
+            found = await self._asked.page(choice, newest=True, after=None, limit=USUAL)
         if not found.rows:
             raise NotFound("record of the request", call.id)
         return _answer(found._replace(after=None), "", call, True)

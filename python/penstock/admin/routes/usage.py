@@ -43,6 +43,10 @@ class UsageHandlers:
 
     async def show(self, call: Call[None, UsageQuery]) -> Answer:
         """The sums."""
+        async with self._asked.room.place():
+            return await self._show(call)
+
+    async def _show(self, call: Call[None, UsageQuery]) -> Answer:
         asked, findings = call.query, Findings(call.found)
         choice = await read_choice(asked, findings, self._store)
         by = _read_by(findings, asked.by)

@@ -1,0 +1,134 @@
+"""What limits have used before a `data_dir` was lost, as far as the store's sums by the hour tell."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from penstock.config.model import Config
+from penstock.policy.names import meet
+from penstock.store.asking import Sum
+from penstock.store.usage_statements import NUMBERS, Question
+
+HOUR_US = 3_600_000_000
+HOURS = 48
+"""So many are told one by one; what was before, by days of the zone in which budgets are counted."""
+DAYS = 31
+"""The longest period that is counted."""
+OPEN = "open"
+"""The key that every request has where none is asked for."""
+MOST = 1_000_000
+"""Sums of one question: more than there are keys."""
+
+_TOLD = [NUMBERS.index(name) for name in ("requests", "prompt_tokens", "completion_tokens", "cost_nanousd")]
+Used = tuple[str, str, int, int, int, int]
+"""Scope, name, microseconds UTC by which it was used, requests, tokens, nano-dollars."""
+
+
+class Sums(Protocol):
+    """What is asked of the store."""
+
+    async def sums(self, wanted: Question, limit: int, instances: Collection[str]) -> tuple[Sequence[Sum], object]: ...
+
+
+class Places:
+    """Which limits a sum is of."""
+
+    def __init__(self, config: Config) -> None:
+        self._limited, self._exact = config.limits.models, {name for name in config.models if "*" not in name}
+        self._wide = sorted((name for name in config.models if "*" in name), key=len, reverse=True)
+        self._providers = config.providers
+        self._is_open = config.auth == "open"
+
+    def key(self, name: str) -> tuple[str, str] | None:
+        name = name or (OPEN if self._is_open else "")
+        return ("key", name) if name else None
+
+    def team(self, name: str) -> tuple[str, str] | None:
+        return ("team", name) if name else None
+
+    def model(self, name: str) -> tuple[str, str] | None:
+        """The name asked for, else the configured one that it leads to."""
+        if name in self._limited:
+            return "model", name
+        if not name or name in self._exact or name.partition("/")[0] in self._providers:
+            return None
+        found = next((pattern for pattern in self._wide if meet(pattern, name)), "")
+        return ("model", found) if found in self._limited else None
+
+    def provider(self, target: str) -> tuple[str, str] | None:
+        name = target.partition("/")[0]
+        return ("provider", name) if name else None
+
+
+class Earlier:
+    """Adds up what is of one place and time."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, int], tuple[int, int, int]] = {}
+
+    def add(self, place: tuple[str, str] | None, until_us: int, status: int, numbers: tuple[int, ...]) -> None:
+        """Refusals are no requests that limits count, whoever refused."""
+        if place is None:
+            return
+        requests, prompt, completion, nanousd = (numbers[at] for at in _TOLD)
+        at = (*place, until_us)
+        before = self._found.get(at, (0, 0, 0))
+        counted = 0 if 400 <= status < 500 else requests
+        self._found[at] = (before[0] + counted, before[1] + prompt + completion, before[2] + nanousd)
+
+    def all(self) -> list[Used]:
+        """In no order."""
+        return [(*at, *used) for at, used in self._found.items()]
+
+
+async def gather(store: Sums, places: Places, zone: str, now_us: int) -> list[Used]:
+    """All that was used since the longest period began. Raises `StoreError`."""
+    found, all_spans = Earlier(), list(spans(now_us // HOUR_US, zone))
+    whole = Question(per="hour", since_hour=all_spans[0][0], until_hour=all_spans[-1][1])
+    used = sorted(hour for hour, _, _ in (await store.sums(whole, MOST, ()))[0])
+    for since, until in all_spans:
+        until_us = until * HOUR_US - 1
+        if bisect_left(used, since) == bisect_left(used, until):
+            continue  # nothing, as in a store that is new
+
+        async def sums(*by: str, since: int = since, until: int = until) -> Iterable[Sum]:
+            wanted = Question(by=(*by, "status"), since_hour=since, until_hour=until)
+            return (await store.sums(wanted, MOST, ()))[0]
+
+        for _, (key, team, status), numbers in await sums("key", "team"):
+            for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
+                found.add(place, until_us, int(status), numbers)
+        for _, (model, status), numbers in await sums("model"):
+            found.add(places.model(str(model)), until_us, int(status), numbers)
+        for _, (target, status), numbers in await sums("target"):
+            found.add(places.provider(str(target)), until_us, int(status), numbers)
+    return found.all()
+
+
+def spans(hour: int, zone: str) -> Iterator[tuple[int, int]]:
+    """From the oldest on: days of the zone as whole hours, then hours, up to the one that is running."""
+    first = hour + 1 - HOURS
+    bounds = sorted({*_midnights(first, zone), first})
+    yield from itertools.pairwise(bounds)
+    yield from ((at, at + 1) for at in range(first, hour + 1))
+
+
+def _midnights(before: int, zone: str) -> Iterator[int]:
+    """The hours in which days begin."""
+    place = _place(zone)
+    day = datetime.datetime.fromtimestamp(before * 3_600, place).date()
+    for ago in range(DAYS + 1):
+        at = datetime.datetime.combine(day - datetime.timedelta(days=ago), datetime.time(), place)
+        yield int(at.timestamp()) // 3_600
+
+
+def _place(zone: str) -> datetime.tzinfo:
+    if zone == "UTC":
+        return datetime.UTC
+    import zoneinfo  # only where days and months begin elsewhere
+
+    return zoneinfo.ZoneInfo(zone)

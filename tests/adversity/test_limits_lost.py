@@ -1,0 +1,114 @@
+"""A data_dir that is lost takes no budget with it: limits go on from what the store knows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway import Gateway
+from tests.support.kinds import CHAT
+from tests.support.loop import LoopThread
+from tests.support.postgres import Postgres
+from tests.support.scene import ask, config_of
+from tests.support.script import answer
+from tests.support.shipped import requests
+from tests.support.upstream import Upstream
+from tests.support.wait import until
+
+pytestmark = pytest.mark.postgres
+COST_NANOUSD = 2_000_000
+"""Of each answer: two tokens of completion."""
+BUDGET = {"budget": ["1000 usd/day", "1000 usd/month", "1000 usd/24h"], "requests": ["100000/min", "100000/day"]}
+
+
+@pytest.fixture
+def upstream(loop: LoopThread) -> Iterator[Upstream]:
+    with Upstream(loop) as upstream:
+        upstream.always(answer(CHAT.whole))
+        yield upstream
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    name = postgres.create()
+    yield name
+    postgres.drop(name)
+
+
+@pytest.fixture
+def settings(upstream: Upstream, postgres: Postgres, database: str) -> dict[str, Any]:
+    models = {name: BUDGET for name in ("m", "wide-*")}
+    limits = {"models": models, "global": BUDGET, "default": BUDGET, "providers": {"up": BUDGET}}
+    plain = config_of(upstream, store=postgres.url(database))
+    plain["models"]["wide-*"] = {"targets": [{"provider": "up"}]}
+    return plain | {"prices": {"*": {"input": 0, "output": 1_000}}, "limits": limits}
+
+
+PLACES = ("model/m", "model/wide-%2a", "global", "provider/up")
+
+
+def spent(gateway: Gateway, place: str) -> list[int]:
+    """Of the requests of a minute and a day, of the budgets of a day, a month and 24 hours."""
+    shown = gateway.ask("GET", f"/admin/v1/limits/{place}")
+    assert shown.status == 200, shown.body
+    return [each["used"] for each in shown.json()["limits"]]
+
+
+def lose(gateway: Gateway) -> None:
+    gateway.kill()
+    shutil.rmtree(gateway.config["data_dir"])
+    gateway.start()
+
+
+def test_after_the_disk_was_lost_a_budget_is_what_the_store_has_records_of(
+    tmp_path: Path, settings: dict[str, Any], upstream: Upstream
+) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        for model in ("m", "m", "m", "wide-1", "wide-2"):
+            assert ask(gateway, CHAT, False, model).status == 200
+        assert ask(gateway, CHAT, False, "nothing").status == 404
+        until(lambda: len(requests(gateway)) == 6, "the store has them")
+        before = {place: spent(gateway, place) for place in PLACES}
+        assert before["model/m"] == [3, 3, *[3 * COST_NANOUSD] * 3]
+        for _ in range(2):
+            lose(gateway)
+            until(lambda: spent(gateway, "global")[-1] > 0, "the store was asked")
+            for place in PLACES:
+                assert spent(gateway, place) == [0, *before[place][1:]], f"{place}: all but the window of a minute"
+        assert ask(gateway, CHAT, False, "m").status == 200
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
+        until(lambda: len(requests(gateway)) == 7, "records are shipped again", seconds=15)
+        gateway.stop()
+        gateway.start()
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
+        gateway.kill()
+        gateway.start()
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
+
+
+def test_while_the_store_is_away_that_waits_and_nothing_is_counted_twice(
+    tmp_path: Path, settings: dict[str, Any], postgres: Postgres
+) -> None:
+    with Gateway(tmp_path, settings | {"journal": {"durability": "flush"}}) as gateway:
+        for _ in range(3):
+            assert ask(gateway, CHAT, False, "m").status == 200
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        gateway.kill()
+        shutil.rmtree(gateway.config["data_dir"])
+        postgres.stop()
+        try:
+            gateway.start()
+            assert ask(gateway, CHAT, False, "m").status == 200
+            assert spent(gateway, "model/m")[-1] == COST_NANOUSD
+            gateway.kill()
+            gateway.start()
+            assert spent(gateway, "model/m")[-1] == COST_NANOUSD
+        finally:
+            postgres.start()
+        until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
+        until(lambda: len(requests(gateway)) == 4, "records are shipped again", seconds=15)
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD

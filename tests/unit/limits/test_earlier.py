@@ -1,0 +1,108 @@
+"""What limits used before a data_dir was lost, from the sums of the store."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.config.load import load
+from penstock.limits.earlier import DAYS, HOUR_US, HOURS, Places, gather, spans
+from tests.support.stored_rows import Chain, record, used
+from tests.unit.fake_asking import FakeAsking
+
+NOW_HOUR = 20_000 * 24 + 13
+NOW_US = NOW_HOUR * HOUR_US + 1_000
+
+
+TEXT = """
+providers: {up: {dialect: openai, base_url: http://h/v1}}
+models:
+  fast: {targets: [{provider: up}]}
+  "g-*": {targets: [{provider: up}]}
+  "g-long-*": {targets: [{provider: up}]}
+limits:
+  models: {fast: &some {tokens: 1/day}, "g-*": *some, up/x: *some, g-long-1: *some}
+"""
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Callable[..., Places]:
+    def make(more: str = "") -> Places:
+        file = tmp_path / "penstock.yaml"
+        file.write_text(TEXT + more)
+        return Places(load(str(file), {}).config)
+
+    return make
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+def test_hours_and_days_of_the_zone_follow_one_another_without_a_gap(zone: str) -> None:
+    found = list(spans(NOW_HOUR, zone))
+    assert [begin for begin, _ in found[1:]] == [end for _, end in found[:-1]]
+    assert found[-HOURS:] == [(hour, hour + 1) for hour in range(NOW_HOUR - HOURS + 1, NOW_HOUR + 1)]
+    assert found[0][0] <= NOW_HOUR - DAYS * 24
+    assert all(end - begin <= 25 for begin, end in found)
+
+
+def test_days_begin_at_midnight_of_the_zone() -> None:
+    winter = int(datetime.datetime(2026, 1, 20, 12, tzinfo=datetime.UTC).timestamp()) // 3_600
+    begins = {begin % 24 for begin, _ in list(spans(winter, "Europe/Berlin"))[: -HOURS - 1]}
+    assert begins == {23}
+    assert {begin % 24 for begin, _ in list(spans(winter, "UTC"))[: -HOURS - 1]} == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("fast", "fast"),
+        ("up/x", "up/x"),
+        ("up/y", None),
+        ("g-1", "g-*"),
+        ("g-long-1", "g-long-1"),
+        ("g-long-2", None),
+        ("other", None),
+        ("", None),
+    ],
+)
+def test_a_model_counts_where_its_limits_are(name: str, found: str | None, places: Callable[..., Places]) -> None:
+    assert places().model(name) == (None if found is None else ("model", found))
+
+
+def test_without_keys_there_is_one(places: Callable[..., Places]) -> None:
+    assert places().key("") is None
+    assert places("auth: open\n").key("") == ("key", "open")
+
+
+async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(places: Callable[..., Places]) -> None:
+    chain = Chain("one")
+    old = (NOW_HOUR - 24 * 5) * HOUR_US
+    fields: dict[str, Any] = {"usage": used(10, 2), "cost_nanousd": 7, "key_id": "k", "team": "t", "target": "up/real"}
+    chain.add(record(1, old, **fields))
+    chain.add(record(2, NOW_US - 500, **fields))
+    chain.add(record(3, NOW_US - 400, **fields | {"status": 429, "usage": None, "cost_nanousd": None}))
+    chain.add(record(4, NOW_US - 300, **fields | {"model": "g-7", "team": None}))
+    store = FakeAsking()
+    store.ship(chain)
+    found = {each[:3]: each[3:] for each in await gather(store, places(), "UTC", NOW_US)}
+    then, now = 19_996 * 24 * HOUR_US - 1, (NOW_HOUR + 1) * HOUR_US - 1
+    assert found == {
+        ("key", "k", then): (1, 12, 7),
+        ("team", "t", then): (1, 12, 7),
+        ("model", "fast", then): (1, 12, 7),
+        ("provider", "up", then): (1, 12, 7),
+        ("global", "", then): (1, 12, 7),
+        ("key", "k", now): (2, 24, 14),
+        ("team", "t", now): (1, 12, 7),
+        ("model", "fast", now): (1, 12, 7),
+        ("model", "g-*", now): (1, 12, 7),
+        ("provider", "up", now): (2, 24, 14),
+        ("global", "", now): (2, 24, 14),
+    }
+    assert store.asked == ["sums"] * 7, "what is empty is not asked for"
+    store = FakeAsking()
+    assert await gather(store, places(), "UTC", NOW_US) == []
+    assert store.asked == ["sums"]
