@@ -83,14 +83,13 @@ pub struct Taken {
     pub lost: Lost,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default)]
 struct State {
     front: Vec<u8>,
     /// When the first of `front`, and of what the writer has, came; microseconds since boot.
     front_us: u64,
-    /// Some of it tells more than that a stream has begun.
-    is_urgent: bool,
+    /// The same of what tells more than that a stream has begun.
+    urgent_us: Option<u64>,
     work_us: Option<u64>,
     work_bytes: usize,
     accepted: u64,
@@ -129,11 +128,14 @@ impl Ring {
             state.lost.add(Lost { entries: 1, bytes: bytes as u64, first_us: now_us, last_us: now_us });
             return None;
         }
-        if state.front.is_empty() {
-            state.front_us = boot_us();
+        let is_first = state.front.is_empty();
+        let is_first_urgent = state.urgent_us.is_none() && item.kind != Kind::Begin as u8;
+        if is_first || is_first_urgent {
+            let now_us = boot_us();
+            state.front_us = if is_first { now_us } else { state.front_us };
+            state.urgent_us = if is_first_urgent { Some(now_us) } else { state.urgent_us };
         }
         item.write(&mut state.front);
-        state.is_urgent |= item.kind != Kind::Begin as u8;
         state.accepted += 1;
         let number = state.accepted;
         let rests = std::mem::take(&mut state.rests);
@@ -151,7 +153,7 @@ impl Ring {
         }
         let mut state = self.state.lock();
         std::mem::swap(&mut state.front, work);
-        state.is_urgent = false;
+        state.urgent_us = None;
         state.work_bytes = work.len();
         state.work_us = (!work.is_empty()).then_some(state.front_us);
         Taken { upto: state.accepted, lost: std::mem::take(&mut state.lost) }
@@ -231,12 +233,16 @@ impl Ring {
         state.front.is_empty() && state.lost.entries == 0
     }
 
-    /// Whether what waits, if anything does, is to be written at `now_us` since boot: a stream that has begun is mostly
-    /// written with the record of another one.
-    pub fn is_ripe(&self, now_us: u64) -> bool {
+    /// When what waits is to be written, microseconds since boot, where nothing is to wait longer than `group_us`; but that
+    /// a stream has begun is mostly written with the record of another one. `None`: nothing waits.
+    pub fn due_us(&self, group_us: u64) -> Option<u64> {
         let state = self.state.lock();
-        let waits_long = !state.front.is_empty() && now_us.saturating_sub(state.front_us) >= BEGINS_US;
-        state.is_urgent || state.lost.entries > 0 || state.stops || waits_long
+        if state.lost.entries > 0 || state.stops {
+            return Some(0);
+        }
+        let urgent_us = state.urgent_us.map(|since| since + group_us);
+        let any_us = (!state.front.is_empty()).then(|| state.front_us + group_us.max(BEGINS_US));
+        urgent_us.into_iter().chain(any_us).min()
     }
 
     /// Takes nothing more; the writer writes what is here and ends.
@@ -279,26 +285,27 @@ mod tests {
     #[test]
     fn the_beginning_of_a_stream_waits_for_a_record_but_not_for_long() {
         let ring = Ring::new(1 << 10);
-        assert!(!ring.is_ripe(u64::MAX), "nothing is there");
+        assert_eq!(ring.due_us(5), None);
         push(&ring, Kind::Begin, 1_000);
-        assert!(!ring.is_ripe(20_999));
-        assert!(ring.is_ripe(21_000));
+        assert_eq!(ring.due_us(5), Some(21_000));
         push(&ring, Kind::Record, 2_000);
-        assert!(ring.is_ripe(2_000));
+        push(&ring, Kind::Record, 2_003);
+        assert_eq!(ring.due_us(5), Some(2_005));
+        assert_eq!(ring.lag_us(2_005), 1_005);
         ring.take(&mut Vec::new());
         push(&ring, Kind::Begin, 3_000);
-        assert!(!ring.is_ripe(3_000), "the record is taken");
+        assert_eq!(ring.due_us(5), Some(23_000), "the record is taken");
     }
 
     #[test]
     fn what_is_lost_is_told_soon_and_the_end_waits_for_nothing() {
         let ring = Ring::new(20);
-        push(&ring, Kind::Begin, 0);
-        assert!(!ring.is_ripe(0));
-        push(&ring, Kind::Begin, 0);
-        assert!(ring.is_ripe(0), "one found no room");
+        push(&ring, Kind::Begin, 10);
+        assert_eq!(ring.due_us(5), Some(20_010));
+        push(&ring, Kind::Begin, 10);
+        assert_eq!(ring.due_us(5), Some(0), "one found no room");
         let ring = Ring::new(20);
         ring.stop();
-        assert!(ring.is_ripe(0));
+        assert_eq!(ring.due_us(5), Some(0));
     }
 }

@@ -12,8 +12,8 @@ use std::{
 
 use super::{Durability, Event, helper::PATIENCE, ring::Ring, writer::Writer};
 
-/// How often what waits is brought to disk, unless each answer waits for it. Where the writer waits for its helper, that
-/// is part of it.
+/// How long an entry waits before it is brought to disk, with those that came meanwhile, unless each answer waits for it.
+/// Where the writer waits for its helper, that is part of it.
 const GROUP_US: u64 = 5_000;
 /// Without entries for so long, the thread sleeps until one comes.
 const DROWSY_US: u64 = 100_000;
@@ -72,35 +72,36 @@ impl<T: FnMut(Event)> Run<T> {
             if !self.ring.is_empty() {
                 busy_us = begun_us;
             }
-            let is_due = self.holds_answers() || self.writer.has_work() || self.ring.is_ripe(begun_us);
+            let is_ripe = || self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= begun_us);
+            let is_due = self.holds_answers() || self.writer.has_work() || is_ripe();
             let committed = if is_due { self.writer.commit() } else { Ok(()) };
             let failed = committed.is_err();
             self.told(committed);
             if failed {
                 self.ring.pause(RETRY);
             } else {
-                self.wait(begun_us, busy_us);
+                self.wait(busy_us);
             }
         }
         drop(alive);
     }
 
-    fn wait(&self, begun_us: u64, busy_us: u64) {
-        let now_us = self.now_us();
+    /// Sleeps until something is due, or may be.
+    fn wait(&self, busy_us: u64) {
+        let (now_us, group_us) = (self.now_us(), self.group_us());
         let is_drowsy = now_us.saturating_sub(busy_us) > DROWSY_US;
-        if self.holds_answers() {
-            return self.ring.rest(Duration::from_micros(SWEEP_US));
+        match self.ring.due_us(group_us) {
+            _ if self.holds_answers() => self.ring.rest(Duration::from_micros(SWEEP_US)),
+            None if is_drowsy => self.ring.rest(Duration::from_micros(SWEEP_US)),
+            None => self.ring.pause(Duration::from_micros(group_us)),
+            Some(due_us) if due_us > now_us => self.ring.pause(Duration::from_micros(due_us - now_us)),
+            Some(_) => {}
         }
-        if is_drowsy && self.ring.is_empty() {
-            self.ring.rest(Duration::from_micros(SWEEP_US));
-            // What comes first is not written alone.
-            return self.ring.pause(Duration::from_micros(GROUP_US));
-        }
-        let group_us = if self.writer.is_helped() { GROUP_US - PATIENCE.as_micros() as u64 } else { GROUP_US };
-        let left_us = group_us.saturating_sub(now_us.saturating_sub(begun_us));
-        if left_us > 0 {
-            self.ring.pause(Duration::from_micros(left_us));
-        }
+    }
+
+    /// How long an entry waits for others that are written with it.
+    fn group_us(&self) -> u64 {
+        if self.writer.is_helped() { GROUP_US - PATIENCE.as_micros() as u64 } else { GROUP_US }
     }
 
     /// Whether somebody waits for each entry.
