@@ -16,7 +16,7 @@ impl Limits {
     /// too short.
     pub fn count_earlier(&self, earlier: &Earlier<'_>, beyond: &dyn Beyond, now: Now) {
         let at_us = earlier.until_us.min(now.utc_us);
-        let past = Past { scope: earlier.scope, told: 0, charged: earlier.used, began_us: at_us, ended_us: at_us };
+        let past = Past { scope: earlier.scope, told: 0, charged: earlier.used, charged_us: at_us, ended_us: at_us };
         self.count_past(&past, beyond, now.into());
     }
 }
