@@ -90,12 +90,13 @@ impl<T: FnMut(Event)> Run<T> {
     fn wait(&self, busy_us: u64) {
         let (now_us, group_us) = (self.now_us(), self.group_us());
         let is_drowsy = now_us.saturating_sub(busy_us) > DROWSY_US;
-        match self.ring.due_us(group_us) {
-            _ if self.holds_answers() => self.ring.rest(Duration::from_micros(SWEEP_US)),
-            None if is_drowsy => self.ring.rest(Duration::from_micros(SWEEP_US)),
-            None => self.ring.pause(Duration::from_micros(group_us)),
-            Some(due_us) if due_us > now_us => self.ring.pause(Duration::from_micros(due_us - now_us)),
-            Some(_) => {}
+        let due_us = self.ring.due_us(group_us);
+        if self.holds_answers() || due_us.is_none() && is_drowsy {
+            return self.ring.rest(Duration::from_micros(SWEEP_US));
+        }
+        let nap_us = nap_us(due_us, group_us, now_us);
+        if nap_us > 0 {
+            self.ring.pause(Duration::from_micros(nap_us));
         }
     }
 
@@ -124,5 +125,22 @@ impl<T: FnMut(Event)> Run<T> {
 
     fn now_us(&self) -> u64 {
         self.writer.clock.boot_us()
+    }
+}
+
+/// How long the writer may sleep: nobody wakes it, and what comes while it does is due `group_us` later.
+fn nap_us(due_us: Option<u64>, group_us: u64, now_us: u64) -> u64 {
+    due_us.map_or(group_us, |due_us| due_us.saturating_sub(now_us).min(group_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nap_us;
+
+    #[test]
+    fn the_writer_never_sleeps_longer_than_what_comes_may_wait() {
+        for (due_us, slept_us) in [(None, 4), (Some(100), 0), (Some(90), 0), (Some(103), 3), (Some(120), 4)] {
+            assert_eq!(nap_us(due_us, 4, 100), slept_us, "{due_us:?}");
+        }
     }
 }

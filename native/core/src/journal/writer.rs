@@ -136,7 +136,7 @@ impl Writer {
 
     /// Whether something waits that the ring knows nothing of any more.
     pub(super) fn has_work(&self) -> bool {
-        !self.work.is_empty()
+        !self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0)
     }
 
     /// Writes all of the work, and removes what it says is removed.

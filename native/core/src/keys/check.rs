@@ -30,7 +30,7 @@ impl<'a> Credential<'a> {
         is_whole(self.text)
     }
 
-    /// Printable ASCII without blanks.
+    /// Printable ASCII without blanks, if it is whole.
     pub fn text(&self) -> &'a [u8] {
         self.text
     }
