@@ -290,6 +290,52 @@ fn a_failed_fsync_gives_the_segment_up_and_writes_all_of_it_again() {
 }
 
 #[test]
+fn a_failed_fsync_gives_a_segment_up_that_was_begun_though_nothing_came() {
+    let mut made = Made::new(Durability::Group);
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    made.later(2 * DAY_US);
+    // The first is that of the new segment's head.
+    made.sim.fail_syncs_after(1, 1);
+    assert!(made.writer.sweep().is_err());
+    let waiting = made.push().unwrap();
+    made.writer.commit().unwrap();
+    assert!(made.is_durable(waiting));
+    made.die();
+    made.sim.cut_power(&mut fastrand::Rng::with_seed(1), true);
+    assert_eq!((made.read(false), made.report(false).fault), (vec![0, 1, 2, 3], None));
+}
+
+#[test]
+fn a_directory_that_nobody_may_look_into_holds_up_nothing() {
+    let mut made = Made::new(Durability::Group);
+    let (strange, left) = (Path::new("/data/journal/lost+found"), made.dir.join("0000000009.forgotten"));
+    made.sim.put(&strange.join("x"), b"");
+    made.sim.close(strange);
+    made.sim.put(&left, b"of somebody who is gone");
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    assert!(!made.sim.paths().contains(&left));
+}
+
+#[test]
+fn what_takes_a_segments_place_is_not_old_before_it_does() {
+    let mut made = Made::new(Durability::Group);
+    fill(&mut made, 60);
+    made.die();
+    made.later(2 * DAY_US);
+    let now_us = made.now.load(std::sync::atomic::Ordering::Relaxed);
+    let changed_us = |made: &Made| -> Vec<u64> {
+        made.sim.list(&made.dir).unwrap().into_iter().map(|file| file.changed_us).collect()
+    };
+    let before = changed_us(&made);
+    forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap();
+    let replaced_us = made.sim.replaced_us();
+    assert!(!replaced_us.is_empty() && replaced_us.iter().all(|us| *us == now_us), "{replaced_us:?}");
+    assert_eq!(changed_us(&made), before, "it is as old as it was");
+}
+
+#[test]
 fn os_never_waits_for_the_disk() {
     let mut made = Made::new(Durability::Os);
     fill(&mut made, 60);
