@@ -2,7 +2,9 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify};
+use penstock_core::journal::{
+    Durability, Event, Position, Reader, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify,
+};
 
 use crate::made::{DAY_US, MS, Made, read_all, settings};
 
@@ -333,6 +335,27 @@ fn what_takes_a_segments_place_is_not_old_before_it_does() {
     let replaced_us = made.sim.replaced_us();
     assert!(!replaced_us.is_empty() && replaced_us.iter().all(|us| *us == now_us), "{replaced_us:?}");
     assert_eq!(changed_us(&made), before, "it is as old as it was");
+}
+
+#[test]
+fn what_changed_since_a_time_is_found_by_its_segment() {
+    let mut made = Made::new(Durability::Group);
+    let reader = Reader::new(std::sync::Arc::new(made.sim.clone()), &made.dir);
+    assert_eq!(reader.since(u64::MAX).unwrap(), (Position::default(), 0));
+    let now_us = |made: &Made| made.now.load(std::sync::atomic::Ordering::Relaxed);
+    let begun_us = now_us(&made);
+    fill(&mut made, 60);
+    assert_eq!(reader.since(begun_us).unwrap(), (Position::default(), 0));
+    made.later(2 * DAY_US);
+    let later_us = now_us(&made);
+    fill(&mut made, 2);
+    let (from, count) = reader.since(later_us).unwrap();
+    assert!(count > 1);
+    let found =
+        reader.read(from, usize::MAX, true).unwrap().entries.iter().map(|entry| entry.public[0]).collect::<Vec<_>>();
+    assert_eq!(found, [60, 61]);
+    let (behind, count) = reader.since(u64::MAX).unwrap();
+    assert_eq!((reader.read(behind, usize::MAX, true).unwrap().entries.len(), count), (0, made.report(true).segments));
 }
 
 #[test]
