@@ -35,8 +35,8 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         target.append(&bytes)?;
         target.sync()?;
         disk.rename(&aside, &file.path)?;
-        // As old as it was: what is older than may be kept still goes. Not before, as a file beside it that is old was left
-        // by somebody who is gone.
+        // As old as it was: what is older than may be kept still goes. Not before, as an old file beside it is taken for
+        // one that somebody left who is gone.
         target.set_changed(file.changed_us)?;
         all.private_parts += forgotten.private_parts;
         all.damaged_bytes += forgotten.damaged_bytes;
