@@ -105,6 +105,24 @@ def test_what_was_answered_while_no_checkpoint_could_be_written_is_counted_by_it
             assert used(gateway, "m")["budget"] == 2 * life * COST_NANOUSD
 
 
+@pytest.mark.parametrize(("days", "budget"), [(31, 3 * COST_NANOUSD), (33, 0)])
+def test_without_a_checkpoint_no_segment_is_read_that_is_older_than_any_limit_counts(
+    tmp_path: Path, settings: dict[str, Any], days: int, budget: int
+) -> None:
+    journal = {"journal": {"durability": "flush"}, "audit": {"ship": False}}
+    with Gateway(tmp_path, settings | journal) as gateway:
+        for _ in range(3):
+            assert asked(gateway).status == 200
+        gateway.kill()
+        (tmp_path / "data" / "limits").unlink(missing_ok=True)
+        changed_s = time.time() - days * 86_400
+        for segment in (tmp_path / "data" / "journal").glob("*/*.segment"):
+            os.utime(segment, (changed_s, changed_s))
+        gateway.start()
+        # Its records are of today, but its file says otherwise.
+        assert used(gateway, "m")["budget"] == budget
+
+
 def test_two_processes_that_are_killed_together_are_counted_by_what_both_recorded(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:

@@ -11,6 +11,7 @@ pub(crate) mod words;
 pub(crate) use document::shape_error;
 use nested::Passed;
 pub use text::{Scalar, unescape, write_string};
+pub(crate) use text::{escape, escaped};
 use text::{find_any, find_quote};
 
 /// Longest part of a string or number that is kept, in raw bytes.

@@ -9,6 +9,7 @@ use super::{
     border,
     search::{REDACTED, Search, Slow, replaced},
 };
+use crate::json;
 
 /// The first `most` bytes of `json`, redacted; what stands behind them is looked at, as a match may reach there. It may
 /// end anywhere.
@@ -56,7 +57,7 @@ fn string(json: &str, most: usize, is_open: bool, search: &Search<'_>, out: &mut
         return Ok(());
     }
     let most = if shown.len() < json.len() { border(&text, unescaped(shown).len()) } else { text.len() };
-    escape(&replaced(&text, &found, most), out);
+    json::escaped(&replaced(&text, &found, most), |piece| out.push_str(piece));
     Ok(())
 }
 
@@ -90,16 +91,8 @@ fn unescaped(json: &str) -> Cow<'_, str> {
     text.push_str(&json[..first]);
     let mut rest = &json[first..];
     loop {
-        let (letter, used) = match rest.as_bytes().get(1) {
-            Some(b'u') => escaped_letter(rest.as_bytes()).unwrap_or(('\\', 1)),
-            Some(b'n') => ('\n', 2),
-            Some(b't') => ('\t', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
-            Some(other @ (b'"' | b'\\' | b'/')) => (char::from(*other), 2),
-            _ => ('\\', 1),
-        };
+        let (code, used) = json::escape(rest.as_bytes());
+        let letter = code.map_or('\\', letter);
         text.push(letter);
         rest = &rest[used..];
         let next = memchr(b'\\', rest.as_bytes());
@@ -112,44 +105,12 @@ fn unescaped(json: &str) -> Cow<'_, str> {
 /// The letter that `\u` and four digits stand for, twice where it takes two halves, and how many bytes that is; half a
 /// letter is U+FFFD. `None`: they are no digits.
 pub(super) fn escaped_letter(text: &[u8]) -> Option<(char, usize)> {
-    let half = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
-    };
-    let first = half(0)?;
-    let second = half(6).filter(|second| (0xd800..0xdc00).contains(&first) && (0xdc00..0xe000).contains(second));
-    let (code, used) = match second {
-        Some(second) => (0x10000 + ((first & 0x3ff) << 10 | second & 0x3ff), 12),
-        None => (first, 6),
-    };
-    Some((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), used))
+    let (code, used) = if text.starts_with(b"\\u") { json::escape(text) } else { (None, 0) };
+    Some((letter(code?), used))
 }
 
-/// Writes text as it stands within a string's quotes.
-fn escape(text: &str, out: &mut String) {
-    let mut done = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\t' => "\\t",
-            b'\r' => "\\r",
-            8 => "\\b",
-            12 => "\\f",
-            0..b' ' => "",
-            _ => continue,
-        };
-        out.push_str(&text[done..at]);
-        out.push_str(short);
-        if short.is_empty() {
-            const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-            out.push_str("\\u00");
-            out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        done = at + 1;
-    }
-    out.push_str(&text[done..]);
+fn letter(code: u32) -> char {
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 #[cfg(test)]

@@ -34,9 +34,10 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         let mut target = disk.create(&aside)?;
         target.append(&bytes)?;
         target.sync()?;
-        // As old as it was: what is older than may be kept still goes.
-        target.set_changed(file.changed_us)?;
         disk.rename(&aside, &file.path)?;
+        // As old as it was: what is older than may be kept still goes. Not before, as an old file beside it is taken for
+        // one that somebody left who is gone.
+        target.set_changed(file.changed_us)?;
         all.private_parts += forgotten.private_parts;
         all.damaged_bytes += forgotten.damaged_bytes;
     }

@@ -83,6 +83,14 @@ impl Reader {
         Ok((next, true))
     }
 
+    /// Where the first segment begins that changed since a time, microseconds UTC, and how many come before it.
+    pub fn since(&self, us: u64) -> io::Result<(Position, usize)> {
+        let files = files(&*self.disk, &self.dir)?;
+        let old = files.iter().take_while(|file| file.changed_us < us);
+        let (segment, count) = old.fold((0, 0), |(_, count), file| (file.number + 1, count + 1));
+        Ok((Position { segment, offset: 0 }, count))
+    }
+
     /// `false`: enough was read before the segment's end.
     fn segment(
         &self,

@@ -96,7 +96,9 @@ impl Space {
         let is_left =
             |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
         for (_, dir) in self.journals()? {
-            let left = self.disk.list(&dir)?.into_iter().filter(is_left);
+            // One that cannot be listed is none of ours, and holds up nothing.
+            let Ok(listed) = self.disk.list(&dir) else { continue };
+            let left = listed.into_iter().filter(is_left);
             left.for_each(|each| drop(self.disk.remove(&dir.join(each.name))));
         }
         Ok(())

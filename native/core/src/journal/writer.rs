@@ -28,8 +28,7 @@ const PIECE_BYTES: usize = 256 << 10;
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
-
-/// What takes a segment's place does so long before this.
+/// What was to take a segment's place, and is older than this, never will.
 const ASIDE_US: u64 = 3_600_000_000;
 
 /// A segment that is written.
@@ -351,8 +350,12 @@ impl Writer {
             return Ok(());
         }
         self.close();
-        self.begin()?;
-        self.settle()
+        let renewed = self.begin().and_then(|()| self.settle());
+        if renewed.is_err() {
+            self.abandon();
+            self.facts.failures.fetch_add(1, Relaxed);
+        }
+        renewed
     }
 
     fn begin(&mut self) -> io::Result<()> {

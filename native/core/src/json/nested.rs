@@ -119,7 +119,10 @@ mod wide {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Scalar, Sink, Skimmer, State},
+        *,
+    };
 
     /// One byte at a time.
     fn slowly(bytes: &[u8], mut at: usize, pair: [u8; 2], mut open: u32, whole_until: usize) -> Passed {
@@ -176,6 +179,87 @@ mod tests {
             }
         }
         assert!(closed > 1_000, "{closed}");
+    }
+
+    /// Bytes of which most mean something.
+    fn any_bytes(rng: &mut fastrand::Rng, most: usize) -> Vec<u8> {
+        let dense = rng.u8(1..20);
+        let byte = |rng: &mut fastrand::Rng| match rng.u8(..20) {
+            0 => rng.u8(..),
+            kind if kind < dense => *rng.choice(br#"{}[]""\,:"#).unwrap_or(&b' '),
+            _ => b'x',
+        };
+        (0..rng.usize(..most)).map(|_| byte(rng)).collect()
+    }
+
+    #[test]
+    fn steps_and_single_bytes_lead_to_the_same_place_in_what_is_no_json() {
+        let mut rng = fastrand::Rng::with_seed(12);
+        for _ in 0..20_000 {
+            let (bytes, open) = (any_bytes(&mut rng, 400), rng.u32(1..9));
+            let at = rng.usize(..=bytes.len());
+            for pair in [*b"{}", *b"[]"] {
+                let fast = pass(&bytes, at, pair, open);
+                let until = if let Passed::Left { at, .. } = fast { at } else { bytes.len() };
+                assert_eq!(fast, slowly(&bytes, at, pair, open, until), "{}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    /// Elements of an outermost array; none is looked into.
+    #[derive(Debug, Default, PartialEq)]
+    struct Elements(Vec<Vec<u8>>);
+
+    impl Sink for Elements {
+        type Place = u8;
+        const NOWHERE: u8 = 0;
+
+        fn member(&mut self, _: u8, _: &[u8]) -> u8 {
+            0
+        }
+
+        fn element(&self, array: u8) -> u8 {
+            array + 1
+        }
+
+        fn open(&mut self, at: u8, _: bool) -> bool {
+            at == 1
+        }
+
+        fn scalar(&mut self, _: u8, value: Scalar<'_>) {
+            let (Scalar::Text { raw, .. } | Scalar::Atom(raw)) = value;
+            self.0.push(raw.to_vec());
+        }
+    }
+
+    /// What is seen of bytes that come in pieces, and where that ends.
+    fn skimmed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Elements, State, u8, u32, bool) {
+        let (mut skimmer, mut elements) = (Skimmer::new(1), Elements::default());
+        pieces.into_iter().for_each(|piece| skimmer.feed(piece, &mut elements));
+        let is_open = matches!(
+            skimmer.state,
+            State::SkipObject | State::SkipArray | State::SkipObjectText | State::SkipArrayText
+        );
+        let open = if is_open { skimmer.skip } else { 0 };
+        (elements, skimmer.state, skimmer.depth, open, skimmer.pending_escape)
+    }
+
+    #[test]
+    fn wherever_bytes_are_cut_they_are_passed_in_one_way() {
+        let mut rng = fastrand::Rng::with_seed(13);
+        for _ in 0..10_000 {
+            let begin = rng.choice([&b"[{"[..], b"[[", b"[1,{\"", b"["]).unwrap();
+            let bytes = [begin, &any_bytes(&mut rng, 600)[..], b"],7"].concat();
+            let single = skimmed(bytes.chunks(1));
+            assert_eq!(skimmed([&bytes[..]]), single, "{}", bytes.escape_ascii());
+            let (mut rest, mut pieces) = (&bytes[..], Vec::new());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rng.usize(..200).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            assert_eq!(skimmed(pieces), single, "{}", bytes.escape_ascii());
+        }
     }
 
     #[test]

@@ -114,8 +114,8 @@ pub fn unescape(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One escape at the start of `raw`: its code point, and its length.
-fn escape(raw: &[u8]) -> (Option<u32>, usize) {
+/// One escape at the start of `raw`: its code point, and its length. `None`: the backslash stands for itself.
+pub(crate) fn escape(raw: &[u8]) -> (Option<u32>, usize) {
     let code = match raw.get(1) {
         Some(b'n') => 10,
         Some(b't') => 9,
@@ -154,23 +154,36 @@ fn push_code(code: u32, out: &mut Vec<u8>) {
 
 /// Appends `text` as a JSON string with its quotes.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.reserve(text.len() + 2);
     out.push(b'"');
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            _ => out.push(byte),
-        }
-    }
+    escaped(text, |piece| out.extend_from_slice(piece.as_bytes()));
     out.push(b'"');
+}
+
+/// Shows text as it stands within a string's quotes, piece by piece.
+pub(crate) fn escaped(text: &str, mut seen: impl FnMut(&str)) {
+    const DIGITS: &str = "0123456789abcdef";
+    let digit = |value: u8| &DIGITS[usize::from(value)..=usize::from(value)];
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "\\u00",
+            _ => continue,
+        };
+        seen(&text[done..at]);
+        seen(short);
+        if short.len() > 2 {
+            seen(digit(byte >> 4));
+            seen(digit(byte & 15));
+        }
+        done = at + 1;
+    }
+    seen(&text[done..]);
 }
 
 #[cfg(test)]

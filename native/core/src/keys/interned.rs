@@ -32,6 +32,11 @@ impl<K: Eq + Hash, V> Interned<K, V> {
         }
     }
 
+    /// Those in use, and some of which nobody knows yet that they are not.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Arc<V>> {
+        self.known.values()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }

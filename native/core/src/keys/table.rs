@@ -235,6 +235,11 @@ impl Table {
         cuts
     }
 
+    /// The longest window of a limit of a key or team, microseconds; 0: there is none.
+    pub(crate) fn longest_window_us(&self) -> u64 {
+        self.shared.lock().limits.values().map(|policy| policy.longest_window_us()).max().unwrap_or(0)
+    }
+
     /// The keys used since the last call: a JSON object, id to microseconds UTC.
     pub fn used(&self) -> Vec<u8> {
         let mut uses = std::mem::take(&mut *self.left.lock());

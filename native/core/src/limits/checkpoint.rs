@@ -22,7 +22,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::{
     Beyond, Limits, Mark, Now, Span,
     cell::Cell,
-    complete::Completing,
+    complete::Completed,
     counter::{Bucket, Moment, WHOLE, length},
     record::{self, Kept},
 };
@@ -106,14 +106,9 @@ impl Checkpoint {
         let loaded = take_up(&self.path, known, limits, now)?;
         // Not before: what is noted is kept until somebody writes it. The first write is of everything.
         limits.ledger().keep(true);
-        let completed = Completing::of(known, beyond).and_then(|completing| {
-            self.journals = completing.known();
-            limits.complete(&completing, now)
-        });
-        Ok(match completed {
-            Ok(completed) => Loaded { completed, ..loaded },
-            Err(_) => Loaded { is_incomplete: true, ..loaded },
-        })
+        let Completed { records, is_incomplete, known } = limits.complete(known, beyond, now);
+        self.journals = known;
+        Ok(Loaded { completed: records, is_incomplete, ..loaded })
     }
 
     /// Writes what has changed since the last call. After an error the next call writes everything. `mark` is where the

@@ -1,7 +1,5 @@
 //! What was recorded after a checkpoint is counted where that lacks it, once.
 
-use std::io;
-
 use super::{
     Beyond, Kind, Limits, Mark, Now, Past, Span,
     cell::amount,
@@ -10,25 +8,28 @@ use super::{
 };
 
 /// What completes a file.
-pub(super) struct Completing<'a> {
+struct Completing<'a> {
     kept: &'a Kept,
-    beyond: &'a dyn Beyond,
     /// All others that are here, as [`Beyond::journals`] has them.
     journals: Option<Vec<(String, bool)>>,
 }
 
-impl<'a> Completing<'a> {
-    pub(super) fn of(kept: &'a Kept, beyond: &'a dyn Beyond) -> io::Result<Self> {
-        Ok(Self { kept, beyond, journals: beyond.journals()? })
-    }
-
-    /// The journals of which nothing is to be counted any more, once this is done; `None`: nobody knows.
-    pub(super) fn known(&self) -> Option<Vec<String>> {
+impl Completing<'_> {
+    /// The journals of which nothing is to be counted any more, once this is done but for those left; `None`: nobody
+    /// knows.
+    fn known(&self, left: &[&str]) -> Option<Vec<String>> {
         // A file that names none is of a release that counted no more than the one it marks.
         let all = self.kept.journals.is_none();
-        let is_known =
-            |(name, is_gone): &&(String, bool)| all || *is_gone || self.is_marked(name) || self.was_known(name);
+        let is_known = |(name, is_gone): &&(String, bool)| {
+            all || *is_gone && !left.contains(&name.as_str()) || self.is_marked(name) || self.was_known(name)
+        };
         Some(self.journals.as_ref()?.iter().filter(is_known).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// The same where nobody can tell which there are: those that are not counted now are the next time.
+    fn was_known_or_marked(&self) -> Option<Vec<String>> {
+        let marked = self.kept.mark.iter().map(|mark| &mark.instance);
+        Some(self.kept.journals.as_ref()?.iter().chain(marked).cloned().collect())
     }
 
     /// The journals of processes that are gone and never wrote a file.
@@ -47,26 +48,47 @@ impl<'a> Completing<'a> {
     }
 }
 
-impl Limits {
+/// What was completed.
+#[derive(Debug, Default)]
+pub(super) struct Completed {
     /// How many records it were.
-    pub(super) fn complete(&self, completing: &Completing<'_>, now: Now) -> io::Result<usize> {
-        let Completing { kept, beyond, .. } = *completing;
-        let mut records = 0;
+    pub records: usize,
+    /// Something could not be read to its end.
+    pub is_incomplete: bool,
+    /// The journals of which nothing is to be counted any more; `None`: nobody knows.
+    pub known: Option<Vec<String>>,
+}
+
+impl Limits {
+    /// Each journal on its own: one that cannot be read holds up no other.
+    pub(super) fn complete(&self, kept: &Kept, beyond: &dyn Beyond, now: Now) -> Completed {
+        let listed = beyond.journals();
+        let (mut completed, mut left) =
+            (Completed { is_incomplete: listed.is_err(), ..Completed::default() }, Vec::new());
+        let is_listed = listed.is_ok();
+        let completing = Completing { kept, journals: listed.unwrap_or_default() };
         let mut count = |from: &Mark, is_told: &dyn Fn(&Past<'_>) -> bool| {
-            beyond.read(from, &mut |past| {
+            let before = completed.records;
+            let read = beyond.read(from, &mut |past| {
                 if !is_told(past) {
-                    records += 1;
+                    completed.records += 1;
                     self.count_past(past, beyond, now.into());
                 }
-            })
+            });
+            completed.is_incomplete |= read.is_err();
+            read.is_ok() || completed.records > before
         };
         if let Some(mark) = &kept.mark {
-            count(mark, &|past| past.told < kept.told(past.scope))?;
+            count(mark, &|past| past.told < kept.told(past.scope));
         }
         for name in completing.unknown() {
-            count(&Mark { instance: name.to_owned(), ..Mark::default() }, &|_| false)?;
+            // Of one that breaks off, too, nothing counts twice.
+            if !count(&Mark { instance: name.to_owned(), ..Mark::default() }, &|_| false) {
+                left.push(name);
+            }
         }
-        Ok(records)
+        completed.known = if is_listed { completing.known(&left) } else { completing.was_known_or_marked() };
+        completed
     }
 
     /// By the limits of now, and by all that the checkpoint counts.

@@ -106,6 +106,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The longest window, microseconds; 0: there is none.
+    pub(crate) fn longest_window_us(&self) -> u64 {
+        let rates = [&self.requests, &self.tokens, &self.budget].into_iter().flatten().flatten();
+        rates.filter_map(|rate| rate.window_us).max().unwrap_or(0)
+    }
+
     /// Whether native can keep it; the error says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         for (kind, rates) in [("requests", &self.requests), ("tokens", &self.tokens), ("budget", &self.budget)] {

@@ -71,7 +71,9 @@ impl<'a> Settled<'a> {
             tokens: charged(Kind::Tokens, self.tokens),
             nanousd: charged(Kind::Budget, self.nanousd),
         };
-        seen(&Past { scope, told, charged, charged_us: self.charged_us, ended_us: self.ended_us });
+        // A provider is charged once it is asked, which no record tells: of two days it counts in the later one.
+        let charged_us = if matches!(scope, Scope::Provider(_)) { self.ended_us } else { self.charged_us };
+        seen(&Past { scope, told, charged, charged_us, ended_us: self.ended_us });
         Some(())
     }
 }
@@ -116,7 +118,8 @@ mod tests {
         let expected = (7..).zip(scopes).map(|(told, scope)| {
             let nanousd = if scope == Scope::Global { 0 } else { 400 };
             let charged = Need { requests: 1, tokens: 0, nanousd };
-            format!("{:?}", Past { scope, told, charged, charged_us: 6, ended_us: 7 })
+            let charged_us = if scope == Scope::Provider("up") { 7 } else { 6 };
+            format!("{:?}", Past { scope, told, charged, charged_us, ended_us: 7 })
         });
         assert_eq!(shown(&record), expected.collect::<Vec<_>>());
     }

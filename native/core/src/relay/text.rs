@@ -70,6 +70,8 @@ pub struct Text {
     is_other: bool,
     /// There are others.
     has_others: bool,
+    /// There may be: an `index` of other streams is about something else.
+    has_choices: bool,
 }
 
 impl Text {
@@ -83,7 +85,8 @@ impl Text {
             StreamKind::OllamaChat => (&MESSAGE, OLLAMA),
             StreamKind::OllamaGenerate => (&RESPONSE, OLLAMA),
         };
-        Self::of(before, names)
+        let has_choices = matches!(kind, StreamKind::Chat | StreamKind::Completions);
+        Self { has_choices, ..Self::of(before, names) }
     }
 
     /// Of a whole body.
@@ -114,6 +117,7 @@ impl Text {
             kept: None,
             is_other: false,
             has_others: false,
+            has_choices: false,
         }
     }
 
@@ -159,7 +163,8 @@ impl Text {
 
     /// A whole frame.
     pub fn frame(&mut self, frame: &[u8]) {
-        if self.kept.is_none() || !choices::each(frame, |is_first, choice| self.choice(is_first, choice)) {
+        let asks = self.has_choices && self.kept.is_some();
+        if !asks || !choices::each(frame, |is_first, choice| self.choice(is_first, choice)) {
             self.choice(true, frame);
         }
     }

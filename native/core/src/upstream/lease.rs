@@ -54,8 +54,8 @@ impl Lease {
     }
 
     /// Returns the connection to the pool. Call it only after `finish_message` of a complete answer whose head
-    /// allowed keeping it; a connection that holds bytes beyond that answer, or was seen to end, is closed instead. Whether it ended meanwhile is
-    /// seen before it is used again.
+    /// allowed keeping it; a connection that holds bytes beyond that answer, or was seen to end, is closed instead.
+    /// Whether it ended meanwhile is seen before it is used again.
     pub fn keep(self) {
         let Self { wire, permit, pool, .. } = self;
         if wire.conn.is_at_rest() {

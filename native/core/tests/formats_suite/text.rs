@@ -121,6 +121,41 @@ fn the_text_of_a_stream_is_kept_as_it_was_written() {
 }
 
 #[test]
+fn an_index_that_is_no_alternatives_hides_no_text() {
+    let block = |index: u8, delta: Value| {
+        format!("data: {}\n\n", json!({"type": "content_block_delta", "index": index, "delta": delta}))
+    };
+    let line = |text: &str| format!("{}\n", json!({"index": 1, "message": {"content": text}}));
+    let response = |text: &str| format!("{}\n", json!({"index": 1, "response": text}));
+    let part =
+        |index: u8, text: &str| format!("data: {}\n\n", json!({"output_index": index, "index": index, "delta": text}));
+    for (kind, frames, expected) in [
+        (
+            StreamKind::Messages,
+            vec![
+                block(0, json!({"type": "thinking_delta", "thinking": "hm"})),
+                block(1, json!({"type": "text_delta", "text": "first"})),
+                block(2, json!({"type": "input_json_delta", "partial_json": "{}"})),
+            ],
+            "hm\nfirst\n{}",
+        ),
+        (StreamKind::OllamaChat, vec![line("some"), line("body")], "somebody"),
+        (StreamKind::OllamaGenerate, vec![response("some"), response("body")], "somebody"),
+        (StreamKind::Responses, vec![part(0, "some"), part(1, "body")], "somebody"),
+    ] {
+        let mut tap = Tap::new(kind, false);
+        tap.count_text();
+        tap.text().unwrap().keep(Some(Box::new(Kept::new(&policy(), Box::new(Endless)))));
+        frames.iter().for_each(|frame| drop(tap.frame(frame.as_bytes())));
+        let text = tap.text().unwrap();
+        let bytes: u64 = frames.iter().map(|frame| of_stream(kind, frame)).sum();
+        assert_eq!(text.bytes(), bytes, "{kind:?}: what is kept is counted as what is not");
+        assert_eq!(bytes, expected.replace('\n', "").len() as u64, "{kind:?}");
+        assert_eq!(shown(text).as_deref(), Some(expected), "{kind:?}");
+    }
+}
+
+#[test]
 fn of_several_alternatives_of_a_stream_the_first_is_kept() {
     let choice = |index: Value, delta: Value| json!({"index": index, "delta": delta});
     let call = |index: u8, text: &str| json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]});

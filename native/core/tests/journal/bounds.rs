@@ -2,7 +2,9 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify};
+use penstock_core::journal::{
+    Durability, Event, Position, Reader, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify,
+};
 
 use crate::made::{DAY_US, MS, Made, read_all, settings};
 
@@ -287,6 +289,73 @@ fn a_failed_fsync_gives_the_segment_up_and_writes_all_of_it_again() {
     assert_eq!(made.read(false), [0, 1, 2, 3]);
     assert!(made.sim.paths().contains(&made.segment(2)), "a disk that forgot once is not asked again");
     assert_eq!(read_all(&made.sim, &made.dir, false).len(), 4);
+}
+
+#[test]
+fn a_failed_fsync_gives_a_segment_up_that_was_begun_though_nothing_came() {
+    let mut made = Made::new(Durability::Group);
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    made.later(2 * DAY_US);
+    // The first is that of the new segment's head.
+    made.sim.fail_syncs_after(1, 1);
+    assert!(made.writer.sweep().is_err());
+    let waiting = made.push().unwrap();
+    made.writer.commit().unwrap();
+    assert!(made.is_durable(waiting));
+    made.die();
+    made.sim.cut_power(&mut fastrand::Rng::with_seed(1), true);
+    assert_eq!((made.read(false), made.report(false).fault), (vec![0, 1, 2, 3], None));
+}
+
+#[test]
+fn a_directory_that_nobody_may_look_into_holds_up_nothing() {
+    let mut made = Made::new(Durability::Group);
+    let (strange, left) = (Path::new("/data/journal/lost+found"), made.dir.join("0000000009.forgotten"));
+    made.sim.put(&strange.join("x"), b"");
+    made.sim.close(strange);
+    made.sim.put(&left, b"of somebody who is gone");
+    fill(&mut made, 3);
+    made.writer.sweep().unwrap();
+    assert!(!made.sim.paths().contains(&left));
+}
+
+#[test]
+fn what_takes_a_segments_place_is_not_old_before_it_does() {
+    let mut made = Made::new(Durability::Group);
+    fill(&mut made, 60);
+    made.die();
+    made.later(2 * DAY_US);
+    let now_us = made.now.load(std::sync::atomic::Ordering::Relaxed);
+    let changed_us = |made: &Made| -> Vec<u64> {
+        made.sim.list(&made.dir).unwrap().into_iter().map(|file| file.changed_us).collect()
+    };
+    let before = changed_us(&made);
+    forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap();
+    let replaced_us = made.sim.replaced_us();
+    assert!(!replaced_us.is_empty() && replaced_us.iter().all(|us| *us == now_us), "{replaced_us:?}");
+    assert_eq!(changed_us(&made), before, "it is as old as it was");
+}
+
+#[test]
+fn what_changed_since_a_time_is_found_by_its_segment() {
+    let mut made = Made::new(Durability::Group);
+    let reader = Reader::new(std::sync::Arc::new(made.sim.clone()), &made.dir);
+    assert_eq!(reader.since(u64::MAX).unwrap(), (Position::default(), 0));
+    let now_us = |made: &Made| made.now.load(std::sync::atomic::Ordering::Relaxed);
+    let begun_us = now_us(&made);
+    fill(&mut made, 60);
+    assert_eq!(reader.since(begun_us).unwrap(), (Position::default(), 0));
+    made.later(2 * DAY_US);
+    let later_us = now_us(&made);
+    fill(&mut made, 2);
+    let (from, count) = reader.since(later_us).unwrap();
+    assert!(count > 1);
+    let found =
+        reader.read(from, usize::MAX, true).unwrap().entries.iter().map(|entry| entry.public[0]).collect::<Vec<_>>();
+    assert_eq!(found, [60, 61]);
+    let (behind, count) = reader.since(u64::MAX).unwrap();
+    assert_eq!((reader.read(behind, usize::MAX, true).unwrap().entries.len(), count), (0, made.report(true).segments));
 }
 
 #[test]

@@ -26,6 +26,8 @@ struct File {
     /// A failed fsync has forgotten what was to be written: later ones say well done and do nothing.
     is_poisoned: bool,
     changed_us: u64,
+    /// Where it stands, as whoever has it open knows.
+    path: Arc<Mutex<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,12 @@ struct State {
     files: BTreeMap<PathBuf, File>,
     locked: BTreeSet<PathBuf>,
     failing_syncs: u32,
+    /// How many do well before those.
+    sparing_syncs: u32,
+    /// Directories that nobody may look into.
+    closed: BTreeSet<PathBuf>,
+    /// How old what takes another file's place appeared to be just then, microseconds UTC.
+    replaced_us: Vec<u64>,
     /// Bytes that still fit.
     room: Option<u64>,
     is_read_only: bool,
@@ -66,6 +74,20 @@ impl Sim {
         self.state.lock().unwrap().failing_syncs = count;
     }
 
+    /// The same once so many have done well.
+    pub(crate) fn fail_syncs_after(&self, good: u32, count: u32) {
+        let mut state = self.state.lock().unwrap();
+        (state.sparing_syncs, state.failing_syncs) = (good, count);
+    }
+
+    pub(crate) fn close(&self, dir: &Path) {
+        self.state.lock().unwrap().closed.insert(dir.to_owned());
+    }
+
+    pub(crate) fn replaced_us(&self) -> Vec<u64> {
+        self.state.lock().unwrap().replaced_us.clone()
+    }
+
     pub(crate) fn set_room(&self, bytes: Option<u64>) {
         self.state.lock().unwrap().room = bytes;
     }
@@ -95,7 +117,7 @@ impl Sim {
     pub(crate) fn cut_power(&self, random: &mut fastrand::Rng, spares: bool) {
         let mut state = self.state.lock().unwrap();
         state.locked.clear();
-        (state.failing_syncs, state.room, state.is_read_only) = (0, None, false);
+        (state.failing_syncs, state.sparing_syncs, state.room, state.is_read_only) = (0, 0, None, false);
         state.files.retain(|_, file| file.is_named || !spares && random.bool());
         for file in state.files.values_mut() {
             let longest = file.live.len().max(file.durable.len());
@@ -128,6 +150,9 @@ impl Sim {
 impl Disk for Sim {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
         let state = self.state.lock().unwrap();
+        if state.closed.contains(dir) {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
         let mut listed = BTreeMap::new();
         for (path, file) in &state.files {
             let Ok(rest) = path.strip_prefix(dir) else { continue };
@@ -143,8 +168,10 @@ impl Disk for Sim {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
         let mut state = self.state.lock().unwrap();
         Self::spend(&mut state, 0)?;
-        state.files.insert(path.to_owned(), File { changed_us: self.clock.utc_us(), ..File::default() });
-        Ok(Box::new(Handle { sim: self.clone(), path: path.to_owned() }))
+        let named = Arc::new(Mutex::new(path.to_owned()));
+        let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
+        state.files.insert(path.to_owned(), file);
+        Ok(Box::new(Handle { sim: self.clone(), path: named }))
     }
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -166,6 +193,11 @@ impl Disk for Sim {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         let file = state.files.remove(from).ok_or(ErrorKind::NotFound)?;
+        if state.files.contains_key(to) {
+            state.replaced_us.push(file.changed_us);
+        }
+        // Whoever has it open has it still.
+        to.clone_into(&mut file.path.lock().unwrap());
         state.files.insert(to.to_owned(), file);
         Ok(())
     }
@@ -199,13 +231,13 @@ impl Disk for Sim {
 
 struct Handle {
     sim: Sim,
-    path: PathBuf,
+    path: Arc<Mutex<PathBuf>>,
 }
 
 impl Handle {
     fn with<T>(&self, then: impl FnOnce(&mut File) -> T) -> T {
         let mut state = self.sim.state.lock().unwrap();
-        then(state.files.get_mut(&self.path).unwrap())
+        then(state.files.get_mut(&*self.path.lock().unwrap()).unwrap())
     }
 }
 
@@ -233,9 +265,10 @@ impl Target for Handle {
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.sim.state.lock().unwrap();
         state.syncs += 1;
-        let fails = state.failing_syncs > 0;
-        state.failing_syncs = state.failing_syncs.saturating_sub(1);
-        let file = state.files.get_mut(&self.path).unwrap();
+        let fails = state.failing_syncs > 0 && state.sparing_syncs == 0;
+        state.sparing_syncs = state.sparing_syncs.saturating_sub(1);
+        state.failing_syncs = state.failing_syncs.saturating_sub(u32::from(fails));
+        let file = state.files.get_mut(&*self.path.lock().unwrap()).unwrap();
         if fails {
             file.is_poisoned = true;
             return Err(io::Error::from_raw_os_error(5)); // EIO

@@ -1,6 +1,10 @@
 //! Counts that survive a kill: what was settled after the last checkpoint is completed from the records, each once.
 
-use std::{cell::RefCell, collections::BTreeMap, io};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    io,
+};
 
 use penstock_core::{
     clock::Clock,
@@ -35,13 +39,18 @@ struct Journal {
     /// Whose process this is, and those that live beside it.
     own: RefCell<String>,
     live: RefCell<Vec<String>>,
+    /// How many records of those that break off can be read.
+    broken: RefCell<BTreeMap<String, usize>>,
+    /// Which there are cannot be told.
+    is_hidden: Cell<bool>,
     policy: Policy,
 }
 
 impl Journal {
     fn new(policy: Policy) -> Self {
         let records = RefCell::new([("i".to_owned(), Vec::new())].into());
-        Self { records, own: RefCell::new("i".into()), live: RefCell::default(), policy }
+        let own = RefCell::new("i".into());
+        Self { records, own, live: RefCell::default(), broken: RefCell::default(), is_hidden: Cell::default(), policy }
     }
 
     fn tell(&self, one: Told) {
@@ -63,6 +72,9 @@ impl Beyond for Journal {
     }
 
     fn journals(&self) -> io::Result<Option<Vec<(String, bool)>>> {
+        if self.is_hidden.get() {
+            return Err(io::Error::other("a disk"));
+        }
         let own = self.own.borrow();
         let names = self.records.borrow().keys().filter(|name| **name != *own).cloned().collect::<Vec<_>>();
         let is_live = |name: &String| self.live.borrow().contains(name);
@@ -74,14 +86,16 @@ impl Beyond for Journal {
     }
 
     fn read(&self, from: &Mark, seen: &mut dyn FnMut(&Past<'_>)) -> io::Result<()> {
-        for one in &self.records.borrow()[&from.instance][from.offset as usize..] {
+        let upto = self.broken.borrow().get(&from.instance).copied();
+        for one in self.records.borrow()[&from.instance][from.offset as usize..].iter().take(upto.unwrap_or(usize::MAX))
+        {
             for (rank, told, _) in one.counted.each() {
                 let scope = if rank == 0 { SCOPES[one.key] } else { Scope::Global };
                 let charged = Need { requests: 1, tokens: one.used, nanousd: one.used };
                 seen(&Past { scope, told, charged, charged_us: one.charged_us, ended_us: one.at_us });
             }
         }
-        Ok(())
+        upto.map_or(Ok(()), |_| Err(io::Error::other("a disk")))
     }
 
     fn limits(&self, _: Scope<'_>, seen: &mut dyn FnMut(Kind, Span)) {
@@ -280,6 +294,34 @@ fn a_process_that_could_not_write_is_counted_by_its_records_and_once() {
         run(&limits, 1);
         expected += 11;
     }
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_holds_up_no_other_and_is_counted_once_it_can() {
+    let (dir, (clock, _), journal) = (Dir::new("unreadable"), clock_at(START_US), Journal::new(kept()));
+    // None of these could write a file.
+    for (name, used) in [("a", [1, 2]), ("b", [10, 20]), ("c", [100, 200]), ("d", [1_000, 2_000])] {
+        journal.goes_on_as(name);
+        let limits = Limits::new();
+        for used in used {
+            journal.tell(settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, used, &clock));
+        }
+    }
+    let life = |name: &str, broken: &[(&str, usize)]| {
+        *journal.broken.borrow_mut() = broken.iter().map(|(name, upto)| ((*name).to_owned(), *upto)).collect();
+        journal.goes_on_as(name);
+        let (limits, mut checkpoint) = (Limits::new(), open(&dir));
+        let loaded = checkpoint.load(&limits, &journal, now(&clock)).unwrap();
+        checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
+        (counts(&limits, &journal.policy, now(&clock))[2], loaded.is_incomplete)
+    };
+    journal.is_hidden.set(true);
+    assert_eq!(life("first", &[]), (0, true));
+    journal.is_hidden.set(false);
+    assert_eq!(life("second", &[("b", 0), ("c", 1)]), (3_103, true));
+    assert_eq!(life("third", &[("b", 0)]), (3_103, true));
+    assert_eq!(life("fourth", &[]), (3_133, false), "of what broke off nothing counts twice");
+    assert_eq!(life("fifth", &[]), (3_133, false));
 }
 
 #[test]
