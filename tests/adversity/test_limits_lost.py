@@ -112,3 +112,31 @@ def test_while_the_store_is_away_that_waits_and_nothing_is_counted_twice(
         until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
         until(lambda: len(requests(gateway)) == 4, "records are shipped again", seconds=15)
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
+
+
+def test_a_process_that_ends_before_the_store_answers_leaves_it_to_the_next_one(
+    tmp_path: Path, settings: dict[str, Any], postgres: Postgres
+) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        for _ in range(3):
+            assert ask(gateway, CHAT, False, "m").status == 200
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        gateway.kill()
+        shutil.rmtree(gateway.config["data_dir"])
+        postgres.stop()
+        try:
+            gateway.start()
+            assert ask(gateway, CHAT, False, "m").status == 200
+            gateway.stop()
+        finally:
+            postgres.start()
+        data_dir = Path(gateway.config["data_dir"])
+        assert (data_dir / "limits.incomplete").exists()
+        assert (data_dir / "limits").exists()
+        gateway.start()
+        until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
+        until(lambda: len(requests(gateway)) == 4, "what it left is shipped", seconds=15)
+        assert not (data_dir / "limits.incomplete").exists()
+        gateway.stop()
+        gateway.start()
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
