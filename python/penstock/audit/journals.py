@@ -100,7 +100,7 @@ class Journal:
         before = ALL
         starts = self._starts()
         while starts and not self.was_cut:
-            places = self._places(starts.pop(), live, is_enough)
+            places, self.was_cut = self._places(starts.pop(), live, is_enough)
             if self.was_cut and before < ALL:
                 break  # what else there is of it is not its newest
             while places:
@@ -135,19 +135,18 @@ class Journal:
         behind = [(number, 0) for number in there if number > self._segment]
         return behind if behind and self._segment not in there else [(self._segment, self._offset), *behind]
 
-    def _places(self, start: Place, live: bool, is_enough: Callable[[int], bool]) -> list[Place]:
-        """Where each batch of a segment begins, as far as there is time; to find that costs a quarter of reading them.
-        There is always one.
+    def _places(self, start: Place, live: bool, is_enough: Callable[[int], bool]) -> tuple[list[Place], bool]:
+        """Where each batch of a segment begins, as far as there is time, and whether there was too little. To find that
+        costs a quarter of reading them; there is always one.
         """
         places, at = [start], start
         while True:
             _, segment, offset, ended = self._read(at, live)
             at = segment, offset
             if ended or segment != start[0]:
-                return places
+                return places, False
             if is_enough(0):
-                self.was_cut = True
-                return places
+                return places, True
             places.append(at)
 
     def _read(self, at: Place, live: bool) -> tuple[list[Entry], int, int, bool]:

@@ -19,6 +19,8 @@ ANSWER_S = 60.0
 
 AGAIN, MOST_PAUSE_S = 5, 10.0
 """So often a question is asked again that was to come later, and so long it waits for that at most."""
+SLOW_S = 5.0
+"""What was refused after so long asks for too much, and would again."""
 MAX_BYTES = 64 << 20
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _HEADER = re.compile(r"[!-~]+\Z")
@@ -77,8 +79,9 @@ class HttpTransport:
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """See `Transport`. What only asks is asked again when it is told to come later: an export is many questions."""
         for _ in range(AGAIN if method == "GET" else 0):
+            began = time.monotonic()
             status, answer, again_s = self._once(method, path, body)
-            if status != 503 or again_s is None:
+            if status != 503 or again_s is None or time.monotonic() > began + SLOW_S:
                 return status, answer
             time.sleep(min(again_s, MOST_PAUSE_S))
         return self._once(method, path, body)[:2]

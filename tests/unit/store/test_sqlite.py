@@ -226,7 +226,7 @@ async def test_a_statement_that_has_yet_to_begin_is_ended_too(tmp_path: Path, gi
     await database.open()
     reader = database._reader
     assert reader is not None
-    busy = asyncio.ensure_future(reader.connection._execute(time.sleep, 0.3))
+    busy = asyncio.ensure_future(reader.connection._execute(time.sleep, 0.3))  # type: ignore[no-untyped-call]
     count = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT sum(i) FROM n"
     task = asyncio.ensure_future(database.ask(count))
     await asyncio.sleep(0.05)
