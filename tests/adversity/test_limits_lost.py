@@ -140,3 +140,22 @@ def test_a_process_that_ends_before_the_store_answers_leaves_it_to_the_next_one(
         gateway.stop()
         gateway.start()
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
+
+
+def test_of_two_processes_on_a_new_data_dir_one_is_told(tmp_path: Path, settings: dict[str, Any]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (first, second):
+        place.mkdir()
+    with Gateway(first, settings) as gateway:
+        for _ in range(3):
+            assert ask(gateway, CHAT, False, "m").status == 200
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        gateway.kill()
+        shutil.rmtree(gateway.config["data_dir"])
+        gateway.start()
+        with Gateway(second, settings | {"data_dir": gateway.config["data_dir"]}) as other:
+            until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
+            assert ask(other, CHAT, False, "m").status == 200
+            until(lambda: len(requests(gateway)) == 4, "the other ships at once")
+            told = "data_dir is new"
+            assert (told in gateway.log(), told in other.log()) == (True, False)

@@ -166,7 +166,7 @@ class Lost:
         """Raises `StoreError` once the store has refused for long."""
         loop = asyncio.get_running_loop()
         began, pause_s, is_degraded = loop.time(), FIRST_S, False
-        failures, failing_since = 0, 0.0
+        failures, failing_since, is_said = 0, 0.0, False
         try:
             while True:
                 if self._is_ready():
@@ -176,7 +176,8 @@ class Lost:
                         failing_since = failing_since if failures else loop.time()
                         # While the store is away nothing can be shipped either.
                         failures = failures + 1 if self._is_ready() else 0
-                        if failures == 1:
+                        if failures and not is_said:
+                            is_said = True
                             self._log.error("the store does not tell what limits have used yet", error=str(error))
                         if failures >= FAILURES and loop.time() - failing_since >= GIVE_UP_S:
                             raise
