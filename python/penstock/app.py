@@ -48,6 +48,7 @@ from penstock.tokens.counting import TABLES
 if TYPE_CHECKING:
     from penstock.audit.shipping import Shipping
     from penstock.audit.sinks.running import Sinks
+    from penstock.limits.earlier import Used
     from penstock.limits.lost import Lost
     from penstock.limits.sharing import Sharing
     from penstock.store.sql import SqlStore
@@ -205,6 +206,8 @@ class App:
             await self._stopping.wait()
             await self._drain()
         finally:
+            if self._lost is not None:
+                await self._lost.settle()
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
             if self._lost is not None:
@@ -327,16 +330,22 @@ class App:
             before=None if self._lost is None else self._lost.complete,
         )
 
-    def _make_lost(self) -> Lost | None:
+    def _make_lost(self) -> Lost:
         """What tells limits how much was used before, where data_dir does not; else nothing of it is imported."""
         from penstock.limits.earlier import Places, gather
         from penstock.limits.lost import Lost
 
-        store, places = self._asked.store, Places(self._config)
-        if store is None:
-            return None
+        async def used() -> list[Used]:
+            given = self._config.store
+            # Whoever asks for records does not wait behind this, nor are its questions as short as theirs.
+            store = make_asking(given.url, self._config.data_dir, password_file=given.password_file)
+            try:
+                return await gather(store, Places(self._config), self._config.limits.zone, time.time_ns() // 1_000)
+            finally:
+                await store.close()
+
         return Lost(
-            lambda: gather(store, places, self._config.limits.zone, time.time_ns() // 1_000),
+            used,
             self._config.data_dir,
             self._engine,
             self.log,

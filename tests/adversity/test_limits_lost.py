@@ -112,3 +112,50 @@ def test_while_the_store_is_away_that_waits_and_nothing_is_counted_twice(
         until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
         until(lambda: len(requests(gateway)) == 4, "records are shipped again", seconds=15)
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
+
+
+def test_a_process_that_ends_before_the_store_answers_leaves_it_to_the_next_one(
+    tmp_path: Path, settings: dict[str, Any], postgres: Postgres
+) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        for _ in range(3):
+            assert ask(gateway, CHAT, False, "m").status == 200
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        gateway.kill()
+        shutil.rmtree(gateway.config["data_dir"])
+        postgres.stop()
+        try:
+            gateway.start()
+            assert ask(gateway, CHAT, False, "m").status == 200
+            gateway.stop()
+        finally:
+            postgres.start()
+        data_dir = Path(gateway.config["data_dir"])
+        assert (data_dir / "limits.incomplete").exists()
+        assert (data_dir / "limits").exists()
+        gateway.start()
+        until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
+        until(lambda: len(requests(gateway)) == 4, "what it left is shipped", seconds=15)
+        assert not (data_dir / "limits.incomplete").exists()
+        gateway.stop()
+        gateway.start()
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
+
+
+def test_of_two_processes_on_a_new_data_dir_one_is_told(tmp_path: Path, settings: dict[str, Any]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (first, second):
+        place.mkdir()
+    with Gateway(first, settings) as gateway:
+        for _ in range(3):
+            assert ask(gateway, CHAT, False, "m").status == 200
+        until(lambda: len(requests(gateway)) == 3, "the store has them")
+        gateway.kill()
+        shutil.rmtree(gateway.config["data_dir"])
+        gateway.start()
+        with Gateway(second, settings | {"data_dir": gateway.config["data_dir"]}) as other:
+            until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
+            assert ask(other, CHAT, False, "m").status == 200
+            until(lambda: len(requests(gateway)) == 4, "the other ships at once")
+            told = "data_dir is new"
+            assert (told in gateway.log(), told in other.log()) == (True, False)

@@ -98,15 +98,22 @@ class Journal:
         live = self.is_live()
         ended: set[int] = set()
         before = ALL
-        places = self._places(live, is_enough)
-        while places and not self.was_cut:
-            entries = self._read(places.pop(), live)[0]
-            # A place that is gone meanwhile gives what stands behind it: that was there already.
-            entries = [entry for entry in entries if entry[1] < before]
-            before = entries[0][1] if entries else before
-            yield from self._batch(entries, ended, live)
-            read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
-            self.was_cut = is_enough(read_bytes) and bool(places)
+        starts = self._starts()
+        while starts and not self.was_cut:
+            places, self.was_cut = self._places(starts.pop(), live, is_enough)
+            if self.was_cut and before < ALL:
+                break  # what else there is of it is not its newest
+            while places:
+                entries = self._read(places.pop(), live)[0]
+                # A place that is gone meanwhile, or near its segment's end, gives what stands behind it, too: that was
+                # there already.
+                entries = [entry for entry in entries if entry[1] < before]
+                before = entries[0][1] if entries else before
+                yield from self._batch(entries, ended, live)
+                read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
+                self.was_cut = (is_enough(read_bytes) and bool(places or starts)) or self.was_cut
+                if self.was_cut:
+                    break
         if not live and not self.was_cut:
             yield from (self._interrupted(each) for number, each in self._begun.items() if number not in ended)
 
@@ -122,15 +129,25 @@ class Journal:
                 begun.append((sequence, read_begin(public), None if private is None else read_private(private)))
         yield from (self._interrupted(each) for each in begun if each[1].number not in ended)
 
-    def _places(self, live: bool, is_enough: Callable[[int], bool]) -> list[Place]:
-        """Where each batch begins; to find that costs a quarter of reading them."""
-        places, at, ended = [], (self._segment, self._offset), False
-        while not ended and not self.was_cut:
-            places.append(at)
+    def _starts(self) -> list[Place]:
+        """The position, and each segment behind it."""
+        there = [number for number, _ in segment_bytes(self._path) if number >= self._segment]
+        behind = [(number, 0) for number in there if number > self._segment]
+        return behind if behind and self._segment not in there else [(self._segment, self._offset), *behind]
+
+    def _places(self, start: Place, live: bool, is_enough: Callable[[int], bool]) -> tuple[list[Place], bool]:
+        """Where each batch of a segment begins, as far as there is time, and whether there was too little. To find that
+        costs a quarter of reading them; there is always one.
+        """
+        places, at = [start], start
+        while True:
             _, segment, offset, ended = self._read(at, live)
             at = segment, offset
-            self.was_cut = is_enough(0)
-        return places
+            if ended or segment != start[0]:
+                return places, False
+            if is_enough(0):
+                return places, True
+            places.append(at)
 
     def _read(self, at: Place, live: bool) -> tuple[list[Entry], int, int, bool]:
         return self._reader.read(*at, BATCH_BYTES, live)

@@ -31,11 +31,10 @@ class Shipping:
         degraded: Callable[[list[str]], None],
         tidy: Callable[[], None],
         open_rows: OpenRows,
-        before: Callable[[], Awaitable[None]] | None = None,
+        before: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """`before`: what must be done before the store gets anything of this process."""
+        """`before`: what must be done before the store gets anything from here; false: it gets nothing."""
         self._records, self._before = records, before
-        self._log = log
         self._waiting: asyncio.Task[None] | None = None
         self._retention = Retention(records, log, retain_us=retain_us)
         self._shipper = Shipper(
@@ -69,9 +68,6 @@ class Shipping:
         await self._shipper.stop()
         await self._records.close()
 
-    async def _start_behind(self, before: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await before()
-        except Exception as error:
-            self._log.error("what limits have used before is not known", error=repr(error))
-        self._shipper.start()
+    async def _start_behind(self, before: Callable[[], Awaitable[bool]]) -> None:
+        if await before():
+            self._shipper.start()

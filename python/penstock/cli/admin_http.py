@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import time
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -16,6 +17,10 @@ CONNECT_S = 5.0
 ANSWER_S = 60.0
 """Longer than the process takes to give up by itself."""
 
+AGAIN, MOST_PAUSE_S = 5, 10.0
+"""So often a question is asked again that was to come later, and so long it waits for that at most."""
+SLOW_S = 5.0
+"""What was refused after so long asks for too much, and would again."""
 MAX_BYTES = 64 << 20
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _HEADER = re.compile(r"[!-~]+\Z")
@@ -72,7 +77,17 @@ class HttpTransport:
         connection.sock.settimeout(ANSWER_S)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """See `Transport`."""
+        """See `Transport`. What only asks is asked again when it is told to come later: an export is many questions."""
+        for _ in range(AGAIN if method == "GET" else 0):
+            began = time.monotonic()
+            status, answer, again_s = self._once(method, path, body)
+            if status != 503 or again_s is None or time.monotonic() > began + SLOW_S:
+                return status, answer
+            time.sleep(min(again_s, MOST_PAUSE_S))
+        return self._once(method, path, body)[:2]
+
+    def _once(self, method: str, path: str, body: Any) -> tuple[int, Any, int | None]:
+        """The last one: after how many seconds to come again."""
         headers = {"authorization": f"Bearer {self._token}", "accept": "application/json"}
         content = None
         if body is not None:
@@ -87,7 +102,8 @@ class HttpTransport:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             done = "" if method == "GET" else "; it cannot be told whether it was done: look before you try again"
             raise CallError(f"{self._place} did not answer: {reason}{done}") from None
-        return answer.status, self._decoded(answer, raw)
+        again = answer.getheader("retry-after") or ""
+        return answer.status, self._decoded(answer, raw), int(again) if again.isdecimal() else None
 
     def close(self) -> None:
         """See `Transport`."""

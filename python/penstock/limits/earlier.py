@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from penstock.config.model import Config
@@ -41,6 +40,7 @@ class Places:
         self._limited, self._exact = config.limits.models, {name for name in config.models if "*" not in name}
         self._wide = sorted((name for name in config.models if "*" in name), key=len, reverse=True)
         self._providers = config.providers
+        self.has_models, self.has_providers = bool(config.limits.models), bool(config.limits.providers)
         self._is_open = config.auth == "open"
 
     def key(self, name: str) -> tuple[str, str] | None:
@@ -87,24 +87,23 @@ class Earlier:
 
 async def gather(store: Sums, places: Places, zone: str, now_us: int) -> list[Used]:
     """All that was used since the longest period began. Raises `StoreError`."""
-    found, all_spans = Earlier(), list(spans(now_us // HOUR_US, zone))
-    whole = Question(per="hour", since_hour=all_spans[0][0], until_hour=all_spans[-1][1])
-    used = sorted(hour for hour, _, _ in (await store.sums(whole, MOST, ()))[0])
-    for since, until in all_spans:
+    found = Earlier()
+    for since, until in spans(now_us // HOUR_US, zone):
         until_us = until * HOUR_US - 1
-        if bisect_left(used, since) == bisect_left(used, until):
-            continue  # nothing, as in a store that is new
 
-        async def sums(*by: str, since: int = since, until: int = until) -> Iterable[Sum]:
+        async def sums(*by: str, since: int = since, until: int = until) -> Sequence[Sum]:
             wanted = Question(by=(*by, "status"), since_hour=since, until_hour=until)
             return (await store.sums(wanted, MOST, ()))[0]
 
-        for _, (key, team, status), numbers in await sums("key", "team"):
+        of_keys = await sums("key", "team")
+        for _, (key, team, status), numbers in of_keys:
             for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
                 found.add(place, until_us, int(status), numbers)
-        for _, (model, status), numbers in await sums("model"):
+        if not of_keys:
+            continue  # nothing, as in a store that is new
+        for _, (model, status), numbers in await sums("model") if places.has_models else ():
             found.add(places.model(str(model)), until_us, int(status), numbers)
-        for _, (target, status), numbers in await sums("target"):
+        for _, (target, status), numbers in await sums("target") if places.has_providers else ():
             found.add(places.provider(str(target)), until_us, int(status), numbers)
     return found.all()
 

@@ -1,21 +1,25 @@
 """A `data_dir` that was lost: limits go on from what the store knows, of which native is told once, before anything is
 shipped: what the store has of this process would count twice.
 
-A file says that this is to be done, until what native was told is on disk, too: whatever ends the process meanwhile,
-the next one begins with it again.
+A file says that this is to be done and by whom, until what native was told is on disk, too: whatever ends the process
+meanwhile, the next one begins with it again. Until then nothing of this process is shipped: what it used is in its
+journal and native's file, and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from penstock.audit.journals import instances
+from penstock.audit.journals import OpenJournal, instances
+from penstock.engine import open_journal
+from penstock.instance import LOCK, is_held
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreError
 
@@ -30,6 +34,10 @@ WRITTEN_S = 5.0
 FIRST_S, LONGEST_S = 0.2, 30.0
 """Between tries while the store is away."""
 DEGRADED_S = 10.0
+FAILURES, GIVE_UP_S = 5, 120.0
+"""So often and for so long the store refuses to add up, though it answers, before that is given up."""
+LAST_S = 2.0
+"""How long the end of the process waits for native to be told."""
 
 
 class EarlierEngine(Protocol):
@@ -38,18 +46,54 @@ class EarlierEngine(Protocol):
     def limits_earlier(self, used: bytes) -> None: ...
 
 
-def mark_if_lost(data_dir: str, own: str) -> bool:
-    """Whether nothing here tells what limits have used, or told it completely; before native begins to write. `own` is
-    the instance of this process. Raises OSError.
+def mark_if_lost(data_dir: str, own: str, open_journal: OpenJournal = open_journal) -> bool:
+    """Whether nothing here tells what limits have used, or told it completely, and this process, `own`, is the one to
+    mend that; before native begins to write. Raises OSError.
     """
     mark = os.path.join(data_dir, MARK)
-    if os.path.exists(mark):
+    while True:
+        is_new = not os.path.exists(mark)
+        if is_new and _has_counts(data_dir, own, open_journal):
+            return False
+        try:
+            fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if is_new else 0), 0o600)
+        except (FileExistsError, FileNotFoundError):
+            continue  # another process made or removed it meanwhile
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not _is_same(fd, mark):
+                continue
+            owner = os.read(fd, 100).decode(errors="replace").strip()
+            if owner != own and _is_live(data_dir, owner):
+                return False
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, own.encode(), 0)
+        finally:
+            os.close(fd)
+        return True
+
+
+def _has_counts(data_dir: str, own: str, open_journal: OpenJournal) -> bool:
+    """Whether native's file is here, or a journal of another process in which anything stands."""
+    if os.path.exists(os.path.join(data_dir, LIMITS)):
         return True
     others = [path for path in instances(data_dir) if os.path.basename(path) != own]
-    if others or os.path.exists(os.path.join(data_dir, LIMITS)):
+    try:
+        return any(open_journal(path).read(0, 0, 1, True)[0] for path in others)
+    except OSError:
+        return True  # something is there, and native says what is wrong with it
+
+
+def _is_same(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
         return False
-    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return True
+
+
+def _is_live(data_dir: str, owner: str) -> bool:
+    names = {os.path.basename(path): path for path in instances(data_dir)}
+    return owner in names and is_held(os.path.join(names[owner], LOCK))
 
 
 class Lost:
@@ -67,38 +111,76 @@ class Lost:
     ) -> None:
         """`gather` asks the store; `is_ready`: native knows all keys that there are, and so their limits."""
         self._gather, self._engine, self._log = gather, engine, log
-        self._mark, self._limits = os.path.join(data_dir, MARK), os.path.join(data_dir, LIMITS)
+        self._mark = os.path.join(data_dir, MARK)
         self._is_ready, self._degraded = is_ready, degraded
-        self._stopping = asyncio.Event()
+        self._stopping, self._told = asyncio.Event(), asyncio.Event()
+        self._asking: asyncio.Task[list[Used]] | None = None
+        self._is_late = False
+        """Native is about to stop."""
 
-    async def complete(self) -> None:
-        """Returns once native was told and has had time to write it, however long the store is away."""
-        used = await self._ask()
-        gone = self._mark
-        if used and self._stopping.is_set():
-            # Too late for native. All of this process goes to the store now: the next one has it from there alone.
-            gone = self._limits
-        elif used:
-            self._engine.limits_earlier(msgspec.json.encode(used))
-            self._log.warning("data_dir is new: limits go on from the sums of the store", sums=len(used))
+    async def complete(self) -> bool:
+        """Returns once native was told and has had time to write it, however long the store is away; whether anything
+        may be shipped then. False: the process ends, and the next one begins with all of this again.
+        """
+        self._asking = asyncio.ensure_future(self._ask())
+        try:
+            used = [] if self._is_late else await self._asking
+            if self._is_late:
+                self._asking.cancel()
+                return False
+            if used:
+                self._engine.limits_earlier(msgspec.json.encode(used))
+                self._log.warning("data_dir is new: limits go on from the sums of the store", sums=len(used))
+        except asyncio.CancelledError:
+            self._asking.cancel()
+            return False
+        except Exception as error:
+            used = []
+            self._log.error("what limits have used before is not known: they begin anew", error=str(error))
+        finally:
+            self._told.set()
+        if used:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WRITTEN_S):
                     await self._stopping.wait()
-        with contextlib.suppress(OSError):
-            os.unlink(gone)
+        try:
+            os.unlink(self._mark)
+        except OSError as error:
+            self._log.error("limits will be told once more what they know: this cannot be removed", error=str(error))
+        return True
+
+    async def settle(self) -> None:
+        """Before native stops: waits a while for it to be told; what is not told by then never is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                await self._told.wait()
+        self._is_late = not self._told.is_set()
+        if self._asking is not None:
+            self._asking.cancel()
 
     def stop(self) -> None:
         """Native has written its last word."""
         self._stopping.set()
 
     async def _ask(self) -> list[Used]:
+        """Raises `StoreError` once the store has refused for long."""
         loop = asyncio.get_running_loop()
         began, pause_s, is_degraded = loop.time(), FIRST_S, False
+        failures, failing_since, is_said = 0, 0.0, False
         try:
             while True:
-                with contextlib.suppress(StoreError):
-                    if self._is_ready():
+                if self._is_ready():
+                    try:
                         return await self._gather()
+                    except StoreError as error:
+                        failing_since = failing_since if failures else loop.time()
+                        # While the store is away nothing can be shipped either.
+                        failures = failures + 1 if self._is_ready() else 0
+                        if failures and not is_said:
+                            is_said = True
+                            self._log.error("the store does not tell what limits have used yet", error=str(error))
+                        if failures >= FAILURES and loop.time() - failing_since >= GIVE_UP_S:
+                            raise
                 if not is_degraded and loop.time() - began > DEGRADED_S:
                     is_degraded = True
                     self._degraded([REASON])

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 T = TypeVar("T")
 Value = str | int | bytes | None
+PATIENT_S = 600.0
+"""How long a migration may take, and wait for tables that somebody reads or writes, and for another node's."""
 
 
 class Undo(Exception):

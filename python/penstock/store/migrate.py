@@ -15,13 +15,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from penstock.store.database import Database, Session
+from penstock.store.database import PATIENT_S, Database, Session
 from penstock.store.interface import StoreHeldError, StoreRefusedError
 from penstock.store.record_statements import LOCK_BRIEFLY
 
 FOLDER = Path(__file__).parent / "migrations"
-PATIENT_S = 600.0
-"""How long a table that somebody reads or writes may keep a migration waiting."""
 MOST_PAUSE_S = 5.0
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\Z")
 _KIND = re.compile(r"-- (expand|contract): ")

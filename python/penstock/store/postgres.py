@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.store.database import Flavour, Packed, Undo, Value, Work
+from penstock.store.database import PATIENT_S, Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreHeldError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
@@ -16,8 +16,6 @@ from penstock.store.postgres_listen import CHANNEL, listen
 T = TypeVar("T")
 CALL_S = 2.0
 """Within which a call is usually answered, or the store is away. A second try on a fresh connection is inside it."""
-PATIENT_S = 600.0
-"""The same for a migration, which may have to wait for another node's."""
 IDLE_S = 60.0
 """How long a connection may rest: firewalls forget connections without a word."""
 
@@ -29,7 +27,7 @@ PIECE_BYTES = 1 << 16
 # A node that stops in the middle of a change holds up every other one: the server ends that transaction. Nobody waits
 # for its answer by then.
 _LIMITS = "SET LOCAL statement_timeout = '{:.0f}s'; SET LOCAL idle_in_transaction_session_timeout = '3s'"
-_PATIENT = "SET LOCAL statement_timeout = '600s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+_PATIENT = f"SET LOCAL statement_timeout = '{PATIENT_S:.0f}s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 # What is acknowledged is on disk, whatever the database's default says.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

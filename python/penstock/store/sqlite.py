@@ -22,6 +22,8 @@ from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedErr
 T = TypeVar("T")
 BUSY_S = 5.0
 """How long another process may hold the file."""
+AGAIN_S = 0.02
+"""Between two tries to end a statement."""
 TUPLES_AT_ONCE = 16
 OLDEST = (3, 35, 0)
 """The first version with RETURNING."""
@@ -172,6 +174,7 @@ class SqliteDatabase:
                     result = await work(side)
                     await self._commit(side)
                 except BaseException:
+                    side.relent()
                     with contextlib.suppress(sqlite3.Error, ValueError):
                         await side.connection.execute_fetchall("ROLLBACK")
                     raise
@@ -255,6 +258,7 @@ class _Side:
         """Whose turn it is."""
         self._line = asyncio.Lock()
         self._ending: asyncio.Future[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
     async def served_in_line(self) -> AsyncIterator[None]:
@@ -265,6 +269,7 @@ class _Side:
                 yield
             finally:
                 self.served = None
+                self.relent()
 
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(place): value for place, value in enumerate(values, 1)}
@@ -284,8 +289,18 @@ class _Side:
             ending.cancel()
 
     def interrupt(self) -> None:
-        """Ends the statement that runs, if any."""
+        """Ends the statement of whose turn it is. SQLite forgets this where that has yet to begin: so again and again,
+        until the turn is over.
+        """
+        self.relent()
         self._ending = asyncio.ensure_future(self.connection.interrupt())
+        self._again = asyncio.get_running_loop().call_later(AGAIN_S, self.interrupt)
+
+    def relent(self) -> None:
+        """Lets go on what runs: it is not what was to end."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
         places = ", ".join("?" * len(columns))

@@ -16,6 +16,7 @@ from penstock.keys.model import Key, Team
 from penstock.store.interface import StoreRefusedError
 from penstock.store.migrate import FOLDER, Migration, read_migrations
 from penstock.store.open import make_store
+from penstock.store.record_statements import partition
 from penstock.store.sql import SqlStore
 from tests.support.child import Child
 from tests.support.pgbouncer import PgBouncer
@@ -186,6 +187,43 @@ async def test_a_migration_that_waits_for_a_reader_keeps_nobody_else_waiting(
         await reader.close()
         assert await migrating == ["0098_notes"]
     postgres.drop(name)
+
+
+@pytest.mark.postgres
+async def test_indexes_of_records_come_without_reading_days_that_have_rows(postgres: Postgres) -> None:
+    name = postgres.create()
+    url = postgres.url(name)
+    own = "SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass AND indisvalid"
+    of_all = (
+        "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid = 'penstock_records'::regclass"
+        " AND indexrelid::regclass::text = $1"
+    )
+    before = read_migrations(FOLDER / "postgres")[:4]
+    assert len(await opened(released(make_store(url, ""), before))) == 4
+    direct = await asyncpg.connect(url)
+    try:
+        for day in (7, 8):
+            await direct.execute(partition(f"penstock_records_{day}", day))
+        await direct.execute(
+            "INSERT INTO penstock_records (day, instance, sequence, kind, hash, public) VALUES (7, 'a', 1, 1, '', '')"
+        )
+        assert [await direct.fetchval(own, f"penstock_records_{day}") for day in (7, 8)] == [4, 4]
+        assert await opened(make_store(url, "")) == ["0005_asking"]
+        await direct.execute(partition("penstock_records_9", 9))
+        assert [await direct.fetchval(own, f"penstock_records_{day}") for day in (7, 8, 9)] == [4, 9, 9]
+        assert not await direct.fetchval(of_all, "penstock_records_team")
+        await direct.execute(
+            "CREATE INDEX CONCURRENTLY penstock_records_7_team ON penstock_records_7 (team, started_us)"
+            " WHERE outcome IS NOT NULL"
+        )
+        await direct.execute("ALTER INDEX penstock_records_team ATTACH PARTITION penstock_records_7_team")
+        assert await direct.fetchval(of_all, "penstock_records_team"), "each day that there is has it"
+        await direct.execute("DROP TABLE penstock_records_7")
+        await direct.execute(partition("penstock_records_10", 10))
+        assert await direct.fetchval(own, "penstock_records_10") == 9
+    finally:
+        await direct.close()
+        postgres.drop(name)
 
 
 def test_both_stores_have_the_same_migrations() -> None:

@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 in_postgres = pytest.mark.postgres
 COUNT = 1_000_000
 MOST_S = 0.2
+IN_FILE_S, TAGS_IN_FILE_S = 0.5, 1.6
+"""Twice what was measured: 0.25 and 0.6 s, on a machine that does other things, too."""
 TEXTS_S = 0.06
 """Of 40,000 rows with 24 KiB of texts each; reading these takes five times as long."""
 
@@ -93,7 +95,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_an_answer_takes_no_more_than_that_in_a_file(file: str, asked: str, newest: bool) -> None:
     asking = Asking(SqliteDatabase(file, call_s=20))
     # SQLite has no index of what is inside a tag: it looks at each.
-    most_s = 8 * MOST_S if asked == "a tag" else MOST_S
+    most_s = TAGS_IN_FILE_S if asked == "a tag" else IN_FILE_S
     try:
         await check(pages(NARROWED[asked], newest), asking, most_s)
     finally:

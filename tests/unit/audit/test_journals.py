@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from penstock.audit.journals import Journal, Row, first_segment, instances, last_segment, live_instances
 from penstock.audit.record import BEGIN, END, GAP, RECORD
@@ -94,3 +95,41 @@ def test_segments_that_ended_before_a_time_are_not_read(tmp_path: Path) -> None:
     assert [first_segment(str(tmp_path), second * 10**6) for second in (0, 10, 11, 30, 40)] == [1, 1, 2, 3, 3]
     assert last_segment(str(tmp_path)) == 3
     assert first_segment(str(tmp_path / "gone"), 0) == 0
+
+
+class Segments:
+    """Segments of so many batches of one entry each; a reading of any takes a second of `clock`."""
+
+    def __init__(self, path: Path, *batches: int) -> None:
+        self.clock = 0
+        self._batches = batches
+        for number in range(1, len(batches) + 1):
+            (path / f"{number}.segment").write_bytes(b"x")
+
+    def read(self, segment: int, offset: int, most_bytes: int, live: bool) -> tuple[list[Entry], int, int, bool]:
+        self.clock += 1
+        number = sum(self._batches[: segment - 1]) + offset + 1
+        is_last = offset + 1 == self._batches[segment - 1]
+        end = is_last and segment == len(self._batches)
+        behind = (segment + 1, 0) if is_last and not end else (segment, offset + 1)
+        return [(RECORD, number, 1, 0, record(number), None)], *behind, end
+
+
+@pytest.mark.parametrize(
+    ("seconds", "numbers"),
+    [
+        (100, [7, 6, 5, 4, 3, 2, 1]),
+        (6, [7, 6, 5]),
+        (3, [7]),
+        (1, [6]),
+        (0, [5]),
+    ],
+)
+def test_when_time_ends_the_newest_segment_was_looked_at(tmp_path: Path, seconds: int, numbers: list[int]) -> None:
+    path = tmp_path / "journal" / "one"
+    path.mkdir(parents=True)
+    reader = Segments(path, 1, 3, 3)
+    journal = Journal(str(path), 1, 0, open_journal=lambda _: reader)
+    found = list(journal.newest(lambda _: reader.clock > seconds))
+    assert [row.sequence for row in found] == numbers
+    assert journal.was_cut == (numbers[-1] != 1)

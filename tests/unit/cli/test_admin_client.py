@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from penstock.cli.admin_client import problem_lines
-from penstock.cli.admin_http import CallError, NobodyListensError, to_listener, to_url
+from penstock.cli.admin_http import AGAIN, CallError, NobodyListensError, to_listener, to_url
 from penstock.instance import Instance
 from tests.unit.cli.conftest import Run
 
@@ -29,6 +29,8 @@ class Answering(BaseHTTPRequestHandler):
 
     asked: ClassVar[list[tuple[str, str, str | None, bytes]]]
     answer: tuple[int, str, bytes]
+    later: ClassVar[int] = 0
+    """So many answers say to come again."""
 
     def answer_it(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -36,6 +38,15 @@ class Answering(BaseHTTPRequestHandler):
         status, kind, content = self.answer
         if status == 0:
             return  # leaves without a word
+        if type(self).later > 0:
+            type(self).later -= 1
+            self.send_response(503)
+            self.send_header("retry-after", "0")
+            self.send_header("content-type", "application/problem+json")
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            return
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
@@ -279,3 +290,14 @@ def test_no_proxy_stands_between(served: Served, monkeypatch: pytest.MonkeyPatch
     with closing(to_listener(served.address, TOKEN)) as transport:
         assert transport.call("GET", "/admin/v1/keys")[0] == 200
     assert os.environ["http_proxy"]
+
+
+@pytest.mark.parametrize(("later", "status"), [(3, 200), (100, 503)])
+def test_what_only_asks_is_asked_again_when_it_is_told_to_come_later(served: Served, later: int, status: int) -> None:
+    served.answers(200, LISTED)
+    served.handler.later = later
+    with closing(to_listener(served.address, TOKEN)) as transport:
+        assert transport.call("GET", "/admin/v1/keys")[0] == status
+        assert len(served.asked) == min(later, AGAIN) + 1
+        served.handler.later = 1
+        assert transport.call("POST", "/admin/v1/keys", {})[0] == 503, "what changes something is not"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,28 +17,64 @@ from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
 from tests.unit.fake_engine import FakeNative
 
-OWN = "20260101T000000-0000000a"
+OWN, OTHER = "20260101T000000-0000000a", "20260101T000000-0000000b"
 USED = [("key", "k", 5, 1, 2, 3)]
+Entry = tuple[int, int, int, int, bytes, bytes | None]
 
 
-def journal(data_dir: Path, instance: str) -> None:
+class Reader:
+    """Of a journal in which this stands."""
+
+    def __init__(self, *entries: Entry) -> None:
+        self._entries = list(entries)
+
+    def read(self, segment: int, offset: int, most_bytes: int, live: bool) -> tuple[list[Entry], int, int, bool]:
+        return self._entries, segment, offset, True
+
+
+@contextlib.contextmanager
+def alive(data_dir: Path, instance: str) -> Iterator[None]:
+    """A process with this name."""
     (data_dir / "journal" / instance).mkdir(parents=True)
+    with (data_dir / "journal" / instance / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def test_a_data_dir_without_counts_and_journals_of_others_is_marked_until_it_is_complete(tmp_path: Path) -> None:
-    journal(tmp_path, OWN)
-    assert mark_if_lost(str(tmp_path), OWN)
-    (tmp_path / "limits").touch()
-    assert mark_if_lost(str(tmp_path), OWN), "it was not told"
-    (tmp_path / MARK).unlink()
-    assert not mark_if_lost(str(tmp_path), OWN)
+def is_lost(data_dir: Path, own: str = OWN, *entries: Entry) -> bool:
+    return mark_if_lost(str(data_dir), own, lambda _: Reader(*entries))
 
 
-def test_a_data_dir_with_a_journal_is_completed_from_that(tmp_path: Path) -> None:
-    journal(tmp_path, OWN)
-    journal(tmp_path, "20260101T000000-0000000b")
-    assert not mark_if_lost(str(tmp_path), OWN)
-    assert not (tmp_path / MARK).exists()
+def make(data_dir: Path, gather: Callable[[], Awaitable[list[Any]]], said: list[str] | None = None) -> tuple[Lost, Any]:
+    engine = FakeNative(b"{}")
+    log = Log(write=lambda line: None if said is None else said.append(line.decode()))
+    return Lost(gather, str(data_dir), engine, log, is_ready=lambda: True, degraded=lambda _: None), engine
+
+
+def test_a_data_dir_without_counts_is_marked_until_it_is_complete(tmp_path: Path) -> None:
+    with alive(tmp_path, OWN):
+        assert is_lost(tmp_path)
+        assert (tmp_path / MARK).read_text() == OWN
+        (tmp_path / "limits").touch()
+        assert is_lost(tmp_path), "it was not told"
+        (tmp_path / MARK).unlink()
+        assert not is_lost(tmp_path)
+
+
+def test_a_data_dir_with_a_journal_in_which_anything_stands_is_completed_from_that(tmp_path: Path) -> None:
+    with alive(tmp_path, OWN), alive(tmp_path, OTHER):
+        assert not is_lost(tmp_path, OWN, (1, 1, 1, 0, b"", None))
+        assert not (tmp_path / MARK).exists()
+
+
+def test_of_two_processes_that_begin_on_one_data_dir_one_is_told(tmp_path: Path) -> None:
+    with alive(tmp_path, OWN), alive(tmp_path, OTHER):
+        assert is_lost(tmp_path, OWN)
+        assert not is_lost(tmp_path, OTHER), "the other does it"
+        assert (tmp_path / MARK).read_text() == OWN
+    with alive(tmp_path, "20260101T000001-0000000c"):
+        assert is_lost(tmp_path, "20260101T000001-0000000c"), "that one has gone without"
+        assert (tmp_path / MARK).read_text() == "20260101T000001-0000000c"
 
 
 async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
@@ -51,7 +91,7 @@ async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
         return USED
 
     ready = iter([False, False])
-    assert mark_if_lost(str(tmp_path), OWN)
+    assert is_lost(tmp_path)
     each = Lost(
         gather,
         str(tmp_path),
@@ -72,37 +112,77 @@ async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
     assert not task.done(), "nothing is shipped meanwhile"
     each.stop()
     async with asyncio.timeout(1):
-        await task
+        assert await task
     assert not (tmp_path / MARK).exists(), "native has written its last word"
 
 
 async def test_with_nothing_to_tell_nothing_is_waited_for(tmp_path: Path) -> None:
-    async def gather() -> list[tuple[str, str, int, int, int, int]]:
+    async def gather() -> list[Any]:
         return []
 
-    assert mark_if_lost(str(tmp_path), OWN)
-    engine = FakeNative(b"{}")
-    each = Lost(
-        gather, str(tmp_path), engine, Log(write=lambda _: None), is_ready=lambda: True, degraded=lambda _: None
-    )
+    assert is_lost(tmp_path)
+    each, engine = make(tmp_path, gather)
     async with asyncio.timeout(1):
-        await each.complete()
+        assert await each.complete()
     assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
 
 
-async def test_what_was_not_told_stays_to_be_done(tmp_path: Path) -> None:
-    async def gather() -> list[tuple[str, str, int, int, int, int]]:
-        raise StoreAwayError("away")
+@pytest.mark.parametrize("is_begun", [True, False])
+async def test_what_was_not_told_before_native_stops_stays_to_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    monkeypatch.setattr(lost, "LAST_S", 0.01)
+    answers = asyncio.Event()
 
-    assert mark_if_lost(str(tmp_path), OWN)
-    engine = FakeNative(b"{}")
-    each = Lost(
-        gather, str(tmp_path), engine, Log(write=lambda _: None), is_ready=lambda: True, degraded=lambda _: None
-    )
-    task = asyncio.ensure_future(each.complete())
-    await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait([task])
+    async def gather() -> list[Any]:
+        await answers.wait()
+        return USED
+
+    assert is_lost(tmp_path)
+    (tmp_path / "limits").touch()
+    each, engine = make(tmp_path, gather)
+    task = asyncio.ensure_future(each.complete()) if is_begun else None
+    await each.settle()
+    answers.set()
     each.stop()
-    assert (tmp_path / MARK).exists()
+    assert not await (task or each.complete()), "nor is anything shipped: the next one has it from the journal"
     assert engine.earlier == []
+    assert (tmp_path / MARK).exists()
+    assert (tmp_path / "limits").exists()
+
+
+async def test_the_end_waits_a_moment_for_native_to_be_told(tmp_path: Path) -> None:
+    async def gather() -> list[Any]:
+        await asyncio.sleep(0.05)
+        return USED
+
+    assert is_lost(tmp_path)
+    each, engine = make(tmp_path, gather)
+    task = asyncio.ensure_future(each.complete())
+    await each.settle()
+    assert engine.earlier == [list(USED[0])]
+    each.stop()
+    assert await task
+    assert not (tmp_path / MARK).exists()
+
+
+async def test_a_store_that_only_refuses_to_add_up_holds_nothing_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FIRST_S": 0.001, "LONGEST_S": 0.001, "GIVE_UP_S": 0.01}.items():
+        monkeypatch.setattr(lost, name, value)
+    tries = []
+
+    async def gather() -> list[Any]:
+        tries.append(1)
+        raise StoreAwayError("it took too long")
+
+    assert is_lost(tmp_path)
+    said: list[str] = []
+    each, engine = make(tmp_path, gather, said)
+    async with asyncio.timeout(5):
+        assert await each.complete(), "what is shipped from now on is known"
+    assert len(tries) >= lost.FAILURES
+    assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
+    assert sum("does not tell" in line for line in said) == 1
+    assert sum("begin anew" in line for line in said) == 1

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -216,3 +217,25 @@ async def test_a_second_database_of_a_process_leaves_the_locks_of_the_first(stor
     assert (tmp_path / f"{FILE}-shm").stat().st_ino == mapped
     await second.close()
     await put(store, key("k"))
+
+
+@pytest.mark.parametrize("given_up", [True, False], ids=["nobody waits", "it takes too long"])
+@pytest.mark.usefixtures("store")
+async def test_a_statement_that_has_yet_to_begin_is_ended_too(tmp_path: Path, given_up: bool) -> None:
+    database = SqliteDatabase(str(tmp_path / FILE), call_s=20 if given_up else 0.1, is_prepared=True)
+    await database.open()
+    reader = database._reader
+    assert reader is not None
+    busy = asyncio.ensure_future(reader.connection._execute(time.sleep, 0.3))  # type: ignore[no-untyped-call]
+    count = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT sum(i) FROM n"
+    task = asyncio.ensure_future(database.ask(count))
+    await asyncio.sleep(0.05)
+    if given_up:
+        task.cancel()
+    with pytest.raises((asyncio.CancelledError, StoreAwayError)):
+        await task
+    async with asyncio.timeout(5):
+        await busy
+        assert await database.ask("SELECT 1") == [(1,)]
+        assert await database.read(lambda session: session.fetch("SELECT 2")) == [(2,)]
+        await database.close()
