@@ -31,7 +31,7 @@ from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
-from penstock.limits.lost import mark_if_lost
+from penstock.limits.lost import Duty, duty_of, forget_duty
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
@@ -210,7 +210,7 @@ class App:
                 await self._lost.settle()
             if not await self._engine.stop(STOP_MS):
                 self.log.warning("native threads did not end in time")
-            if self._lost is not None:
+            elif self._lost is not None:
                 self._lost.stop()
             if self._shipping is not None:
                 await self._shipping.stop()
@@ -349,9 +349,13 @@ class App:
             self._config.data_dir,
             self._engine,
             self.log,
+            duty=self._duty,
             is_ready=lambda: not self._desk.is_away,
             degraded=self._degraded.part("lost limits"),
         )
+
+    def _duty(self) -> Duty:
+        return duty_of(self._config.data_dir, self._instance.id)
 
     def _journal_options(self) -> dict[str, object] | None:
         given = self._config.journal
@@ -370,7 +374,11 @@ class App:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
-            is_lost = self._ships and self._sharing is None and mark_if_lost(self._config.data_dir, self._instance.id)
+            duty = Duty.NOBODY
+            if self._ships and self._sharing is None:
+                duty = self._duty()
+            elif self._ships:
+                forget_duty(self._config.data_dir)  # the counts are in Redis
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
@@ -379,7 +387,7 @@ class App:
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
             if self._ships:
-                self._lost = self._make_lost() if is_lost else None
+                self._lost = None if duty is Duty.NOBODY else self._make_lost()
                 self._shipping = self._make_shipping()
                 self._shipping.start()
             if self._sinks is not None:

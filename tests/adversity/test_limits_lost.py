@@ -156,6 +156,8 @@ def test_of_two_processes_on_a_new_data_dir_one_is_told(tmp_path: Path, settings
         with Gateway(second, settings | {"data_dir": gateway.config["data_dir"]}) as other:
             until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
             assert ask(other, CHAT, False, "m").status == 200
-            until(lambda: len(requests(gateway)) == 4, "the other ships at once")
+            assert len(requests(gateway)) == 3, "nothing is shipped yet"
+            until(lambda: len(requests(gateway)) == 4, "both ship once that is done", seconds=20)
+            assert spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD
             told = "data_dir is new"
             assert (told in gateway.log(), told in other.log()) == (True, False)

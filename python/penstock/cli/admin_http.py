@@ -77,11 +77,12 @@ class HttpTransport:
         connection.sock.settimeout(ANSWER_S)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """See `Transport`. What only asks is asked again when it is told to come later: an export is many questions."""
+        """See `Transport`. What only asks is asked again where too many ask: an export is many questions."""
         for _ in range(AGAIN if method == "GET" else 0):
             began = time.monotonic()
             status, answer, again_s = self._once(method, path, body)
-            if status != 503 or again_s is None or time.monotonic() > began + SLOW_S:
+            is_told = status == 503 and isinstance(answer, dict) and answer.get("code") == "overloaded"
+            if not is_told or again_s is None or time.monotonic() > began + SLOW_S:
                 return status, answer
             time.sleep(min(again_s, MOST_PAUSE_S))
         return self._once(method, path, body)[:2]
@@ -103,7 +104,7 @@ class HttpTransport:
             done = "" if method == "GET" else "; it cannot be told whether it was done: look before you try again"
             raise CallError(f"{self._place} did not answer: {reason}{done}") from None
         again = answer.getheader("retry-after") or ""
-        return answer.status, self._decoded(answer, raw), int(again) if again.isdecimal() else None
+        return answer.status, self._decoded(answer, raw), int(again) if again.isdecimal() and len(again) < 10 else None
 
     def close(self) -> None:
         """See `Transport`."""

@@ -2,8 +2,8 @@
 shipped: what the store has of this process would count twice.
 
 A file says that this is to be done and by whom, until what native was told is on disk, too: whatever ends the process
-meanwhile, the next one begins with it again. Until then nothing of this process is shipped: what it used is in its
-journal and native's file, and nowhere else.
+meanwhile, another one begins with it again. While the file is there no process on this `data_dir` ships anything: what
+they use is in their journals and native's file, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -36,6 +37,8 @@ FIRST_S, LONGEST_S = 0.2, 30.0
 DEGRADED_S = 10.0
 FAILURES, GIVE_UP_S = 5, 120.0
 """So often and for so long the store refuses to add up, though it answers, before that is given up."""
+LOOK_S = 1.0
+"""How often it is looked whether another process is done with it, or gone."""
 LAST_S = 2.0
 """How long the end of the process waits for native to be told."""
 
@@ -46,15 +49,25 @@ class EarlierEngine(Protocol):
     def limits_earlier(self, used: bytes) -> None: ...
 
 
-def mark_if_lost(data_dir: str, own: str, open_journal: OpenJournal = open_journal) -> bool:
-    """Whether nothing here tells what limits have used, or told it completely, and this process, `own`, is the one to
-    mend that; before native begins to write. Raises OSError.
+class Duty(Enum):
+    """Who tells native what was used before."""
+
+    NOBODY = auto()
+    """All is known, or nobody can tell."""
+    OURS = auto()
+    OTHERS = auto()
+    """Another process, which runs."""
+
+
+def duty_of(data_dir: str, own: str, open_journal: OpenJournal = open_journal) -> Duty:
+    """Whether nothing here tells what limits have used, or told it completely, and who mends that; asked by the process
+    `own`, first before native begins to write. Raises OSError.
     """
     mark = os.path.join(data_dir, MARK)
     while True:
         is_new = not os.path.exists(mark)
         if is_new and _has_counts(data_dir, own, open_journal):
-            return False
+            return Duty.NOBODY
         try:
             fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if is_new else 0), 0o600)
         except (FileExistsError, FileNotFoundError):
@@ -65,12 +78,19 @@ def mark_if_lost(data_dir: str, own: str, open_journal: OpenJournal = open_journ
                 continue
             owner = os.read(fd, 100).decode(errors="replace").strip()
             if owner != own and _is_live(data_dir, owner):
-                return False
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, own.encode(), 0)
+                return Duty.OTHERS
+            os.ftruncate(fd, os.pwrite(fd, own.encode(), 0))
         finally:
             os.close(fd)
-        return True
+        return Duty.OURS
+
+
+def forget_duty(data_dir: str) -> None:
+    """What is shipped from now on may have been counted here: the store's sums are no longer what is missing. Raises
+    OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(data_dir, MARK))
 
 
 def _has_counts(data_dir: str, own: str, open_journal: OpenJournal) -> bool:
@@ -78,10 +98,14 @@ def _has_counts(data_dir: str, own: str, open_journal: OpenJournal) -> bool:
     if os.path.exists(os.path.join(data_dir, LIMITS)):
         return True
     others = [path for path in instances(data_dir) if os.path.basename(path) != own]
+    return any(_has_entries(path, open_journal) for path in others)
+
+
+def _has_entries(path: str, open_journal: OpenJournal) -> bool:
     try:
-        return any(open_journal(path).read(0, 0, 1, True)[0] for path in others)
+        return bool(open_journal(path).read(0, 0, 1, is_held(os.path.join(path, LOCK)))[0])
     except OSError:
-        return True  # something is there, and native says what is wrong with it
+        return False  # it is none, or nobody can count it
 
 
 def _is_same(fd: int, path: str) -> bool:
@@ -106,12 +130,15 @@ class Lost:
         engine: EarlierEngine,
         log: Log,
         *,
+        duty: Callable[[], Duty],
         is_ready: Callable[[], bool],
         degraded: Callable[[list[str]], None],
     ) -> None:
-        """`gather` asks the store; `is_ready`: native knows all keys that there are, and so their limits."""
+        """`gather` asks the store; `duty`: whose it is now; `is_ready`: native knows all keys that there are, and so
+        their limits.
+        """
         self._gather, self._engine, self._log = gather, engine, log
-        self._mark = os.path.join(data_dir, MARK)
+        self._data_dir, self._duty = data_dir, duty
         self._is_ready, self._degraded = is_ready, degraded
         self._stopping, self._told = asyncio.Event(), asyncio.Event()
         self._asking: asyncio.Task[list[Used]] | None = None
@@ -122,6 +149,9 @@ class Lost:
         """Returns once native was told and has had time to write it, however long the store is away; whether anything
         may be shipped then. False: the process ends, and the next one begins with all of this again.
         """
+        if not await self._is_ours():
+            self._told.set()
+            return True
         self._asking = asyncio.ensure_future(self._ask())
         try:
             used = [] if self._is_late else await self._asking
@@ -144,10 +174,21 @@ class Lost:
                 async with asyncio.timeout(WRITTEN_S):
                     await self._stopping.wait()
         try:
-            os.unlink(self._mark)
+            forget_duty(self._data_dir)
+            _sync(self._data_dir)
         except OSError as error:
             self._log.error("limits will be told once more what they know: this cannot be removed", error=str(error))
         return True
+
+    async def _is_ours(self) -> bool:
+        """Once no other process is at it."""
+        try:
+            while (duty := self._duty()) is Duty.OTHERS:  # noqa: ASYNC110 (another process tells nobody)
+                await asyncio.sleep(LOOK_S)
+        except OSError as error:
+            self._log.error("what limits have used before is not known: they begin anew", error=str(error))
+            return False
+        return duty is Duty.OURS
 
     async def settle(self) -> None:
         """Before native stops: waits a while for it to be told; what is not told by then never is."""
@@ -165,8 +206,8 @@ class Lost:
     async def _ask(self) -> list[Used]:
         """Raises `StoreError` once the store has refused for long."""
         loop = asyncio.get_running_loop()
-        began, pause_s, is_degraded = loop.time(), FIRST_S, False
-        failures, failing_since, is_said = 0, 0.0, False
+        pause_s, failures, failing_since, is_said = FIRST_S, 0, 0.0, False
+        degrading = loop.call_later(DEGRADED_S, self._degraded, [REASON])
         try:
             while True:
                 if self._is_ready():
@@ -181,11 +222,16 @@ class Lost:
                             self._log.error("the store does not tell what limits have used yet", error=str(error))
                         if failures >= FAILURES and loop.time() - failing_since >= GIVE_UP_S:
                             raise
-                if not is_degraded and loop.time() - began > DEGRADED_S:
-                    is_degraded = True
-                    self._degraded([REASON])
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_S)
         finally:
-            if is_degraded:
-                self._degraded([])
+            degrading.cancel()
+            self._degraded([])
+
+
+def _sync(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -259,12 +259,14 @@ class _Side:
         self._line = asyncio.Lock()
         self._ending: asyncio.Future[None] | None = None
         self._again: asyncio.TimerHandle | None = None
+        self._relents = True
+        """Nothing may be ended."""
 
     @contextlib.asynccontextmanager
     async def served_in_line(self) -> AsyncIterator[None]:
         """The turn of the task that asks for it."""
         async with self._line:
-            self.served = asyncio.current_task()
+            self.served, self._relents = asyncio.current_task(), False
             try:
                 yield
             finally:
@@ -292,15 +294,21 @@ class _Side:
         """Ends the statement of whose turn it is. SQLite forgets this where that has yet to begin: so again and again,
         until the turn is over.
         """
-        self.relent()
+        if self._relents:
+            return
+        self._rest()
         self._ending = asyncio.ensure_future(self.connection.interrupt())
         self._again = asyncio.get_running_loop().call_later(AGAIN_S, self.interrupt)
 
     def relent(self) -> None:
-        """Lets go on what runs: it is not what was to end."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        """Lets go on what runs until the turn is over: it is not what was to end."""
+        self._relents = True
+        self._rest()
+
+    def _rest(self) -> None:
+        for each in (self._again, self._ending):
+            if each is not None:
+                each.cancel()
 
     async def copy(self, table: str, columns: Sequence[str], rows: Packed) -> None:
         places = ", ".join("?" * len(columns))

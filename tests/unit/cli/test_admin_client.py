@@ -30,6 +30,7 @@ class Answering(BaseHTTPRequestHandler):
     asked: ClassVar[list[tuple[str, str, str | None, bytes]]]
     answer: tuple[int, str, bytes]
     later: ClassVar[int] = 0
+    why: ClassVar[str] = "overloaded"
     """So many answers say to come again."""
 
     def answer_it(self) -> None:
@@ -43,9 +44,10 @@ class Answering(BaseHTTPRequestHandler):
             self.send_response(503)
             self.send_header("retry-after", "0")
             self.send_header("content-type", "application/problem+json")
-            self.send_header("content-length", "2")
+            told = json.dumps({"code": self.why}).encode()
+            self.send_header("content-length", str(len(told)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(told)
             return
         self.send_response(status)
         self.send_header("content-type", kind)
@@ -293,7 +295,7 @@ def test_no_proxy_stands_between(served: Served, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("later", "status"), [(3, 200), (100, 503)])
-def test_what_only_asks_is_asked_again_when_it_is_told_to_come_later(served: Served, later: int, status: int) -> None:
+def test_what_only_asks_is_asked_again_where_too_many_ask(served: Served, later: int, status: int) -> None:
     served.answers(200, LISTED)
     served.handler.later = later
     with closing(to_listener(served.address, TOKEN)) as transport:
@@ -301,3 +303,5 @@ def test_what_only_asks_is_asked_again_when_it_is_told_to_come_later(served: Ser
         assert len(served.asked) == min(later, AGAIN) + 1
         served.handler.later = 1
         assert transport.call("POST", "/admin/v1/keys", {})[0] == 503, "what changes something is not"
+        served.handler.later, served.handler.why = 1, "store_unavailable"
+        assert transport.call("GET", "/admin/v1/keys")[0] == 503, "nor where a store is away"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from penstock.limits import lost
-from penstock.limits.lost import MARK, Lost, mark_if_lost
+from penstock.limits.lost import MARK, Duty, Lost, duty_of, forget_duty
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
 from tests.unit.fake_engine import FakeNative
@@ -41,14 +41,27 @@ def alive(data_dir: Path, instance: str) -> Iterator[None]:
         yield
 
 
+def duty(data_dir: Path, own: str = OWN, *entries: Entry) -> Duty:
+    return duty_of(str(data_dir), own, lambda _: Reader(*entries))
+
+
 def is_lost(data_dir: Path, own: str = OWN, *entries: Entry) -> bool:
-    return mark_if_lost(str(data_dir), own, lambda _: Reader(*entries))
+    return duty(data_dir, own, *entries) is Duty.OURS
 
 
 def make(data_dir: Path, gather: Callable[[], Awaitable[list[Any]]], said: list[str] | None = None) -> tuple[Lost, Any]:
     engine = FakeNative(b"{}")
     log = Log(write=lambda line: None if said is None else said.append(line.decode()))
-    return Lost(gather, str(data_dir), engine, log, is_ready=lambda: True, degraded=lambda _: None), engine
+    each = Lost(
+        gather,
+        str(data_dir),
+        engine,
+        log,
+        duty=lambda: duty(data_dir),
+        is_ready=lambda: True,
+        degraded=lambda _: None,
+    )
+    return each, engine
 
 
 def test_a_data_dir_without_counts_is_marked_until_it_is_complete(tmp_path: Path) -> None:
@@ -70,7 +83,7 @@ def test_a_data_dir_with_a_journal_in_which_anything_stands_is_completed_from_th
 def test_of_two_processes_that_begin_on_one_data_dir_one_is_told(tmp_path: Path) -> None:
     with alive(tmp_path, OWN), alive(tmp_path, OTHER):
         assert is_lost(tmp_path, OWN)
-        assert not is_lost(tmp_path, OTHER), "the other does it"
+        assert duty(tmp_path, OTHER) is Duty.OTHERS
         assert (tmp_path / MARK).read_text() == OWN
     with alive(tmp_path, "20260101T000001-0000000c"):
         assert is_lost(tmp_path, "20260101T000001-0000000c"), "that one has gone without"
@@ -97,6 +110,7 @@ async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
         str(tmp_path),
         engine,
         Log(write=lambda _: None),
+        duty=lambda: duty(tmp_path),
         is_ready=lambda: next(ready, True),
         degraded=said.append,
     )
@@ -186,3 +200,46 @@ async def test_a_store_that_only_refuses_to_add_up_holds_nothing_up_for_ever(
     assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
     assert sum("does not tell" in line for line in said) == 1
     assert sum("begin anew" in line for line in said) == 1
+
+
+async def test_who_is_not_the_one_to_tell_ships_nothing_before_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "LOOK_S", 0.001)
+
+    async def gather() -> list[Any]:
+        raise AssertionError("the other asks")
+
+    with alive(tmp_path, OTHER):
+        assert is_lost(tmp_path, OTHER)
+        each, engine = make(tmp_path, gather)
+        task = asyncio.ensure_future(each.complete())
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        (tmp_path / "limits").touch()
+        forget_duty(str(tmp_path))
+        async with asyncio.timeout(1):
+            assert await task
+        assert engine.earlier == []
+
+
+async def test_of_one_that_is_gone_before_it_was_told_another_takes_the_duty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "LOOK_S", 0.001)
+
+    async def gather() -> list[Any]:
+        return USED
+
+    with alive(tmp_path, OTHER):
+        assert is_lost(tmp_path, OTHER)
+        (tmp_path / "limits").touch()
+        each, engine = make(tmp_path, gather)
+        task = asyncio.ensure_future(each.complete())
+        await asyncio.sleep(0.05)
+        assert engine.earlier == []
+    each.stop()
+    async with asyncio.timeout(1):
+        assert await task
+    assert engine.earlier == [list(USED[0])]
+    assert not (tmp_path / MARK).exists()
