@@ -226,7 +226,8 @@ class Lost:
                 pause_s = min(2 * pause_s, LONGEST_S)
         finally:
             degrading.cancel()
-            self._degraded([])
+            if loop.time() >= degrading.when():
+                self._degraded([])
 
 
 def _sync(directory: str) -> None:
