@@ -31,7 +31,7 @@ from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
-from penstock.limits.lost import Duty, duty_of, forget_duty
+from penstock.limits.lost import Duty, Lost, duty_of, forget_duty
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from penstock.audit.shipping import Shipping
     from penstock.audit.sinks.running import Sinks
     from penstock.limits.earlier import Used
-    from penstock.limits.lost import Lost
     from penstock.limits.sharing import Sharing
     from penstock.store.sql import SqlStore
 
@@ -331,9 +330,8 @@ class App:
         )
 
     def _make_lost(self) -> Lost:
-        """What tells limits how much was used before, where data_dir does not; else nothing of it is imported."""
-        from penstock.limits.earlier import Places, gather
-        from penstock.limits.lost import Lost
+        """What tells limits how much was used before, where data_dir does not."""
+        from penstock.limits.earlier import Places, gather  # only where it is needed
 
         async def used() -> list[Used]:
             given = self._config.store

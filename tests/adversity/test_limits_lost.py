@@ -58,10 +58,15 @@ def spent(gateway: Gateway, place: str) -> list[int]:
     return [each["used"] for each in shown.json()["limits"]]
 
 
-def lose(gateway: Gateway) -> None:
+def ship_three(gateway: Gateway) -> None:
+    for _ in range(3):
+        assert ask(gateway, CHAT, False, "m").status == 200
+    until(lambda: len(requests(gateway)) == 3, "the store has them")
+
+
+def wipe(gateway: Gateway) -> None:
     gateway.kill()
     shutil.rmtree(gateway.config["data_dir"])
-    gateway.start()
 
 
 def test_after_the_disk_was_lost_a_budget_is_what_the_store_has_records_of(
@@ -75,7 +80,8 @@ def test_after_the_disk_was_lost_a_budget_is_what_the_store_has_records_of(
         before = {place: spent(gateway, place) for place in PLACES}
         assert before["model/m"] == [3, 3, *[3 * COST_NANOUSD] * 3]
         for _ in range(2):
-            lose(gateway)
+            wipe(gateway)
+            gateway.start()
             until(lambda: spent(gateway, "global")[-1] > 0, "the store was asked")
             for place in PLACES:
                 assert spent(gateway, place) == [0, *before[place][1:]], f"{place}: all but the window of a minute"
@@ -94,11 +100,8 @@ def test_while_the_store_is_away_that_waits_and_nothing_is_counted_twice(
     tmp_path: Path, settings: dict[str, Any], postgres: Postgres
 ) -> None:
     with Gateway(tmp_path, settings | {"journal": {"durability": "flush"}}) as gateway:
-        for _ in range(3):
-            assert ask(gateway, CHAT, False, "m").status == 200
-        until(lambda: len(requests(gateway)) == 3, "the store has them")
-        gateway.kill()
-        shutil.rmtree(gateway.config["data_dir"])
+        ship_three(gateway)
+        wipe(gateway)
         postgres.stop()
         try:
             gateway.start()
@@ -118,11 +121,8 @@ def test_a_process_that_ends_before_the_store_answers_leaves_it_to_the_next_one(
     tmp_path: Path, settings: dict[str, Any], postgres: Postgres
 ) -> None:
     with Gateway(tmp_path, settings) as gateway:
-        for _ in range(3):
-            assert ask(gateway, CHAT, False, "m").status == 200
-        until(lambda: len(requests(gateway)) == 3, "the store has them")
-        gateway.kill()
-        shutil.rmtree(gateway.config["data_dir"])
+        ship_three(gateway)
+        wipe(gateway)
         postgres.stop()
         try:
             gateway.start()
@@ -147,11 +147,8 @@ def test_of_two_processes_on_a_new_data_dir_one_is_told(tmp_path: Path, settings
     for place in (first, second):
         place.mkdir()
     with Gateway(first, settings) as gateway:
-        for _ in range(3):
-            assert ask(gateway, CHAT, False, "m").status == 200
-        until(lambda: len(requests(gateway)) == 3, "the store has them")
-        gateway.kill()
-        shutil.rmtree(gateway.config["data_dir"])
+        ship_three(gateway)
+        wipe(gateway)
         gateway.start()
         with Gateway(second, settings | {"data_dir": gateway.config["data_dir"]}) as other:
             until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
