@@ -80,7 +80,8 @@ class Table:
     def note(self, version: int, change: str) -> None:
         """The row of this version, which is published next, is that of this change."""
         if version > self.place.version:
-            self.ahead[version] = change
+            # The first one stays: another change of this version says that the store has lost it, which the feed finds.
+            self.ahead[version] = self.ahead.get(version) or change
 
     async def publish(self, rows: Sequence[Row]) -> None:
         """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""

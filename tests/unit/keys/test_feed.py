@@ -274,6 +274,28 @@ async def test_a_change_of_this_node_that_a_failover_lost_is_noticed_although_th
     assert "lost changes" in scene.log.texts("error")
 
 
+@pytest.mark.parametrize("restart", [True, False])
+async def test_a_change_that_a_failover_lost_is_noticed_when_this_node_makes_others_before_it_polls(
+    node: Node, restart: bool
+) -> None:
+    scene = node()
+    scene.store.tells = False
+    await put(scene.store, foreign(ONE))
+    await scene.start()
+    backup = scene.store.copy()
+    issued = await scene.ledger.create_key(NewKey(name="lost"), "test")
+    scene.store.restore(backup)
+    await scene.ledger.create_key(NewKey(name="has the version of the lost one"), "test")
+    if restart:
+        await scene.stop()
+        scene = node()
+        await scene.start()
+    await scene.poll()
+    assert scene.check(issued.secret) == "unknown"
+    assert scene.table.keys.keys() == scene.store.rows(Key).keys()
+    assert "lost changes" in scene.log.texts("error")
+
+
 async def test_a_key_that_was_verified_before_the_feed_came_to_it_and_then_lost_is_noticed(node: Node) -> None:
     scene = node()
     scene.store.tells = False
