@@ -82,7 +82,7 @@ def forget(config: str | None, data_dir: str | None, before: int) -> None:
 def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]]:
     """How many private parts, and how many bytes of what is damaged; which journals may still have some, and why."""
     from penstock.engine import forget_private
-    from penstock.instance import LOCK, is_held
+    from penstock.instance import is_live
 
     parts, damaged = 0, 0
     left: list[str] = []
@@ -92,7 +92,7 @@ def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]
         return 0, 0, [str(error)]
     for path in paths:
         try:
-            forgotten = forget_private(path, before_us, is_held(os.path.join(path, LOCK)))
+            forgotten = forget_private(path, before_us, is_live(path))
         except OSError as error:
             left.append(f"{path}: {error}")
         except ImportError as error:
