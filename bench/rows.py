@@ -1,7 +1,7 @@
 """What is measured: each cell is one run of the driver and gives one value to each of its rows."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,13 @@ from bench.sides import Result as Result
 
 Options = dict[str, str]
 Driver = Callable[[str, Options], Result]
+Rows = dict[str, Callable[[Result], float]]
+"""What of a result is the value of each family of rows."""
+
+BARE = "bare"
+GOVERNED = ("keys", "limits", "shared", "governed")
+TOPICS = (*GOVERNED, "refused")
+"""What a family of rows is about is how its name begins; the others compare bare proxies."""
 
 KIB, MIB = 1024, 1024 * 1024
 SIZES = {"1 KB": KIB, "32 KB": 32 * KIB, "1 MB": MIB}
@@ -23,19 +30,9 @@ class Cell:
     variant: str
     mode: str
     options: Options
-    rows: dict[str, Callable[[Result], float]]
+    rows: Rows
     tls: bool = False
     floor: bool = True  # worth running without a proxy too
-    keyed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about keys
-    limited: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows that are about limits
-    shared: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about limits that are shared
-    governed: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about all of it together
-    refused: dict[str, Callable[[Result], float]] = field(default_factory=dict)  # rows about nothing but refusals
-
-    @property
-    def families(self) -> set[str]:
-        """The kinds of rows that it gives values to."""
-        return {*self.rows, *self.keyed, *self.limited, *self.shared, *self.governed, *self.refused}
 
     def address(self, side: Side) -> str:
         """Where to drive; empty when the side has no such upstream."""
@@ -103,17 +100,12 @@ STREAMS = {
     "relay_p50": at("relay_us", "p50"),
     "relay_p99": at("relay_us", "p99"),
 }
-KEYED_ADDED = {"keys_p50": ADDED["added_p50"], "keys_p99": ADDED["added_p99"]}
-KEYED_FLOW = {"keys_cpu": FLOW["cpu_request"]}
-KEYED_STREAMS = {"keys_chunk": STREAMS["cpu_chunk"]}
-LIMITED_ADDED = {"limits_p50": ADDED["added_p50"], "limits_p99": ADDED["added_p99"]}
-LIMITED_FLOW = {"limits_cpu": FLOW["cpu_request"]}
-LIMITED_STREAMS = {"limits_chunk": STREAMS["cpu_chunk"]}
-SHARED_ADDED = {"shared_p50": ADDED["added_p50"], "shared_p99": ADDED["added_p99"]}
-SHARED_FLOW = {"shared_cpu": FLOW["cpu_request"]}
-GOVERNED_ADDED = {"governed_p50": ADDED["added_p50"], "governed_p99": ADDED["added_p99"]}
-GOVERNED_FLOW = {"governed_cpu": FLOW["cpu_request"], "governed_requests": FLOW["requests"]}
-GOVERNED_STREAMS = {"governed_chunk": STREAMS["cpu_chunk"], "governed_first": STREAMS["first_p99"]}
+ADDED_GOVERNED = {f"{topic}_{of}": ADDED[f"added_{of}"] for topic in GOVERNED for of in ("p50", "p99")}
+FLOW_GOVERNED = {f"{topic}_cpu": FLOW["cpu_request"] for topic in GOVERNED} | {"governed_requests": FLOW["requests"]}
+STREAMS_GOVERNED = {
+    **{f"{topic}_chunk": STREAMS["cpu_chunk"] for topic in ("keys", "limits", "governed")},
+    "governed_first": STREAMS["first_p99"],
+}
 REFUSED = {"refused_cpu": FLOW["cpu_request"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
@@ -131,12 +123,8 @@ def latency(seconds: float) -> list[Cell]:
         upstream = "TLS" if tls else "plain"
         for label, size in SIZES.items():
             options = {"seconds": str(seconds), "answer-bytes": str(size)}
-            cell = Cell(f"{label} answer, {upstream}", "duel", options, ADDED, tls)
-            if size == KIB and not tls:
-                cell = replace(
-                    cell, keyed=KEYED_ADDED, limited=LIMITED_ADDED, shared=SHARED_ADDED, governed=GOVERNED_ADDED
-                )
-            cells.append(cell)
+            rows = ADDED | ADDED_GOVERNED if size == KIB and not tls else ADDED
+            cells.append(Cell(f"{label} answer, {upstream}", "duel", options, rows, tls))
         for label, size in list(SIZES.items())[1:]:
             options = {"seconds": str(seconds), "request-bytes": str(size)}
             cells.append(Cell(f"{label} request, {upstream}", "duel", options, ADDED, tls))
@@ -146,11 +134,10 @@ def latency(seconds: float) -> list[Cell]:
 def flow(seconds: float, threads: int) -> list[Cell]:
     """32 connections, as fast as they can."""
     options = {"connections": "32", "seconds": str(seconds), "threads": str(threads)}
-    plain = Cell("1 KB, plain", "closed", options, FLOW, floor=False)
     return [
-        replace(plain, keyed=KEYED_FLOW, limited=LIMITED_FLOW, shared=SHARED_FLOW, governed=GOVERNED_FLOW),
+        Cell("1 KB, plain", "closed", options, FLOW | FLOW_GOVERNED, floor=False),
         Cell("1 KB, TLS", "closed", options, FLOW, tls=True, floor=False),
-        Cell("", "closed", options | {"refused": "429"}, {}, floor=False, refused=REFUSED),
+        Cell("", "closed", options | {"refused": "429"}, REFUSED, floor=False),
     ]
 
 
@@ -158,15 +145,7 @@ def streams(seconds: float, chunks: int) -> list[Cell]:
     """200 streams, a frame every 20 ms each."""
     options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
     return [
-        Cell(
-            "plain",
-            "streams",
-            options,
-            STREAMS,
-            keyed=KEYED_STREAMS,
-            limited=LIMITED_STREAMS,
-            governed=GOVERNED_STREAMS,
-        ),
+        Cell("plain", "streams", options, STREAMS | STREAMS_GOVERNED),
         Cell("TLS", "streams", options, STREAMS, tls=True),
     ]
 
@@ -204,7 +183,7 @@ def run(cell: Cell, sides: list[Side], drive: Driver, table: Table) -> None:
             options |= {"key": side.key} if side.key else {}
             take(cell, side, side.run(partial(drive, cell.mode, options | cell.options)), table)
     except BenchError as error:
-        for family in cell.families:
+        for family in cell.rows:
             table.row(family, cell.variant).void = str(error)
 
 
@@ -223,18 +202,35 @@ def take(cell: Cell, side: Side, result: Result, table: Table) -> None:
                 raise BenchError(f"{side.name}: {error}") from None
 
 
-def rows_of(cell: Cell, side: Side) -> dict[str, Callable[[Result], float]]:
-    """Rows to which a side has something to say: the ones with many keys only to those that are about them."""
-    if isinstance(side, Refusing):
-        return cell.refused
-    if isinstance(side, Shared):
-        return cell.shared
-    if isinstance(side, Governed):
-        return cell.governed
-    if isinstance(side, Nginx):
-        return cell.rows | cell.governed
-    if isinstance(side, Limited):
-        return cell.limited
-    if isinstance(side, Many):
-        return cell.keyed | cell.limited | cell.shared
-    return cell.rows | (cell.keyed if side.process is not None else {})
+def rows_of(cell: Cell, side: Side) -> Rows:
+    """Rows to which a side has something to say."""
+    return about(cell, topics_of(side))
+
+
+def about(cell: Cell, topics: set[str]) -> Rows:
+    """Its rows that are about one of these."""
+    return {family: read for family, read in cell.rows.items() if topic_of(family) in topics}
+
+
+def topic_of(family: str) -> str:
+    """What rows are about."""
+    begin = family.partition("_")[0]
+    return begin if begin in TOPICS else BARE
+
+
+def topics_of(side: Side) -> set[str]:
+    """What a side is measured for: the ones with many keys, say, only for what is about these."""
+    match side:
+        case Refusing():
+            return {"refused"}
+        case Shared():
+            return {"shared"}
+        case Governed():
+            return {"governed"}
+        case Nginx():
+            return {BARE, "governed"}
+        case Limited():
+            return {"limits"}
+        case Many():
+            return {"keys", "limits", "shared"}
+    return {BARE} if side.process is None else {BARE, "keys"}

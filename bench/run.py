@@ -23,6 +23,14 @@ IDLE_CONNECTIONS = 10_000
 OPEN_STREAMS = 1_000
 # What a server takes differs from one second to the next: several short looks a round are worth more than a long one.
 LOOKS = 2
+# Who else is measured where rows are about it.
+BESIDE = {
+    "keys": crowd.SIDE,
+    "limits": "penstock_limits",
+    "governed": "penstock_governed",
+    "shared": crowd.SHARED_SIDE,
+    "refused": "penstock_refusing",
+}
 METHOD = (
     "added = client's time less the mock's own by its stamps, the floor (direct) not taken out; every byte of every "
     "answer checked; medians of the rounds, ratio and spread medians of each round's; gate = budget + spread; "
@@ -109,18 +117,15 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
     memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
     wanted = set(told.only) or set(report.budgets())
     if told.only:
-        cells = [cell for cell in cells if wanted & cell.families]
+        cells = [cell for cell in cells if wanted & cell.rows.keys()]
         # Any fresh instance tells how long it took to start.
         memory = [cell for cell in memory if wanted & {*cell.rows, "start"}]
     others = [name for name in ("trial",) if name != told.subject and sides.available(name)]
     with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
         names = ["direct", "nginx", "nginx_again", *others, told.subject]
         if told.subject == "penstock":
-            names += [crowd.SIDE] if any(cell.keyed for cell in cells) else []
-            names += ["penstock_limits"] if any(cell.limited for cell in cells) else []
-            names += ["penstock_governed"] if any(cell.governed for cell in cells) else []
-            names += ["penstock_shared"] if any(cell.shared for cell in cells) else []
-            names += ["penstock_refusing"] if any(cell.refused for cell in cells) else []
+            topics = {rows.topic_of(family) for cell in cells for family in cell.rows}
+            names += [name for topic, name in BESIDE.items() if topic in topics]
         table = steady(names, cells, told.rounds if cells else 0, drive, mock, at)
         table.rows |= fresh(["nginx", *others, told.subject], memory, told.rounds, drive, mock, at).rows
         if told.subject == "penstock":

@@ -31,7 +31,7 @@ def measure(subject: str) -> list[Verdict]:
     drive = functools.partial(load.drive, program)
     cells = [rows.latency(0.3)[0], rows.flow(0.5, 1)[0], rows.streams(0.8, 25)[0]]
     # `make bench` has the sides of the others.
-    cells = [dataclasses.replace(cell, keyed={}, limited={}, shared={}, governed={}) for cell in cells]
+    cells = [dataclasses.replace(cell, rows=rows.about(cell, {rows.BARE})) for cell in cells]
     with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as directory:
         at = Path(directory)
         with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:

@@ -75,6 +75,14 @@ def postgres() -> Iterator[Postgres]:
         yield running
 
 
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """The name of an empty database of this test's own."""
+    name = postgres.create()
+    yield name
+    postgres.drop(name)
+
+
 @pytest.fixture(scope="session")
 def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
     with PgBouncer(postgres) as running:

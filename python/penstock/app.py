@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock import __version__, memory, systemd
+from penstock import __version__, memory, parts, systemd
 from penstock.admin.callers import Callers
 from penstock.admin.gate import Gate
 from penstock.admin.router import Router
 from penstock.admin.routes import table
 from penstock.admin.token import load_token
-from penstock.audit.asked import Asked
 from penstock.audit.spend import Spend
 from penstock.config.diff import keep_settled, settled_changes
 from penstock.config.load import Loaded, load
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Problem
 from penstock.config.tokens import known_tokens
+from penstock.descriptors import Descriptors
 from penstock.engine import ADMIN, LEASE, SPEND, VERIFY, Engine, Handler, MakeNative, OpenRows, open_rows
 from penstock.instance import Instance, InstanceError
-from penstock.keys.argon2id import Cost
-from penstock.keys.desk import Desk
-from penstock.keys.hashing import threads_on
 from penstock.limits.lost import Duty, Lost, duty_of, forget_duty
 from penstock.observe.degraded import Degraded
-from penstock.observe.logs import Format, Log
+from penstock.observe.logs import Log, format_of
 from penstock.policy import machine
 from penstock.policy.compile import Facts, compile_snapshot, encode
 from penstock.policy.names import Names
@@ -42,15 +38,11 @@ from penstock.private_file import PrivateFileError
 from penstock.signals import Early
 from penstock.sockets import BindError, Listener, bind_all, raise_file_limit
 from penstock.store.interface import StoreError
-from penstock.store.open import ASKING_S, make_asking, make_store
-from penstock.tokens.counting import TABLES
 
 if TYPE_CHECKING:
     from penstock.audit.shipping import Shipping
     from penstock.audit.sinks.running import Sinks
-    from penstock.limits.earlier import Used
     from penstock.limits.sharing import Sharing
-    from penstock.store.sql import SqlStore
 
 IDLE_CHECK_S = 0.01
 STOP_MS = 5_000
@@ -92,26 +84,21 @@ class App:
         self._shipping: Shipping | None = None
         self._lost: Lost | None = None
         self._sinks: Sinks | None = None
-        self.log = Log(self._config.log.level, log_format(self._config))
+        self.log = Log(self._config.log.level, format_of(self._config.log.format))
 
-    async def run(self, ready_fd: int | None = None, parent_fd: int | None = None, early: Early | None = None) -> int:
-        """Serves until a signal, or the end of `parent_fd`; the exit code. Raises `StartError`."""
+    async def run(self, fds: Descriptors = Descriptors(), early: Early | None = None) -> int:  # noqa: B008 (immutable)
+        """Serves until a signal, or the end of `fds.parent`; the exit code. Raises `StartError`."""
         self._watch_signals()
         if early is not None and early.stop:
             self._stop(signal.SIGTERM)  # once up, in order
-        _check_descriptor("--ready-fd", ready_fd, os.O_WRONLY)
-        _check_descriptor("--parent-fd", parent_fd, os.O_RDONLY)
-        if parent_fd is not None:
-            try:
-                asyncio.get_running_loop().add_reader(parent_fd, self._hear_parent, parent_fd)
-            except OSError:
-                raise StartError(f"--parent-fd {parent_fd}: is neither a pipe nor a socket") from None
         try:
+            fds.check()
+            self._watch_parent(fds.parent)
             self._instance = Instance(self._config.data_dir)
-        except InstanceError as error:
+        except (ValueError, InstanceError) as error:
             raise StartError(str(error)) from None
         try:
-            await self._serve(ready_fd)
+            await self._serve(fds.ready)
         finally:
             self._close_listeners("data", "admin")
             self._instance.close()
@@ -139,7 +126,7 @@ class App:
         self._config, self._catalogue, self._revision = config, loaded.catalogue, self._revision + 1
         self._callers.configure(tokens)
         self._names.use(config, loaded.catalogue, self._environ)
-        self.log.set(config.log.level, log_format(config))
+        self.log.set(config.log.level, format_of(config.log.format))
         self.log.info("reloaded", revision=self._revision, source=self._source)
         for warning in warnings:
             self.log.warning(warning)
@@ -185,11 +172,11 @@ class App:
             token, warnings = load_token(self._config.data_dir)
             self._listeners = bind_all(self._config.listen, self._config.admin.listen)
             self._names = Names(self._config, self._catalogue, self._environ)
-            self._store = self._make_store()
-            self._desk = self._make_desk()
-            self._asked = self._make_asked()
-            self._sharing = self._make_sharing()
-            self._sinks = self._make_sinks()
+            self._store = parts.make_key_store(self._config)
+            self._desk = parts.make_desk(self._config, self._store, self._names, self.log, self._degraded)
+            self._asked = parts.make_asked(self._config)
+            self._sharing = parts.make_sharing(self._config, self.log, self._degraded)
+            self._sinks = parts.make_sinks(self._config, self._instance, self.log, self._degraded)
             tokens = known_tokens(self._config.admin.tokens, self._environ)
         except (PrivateFileError, BindError, StoreError, ValueError) as error:
             raise StartError(str(error)) from None
@@ -236,62 +223,9 @@ class App:
         except OSError as error:
             raise StartError(f"--ready-fd {ready_fd}: {error.strerror}") from None
 
-    def _make_store(self) -> SqlStore:
-        given = self._config.store
-        return make_store(given.url, self._config.data_dir, password_file=given.password_file, pool=given.pool)
-
-    def _make_desk(self) -> Desk:
-        cost = self._config.keys.hash
-        return Desk(
-            self._store,
-            self._config.data_dir,
-            self._names,
-            self.log,
-            cost=Cost(cost.memory >> 10, cost.iterations, cost.parallelism),
-            threads=threads_on(machine.cores()),
-            migrate=self._config.store.auto_migrate,
-            degraded=self._degraded.part("keys"),
-        )
-
-    def _make_asked(self) -> Asked:
-        given = self._config.store
-        store = make_asking(given.url, self._config.data_dir, password_file=given.password_file, call_s=ASKING_S)
-        return Asked(store, self._config.data_dir, within_s=ASKING_S)
-
-    def _make_sharing(self) -> Sharing | None:
-        """What limits need that nodes share; where they are not shared nothing is even imported."""
-        if self._config.shared is None:
-            return None
-        try:
-            from penstock.limits.sharing import Sharing
-        except ImportError:
-            raise StartError("shared: the package redis is missing: pip install 'penstock[redis]'") from None
-        return Sharing(self._config.shared, self._config.data_dir, self.log, self._degraded.part("limits"))
-
-    def _make_sinks(self) -> Sinks | None:
-        """What gives records to sinks; where there is none nothing is even imported."""
-        if not self._config.audit.sinks:
-            return None
-        from penstock.audit.sinks.running import Sinks
-
-        part = self._degraded.part("sinks")
-        return Sinks(self._config.audit.sinks, self._config.data_dir, self._instance.id, self.log, part)
-
     def _make_engine(self, gate: Gate) -> None:
-        workers = self._config.workers
-        options = {
-            "workers": machine.cores() if workers == "auto" else workers,
-            "max_connections": 0,
-            "log": {"level": self._config.log.level, "format": log_format(self._config)},
-            "instance": self._instance.id,
-            "digest_key_file": self._desk.digest_key_file,
-            "limits_file": os.path.join(self._config.data_dir, "limits"),
-            "tokens_dir": str(TABLES),
-            "shared": {"timeout_us": self._config.shared.timeout * 1000} if self._config.shared else None,
-            "journal": self._journal_options(),
-        }
         try:
-            native = self._make_native(msgspec.json.encode(options))
+            native = self._make_native(parts.engine_options(self._config, self._instance, self._desk.digest_key_file))
         except ImportError:
             raise StartError("the native library is missing: install a wheel, or run `make` in a checkout") from None
         except ValueError as error:
@@ -299,84 +233,17 @@ class App:
         handlers: dict[int, Handler] = {
             ADMIN: gate,
             VERIFY: self._desk.verify,
-            SPEND: Spend(self._asked.store if self._ships else None),
+            SPEND: Spend(self._asked.store if parts.ships(self._config) else None),
         }
         if self._sharing is not None:
             handlers[LEASE] = self._sharing.lease
         self._engine = Engine(native, handlers, self.log.error)
 
-    @property
-    def _ships(self) -> bool:
-        return self._config.audit.ship and self._config.journal.durability != "none"
-
-    def _make_shipping(self) -> Shipping:
-        """What brings records to the store; where they stay in the journal nothing is even imported."""
-        from penstock.audit.shipping import Shipping
-        from penstock.store.open import make_records
-
-        given = self._config.store
-        return Shipping(
-            make_records(given.url, self._store, password_file=given.password_file),
-            self._config.data_dir,
-            self._instance.id,
-            self._engine,
-            self.log,
-            retain_us=self._config.audit.retain * 1_000,
-            room_bytes=self._engine.status().get("journal_max_bytes") or 0,
-            degraded=self._degraded.part("records"),
-            tidy=self._instance.remove_dead,
-            open_rows=self._open_rows,
-            before=None if self._lost is None else self._lost.complete,
-        )
-
-    def _make_lost(self) -> Lost:
-        """What tells limits how much was used before, where data_dir does not."""
-        from penstock.limits.earlier import Places, gather  # only where it is needed
-
-        async def used() -> list[Used]:
-            given = self._config.store
-            # Whoever asks for records does not wait behind this, nor are its questions as short as theirs.
-            store = make_asking(given.url, self._config.data_dir, password_file=given.password_file)
-            try:
-                return await gather(store, Places(self._config), self._config.limits.zone, time.time_ns() // 1_000)
-            finally:
-                await store.close()
-
-        return Lost(
-            used,
-            self._config.data_dir,
-            self._engine,
-            self.log,
-            duty=self._duty,
-            is_ready=lambda: not self._desk.is_away,
-            degraded=self._degraded.part("lost limits"),
-        )
-
-    def _duty(self) -> Duty:
-        return duty_of(self._config.data_dir, self._instance.id)
-
-    def _journal_options(self) -> dict[str, object] | None:
-        given = self._config.journal
-        if given.durability == "none":
-            return None
-        return {
-            "dir": self._instance.path,
-            "durability": given.durability,
-            "when_full": given.when_full,
-            "max_bytes": 0 if given.max_bytes == "auto" else given.max_bytes,
-            "retain_ms": self._config.audit.retain,
-            "pinned": self._ships,
-        }
-
     async def _start(self) -> None:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
-            duty = Duty.NOBODY
-            if self._ships and self._sharing is None:
-                duty = self._duty()
-            elif self._ships:
-                forget_duty(self._config.data_dir)  # the counts are in Redis
+            duty = self._duty()
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
@@ -384,17 +251,40 @@ class App:
                 self._sinks.begin()
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
-            if self._ships:
-                self._lost = None if duty is Duty.NOBODY else self._make_lost()
-                self._shipping = self._make_shipping()
-                self._shipping.start()
+            if parts.ships(self._config):
+                self._ship(duty)
             if self._sinks is not None:
                 self._sinks.start(self._engine)
         except (ValueError, OSError, StoreError) as error:
             raise StartError(str(error)) from None
 
+    def _duty(self) -> Duty:
+        """Who tells limits what was used before, asked before native writes anything."""
+        if not parts.ships(self._config):
+            return Duty.NOBODY
+        if self._sharing is not None:
+            forget_duty(self._config.data_dir)  # the counts are in Redis
+            return Duty.NOBODY
+        return duty_of(self._config.data_dir, self._instance.id)
+
+    def _ship(self, duty: Duty) -> None:
+        config, engine = self._config, self._engine
+        if duty is not Duty.NOBODY:
+            self._lost = parts.make_lost(config, self._instance, engine, self._desk, self.log, self._degraded)
+        self._shipping = parts.make_shipping(
+            config,
+            self._instance,
+            engine,
+            self._store,
+            self.log,
+            self._degraded,
+            open_rows=self._open_rows,
+            before=None if self._lost is None else self._lost.complete,
+        )
+        self._shipping.start()
+
     def _snapshot(self, config: Config, loaded: Loaded, revision: int) -> bytes:
-        facts = Facts(self._environ, self._memory, log_format(config))
+        facts = Facts(self._environ, self._memory, format_of(config.log.format))
         return encode(compile_snapshot(config, loaded.catalogue, facts, revision))
 
     async def _drain(self) -> None:
@@ -427,6 +317,14 @@ class App:
         self._signalled = True
         self._stopping.set()
 
+    def _watch_parent(self, fd: int | None) -> None:
+        if fd is None:
+            return
+        try:
+            asyncio.get_running_loop().add_reader(fd, self._hear_parent, fd)
+        except OSError:
+            raise StartError(f"--parent-fd {fd}: is neither a pipe nor a socket") from None
+
     def _hear_parent(self, fd: int) -> None:
         """Whoever started us holds the other end: when it is gone, so are we, in order."""
         if not os.read(fd, 4096):
@@ -450,33 +348,6 @@ class App:
         return [str(listener.address) for listener in self._listeners if listener.role == role]
 
 
-def _check_descriptor(option: str, fd: int | None, mode: int) -> None:
-    """Raises `StartError` unless the descriptor is open for this: found before anything has started."""
-    if fd is None:
-        return
-    try:
-        opened = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-    except (OSError, ValueError, OverflowError):
-        raise StartError(f"{option} {fd}: no such descriptor is open; let this process inherit it") from None
-    if opened not in (mode, os.O_RDWR):
-        use = "writing" if mode == os.O_WRONLY else "reading"
-        raise StartError(f"{option} {fd}: is not open for {use}; hand over the other end of the pipe")
-
-
-def log_format(config: Config) -> Format:
-    """The format in force: text for people at a terminal, JSON for everything else."""
-    if config.log.format == "auto":
-        return "text" if os.isatty(2) else "json"
-    return config.log.format
-
-
-class Descriptors(NamedTuple):
-    """Inherited ones: where to say that we are ready; whose end means that our parent is gone."""
-
-    ready: int | None = None
-    parent: int | None = None
-
-
 def serve(file: str | None, environ: Mapping[str, str], fds: Descriptors, make_native: MakeNative, early: Early) -> int:
     """Runs the process; the exit code. Raises `ConfigError` before anything has started."""
     import logging
@@ -491,7 +362,7 @@ def serve(file: str | None, environ: Mapping[str, str], fds: Descriptors, make_n
         app = App(loaded, file, environ, make_native, yield_to_native)
         logging.getLogger().addHandler(Forward(app.log))
         try:
-            return await app.run(fds.ready, fds.parent, early)
+            return await app.run(fds, early)
         except StartError as error:
             app.log.error(f"cannot start: {error}")
             return 1

@@ -77,12 +77,17 @@ def is_alive(data_dir: str) -> bool:
         names = os.listdir(journal)
     except OSError as error:
         return isinstance(error, PermissionError)
-    return any(is_held(os.path.join(journal, name, LOCK)) for name in names if not name.startswith("."))
+    return any(is_live(os.path.join(journal, name)) for name in names if not name.startswith("."))
+
+
+def is_live(path: str) -> bool:
+    """Whether the process of an instance, by its directory, is alive; also where that cannot be seen: who is taken for
+    dead is shipped to the end."""
+    return is_held(os.path.join(path, LOCK))
 
 
 def is_held(path: str) -> bool:
-    """Whether a process holds the lock of this file; also where that cannot be seen: who is taken for dead is shipped
-    to the end."""
+    """Whether a process holds the lock of this file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:

@@ -35,6 +35,15 @@ def tighten(fd: int, path: str) -> list[str]:
     return [f"{path} could be read by others (mode {mode:04o}); it is 0600 now"]
 
 
+def sync_directory(path: str) -> None:
+    """Brings to disk which files a directory has. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _advice(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "make room on the disk, or choose another data_dir"

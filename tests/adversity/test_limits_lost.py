@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT
-from tests.support.loop import LoopThread
 from tests.support.postgres import Postgres
 from tests.support.scene import ask, config_of
 from tests.support.script import answer
@@ -26,21 +24,8 @@ BUDGET = {"budget": ["1000 usd/day", "1000 usd/month", "1000 usd/24h"], "request
 
 
 @pytest.fixture
-def upstream(loop: LoopThread) -> Iterator[Upstream]:
-    with Upstream(loop) as upstream:
-        upstream.always(answer(CHAT.whole))
-        yield upstream
-
-
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
-@pytest.fixture
 def settings(upstream: Upstream, postgres: Postgres, database: str) -> dict[str, Any]:
+    upstream.always(answer(CHAT.whole))
     models = {name: BUDGET for name in ("m", "wide-*")}
     limits = {"models": models, "global": BUDGET, "default": BUDGET, "providers": {"up": BUDGET}}
     plain = config_of(upstream, store=postgres.url(database))

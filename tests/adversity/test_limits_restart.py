@@ -5,7 +5,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.support.audit import query
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT
 from tests.support.limits import used
-from tests.support.loop import LoopThread
 from tests.support.raw import Answer
 from tests.support.scene import ask, config_of
 from tests.support.script import Script, answer, stream
@@ -32,15 +30,9 @@ COST_NANOUSD = 2_000_000
 
 
 @pytest.fixture
-def upstream(loop: LoopThread) -> Iterator[Upstream]:
-    with Upstream(loop) as upstream:
-        upstream.always(answer(CHAT.whole))
-        yield upstream
-
-
-@pytest.fixture
 def settings(upstream: Upstream) -> dict[str, Any]:
     """A budget of ten answers a day, and a window that is too short to be kept."""
+    upstream.always(answer(CHAT.whole))
     return config_of(upstream) | {
         "prices": {"*": {"input": 0, "output": 1_000}},
         "limits": {"models": {"m": {"budget": "0.02 usd/day", "requests": ["1000/h", "1000/min"]}}},

@@ -15,7 +15,7 @@ from tests.support.script import answer
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WINDOW_S = 6
 WINDOW_US = WINDOW_S * 1_000_000
@@ -23,13 +23,13 @@ LIMIT = 40
 SHARE = LIMIT // 4
 POLICIES = ("fair_share", "closed", "open")
 WAYS = ("cut", "silent", "slow")
-NOTICED_S = 3.0
-"""A second, and what four gateways and a dozen clients on two cores take to get to it and to look: the second itself is
-measured where nothing else runs."""
+DEADLINE_S = 30.0
+"""For what takes a second or two, on a machine that is busy: the second in which Redis is missed is measured where
+nothing else runs."""
 PATIENCE_S = 0.3
-"""The 50 ms that a request waits, and the same."""
+"""The 50 ms that a request waits and what a busy machine adds, beside what a request without limits takes then."""
 LONGEST_S = 1.5
-"""For the one in a hundred that a busy machine held up: still less than a question to Redis may take."""
+"""The same of the one in a hundred that was held up: still less than a question to Redis may take."""
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +77,14 @@ def test_a_node_that_loses_redis_goes_by_the_policy_of_each_limit_and_comes_back
             policy: asking.enter_context(Hammer(nodes.addresses, model, pause_s=0.02))
             for policy, model in models.items()
         }
-        until(lambda: not node.is_up(), "the node has noticed", NOTICED_S, 0.02)
+        unlimited = asking.enter_context(Hammer([node.gateway.address], "m", pause_s=0.02))
+        until(lambda: not node.is_up(), "the node has noticed", DEADLINE_S, 0.02)
         hammers["open"].run(1.2 * WINDOW_S)
         told = {policy: [one for one in hammer.told if one.node == 0] for policy, hammer in hammers.items()}
+        usual = list(unlimited.told)
         healed_us = boottime_us()
         node.line.heal()
-        until(node.is_up, "the node is back", 3.0, 0.02)
+        until(node.is_up, "the node is back", DEADLINE_S, 0.02)
         back, back_us = time.monotonic(), boottime_us()
         hammers["open"].run(1.5 * WINDOW_S)
     mine = {policy: nodes.admitted(model, 0).within(lost_us, healed_us - lost_us) for policy, model in models.items()}
@@ -95,8 +97,8 @@ def test_a_node_that_loses_redis_goes_by_the_policy_of_each_limit_and_comes_back
     for policy in POLICIES:
         # Of what a node has used up all by itself nobody else need be asked.
         assert {one.away for one in told[policy] if (policy, one.status) != ("open", 429)} == {policy}
-        assert p99_s(told[policy]) < PATIENCE_S
-        assert max(one.took_s for one in told[policy]) < LONGEST_S
+        assert p99_s(told[policy]) < PATIENCE_S + p99_s(usual)
+        assert max(one.took_s for one in told[policy]) < LONGEST_S + max(one.took_s for one in usual)
     assert {one.status for one in told["fair_share"]} == {one.status for one in told["open"]} == {200, 429}
 
     for policy, bound in (("closed", LIMIT), ("fair_share", LIMIT + SHARE), ("open", 2 * LIMIT)):
@@ -117,7 +119,7 @@ def test_when_no_node_has_redis_their_shares_add_up_to_the_limit(nodes: Nodes, r
             policy: asking.enter_context(Hammer(nodes.addresses, f"m-all-{policy}", pause_s=0.02))
             for policy in POLICIES
         }
-        until(lambda: not any(node.is_up() for node in nodes.each), "all have noticed", NOTICED_S, 0.02)
+        until(lambda: not any(node.is_up() for node in nodes.each), "all have noticed", DEADLINE_S, 0.02)
         hammers["open"].run(1.2 * WINDOW_S)
         healed_us = boottime_us()
         redis.resume()
@@ -138,7 +140,7 @@ def test_when_no_node_has_redis_their_shares_add_up_to_the_limit(nodes: Nodes, r
 def test_a_request_that_no_policy_lets_through_is_told_when_to_come_again(nodes: Nodes) -> None:
     node = nodes[1]
     node.cut()
-    until(lambda: not node.is_up(), "the node has noticed", NOTICED_S, 0.02)
+    until(lambda: not node.is_up(), "the node has noticed", DEADLINE_S, 0.02)
     refused = ask(node.gateway, CHAT, False, "m-cut-closed")
     message = assert_refused(refused, CHAT, 503, "store_unavailable")
     assert f"{LIMIT} requests per 6 seconds of the model m-cut-closed is shared between nodes" in message
@@ -157,12 +159,12 @@ def test_who_is_not_limited_does_not_notice(nodes: Nodes, way: str) -> None:
         for times, lost in ((before, False), (during, True)):
             if lost:
                 lose(node, way)
-                until(lambda: not node.is_up(), "the node has noticed", NOTICED_S, 0.02)
+                until(lambda: not node.is_up(), "the node has noticed", DEADLINE_S, 0.02)
             with (
                 Hammer([node.gateway.address], f"m-noise-{way}", pause_s=0.02),
                 Hammer([node.gateway.address], "m", pause_s=0.001, eager=False) as hammer,
             ):
-                until(lambda hammer=hammer: len(hammer.told) >= 400, "so many answers", 20.0)  # type: ignore[misc]
+                until(lambda hammer=hammer: len(hammer.told) >= 400, "so many answers", DEADLINE_S)  # type: ignore[misc]
             assert {one.status for one in hammer.told} == {200}
             times.append(p99_s(hammer.told))
             if lost:

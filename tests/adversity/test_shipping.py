@@ -43,13 +43,6 @@ def durable() -> Iterator[Postgres]:
         yield running
 
 
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
 def load(address: str, prefix: str, answered: set[str], stop: threading.Event) -> None:
     """Asks until it is told to stop or the gateway is gone; notes whole answers."""
     try:

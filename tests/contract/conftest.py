@@ -36,27 +36,21 @@ class Entry:
 
 
 @pytest.fixture(scope="session")
-def session_upstream(loop: LoopThread) -> Iterator[Upstream]:
+def module_upstream(loop: LoopThread) -> Iterator[Upstream]:
+    """All modules here have the same one, as they have the gateway before it."""
     with Upstream(loop) as upstream:
         yield upstream
 
 
-@pytest.fixture
-def upstream(session_upstream: Upstream) -> Iterator[Upstream]:
-    session_upstream.reset()
-    yield session_upstream
-    session_upstream.reset()
-
-
 @pytest.fixture(scope="session")
-def entry(demo: RunningDemo, session_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entry]:
+def entry(demo: RunningDemo, module_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entry]:
     if os.environ.get("PENSTOCK_TEST_DIRECT") == "1":
-        yield Entry(demo.root, session_upstream.root, "demo-1", "m", None)
+        yield Entry(demo.root, module_upstream.root, "demo-1", "m", None)
         return
     config = {
         "providers": {
             "demo": {"base_url": demo.root, "dialects": DIALECTS},
-            "scripted": {"base_url": session_upstream.root, "dialects": DIALECTS, "api_key": UPSTREAM_KEY},
+            "scripted": {"base_url": module_upstream.root, "dialects": DIALECTS, "api_key": UPSTREAM_KEY},
         },
         "models": {
             "demo": {"targets": [{"provider": "demo", "model": "demo-1"}]},

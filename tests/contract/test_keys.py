@@ -34,11 +34,8 @@ def office(module_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(autouse=True)
-def upstream(module_upstream: Upstream) -> Iterator[Upstream]:
-    module_upstream.reset()
-    module_upstream.answer = answer_whole
-    yield module_upstream
-    module_upstream.reset()
+def _answers(upstream: Upstream) -> None:
+    upstream.answer = answer_whole
 
 
 @pytest.fixture

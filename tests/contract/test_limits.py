@@ -54,11 +54,8 @@ def office(module_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(autouse=True)
-def upstream(module_upstream: Upstream) -> Iterator[Upstream]:
-    module_upstream.reset()
-    module_upstream.answer = answer_in_kind
-    yield module_upstream
-    module_upstream.reset()
+def _answers(upstream: Upstream) -> None:
+    upstream.answer = answer_in_kind
 
 
 def openai_of(office: Office, key: str, retries: int = 0) -> openai.OpenAI:

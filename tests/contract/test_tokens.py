@@ -37,12 +37,6 @@ def gateway(module_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
-@pytest.fixture(autouse=True)
-def upstream(module_upstream: Upstream) -> Upstream:
-    module_upstream.reset()
-    return module_upstream
-
-
 @pytest.fixture
 def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(base_url=gateway.root, api_key="any", max_retries=0, timeout=10) as client:

@@ -158,7 +158,7 @@ class Nodes:
                 of.value("penstock_shared_up") == 1 and of.value("penstock_shared_nodes") == count for of in read
             )
 
-        until(all_know, f"{count} nodes that know of each other", 10.0, 0.02)
+        until(all_know, f"{count} nodes that know of each other", 30.0, 0.02)
 
     def heal(self) -> None:
         """Every line is as it was, and every node has noticed."""

@@ -14,8 +14,6 @@ NASTY = "aAbBzZ'sStTreVEllLLdDmM  \n\r\t/!.,0189éÉſK"
 NASTY += "\u01c5\u02b0\u05d0你한\u0301\u0300\u20dd\u3000\u00a0\u0085\u2028’“#️⃣🙂\U000e0100"
 """Characters of every class, and those that the rules of splitting name."""
 
-COUPLES = ["ab", "aA", "a\u0301", "' "]
-
 SCRIPTS = {
     "han": [(0x4E00, 0x9FFF)],
     "japanese": [(0x3041, 0x3096), (0x30A1, 0x30FA), (0x4E00, 0x5200), (0x3001, 0x3002)],

@@ -64,10 +64,6 @@ class FakeStore:
         """All rows of a kind that are not deleted, whether it is away or not."""
         return {row.id: row for row in self._rows.values() if isinstance(row, kind) and row.state != "deleted"}
 
-    def put_past(self, row: Row) -> None:
-        """Exchanges a row as somebody would who writes past us: no version, no change."""
-        self._rows[type(row), row.id] = row
-
     # --- the protocol ---
 
     @property

@@ -18,6 +18,7 @@ import uvloop
 from penstock.app import App, StartError
 from penstock.config.load import load
 from penstock.config.problem import ConfigError
+from penstock.descriptors import Descriptors
 from penstock.observe.logs import Log
 from penstock.signals import Early
 from tests.unit.conftest import KEYS, until
@@ -183,7 +184,7 @@ def test_native_is_told_how_sinks_do(running: Running) -> None:
 
 def test_the_addresses_are_written_where_they_were_asked_for(running: Running) -> None:
     reader, writer = os.pipe()
-    assert serving(running, nothing, ready_fd=writer) == 0
+    assert serving(running, nothing, fds=Descriptors(ready=writer)) == 0
     with os.fdopen(reader) as pipe:
         addresses = msgspec.json.decode(pipe.read())
     assert addresses["data"][0].startswith("127.0.0.1:")
@@ -191,17 +192,17 @@ def test_the_addresses_are_written_where_they_were_asked_for(running: Running) -
     assert addresses["data"] != addresses["admin"]
 
 
-@pytest.mark.parametrize("option", ["ready_fd", "parent_fd"])
+@pytest.mark.parametrize("option", ["ready", "parent"])
 def test_a_descriptor_that_is_not_there_is_found_before_the_start(running: Running, option: str) -> None:
     with pytest.raises(StartError, match=r"-fd 999: no such descriptor"):
-        serving(running, nothing, **{option: 999})
+        serving(running, nothing, fds=Descriptors(**{option: 999}))
     reader, writer = os.pipe()
     with pytest.raises(StartError, match="is not open for"):
-        serving(running, nothing, **{option: reader if option == "ready_fd" else writer})
+        serving(running, nothing, fds=Descriptors(**{option: reader if option == "ready" else writer}))
     os.close(reader)
     os.close(writer)
     with running.file.open() as plain, pytest.raises(StartError, match="neither a pipe nor a socket"):
-        serving(running, nothing, parent_fd=plain.fileno())
+        serving(running, nothing, fds=Descriptors(parent=plain.fileno()))
     assert not running.natives
     assert not running.data.exists()
 
@@ -233,7 +234,7 @@ def test_the_end_of_the_parent_stops_in_order(running: Running) -> None:
         os.close(writer)
         await until(lambda: "drain" in running.native.calls)
 
-    assert serving(running, during, parent_fd=reader) == 0
+    assert serving(running, during, fds=Descriptors(parent=reader)) == 0
     os.close(reader)
 
 

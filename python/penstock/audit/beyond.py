@@ -10,7 +10,7 @@ from penstock.audit import journals
 from penstock.audit.journals import Begun, Journal, OpenJournal, Row
 from penstock.audit.record import read_begin, read_private
 from penstock.engine import open_journal
-from penstock.instance import LOCK, is_held
+from penstock.instance import is_live
 from penstock.store.asking import Asking, Stored, read_begun
 from penstock.store.records import Watermark
 
@@ -48,7 +48,7 @@ class Beyond:
             self.marks = await store.marks(self._paths)
             self._begun = {}
             for instance, mark in self.marks.items():
-                if not mark.ended and mark.begun and not is_held(os.path.join(self._paths[instance], LOCK)):
+                if not mark.ended and mark.begun and not is_live(self._paths[instance]):
                     found = await store.rows_of(instance, read_begun(mark))
                     self._begun[instance] = dict(_begun(each) for each, _ in found)
         self._until = time.monotonic() + self._most_s

@@ -18,7 +18,7 @@ from penstock.audit.record import (
     read_record,
 )
 from penstock.engine import JournalReader, open_journal
-from penstock.instance import LOCK, is_held
+from penstock.instance import is_live
 
 BATCH_BYTES = 1 << 20
 """What is read at a time."""
@@ -68,13 +68,9 @@ class Journal:
         self.was_cut = False
         """The last reading was told to stop before all was read."""
 
-    def is_live(self) -> bool:
-        """Whether the process that writes it is alive."""
-        return is_held(os.path.join(self._path, LOCK))
-
     def rows(self) -> Iterator[Row]:
         """What came since the last call, in its order."""
-        live = self.is_live()
+        live = is_live(self._path)
         ended = False
         while not ended:
             entries, self._segment, self._offset, ended = self._read((self._segment, self._offset), live)
@@ -95,16 +91,15 @@ class Journal:
         """All from the position on, the newest batch first. `is_enough` is told how many bytes more were read; true:
         that is all.
         """
-        live = self.is_live()
+        live = is_live(self._path)
         ended: set[int] = set()
         before = ALL
         starts = self._starts()
         while starts and not self.was_cut:
-            places, self.was_cut = self._places(starts.pop(), live, is_enough)
+            places, entries, self.was_cut = self._places(starts.pop(), live, is_enough)
             if self.was_cut and before < ALL:
                 break  # what else there is of it is not its newest
-            while places:
-                entries = self._read(places.pop(), live)[0]
+            while True:
                 # A place that is gone meanwhile, or near its segment's end, gives what stands behind it, too: that was
                 # there already.
                 entries = [entry for entry in entries if entry[1] < before]
@@ -112,8 +107,9 @@ class Journal:
                 yield from self._batch(entries, ended, live)
                 read_bytes = sum(len(entry[4]) + len(entry[5] or b"") + ENTRY_BYTES for entry in entries)
                 self.was_cut = (is_enough(read_bytes) and bool(places or starts)) or self.was_cut
-                if self.was_cut:
+                if self.was_cut or not places:
                     break
+                entries = self._read(places.pop(), live)[0]
         if not live and not self.was_cut:
             yield from (self._interrupted(each) for number, each in self._begun.items() if number not in ended)
 
@@ -135,19 +131,21 @@ class Journal:
         behind = [(number, 0) for number in there if number > self._segment]
         return behind if behind and self._segment not in there else [(self._segment, self._offset), *behind]
 
-    def _places(self, start: Place, live: bool, is_enough: Callable[[int], bool]) -> tuple[list[Place], bool]:
-        """Where each batch of a segment begins, as far as there is time, and whether there was too little. To find that
-        costs a quarter of reading them; there is always one.
+    def _places(
+        self, start: Place, live: bool, is_enough: Callable[[int], bool]
+    ) -> tuple[list[Place], list[Entry], bool]:
+        """Where each batch of a segment begins but the last one, which is read, as far as there is time; and whether
+        there was too little. To find that costs a quarter of reading them.
         """
-        places, at = [start], start
+        places, at = list[Place](), start
         while True:
-            _, segment, offset, ended = self._read(at, live)
-            at = segment, offset
+            entries, segment, offset, ended = self._read(at, live)
             if ended or segment != start[0]:
-                return places, False
+                return places, entries, False
             if is_enough(0):
-                return places, True
+                return places, entries, True
             places.append(at)
+            at = segment, offset
 
     def _read(self, at: Place, live: bool) -> tuple[list[Entry], int, int, bool]:
         return self._reader.read(*at, BATCH_BYTES, live)
@@ -174,7 +172,7 @@ def instances(data_dir: str) -> list[str]:
 
 def live_instances(data_dir: str) -> list[str]:
     """The ids of those whose process is alive."""
-    return [os.path.basename(path) for path in instances(data_dir) if is_held(os.path.join(path, LOCK))]
+    return [os.path.basename(path) for path in instances(data_dir) if is_live(path)]
 
 
 def first_segment(path: str, since_us: int) -> int:

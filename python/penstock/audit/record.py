@@ -16,8 +16,6 @@ RECORD, BEGIN, GAP, REMOVED, END = 1, 2, 3, 4, 5
 INTERRUPTED = "interrupted"
 """The outcome of a stream whose process ended in the middle of it."""
 
-FORM = 1
-
 Outcome = Literal["complete", "upstream_cut", "client_gone", "failed", "interrupted"]
 """How an answer ended. `interrupted`: its process ended in the middle of the stream; said by readers, never written."""
 

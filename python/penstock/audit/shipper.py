@@ -16,7 +16,7 @@ from penstock.audit.journals import directory, instances
 from penstock.audit.packer import Packer
 from penstock.audit.unshipped import Taker, Unshipped
 from penstock.engine import OpenRows
-from penstock.instance import LOCK, is_held
+from penstock.instance import is_live
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError, StoreError
 
@@ -202,7 +202,7 @@ class Shipper:
         dead = {
             os.path.basename(path)
             for path in instances(self._data_dir)
-            if os.path.basename(path) != self._own.instance and not is_held(os.path.join(path, LOCK))
+            if os.path.basename(path) != self._own.instance and not is_live(path)
         }
         return dead, self._own.left_bytes()
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.audit.journals import segment_bytes
 from penstock.audit.packer import Packer
 from penstock.engine import OpenRows, Rows
-from penstock.instance import LOCK, day_of, is_held
+from penstock.instance import day_of, is_live
 from penstock.store.interface import StoreError
 from penstock.store.records import Watermark
 
@@ -74,7 +74,7 @@ class Unshipped:
 
         Raises `StoreError`, and OSError where the journal cannot be read.
         """
-        live = self._own or is_held(os.path.join(self.path, LOCK))
+        live = self._own or is_live(self.path)
         rows = await self._packer.run(lambda: self._read(most_bytes, live, days, hurry))
         self.oldest_us = rows.oldest_us
         ends = rows.at_end and (not live or rows.ended)

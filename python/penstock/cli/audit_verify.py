@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
@@ -13,15 +13,12 @@ import msgspec
 from penstock.audit import journals
 from penstock.audit.stored import Head, Report
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time
-from penstock.cli.options import config_option, find_config, json_option, refuse
+from penstock.cli.options import config_option, json_option, load_config
 from penstock.cli.output import print_facts, print_table
 from penstock.cli.record_source import failed, has_sqlite, sqlite_of
 from penstock.store.asking import Asking
 from penstock.store.interface import StoreError
 from penstock.store.records import Watermark
-
-if TYPE_CHECKING:
-    from penstock.config.model import Config
 
 Journal = dict[str, Any]
 """What native says of one."""
@@ -82,7 +79,7 @@ def forget(config: str | None, data_dir: str | None, before: int) -> None:
 def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]]:
     """How many private parts, and how many bytes of what is damaged; which journals may still have some, and why."""
     from penstock.engine import forget_private
-    from penstock.instance import LOCK, is_held
+    from penstock.instance import is_live
 
     parts, damaged = 0, 0
     left: list[str] = []
@@ -92,7 +89,7 @@ def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]
         return 0, 0, [str(error)]
     for path in paths:
         try:
-            forgotten = forget_private(path, before_us, is_held(os.path.join(path, LOCK)))
+            forgotten = forget_private(path, before_us, is_live(path))
         except OSError as error:
             left.append(f"{path}: {error}")
         except ImportError as error:
@@ -106,7 +103,7 @@ async def _forget_in_store(config: str | None, data_dir: str | None, before_us: 
     from penstock.store.open import SQLITE, make_forgetting
 
     if data_dir is None:
-        found = _config(config)
+        found = load_config(config).config
         forgetting = make_forgetting(found.store.url, found.data_dir, password_file=found.store.password_file)
     elif has_sqlite(data_dir):
         forgetting = make_forgetting(SQLITE, data_dir)
@@ -142,18 +139,8 @@ def _configured(config: str | None) -> Asking:
     """The store of the configuration."""
     from penstock.store.open import make_asking
 
-    found = _config(config)
+    found = load_config(config).config
     return make_asking(found.store.url, found.data_dir, password_file=found.store.password_file)
-
-
-def _config(file: str | None) -> Config:
-    from penstock.config.load import load
-    from penstock.config.problem import ConfigError
-
-    try:
-        return load(find_config(file), os.environ).config
-    except ConfigError as error:
-        refuse(error)
 
 
 def _verify_journals(

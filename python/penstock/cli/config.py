@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 import msgspec
 
-from penstock.cli.options import config_option, find_config, json_option, refuse
-from penstock.config.load import load
-from penstock.config.problem import ConfigError
+from penstock.cli.options import config_option, json_option, load_config
 from penstock.config.show import show as make_plain
 
 
@@ -23,10 +19,7 @@ def command() -> None:
 @json_option
 def show(config: str | None, as_json: bool) -> None:
     """Print the merged configuration, defaults and variables included, secrets hidden."""
-    try:
-        loaded = load(find_config(config), os.environ)
-    except ConfigError as error:
-        refuse(error)
+    loaded = load_config(config)
     plain = make_plain(loaded.config)
     if as_json:
         click.echo(msgspec.json.encode(plain))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import click
 import msgspec
 
-from penstock.cli.options import config_option, find_config, json_option, refuse
-from penstock.config.load import load
+from penstock.cli.options import config_option, json_option, load_config
 from penstock.config.model import Config
-from penstock.config.problem import ConfigError
 
 FAILED = 1
 
@@ -23,10 +20,7 @@ def command(config: str | None, as_json: bool) -> None:
     """Apply the migrations that the configured store lacks; safe while nodes run, and more than once."""
     from penstock.store.interface import StoreError
 
-    try:
-        loaded = load(find_config(config), os.environ)
-    except ConfigError as error:
-        refuse(error)
+    loaded = load_config(config)
     try:
         place, made = asyncio.run(_migrate(loaded.config))
     except StoreError as error:

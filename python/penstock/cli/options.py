@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from penstock.config.load import Loaded
     from penstock.config.problem import ConfigError
 
 WRONG = 2
@@ -24,6 +25,17 @@ def find_config(given: str | None) -> str | None:
     from penstock.config.load import find  # `serve` watches its signals before this is loaded
 
     return find(given or click.get_current_context().find_root().params.get("config"), os.environ)
+
+
+def load_config(given: str | None) -> Loaded:
+    """The configuration of that file; ends the command where it is wrong."""
+    from penstock.config.load import load
+    from penstock.config.problem import ConfigError
+
+    try:
+        return load(find_config(given), os.environ)
+    except ConfigError as error:
+        refuse(error)
 
 
 def refuse(error: ConfigError) -> NoReturn:

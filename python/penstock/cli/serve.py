@@ -18,8 +18,9 @@ def command(config: str | None, ready_fd: int | None, parent_fd: int | None) -> 
     """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
     early = Early()
     early.watch()  # before what takes long to import
-    from penstock.app import Descriptors, serve
+    from penstock.app import serve
     from penstock.config.problem import ConfigError
+    from penstock.descriptors import Descriptors
     from penstock.engine import make_native
 
     try:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 MAX_UNIX_PATH_BYTES = 107  # sun_path of unix(7), less its NUL
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(/[!-~]*)?\Z", re.ASCII)
-HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}\Z", re.ASCII)
 
 
 class Listen(NamedTuple):

@@ -56,6 +56,7 @@ def reply_to(body: Mapping[str, Any], voice: Voice) -> Reply:
 
 
 def usage_of(prompt: int, completion: int) -> dict[str, Any]:
+    """The tokens of prompt and completion as an answer tells them."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -172,6 +173,7 @@ def vector_of(text: str, size: int) -> list[float]:
 
 
 def model_card(name: str) -> dict[str, Any]:
+    """A model as listings show it."""
     return {"id": name, "object": "model", "created": 1767225600, "owned_by": "demo"}
 
 

@@ -41,6 +41,7 @@ class Reply:
 
     @property
     def text(self) -> str:
+        """What they say."""
         return "".join(self.tokens)
 
 

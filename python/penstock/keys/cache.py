@@ -123,7 +123,9 @@ class Cache:
             after = page[-1].id
 
     def ahead(self) -> asyncio.Future[dict[int, str]]:
-        """The changes, by version, behind rows that are newer than the place: made just before the end."""
+        """The changes, by version, behind rows that are newer than the place, of every process on `data_dir`. Where two
+        have made one of the same version the store has lost the first, and none is named.
+        """
         return self._do(self._ahead, {})
 
     def write(self, rows: Sequence[Kept], since: int, place: Place) -> asyncio.Future[None]:
@@ -292,10 +294,11 @@ class Cache:
         return {generation: digest.lower() for generation, digest in read}
 
     def _ahead(self) -> dict[int, str]:
-        if self._database is None:
+        if self._database is None or not self._is_ours(self._database):
             return {}
-        sql = "SELECT version, change FROM rows WHERE change IS NOT NULL AND version > (SELECT version FROM place)"
-        return dict(self._database.execute(sql))
+        sql = """SELECT version, min(change), max(change) FROM rows
+            WHERE change IS NOT NULL AND version > (SELECT version FROM place) GROUP BY version"""
+        return {version: one if one == other else "" for version, one, other in self._database.execute(sql)}
 
     def _write(self, rows: Sequence[tuple[Kept, str | None]], since: int, place: Place | None) -> None:
         if self._database is None:

@@ -163,6 +163,8 @@ class Feed:
         version, ahead = self._table.place.version, dict(self._table.ahead)
         # This one first: it also brings the store's id up to date.
         delta = await self._store.changed_since(version, ROWS_AT_ONCE)
+        if delta.rows:
+            ahead |= await self._table.noted(delta.version)
         if reason := await self._why_another(delta, ahead):
             self._log.error(f"{reason}: every key is loaded anew, and secrets are checked again")
             await self._forget()

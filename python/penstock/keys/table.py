@@ -80,7 +80,12 @@ class Table:
     def note(self, version: int, change: str) -> None:
         """The row of this version, which is published next, is that of this change."""
         if version > self.place.version:
-            self.ahead[version] = change
+            # The first one stays: another change of this version says that the store has lost it, which the feed finds.
+            self.ahead[version] = self.ahead.get(version) or change
+
+    async def noted(self, version: int) -> dict[int, str]:
+        """Of `ahead`, and of what other processes on `data_dir` have put so, that which is there, up to a version."""
+        return {at: change for at, change in (await self._cache.ahead()).items() if at <= version}
 
     async def publish(self, rows: Sequence[Row]) -> None:
         """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""

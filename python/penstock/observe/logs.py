@@ -29,6 +29,13 @@ def hide_secrets(text: str) -> str:
     return _SECRET.sub(lambda found: "".join(group or "" for group in found.groups()) + "********", text)
 
 
+def format_of(wanted: Literal["auto", "json", "text"]) -> Format:
+    """The format in force: `auto` is text for people at a terminal, JSON for everything else."""
+    if wanted == "auto":
+        return "text" if os.isatty(2) else "json"
+    return wanted
+
+
 def to_stderr(line: bytes) -> int:
     """Writes a line and never waits; how much of it was written. A reader that stalls or left costs the line."""
     poll = select.poll()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from penstock.private_file import tighten
+from penstock.private_file import sync_directory, tighten
 from penstock.store.database import Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
@@ -362,11 +362,7 @@ def _make_file(path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             _tighten(each, os.O_RDONLY | os.O_NONBLOCK)
     if is_new:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_directory(folder)
 
 
 def _tighten(path: str, flags: int) -> None:

@@ -40,13 +40,6 @@ def wire(loop: LoopThread, postgres: Postgres) -> Iterator[CuttingProxy]:
         yield proxy
 
 
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
 def readiness(gateway: Gateway) -> dict[str, Any]:
     answer = get(gateway.address, "/health/ready")
     assert answer.status == 200

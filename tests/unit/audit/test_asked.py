@@ -268,7 +268,7 @@ async def test_what_is_removed_while_it_is_read_is_not_read_twice(here: Here, mo
     def gone(self: Reader, segment: int, offset: int, *more: Any) -> Any:
         """The first eight go once the last have been read."""
         calls.append(offset)
-        return read(self, segment, 8 if len(calls) > 4 else offset, *more)
+        return read(self, segment, 8 if len(calls) > 3 else offset, *more)
 
     calls: list[int] = []
     monkeypatch.setattr(Reader, "read", gone)

@@ -120,7 +120,8 @@ class Segments:
     [
         (100, [7, 6, 5, 4, 3, 2, 1]),
         (6, [7, 6, 5]),
-        (3, [7]),
+        (3, [7, 6]),
+        (2, [7]),
         (1, [6]),
         (0, [5]),
     ],
@@ -133,3 +134,12 @@ def test_when_time_ends_the_newest_segment_was_looked_at(tmp_path: Path, seconds
     found = list(journal.newest(lambda _: reader.clock > seconds))
     assert [row.sequence for row in found] == numbers
     assert journal.was_cut == (numbers[-1] != 1)
+
+
+def test_the_last_batch_of_a_segment_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "journal" / "one"
+    path.mkdir(parents=True)
+    reader = Segments(path, 1, 1, 2)
+    found = list(Journal(str(path), 1, 0, open_journal=lambda _: reader).newest(lambda _: False))
+    assert [row.sequence for row in found] == [4, 3, 2, 1]
+    assert reader.clock == 5

@@ -117,7 +117,7 @@ def test_every_row_that_can_be_measured_has_an_entry_in_the_budgets() -> None:
     from bench import accounts, crowd, rows
 
     cells = [*rows.latency(1), *rows.flow(1, 1), *rows.streams(1, 1), *rows.paced(1), rows.idle(1), rows.held(1)]
-    measured = set().union(*(cell.families for cell in cells)) | {"start"}
+    measured = set().union(*(cell.rows for cell in cells)) | {"start"}
     apart = crowd.STARTS | crowd.STORM | crowd.COLD | crowd.BUSY | accounts.JOURNAL | accounts.TOKENS | accounts.TAIL
     apart |= accounts.SHIPPED
     assert measured | apart == set(report.budgets())
@@ -162,7 +162,7 @@ def test_the_side_with_many_keys_speaks_to_rows_about_keys_and_shows_its_key(tmp
     table = Table()
     read = {"added_p50": at("value")}
     run(Cell("bare", "duel", {}, read), [bare, many], drive, table)
-    run(Cell("keyed", "duel", {}, read, keyed={"keys_p50": at("value")}), [bare, many], drive, table)
+    run(Cell("keyed", "duel", {}, read | {"keys_p50": at("value")}), [bare, many], drive, table)
     assert [options["targets"] for options in driven] == [
         "penstock=127.0.0.1:1=bench",
         "penstock=127.0.0.1:1=bench,penstock_keys=127.0.0.1:2=bench=sk-1",

@@ -24,7 +24,7 @@ TINY = Cost(8, 1, 1)
 NOW_US = 1_800_000_000_000_000
 FAST = Pace(poll=0.01, hurry=0.0, first=1.0, first_with_rows=1.0, longest=0.02)
 STILL = Pace(poll=3_600.0, first=1.0, first_with_rows=1.0, longest=3_600.0)
-"""Polls only when a test asks for it."""
+"""Polls only when a test asks for it, or something wakes it."""
 
 
 class AnyModel:

@@ -18,7 +18,7 @@ from penstock.audit.shown import as_object
 from penstock.audit.sinks.interface import Object
 from penstock.audit.sinks.position import Spot
 from penstock.engine import open_journal
-from penstock.instance import LOCK, is_held
+from penstock.instance import is_live
 
 BATCH_BYTES = 256 << 10
 """What is read at a time: about a thousand entries."""
@@ -189,7 +189,7 @@ class Follower:
         self._is_restored = True
 
     def _is_live(self) -> bool:
-        return is_held(os.path.join(self._path, LOCK))
+        return is_live(self._path)
 
     def _horizon_us(self) -> int:
         """What ended before is not given any more. It is reckoned from the journal's own last change, so that a

@@ -58,7 +58,7 @@ def _names(field: Field, wrong: Wrong, notes: Notes) -> Iterator[tuple[str, str]
 
 
 def apply(models: Models, chains: dict[str, Chain], default: Chain | None, notes: Notes) -> None:
-    """Gives every model its fallbacks, and leaves out what cannot stand together."""
+    """Gives every model its fallbacks, and leaves out what cannot stand together. Raises `TooMany`."""
     usual: Chain | None = chains.get("*") or default
     for name, chain in chains.items():
         if name != "*" and name not in models.found:

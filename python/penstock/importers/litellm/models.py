@@ -82,7 +82,7 @@ class Models:
         return iter((self._ids[name],)) if name in self._ids else None
 
     def alias(self, name: str, path: str, model: str) -> None:
-        """One more name for a model; LiteLLM looks at aliases first, so it may take a model's place."""
+        """One more name for a model, which LiteLLM looks at first: it may take a model's place. Raises `TooMany`."""
         if not _is_name(name) or "*" in name:
             self.notes.add(path, "a model's name is printable, without spaces; an alias has no `*`")
             return

@@ -50,6 +50,7 @@ class Wrong:
         self.problems: list[Problem] = []
 
     def note(self, field: Field, message: str, hint: str = "") -> None:
+        """One more problem."""
         self.problems.append(Problem(field.node.mark, (field.path,), message, hint))
 
 

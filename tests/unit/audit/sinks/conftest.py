@@ -162,6 +162,12 @@ class Scene:
         assert self.feeds[-1]._take()
         return self.feeds[-1]
 
+    def fed(self) -> Feed:
+        """A new life that has read what there is, and hears of what comes."""
+        feed = self.feed()
+        feed.turn()
+        return feed
+
     def _open(self, path: str) -> FakeJournal:
         return self.journals[os.path.basename(path)]
 

@@ -16,8 +16,7 @@ from tests.unit.conftest import until
 
 def test_each_record_comes_once_as_query_prints_it(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     assert scene.sink.taken == []
     journal.begin(1)
     journal.record(1, private=PRIVATE)
@@ -52,8 +51,7 @@ def test_a_sink_that_was_never_fed_begins_with_what_comes(scene: Scene, make_jou
     for number in range(3):
         old.record(number)
     own.record(7)
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     assert scene.sink.numbers() == [7]
     old.record(3)
     feed.turn()
@@ -116,8 +114,7 @@ def test_what_was_not_taken_comes_again_and_all_of_it(scene: Scene, make_journal
 
 def test_after_a_kill_what_was_taken_and_not_kept_comes_again(scene: Scene, make_journal: MakeJournal) -> None:
     make_journal("one").record(1)
-    feed = scene.feed()
-    feed.turn()
+    scene.fed()
     (scene.data_dir / "sinks" / "told" / "position.json").unlink()
     scene.feed().turn()
     assert scene.sink.numbers() == [1, 1]
@@ -160,8 +157,7 @@ def test_that_the_own_journal_cannot_be_read_is_a_failure_once_the_others_have_t
     scene: Scene, make_journal: MakeJournal
 ) -> None:
     own, other = make_journal("one"), make_journal("two")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     own.fails_after = 0
     other.record(1)
     for _ in range(2):
@@ -201,8 +197,7 @@ def test_many_streams_that_ended_together_come_in_pieces(scene: Scene, make_jour
     journal = make_journal("one")
     for number in range(1_200):
         journal.begin(number)
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     journal.die()
     feed.turn()
     assert scene.sink.numbers() == list(range(1_200))
@@ -212,8 +207,7 @@ def test_many_streams_that_ended_together_come_in_pieces(scene: Scene, make_jour
 
 def test_another_process_waits_until_it_may_feed(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     other = Positions(str(scene.data_dir / "sinks" / "told"), "told")
     assert not other.take()
     journal.record(1)

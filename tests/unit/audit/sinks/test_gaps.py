@@ -24,8 +24,7 @@ def test_a_slow_sink_skips_what_is_too_old_and_is_told_how_much(scene: Scene, ma
 def test_entries_that_are_gone_are_told_of(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
     journal.record(1)
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     for number in (2, 3):
         journal.record(number, segment=1)
     journal.record(4, segment=2)
@@ -38,8 +37,7 @@ def test_entries_that_are_gone_are_told_of(scene: Scene, make_journal: MakeJourn
 
 def test_a_journal_that_vanished_before_its_end_was_read_is_told_of(scene: Scene, make_journal: MakeJournal) -> None:
     journal, own = make_journal("0"), make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     journal.record(1)
     feed.turn()
     journal.vanish()
@@ -54,8 +52,7 @@ def test_a_journal_that_vanished_before_its_end_was_read_is_told_of(scene: Scene
 def test_a_journal_that_ended_in_order_vanishes_without_a_word(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("0")
     make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     journal.record(1)
     journal.end()
     feed.turn()
@@ -66,8 +63,7 @@ def test_a_journal_that_ended_in_order_vanishes_without_a_word(scene: Scene, mak
 
 def test_a_process_that_left_nothing_vanishes_without_a_word(scene: Scene, make_journal: MakeJournal) -> None:
     make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     idle = make_journal("two")
     feed.turn()
     idle.vanish()
@@ -81,8 +77,7 @@ def test_what_a_sink_would_not_take_is_given_though_the_journal_has_vanished(
 ) -> None:
     journal = make_journal("0")
     make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     journal.record(1)
     if ends:
         journal.end()
@@ -108,8 +103,7 @@ def test_that_the_last_segments_went_before_they_were_read_is_told_though_the_di
 ) -> None:
     journal = make_journal("0")
     make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     journal.record(1)
     feed.turn()
     journal.record(2)
@@ -142,8 +136,7 @@ def test_a_journal_that_came_and_went_while_the_sink_was_held_up_is_told_of(
 
 def test_a_reading_that_breaks_off_loses_nothing_that_it_had_read(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     for number in range(300):
         journal.record(number, NOW_US - 11 * MINUTE_US)
     journal.begin(301)
@@ -164,8 +157,7 @@ def test_a_stream_whose_beginning_is_gone_when_it_is_found_to_be_over_is_told_of
     journal = make_journal("one")
     journal.begin(1, segment=1)
     journal.record(2, segment=2)
-    feed = scene.feed()
-    feed.turn()
+    feed = scene.fed()
     del journal.segments[1]
     journal.die()
     feed.turn()
