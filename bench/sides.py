@@ -30,7 +30,7 @@ PORTS_TRIED = 3
 STOP_LIMIT_S = 10.0
 # Fine enough for a start that is a matter of milliseconds.
 ASK_EVERY_S = 0.001
-SHIPPED_LOOK_S = 0.02
+SHIPPED_LOOK_S = 0.1
 # An ordinary store, and how long after a verification its memory has surely been given back.
 FEW = 100
 REST_S = 1.5

@@ -41,7 +41,7 @@ pub(super) fn each(frame: &[u8], mut seen: impl FnMut(bool, &[u8])) -> bool {
 }
 
 /// Whether an `index` of a frame is not 0: of an alternative, or of a call.
-fn names_another(frame: &[u8]) -> bool {
+pub(super) fn names_another(frame: &[u8]) -> bool {
     INDEX.find_iter(frame).any(|at| {
         let value = frame[at + INDEX.needle().len()..].trim_ascii_start();
         let value = value.strip_prefix(b":").map(<[u8]>::trim_ascii_start);

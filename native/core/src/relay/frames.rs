@@ -44,7 +44,8 @@ impl Splitter {
         (flow, false)
     }
 
-    fn restart(&mut self) {
+    /// The frame that was looked for is gone: others know where it ended.
+    pub fn restart(&mut self) {
         self.scanned = 0;
         self.at_line_start = true;
     }

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+mod alike;
 mod choices;
 pub mod decompress;
 mod flow;

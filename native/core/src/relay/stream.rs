@@ -130,6 +130,11 @@ fn gather(payload: &[u8], opening: &mut Opening) -> Batch {
     let mut batch = Batch::default();
     while batch.taken < payload.len() {
         let rest = &payload[batch.taken..];
+        if let Some(length) = opening.tap.alike(rest) {
+            opening.splitter.restart();
+            batch.push(payload, length, Verdict::Pass);
+            continue;
+        }
         let whole = if opening.tap.is_mid_frame() { None } else { opening.splitter.next(rest) };
         if whole.is_none() && !opening.tap.is_mid_frame() && rest.len() <= MAX_FRAME_BYTES {
             break;

@@ -1,6 +1,6 @@
 //! Reads a stream as it passes: usage, finish, errors and the dialect's own end; repairs the few frames that need it.
 
-use super::{flow::Flow, sse, text::Text};
+use super::{alike::Alike, flow::Flow, sse, text::Text};
 pub use crate::dialects::{fields::UpstreamError, usage::Usage};
 use crate::{
     dialects::{
@@ -71,6 +71,7 @@ pub struct Tap {
     fields: Fields,
     skimmer: Skimmer<Place>,
     quick: Quick,
+    alike: Alike,
     /// An oversize frame is on its way.
     flow: Option<Box<Flow>>,
     /// Counts what the model wrote, where that matters.
@@ -94,6 +95,7 @@ impl Tap {
             fields: Fields::new(Shape::from(kind)),
             skimmer: Skimmer::new(Place::Body),
             quick: Quick::new(kind),
+            alike: Alike::default(),
             flow: None,
             text: None,
         }
@@ -127,12 +129,23 @@ impl Tap {
         }
         match sse::single_data_line(frame) {
             Some(data) if !data.is_empty() => self.single(data, frame),
-            None if !self.ended && quick::is_delta(self.kind, frame) => {
-                self.frames += 1;
-                (Meaning::Model, Verdict::Pass)
-            }
+            None if !self.ended && quick::is_delta(self.kind, frame) => self.plain(frame),
             _ => self.event(frame),
         }
+    }
+
+    /// How long the first frame of `payload` is, if it is like one before it but for its text: then it is taken, as
+    /// [`Meaning::Model`], to be passed on. No part of it may have been shown to [`Self::piece`].
+    pub fn alike(&mut self, payload: &[u8]) -> Option<usize> {
+        if self.ended || self.flow.is_some() {
+            return None;
+        }
+        let found = self.alike.find(payload)?;
+        self.frames += 1;
+        if let Some(text) = &mut self.text {
+            text.string(&payload[found.text], found.place);
+        }
+        Some(found.length)
     }
 
     /// A part of an oversize frame, flowing as it comes; its true meaning is told with the last part.
@@ -241,8 +254,7 @@ impl Tap {
     fn single(&mut self, data: &[u8], frame: &[u8]) -> (Meaning, Verdict) {
         if data.first() == Some(&b'{') && !self.ended {
             if self.quick.is_plain_chunk(data) {
-                self.frames += 1;
-                return (Meaning::Model, Verdict::Pass);
+                return self.plain(frame);
             }
             self.restart();
             self.skimmer.feed(data, &mut self.fields);
@@ -250,6 +262,13 @@ impl Tap {
             return (meaning, self.named(verdict, frame));
         }
         self.event(frame)
+    }
+
+    /// A frame that only carries text.
+    fn plain(&mut self, frame: &[u8]) -> (Meaning, Verdict) {
+        self.frames += 1;
+        self.alike.learn(self.kind, frame);
+        (Meaning::Model, Verdict::Pass)
     }
 
     /// Any event.
@@ -316,7 +335,11 @@ impl Tap {
         }
         self.restart();
         self.skimmer.feed(line, &mut self.fields);
-        (self.line_meaning(), Verdict::Pass)
+        let meaning = self.line_meaning();
+        if meaning == Meaning::Model {
+            self.alike.learn(self.kind, line);
+        }
+        (meaning, Verdict::Pass)
     }
 
     /// Whether what is left at the end of a body is data complete in itself.

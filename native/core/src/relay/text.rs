@@ -15,10 +15,10 @@ use crate::{
 /// The longest name of interest, and one byte more to tell a longer one.
 const NAME_BYTES: usize = 20;
 
-type Names = &'static [&'static [u8]];
+pub(super) type Names = &'static [&'static [u8]];
 
 /// A text to look for. It is large, and prepared once.
-type Mark = LazyLock<Finder<'static>>;
+pub(super) type Mark = LazyLock<Finder<'static>>;
 
 static DELTA: Mark = Mark::new(|| Finder::new("\"delta\""));
 static TEXT: Mark = Mark::new(|| Finder::new("\"text\""));
@@ -77,16 +77,8 @@ pub struct Text {
 impl Text {
     /// Of the frames of a stream.
     pub fn of_stream(kind: StreamKind) -> Self {
-        let (before, names): (&Mark, Names) = match kind {
-            StreamKind::Responses | StreamKind::OtherSse => (&DELTA, &[b"delta"]),
-            StreamKind::Chat => (&DELTA, CHAT),
-            StreamKind::Completions => (&TEXT, &[b"text"]),
-            StreamKind::Messages => (&DELTA, &[b"text", b"thinking", b"partial_json"]),
-            StreamKind::OllamaChat => (&MESSAGE, OLLAMA),
-            StreamKind::OllamaGenerate => (&RESPONSE, OLLAMA),
-        };
-        let has_choices = matches!(kind, StreamKind::Chat | StreamKind::Completions);
-        Self { has_choices, ..Self::of(before, names) }
+        let (before, names) = places(kind);
+        Self { has_choices: has_choices(kind), ..Self::of(before, names) }
     }
 
     /// Of a whole body.
@@ -167,6 +159,15 @@ impl Text {
         if !asks || !choices::each(frame, |is_first, choice| self.choice(is_first, choice)) {
             self.choice(true, frame);
         }
+    }
+
+    /// The one string that is text of a frame of one alternative: behind its opening quote and with its closing one, under
+    /// this one of the names.
+    pub(super) fn string(&mut self, string: &[u8], place: usize) {
+        self.is_other = false;
+        self.at = place;
+        self.begin(true);
+        self.feed(string);
     }
 
     fn choice(&mut self, is_first: bool, json: &[u8]) {
@@ -309,6 +310,23 @@ impl Text {
         let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
         self.write(letter.encode_utf8(&mut [0; 4]).as_bytes());
     }
+}
+
+/// What stands before all text of the frames of a stream, and the names that it stands behind.
+pub(super) fn places(kind: StreamKind) -> (&'static Mark, Names) {
+    match kind {
+        StreamKind::Responses | StreamKind::OtherSse => (&DELTA, &[b"delta"]),
+        StreamKind::Chat => (&DELTA, CHAT),
+        StreamKind::Completions => (&TEXT, &[b"text"]),
+        StreamKind::Messages => (&DELTA, &[b"text", b"thinking", b"partial_json"]),
+        StreamKind::OllamaChat => (&MESSAGE, OLLAMA),
+        StreamKind::OllamaGenerate => (&RESPONSE, OLLAMA),
+    }
+}
+
+/// Whether an `index` in its frames tells alternatives apart.
+pub(super) const fn has_choices(kind: StreamKind) -> bool {
+    matches!(kind, StreamKind::Chat | StreamKind::Completions)
 }
 
 /// How many bytes a unit of UTF-16 takes; two that make one letter take four together.

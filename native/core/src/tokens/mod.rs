@@ -1,5 +1,6 @@
 //! Tokens of text: exact for `OpenAI`'s encodings, by a stated approximation for other vendors' models.
 
+mod ascii;
 mod chat;
 mod classes;
 mod encodings;

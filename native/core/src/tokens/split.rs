@@ -1,9 +1,12 @@
 //! Cuts text into the pieces that tokens never cross, in one pass: what tiktoken's regular expressions match, written
 //! out by hand. Each function says which part of the expression it is.
 
-use super::classes::{
-    Classes,
-    class::{BARE, BREAK, END, LETTER, LOWER, MARK, NUMBER, OTHER, SPACE, UPPER},
+use super::{
+    ascii,
+    classes::{
+        Classes,
+        class::{BARE, BREAK, END, LETTER, LOWER, MARK, NUMBER, OTHER, SPACE, UPPER},
+    },
 };
 
 /// Which expression: the name of an encoding.
@@ -131,6 +134,30 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// Where most pieces end, told without classes: a word of ASCII and the blank before it, or a number; `None`: it takes
+    /// a closer look.
+    #[inline]
+    fn usual(&self, at: usize) -> Option<usize> {
+        let text = self.text;
+        let begin = at + usize::from(text[at] == b' ');
+        let end = match text.get(begin)? {
+            b'0'..=b'9' if begin == at => ascii::digits(text, at),
+            b'a'..=b'z' | b'A'..=b'Z' if self.pattern == Pattern::Cl100k => ascii::letters(text, begin),
+            // `[U]*[W]+`, or else `[U]+[W]*`, which end where letters of lower case do.
+            b'a'..=b'z' => ascii::lower(text, begin),
+            b'A'..=b'Z' => ascii::lower(text, ascii::upper(text, begin)),
+            _ => return None,
+        };
+        match text.get(end) {
+            // It may go on.
+            Some(0x80..) => None,
+            Some(b'\'') if self.pattern == Pattern::O200k && !text[begin].is_ascii_digit() => {
+                Some(self.contraction(end))
+            }
+            _ => Some(end),
+        }
+    }
+
     fn next_cl100k(&self, at: usize) -> usize {
         let end = self.contraction(at);
         if end > at {
@@ -229,9 +256,10 @@ impl Iterator for Pieces<'_> {
         if begin >= self.text.len() {
             return None;
         }
-        self.at = match self.pattern {
-            Pattern::Cl100k => self.next_cl100k(begin),
-            Pattern::O200k => self.next_o200k(begin),
+        self.at = match (self.usual(begin), self.pattern) {
+            (Some(end), _) => end,
+            (None, Pattern::Cl100k) => self.next_cl100k(begin),
+            (None, Pattern::O200k) => self.next_o200k(begin),
         };
         Some((begin, self.at))
     }

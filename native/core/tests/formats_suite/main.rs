@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "in a test's helpers they are its verdict")]
 
 mod agree;
+mod alike;
 mod body_tap;
 mod content;
 mod decompress;

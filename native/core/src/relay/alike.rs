@@ -1,0 +1,205 @@
+//! Knows the frame that is like an earlier one but for its text, as most of a stream are: it needs no further look.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::{
+    choices,
+    text::{Names, has_choices, places},
+};
+use crate::dialects::StreamKind;
+
+/// A longer frame is not learned.
+const MOST_BYTES: usize = 1024;
+/// So many values may differ.
+const MOST_HOLES: usize = 5;
+/// So many frames pass at most before the next may be learned.
+const MOST_WAIT: u32 = 64;
+/// Values that differ from frame to frame and say nothing to a relay.
+const FREE: Names = &[b"id", b"created", b"created_at", b"obfuscation", b"sequence_number"];
+
+/// The frame that others are compared with.
+#[derive(Debug, Default)]
+pub(super) struct Alike {
+    /// Empty: there is none.
+    frame: Vec<u8>,
+    holes: [Hole; MOST_HOLES],
+    count: usize,
+    /// Where the name of the text stands in those of its kind.
+    place: usize,
+    /// What the text stands behind, which must not come earlier.
+    mark: &'static [u8],
+    learned: u32,
+    wait: u32,
+}
+
+/// Where a value stands that may be another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hole {
+    begin: u16,
+    end: u16,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// A string that means nothing.
+    #[default]
+    String,
+    /// Digits.
+    Number,
+    /// What the model wrote.
+    Text,
+}
+
+/// A frame that is like the known one.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub length: usize,
+    /// Its text, with the quote behind it.
+    pub text: Range<usize>,
+    /// Where the name of the text stands in those of its kind.
+    pub place: usize,
+}
+
+impl Alike {
+    /// The frame that `payload` begins with, if it is like the known one.
+    pub fn find(&self, payload: &[u8]) -> Option<Found> {
+        if self.frame.is_empty() {
+            return None;
+        }
+        let (mut at, mut from, mut text) = (0, 0, 0..0);
+        for hole in &self.holes[..self.count] {
+            at = self.same(from..hole.begin.into(), payload, at)?;
+            let rest = &payload[at..];
+            let length = if hole.kind == Kind::Number { number_end(rest) } else { string_end(rest) }?;
+            match hole.kind {
+                Kind::Text => text = at..at + length + 1,
+                Kind::String if payload[at - 1..].starts_with(self.mark) => return None,
+                _ => {}
+            }
+            (at, from) = (at + length, hole.end.into());
+        }
+        let length = self.same(from..self.frame.len(), payload, at)?;
+        Some(Found { length, text, place: self.place })
+    }
+
+    /// Where what must be the same ends, which begins `at` in the payload.
+    fn same(&self, part: Range<usize>, payload: &[u8], at: usize) -> Option<usize> {
+        let end = at + part.len();
+        (payload.get(at..end)? == &self.frame[part]).then_some(end)
+    }
+
+    /// Takes a frame that only carries text as the one to compare with, every now and then.
+    pub fn learn(&mut self, kind: StreamKind, frame: &[u8]) {
+        if self.wait > 0 {
+            self.wait -= 1;
+            return;
+        }
+        self.learned += 1;
+        self.wait = (self.learned - 1).min(MOST_WAIT);
+        self.frame.clear();
+        let is_alone = !has_choices(kind) || !choices::names_another(frame);
+        if frame.len() <= MOST_BYTES && frame.ends_with(b"\n") && is_alone && self.dig(kind, frame).is_some() {
+            self.frame.extend_from_slice(frame);
+        }
+    }
+
+    /// Finds what may differ in a frame; `None` if it has not one text, or an escape.
+    fn dig(&mut self, kind: StreamKind, frame: &[u8]) -> Option<()> {
+        let (before, names) = places(kind);
+        let text_from = before.find(frame)?;
+        if memchr(b'\\', frame).is_some() {
+            return None;
+        }
+        (self.count, self.mark) = (0, before.needle());
+        let (mut at, mut texts) = (memchr(b'{', frame)?, 0);
+        while let Some(quote) = memchr(b'"', &frame[at..]) {
+            let begin = at + quote + 1;
+            let end = begin + memchr(b'"', &frame[begin..])?;
+            at = end + 1;
+            let Some(value) = value(frame, at) else { continue };
+            let name = &frame[begin..end];
+            let place = names.iter().position(|known| *known == name).filter(|_| begin > text_from);
+            let hole = match frame.get(value)? {
+                b'"' => {
+                    let end = value + 1 + memchr(b'"', &frame[value + 1..])?;
+                    at = end + 1;
+                    let kind = if place.is_some() { Kind::Text } else { Kind::String };
+                    Hole { begin: value as u16 + 1, end: end as u16, kind }
+                }
+                b'0'..=b'9' if place.is_none() => {
+                    let end = value + number_end(&frame[value..])?;
+                    Hole { begin: value as u16, end: end as u16, kind: Kind::Number }
+                }
+                _ => continue,
+            };
+            if let (Some(place), Kind::Text) = (place, hole.kind) {
+                texts += 1;
+                self.place = place;
+            } else if !FREE.contains(&name) {
+                continue;
+            }
+            *self.holes.get_mut(self.count)? = hole;
+            self.count += 1;
+        }
+        (texts == 1).then_some(())
+    }
+}
+
+/// Where the value begins whose name ends at `at`; `None` if that was no name.
+fn value(frame: &[u8], at: usize) -> Option<usize> {
+    let rest = blanks_off(&frame[at..]).strip_prefix(b":")?;
+    Some(frame.len() - blanks_off(rest).len())
+}
+
+fn blanks_off(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+    &bytes[blanks..]
+}
+
+/// How many digits there are, if any.
+fn number_end(bytes: &[u8]) -> Option<usize> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0).then_some(digits)
+}
+
+/// Where the quote stands that ends a string of JSON; `None` if there is none, or what JSON does not allow before it.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        while let Some(step) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let special = special(u64::from_le_bytes(*step));
+            at += special.trailing_zeros() as usize / 8;
+            if special != 0 {
+                break;
+            }
+        }
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += escape(&bytes[at + 1..])? + 1,
+            ..0x20 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// How long an escape is behind its backslash.
+fn escape(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(1),
+        [b'u', hex @ ..] if hex.get(..4)?.iter().all(u8::is_ascii_hexdigit) => Some(5),
+        _ => None,
+    }
+}
+
+/// The highest bit of each byte of eight that is a quote, a backslash or a control; exact up to the first such byte.
+const fn special(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(EACH) & !word
+    }
+    let controls = word.wrapping_sub(0x20 * EACH) & !word;
+    (zeros(word ^ 0x22 * EACH) | zeros(word ^ 0x5c * EACH) | controls) & 0x80 * EACH
+}
