@@ -5,6 +5,7 @@
 
 mod document;
 mod nested;
+pub(crate) mod strings;
 mod text;
 pub(crate) mod words;
 

@@ -16,6 +16,15 @@ pub(crate) const fn controls(word: u64) -> u64 {
     word.wrapping_sub(ONES * 0x20) & !word & HIGHS
 }
 
+/// Marks bytes that are not in a range of ASCII; exact.
+#[inline]
+pub(crate) const fn outside(word: u64, first: u8, last: u8) -> u64 {
+    let low = word & !HIGHS;
+    let from_first = low + ONES * (0x80 - first) as u64;
+    let beyond_last = low + ONES * (0x7f - last) as u64;
+    (!from_first | beyond_last | word) & HIGHS
+}
+
 /// The word at `pos`, its first byte lowest.
 #[inline]
 pub(crate) fn word_at(bytes: &[u8], pos: usize) -> Option<u64> {

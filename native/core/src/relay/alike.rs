@@ -8,7 +8,10 @@ use super::{
     choices,
     text::{Names, has_choices, places},
 };
-use crate::dialects::StreamKind;
+use crate::{
+    dialects::StreamKind,
+    json::strings::{Passed, pass},
+};
 
 /// A longer frame is not learned.
 const MOST_BYTES: usize = 1024;
@@ -167,39 +170,8 @@ fn number_end(bytes: &[u8]) -> Option<usize> {
 
 /// Where the quote stands that ends a string of JSON; `None` if there is none, or what JSON does not allow before it.
 fn string_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        while let Some(step) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-            let special = special(u64::from_le_bytes(*step));
-            at += special.trailing_zeros() as usize / 8;
-            if special != 0 {
-                break;
-            }
-        }
-        match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += escape(&bytes[at + 1..])? + 1,
-            ..0x20 => return None,
-            _ => at += 1,
-        }
+    match pass(bytes, 0) {
+        Passed::Whole(at) => Some(at),
+        Passed::Wrong(_) | Passed::Short(_) => None,
     }
-}
-
-/// How long an escape is behind its backslash.
-fn escape(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(1),
-        [b'u', hex @ ..] if hex.get(..4)?.iter().all(u8::is_ascii_hexdigit) => Some(5),
-        _ => None,
-    }
-}
-
-/// The highest bit of each byte of eight that is a quote, a backslash or a control; exact up to the first such byte.
-const fn special(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(EACH) & !word
-    }
-    let controls = word.wrapping_sub(0x20 * EACH) & !word;
-    (zeros(word ^ 0x22 * EACH) | zeros(word ^ 0x5c * EACH) | controls) & 0x80 * EACH
 }

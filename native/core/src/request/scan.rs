@@ -4,7 +4,6 @@ mod ahead;
 mod fields;
 mod lexer;
 mod names;
-mod strings;
 
 use std::{borrow::Cow, ops::Range};
 

@@ -1,6 +1,6 @@
 //! What can be known of a body while it still arrives: how far it is UTF-8, and where its long strings are text.
 
-use super::strings::{Passed, pass};
+use crate::json::strings::{Passed, pass};
 
 /// A shorter string is passed again: noting one takes 16 bytes, which nothing but the body's own size bounds.
 const LONG_BYTES: usize = 1024;

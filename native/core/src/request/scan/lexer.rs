@@ -1,10 +1,10 @@
 //! A strict JSON reader without recursion: advances over values and says where they end.
 
-use super::{
-    Span, invalid,
-    strings::{Passed, pass},
+use super::{Span, invalid};
+use crate::{
+    error::Error,
+    json::strings::{Passed, pass},
 };
-use crate::error::Error;
 
 /// Deepest nesting that can be allowed: one bit each tells objects from arrays.
 const MAX_DEPTH: usize = 128;

@@ -1,10 +1,10 @@
 //! How far the text of a JSON string goes: to its closing quote, to what may not stand in it, or to the end of what is here.
 
-use crate::json::words::{controls, marks, word_at};
+use super::words::{controls, marks, word_at};
 
 /// Where the text of a string led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(crate) enum Passed {
     /// Its closing quote stands here.
     Whole(usize),
     /// What stands here may not: a control character, or a backslash that begins no escape.
@@ -15,7 +15,7 @@ pub(super) enum Passed {
 
 /// Passes the text of a string from `at`, behind its opening quote or anywhere inside it but within an escape.
 #[inline]
-pub(super) fn pass(bytes: &[u8], mut at: usize) -> Passed {
+pub(crate) fn pass(bytes: &[u8], mut at: usize) -> Passed {
     // Most strings are short.
     for _ in 0..2 {
         let Some(word) = word_at(bytes, at) else { break };
