@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -359,7 +360,8 @@ def serve(file: str | None, environ: Mapping[str, str], fds: Descriptors, make_n
     loaded = load(file, environ)
 
     async def run() -> int:
-        app = App(loaded, file, environ, make_native, yield_to_native)
+        holds_answers = loaded.config.journal.durability == "flush"
+        app = App(loaded, file, environ, make_native, partial(yield_to_native, holds_answers=holds_answers))
         logging.getLogger().addHandler(Forward(app.log))
         try:
             return await app.run(fds, early)

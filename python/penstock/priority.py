@@ -24,16 +24,16 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 
 
-def yield_to_native() -> None:
+def yield_to_native(*, holds_answers: bool) -> None:
     """What decides gives way to what moves: on a busy machine native's threads, started by now, go first.
 
     Of those the one that waits for the disk takes only what is left over: what it does not manage in time another does.
     The journal's has its full share of a core, but interrupts no request when it wakes: requests take microseconds, and
-    its entries wait for milliseconds anyway.
+    its entries wait for milliseconds anyway, unless it `holds_answers` until they are on disk.
     """
     for number in _native_threads(_SYNC):
         _take_the_rest(number)
-    for number in _native_threads(_JOURNAL):
+    for number in () if holds_answers else _native_threads(_JOURNAL):
         _interrupt_nobody(number)
     for thread in threading.enumerate():
         number = thread.native_id or 0

@@ -35,6 +35,7 @@ impl Thread {
         let (alive, ended) = channel();
         let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, swept_us: None };
         let handle = Builder::new().name("penstock-journal".to_owned()).spawn(move || run.run(alive))?;
+        let _ = ended.recv(); // it has its name by now
         Ok(Self { handle, ended })
     }
 
@@ -56,6 +57,7 @@ struct Run<T> {
 
 impl<T: FnMut(Event)> Run<T> {
     fn run(mut self, alive: Sender<()>) {
+        let _ = alive.send(());
         let mut busy_us = self.now_us();
         loop {
             let begun_us = self.now_us();

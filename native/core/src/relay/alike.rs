@@ -79,7 +79,7 @@ impl Alike {
             let length = if hole.kind == Kind::Number { number_end(rest) } else { string_end(rest) }?;
             match hole.kind {
                 Kind::Text => text = at..at + length + 1,
-                Kind::String if payload[at - 1..].starts_with(self.mark) => return None,
+                Kind::String if self.is_mark(&payload[at - 1..=at + length]) => return None,
                 _ => {}
             }
             (at, from) = (at + length, hole.end.into());
@@ -94,11 +94,16 @@ impl Alike {
         (payload.get(at..end)? == &self.frame[part]).then_some(end)
     }
 
-    /// Takes a frame that only carries text as the one to compare with, every now and then.
-    pub fn learn(&mut self, kind: StreamKind, frame: &[u8]) {
+    /// Whether the text could be found elsewhere than where it was: behind such a string, with its quotes.
+    fn is_mark(&self, string: &[u8]) -> bool {
+        string == self.mark || memchr(b'\\', string).is_some()
+    }
+
+    /// Takes a frame that only carries text as the one to compare with, every now and then; whether it did.
+    pub fn learn(&mut self, kind: StreamKind, frame: &[u8]) -> bool {
         if self.wait > 0 {
             self.wait -= 1;
-            return;
+            return false;
         }
         self.learned += 1;
         self.wait = (self.learned - 1).min(MOST_WAIT);
@@ -107,6 +112,7 @@ impl Alike {
         if frame.len() <= MOST_BYTES && frame.ends_with(b"\n") && is_alone && self.dig(kind, frame).is_some() {
             self.frame.extend_from_slice(frame);
         }
+        !self.frame.is_empty()
     }
 
     /// Finds what may differ in a frame; `None` if it has not one text, or an escape.
@@ -129,6 +135,9 @@ impl Alike {
                 b'"' => {
                     let end = value + 1 + memchr(b'"', &frame[value + 1..])?;
                     at = end + 1;
+                    if value == text_from {
+                        return None;
+                    }
                     let kind = if place.is_some() { Kind::Text } else { Kind::String };
                     Hole { begin: value as u16 + 1, end: end as u16, kind }
                 }

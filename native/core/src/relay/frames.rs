@@ -44,8 +44,12 @@ impl Splitter {
         (flow, false)
     }
 
-    /// The frame that was looked for is gone: others know where it ended.
-    pub fn restart(&mut self) {
+    /// Whether nothing of the next frame was looked at.
+    pub fn is_at_start(&self) -> bool {
+        self.scanned == 0
+    }
+
+    fn restart(&mut self) {
         self.scanned = 0;
         self.at_line_start = true;
     }

@@ -130,8 +130,10 @@ fn gather(payload: &[u8], opening: &mut Opening) -> Batch {
     let mut batch = Batch::default();
     while batch.taken < payload.len() {
         let rest = &payload[batch.taken..];
-        if let Some(length) = opening.tap.alike(rest) {
-            opening.splitter.restart();
+        // Part of a frame is not looked at each time that more of it comes.
+        if opening.splitter.is_at_start()
+            && let Some(length) = opening.tap.alike(rest)
+        {
             batch.push(payload, length, Verdict::Pass);
             continue;
         }

@@ -129,7 +129,11 @@ impl Tap {
         }
         match sse::single_data_line(frame) {
             Some(data) if !data.is_empty() => self.single(data, frame),
-            None if !self.ended && quick::is_delta(self.kind, frame) => self.plain(frame),
+            None if !self.ended && quick::is_delta(self.kind, frame) => {
+                self.alike.learn(self.kind, frame);
+                self.frames += 1;
+                (Meaning::Model, Verdict::Pass)
+            }
             _ => self.event(frame),
         }
     }
@@ -254,21 +258,24 @@ impl Tap {
     fn single(&mut self, data: &[u8], frame: &[u8]) -> (Meaning, Verdict) {
         if data.first() == Some(&b'{') && !self.ended {
             if self.quick.is_plain_chunk(data) {
-                return self.plain(frame);
+                if self.alike.learn(self.kind, frame) {
+                    self.skim(data);
+                    self.served.overlay(self.fields.served);
+                }
+                self.frames += 1;
+                return (Meaning::Model, Verdict::Pass);
             }
-            self.restart();
-            self.skimmer.feed(data, &mut self.fields);
+            self.skim(data);
             let (meaning, verdict) = self.meaning(None);
             return (meaning, self.named(verdict, frame));
         }
         self.event(frame)
     }
 
-    /// A frame that only carries text.
-    fn plain(&mut self, frame: &[u8]) -> (Meaning, Verdict) {
-        self.frames += 1;
-        self.alike.learn(self.kind, frame);
-        (Meaning::Model, Verdict::Pass)
+    /// Reads the fields of a document.
+    fn skim(&mut self, json: &[u8]) {
+        self.restart();
+        self.skimmer.feed(json, &mut self.fields);
     }
 
     /// Any event.
@@ -333,8 +340,7 @@ impl Tap {
         if self.ended || line.trim_ascii().is_empty() {
             return (Meaning::Comment, Verdict::Drop);
         }
-        self.restart();
-        self.skimmer.feed(line, &mut self.fields);
+        self.skim(line);
         let meaning = self.line_meaning();
         if meaning == Meaning::Model {
             self.alike.learn(self.kind, line);

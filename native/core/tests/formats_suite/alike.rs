@@ -1,9 +1,18 @@
 //! A frame that is like one before it is taken as a closer look would take it.
 
+use std::{path::Path, sync::LazyLock};
+
 use penstock_core::{
     content::{Kept, Policy, Redaction, Room},
-    dialects::StreamKind,
-    relay::{frames::Splitter, tap::Tap},
+    dialects::{
+        StreamKind,
+        usage::{Tier, Usage},
+    },
+    relay::{
+        frames::Splitter,
+        tap::{Closing, Meaning, Tap, Verdict},
+    },
+    tokens::Encoding,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::json;
@@ -16,14 +25,24 @@ impl Room for Endless {
     }
 }
 
-/// What there is to see of a stream whose text is kept: frames, bytes of text, tokens, the text.
+/// What there is to see of a stream whose text is counted, and whether that is exact, and may be kept.
 #[derive(Debug, PartialEq)]
 struct Seen {
     frames: u64,
+    out: Vec<u8>,
+    /// But for the tier of service, which is not looked for in each frame.
+    usage: Option<Usage>,
+    finish: Option<String>,
+    closing: Closing,
     bytes: u64,
     tokens: (u64, bool),
     text: Option<String>,
 }
+
+static ENCODING: LazyLock<Encoding> = LazyLock::new(|| {
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/penstock/tokens");
+    Encoding::open(&tables, "o200k_base").expect("the table")
+});
 
 fn policy() -> Policy {
     let redaction = Redaction::new(&[], Vec::new()).unwrap();
@@ -39,43 +58,55 @@ fn tap(kind: StreamKind, keeps: bool) -> Tap {
     tap
 }
 
-fn seen(mut tap: Tap) -> Seen {
-    let frames = tap.frames();
+fn seen(mut tap: Tap, out: Vec<u8>) -> Seen {
+    let usage = tap.usage().map(|usage| Usage { tier: None, ..usage });
+    let (frames, finish, closing) = (tap.frames(), tap.finish().map(str::to_owned), tap.closing());
     let text = tap.text().unwrap();
     let kept = text.take_kept().and_then(|kept| kept.finish(&policy(), b"")).map(|piece| piece.text);
-    Seen { frames, bytes: text.bytes(), tokens: text.tally().end(None), text: kept }
+    let (bytes, tokens) = (text.bytes(), text.tally().end(Some(&ENCODING)));
+    Seen { frames, out, usage, finish, closing, bytes, tokens, text: kept }
+}
+
+fn take((_, verdict): (Meaning, Verdict), frame: &[u8], out: &mut Vec<u8>) {
+    match verdict {
+        Verdict::Pass => out.extend_from_slice(frame),
+        Verdict::Drop => {}
+        Verdict::Replace(bytes) => out.extend_from_slice(&bytes),
+    }
 }
 
 /// As the relay does; also how many frames were known.
 fn relayed(kind: StreamKind, keeps: bool, body: &[u8], piece: usize) -> (Seen, usize) {
-    let (mut splitter, mut tap, mut payload, mut known) = (Splitter::new(kind), tap(kind, keeps), Vec::new(), 0);
+    let (mut splitter, mut tap) = (Splitter::new(kind), tap(kind, keeps));
+    let (mut payload, mut out, mut known) = (Vec::new(), Vec::new(), 0);
     for piece in body.chunks(piece) {
         payload.extend_from_slice(piece);
         loop {
-            if let Some(len) = tap.alike(&payload) {
+            if splitter.is_at_start()
+                && let Some(len) = tap.alike(&payload)
+            {
                 let mut other = Splitter::new(kind);
                 assert_eq!(other.next(&payload), Some(len), "a frame ends where it ends");
-                splitter.restart();
-                payload.drain(..len);
+                out.extend(payload.drain(..len));
                 known += 1;
                 continue;
             }
             let Some(len) = splitter.next(&payload) else { break };
             let frame: Vec<u8> = payload.drain(..len).collect();
-            tap.frame(&frame);
+            take(tap.frame(&frame), &frame, &mut out);
         }
     }
-    (seen(tap), known)
+    (seen(tap, out), known)
 }
 
 /// By looking at each frame.
 fn looked_at(kind: StreamKind, keeps: bool, mut body: &[u8]) -> Seen {
-    let (mut splitter, mut tap) = (Splitter::new(kind), tap(kind, keeps));
+    let (mut splitter, mut tap, mut out) = (Splitter::new(kind), tap(kind, keeps), Vec::new());
     while let Some(len) = splitter.next(body) {
-        tap.frame(&body[..len]);
+        take(tap.frame(&body[..len]), &body[..len], &mut out);
         body = &body[len..];
     }
-    seen(tap)
+    seen(tap, out)
 }
 
 fn sse(value: &serde_json::Value) -> String {
@@ -159,6 +190,46 @@ fn frames_that_say_more_are_looked_at() {
 }
 
 #[test]
+fn text_is_found_where_a_closer_look_finds_it() {
+    let frame = |id: &str, first: &str, delta: &str| {
+        format!("data: {{\"id\":\"{id}\",\"content\":\"{first}\",\"choices\":[{{\"index\":0,\"delta\":{delta}}}]}}\n\n")
+    };
+    let said = |text: &str| format!("{{\"content\":\"{text}\"}}");
+    for frames in [
+        // The mark of a text is the value of an id, of the frame that is learned or of the next one.
+        [frame("delta", "one", "{}"), frame("x", "two", "{}")],
+        [frame("x", "fixed", &said("one")), frame("delta", "fixed", &said("two"))],
+        [frame("x", "fixed", &said("one")), frame("\\\"delta", "fixed", &said("two"))],
+        [frame("x", "fixed", &said("one")), frame("a\\\"delta", "fixed", &said("two"))],
+    ] {
+        let body = [frames[0].repeat(4), frames[1].clone()].concat();
+        for keeps in [false, true] {
+            let (found, _) = relayed(StreamKind::Chat, keeps, body.as_bytes(), usize::MAX);
+            assert_eq!(found, looked_at(StreamKind::Chat, keeps, body.as_bytes()), "{body}");
+        }
+    }
+}
+
+#[test]
+fn the_tier_of_service_is_known_from_frames_that_are_alike() {
+    let tier =
+        |text: &str| usual(StreamKind::Chat, text, 1).replace("\"model\"", "\"service_tier\":\"priority\",\"model\"");
+    let usage = sse(&json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}));
+    let body = [tier("a").repeat(5), tier("\n").repeat(5), usage].concat();
+    let (mut splitter, mut tap, mut rest) =
+        (Splitter::new(StreamKind::Chat), Tap::new(StreamKind::Chat, false), body.as_bytes());
+    while !rest.is_empty() {
+        let len = tap.alike(rest).unwrap_or_else(|| {
+            let len = splitter.next(rest).unwrap();
+            tap.frame(&rest[..len]);
+            len
+        });
+        rest = &rest[len..];
+    }
+    assert_eq!(tap.usage().unwrap().tier, Some(Tier::Priority));
+}
+
+#[test]
 fn part_of_a_frame_is_no_frame() {
     for &kind in StreamKind::ALL {
         let (mut tap, frame) = (tap(kind, false), usual(kind, " a", 1));
@@ -179,12 +250,19 @@ fn body(kind: StreamKind) -> impl Strategy<Value = Vec<u8>> {
             .prop_map(str::to_owned),
     ];
     let mend = (any::<u8>(), any::<proptest::sample::Index>(), any::<u8>());
-    let frame = (text, 0_usize..9, 0_u8..6, mend).prop_map(move |(text, n, form, (odds, at, byte))| {
+    let frame = (text, 0_usize..9, 0_u8..12, mend).prop_map(move |(text, n, form, (odds, at, byte))| {
         let frame = usual(kind, &text, n);
         let mut frame = match form {
             0 => frame.replace("\"id\":\"c", "\"id\":\"delta"),
             1 => frame.replace("cmpl-1\"", "delta\"").replace("\"cmpl-2\"", "\"text\""),
             2 => frame.replace("\"index\":0", "\"index\":1"),
+            3 => frame.replace("\"content\"", "\"reasoning_content\"").replace("\"text\":", "\"thinking\":"),
+            4 => frame
+                .replace("{\"content\"", "{\"tool_calls\":[{\"index\":0}],\"arguments\"")
+                .replace("\"text\":", "\"partial_json\":"),
+            5 => frame
+                .replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"")
+                .replace("\"done\":false", "\"done\":true"),
             _ => frame,
         }
         .into_bytes();

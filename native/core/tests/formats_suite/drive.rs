@@ -41,8 +41,9 @@ pub(crate) fn drive<'a>(
     for piece in pieces {
         payload.extend_from_slice(piece);
         loop {
-            if let Some(len) = tap.alike(&payload) {
-                splitter.restart();
+            if splitter.is_at_start()
+                && let Some(len) = tap.alike(&payload)
+            {
                 let frame: Vec<u8> = payload.drain(..len).collect();
                 take((Meaning::Model, Verdict::Pass), &frame, &mut out);
                 continue;
