@@ -31,7 +31,7 @@ from penstock.instance import Instance, InstanceError
 from penstock.keys.argon2id import Cost
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
-from penstock.limits.lost import Duty, Lost, duty_of, forget_duty
+from penstock.limits.lost import Lost, forget_mark, is_incomplete
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Format, Log
 from penstock.policy import machine
@@ -331,14 +331,16 @@ class App:
 
     def _make_lost(self) -> Lost:
         """What tells limits how much was used before, where data_dir does not."""
-        from penstock.limits.earlier import Places, gather  # only where it is needed
+        from penstock.limits.earlier import Gathering  # only where it is needed
+
+        gathering = Gathering()
 
         async def used() -> list[Used]:
             given = self._config.store
             # Whoever asks for records does not wait behind this, nor are its questions as short as theirs.
             store = make_asking(given.url, self._config.data_dir, password_file=given.password_file)
             try:
-                return await gather(store, Places(self._config), self._config.limits.zone, time.time_ns() // 1_000)
+                return await gathering.ask(store, self._config, time.time_ns() // 1_000)
             finally:
                 await store.close()
 
@@ -347,13 +349,9 @@ class App:
             self._config.data_dir,
             self._engine,
             self.log,
-            duty=self._duty,
             is_ready=lambda: not self._desk.is_away,
             degraded=self._degraded.part("lost limits"),
         )
-
-    def _duty(self) -> Duty:
-        return duty_of(self._config.data_dir, self._instance.id)
 
     def _journal_options(self) -> dict[str, object] | None:
         given = self._config.journal
@@ -372,11 +370,11 @@ class App:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
-            duty = Duty.NOBODY
+            is_lost = False
             if self._ships and self._sharing is None:
-                duty = self._duty()
+                is_lost = is_incomplete(self._config.data_dir, self._instance.id)
             elif self._ships:
-                forget_duty(self._config.data_dir)  # the counts are in Redis
+                forget_mark(self._config.data_dir)  # the counts are in Redis
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
@@ -385,7 +383,7 @@ class App:
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
             if self._ships:
-                self._lost = None if duty is Duty.NOBODY else self._make_lost()
+                self._lost = self._make_lost() if is_lost else None
                 self._shipping = self._make_shipping()
                 self._shipping.start()
             if self._sinks is not None:
