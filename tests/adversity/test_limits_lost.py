@@ -96,7 +96,7 @@ def test_after_the_disk_was_lost_a_budget_is_what_the_store_has_records_of(
         mark = Path(gateway.config["data_dir"], MARK)
         mark.touch()  # as if it had been killed before it could say that this was done
         gateway.start()
-        until(lambda: not mark.exists(), "it was done before")
+        until(lambda: not mark.exists(), "it was done before", seconds=20)
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
 
 
@@ -121,7 +121,7 @@ def test_what_native_cannot_write_is_told_again_by_the_next_process_and_nothing_
         in_the_way.rmdir()
         gateway.start()
         until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked again")
-        until(lambda: len(requests(gateway)) == 4, "that is written, and so records are shipped")
+        until(lambda: len(requests(gateway)) == 4, "that is written, and so records are shipped", seconds=20)
         assert not (data_dir / MARK).exists()
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
 
@@ -184,7 +184,7 @@ def test_of_two_processes_on_a_new_data_dir_one_is_told(tmp_path: Path, settings
             until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
             assert ask(other, CHAT, False, "m").status == 200
             assert len(requests(gateway)) == 3, "nothing is shipped yet"
-            until(lambda: len(requests(gateway)) == 4, "both ship once that is done")
+            until(lambda: len(requests(gateway)) == 4, "both ship once that is done", seconds=20)
             assert spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD
             told = "data_dir is new"
             assert (told in gateway.log(), told in other.log()) == (True, False)
