@@ -333,14 +333,14 @@ class App:
         """What tells limits how much was used before, where data_dir does not."""
         from penstock.limits.earlier import Gathering  # only where it is needed
 
-        gathering = Gathering()
+        gathering = Gathering(self._config)
 
         async def used() -> list[Used]:
             given = self._config.store
             # Whoever asks for records does not wait behind this, nor are its questions as short as theirs.
             store = make_asking(given.url, self._config.data_dir, password_file=given.password_file)
             try:
-                return await gathering.ask(store, self._config, time.time_ns() // 1_000)
+                return await gathering.ask(store, time.time_ns() // 1_000)
             finally:
                 await store.close()
 

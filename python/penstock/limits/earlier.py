@@ -90,20 +90,17 @@ class Earlier:
 class Gathering:
     """Asks for all that was used since the longest period began; what is over and was answered is not asked again."""
 
-    def __init__(self) -> None:
-        self._config: Config | None = None
+    def __init__(self, config: Config) -> None:
+        self._places, self._zone = Places(config), config.limits.zone
         self._answers: dict[tuple[int, int], list[Used]] = {}
 
-    async def ask(self, store: Sums, config: Config, now_us: int) -> list[Used]:
+    async def ask(self, store: Sums, now_us: int) -> list[Used]:
         """Raises `StoreError`; the next call goes on from there."""
-        if config is not self._config:
-            self._config, self._answers = config, {}
-        places, hour = Places(config), now_us // HOUR_US
-        found: list[Used] = []
-        for span in spans(hour, config.limits.zone):
+        hour, found = now_us // HOUR_US, list[Used]()
+        for span in spans(hour, self._zone):
             used = self._answers.get(span)
             if used is None:
-                used = await _ask(store, places, *span)
+                used = await _ask(store, self._places, *span)
             if span[1] <= hour:
                 self._answers[span] = used
             found += used

@@ -89,7 +89,7 @@ async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(
     chain.add(record(3, NOW_US - 300, **fields | {"model": "g-7", "team": None}))
     store = FakeAsking()
     store.ship(chain)
-    found = {each[:3]: each[3:] for each in await Gathering().ask(store, config(), NOW_US)}
+    found = {each[:3]: each[3:] for each in await Gathering(config()).ask(store, NOW_US)}
     then, now = 19_996 * 24 * HOUR_US - 1, (NOW_HOUR + 1) * HOUR_US - 1
     assert found == {
         ("key", "k", then): (1, 12, 7),
@@ -107,7 +107,7 @@ async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(
     spans_asked = len(list(spans(NOW_HOUR, "UTC")))
     assert store.asked == ["sums"] * (spans_asked + 2), "where nothing was used one question says so"
     store = FakeAsking()
-    assert await Gathering().ask(store, config(), NOW_US) == []
+    assert await Gathering(config()).ask(store, NOW_US) == []
     assert store.asked == ["sums"] * spans_asked
 
 
@@ -136,7 +136,7 @@ async def test_a_request_counts_unless_it_was_not_let_in(
     chain.add(record(4, NOW_US, **fields, status=status, target="up/real"))
     store = FakeAsking()
     store.ship(chain)
-    found = {each[:2]: each[3] for each in await Gathering().ask(store, config(), NOW_US)}
+    found = {each[:2]: each[3] for each in await Gathering(config()).ask(store, NOW_US)}
     expected = 4 if counts else 2
     places = [("key", "k"), ("team", "t"), ("model", "fast"), ("global", "")]
     assert found == dict.fromkeys(places, expected) | {("provider", "up"): 4 if target else 2}
@@ -146,7 +146,7 @@ async def test_what_was_answered_and_is_over_is_not_asked_again(config: Callable
     chain = Chain("one")
     for number, hour in enumerate((NOW_HOUR - 1, NOW_HOUR), 1):
         chain.add(record(number, hour * HOUR_US, key_id="k"))
-    store, gathering, configured = FakeAsking(), Gathering(), config()
+    store, gathering = FakeAsking(), Gathering(config())
     store.ship(chain)
 
     def fails() -> None:
@@ -155,18 +155,16 @@ async def test_what_was_answered_and_is_over_is_not_asked_again(config: Callable
 
     store.before_rows = fails
     with pytest.raises(StoreAwayError):
-        await gathering.ask(store, configured, NOW_US)
+        await gathering.ask(store, NOW_US)
     answered = len(store.asked) - 1
-    found = await gathering.ask(store, configured, NOW_US)
-    assert sorted(found) == sorted(await Gathering().ask(_again(store), configured, NOW_US))
+    found = await gathering.ask(store, NOW_US)
+    assert sorted(found) == sorted(await Gathering(config()).ask(_again(store), NOW_US))
     asked = len(list(spans(NOW_HOUR, "UTC"))) + 2
     assert len(store.asked) == asked + 1, f"{answered} were not asked again"
-    await gathering.ask(store, configured, NOW_US)
+    await gathering.ask(store, NOW_US)
     assert len(store.asked) == asked + 3, "the hour that runs is"
-    await gathering.ask(store, configured, NOW_US + HOUR_US)
+    await gathering.ask(store, NOW_US + HOUR_US)
     assert len(store.asked) == asked + 3 + 4, "and once that is over it, the next one, and the rest of a day"
-    await gathering.ask(store, config(), NOW_US)
-    assert len(store.asked) == 2 * asked + 7, "limits may be elsewhere now"
 
 
 def _again(store: FakeAsking) -> FakeAsking:
