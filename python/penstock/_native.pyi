@@ -115,6 +115,12 @@ class Engine:
         Raises ``ValueError`` for anything else; then nothing is counted.
         """
 
+    def limits_kept(self) -> bool | None:
+        """Whether ``limits_earlier`` was called, here or by an earlier process, and all that it told is in the file of
+        counts and survives a cut of power. May be asked after ``stop``, too. ``None``: another process has the file, or
+        it is not known yet whose it is.
+        """
+
     def shared_state(self, away: bool, nodes: int) -> None:
         """Whether the counts that nodes share can be asked now, and how many nodes share them, this one included; 0:
         that is not known. While they are ``away`` each limit goes by its policy. Away and 0 until said otherwise.

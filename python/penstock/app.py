@@ -28,7 +28,7 @@ from penstock.config.tokens import known_tokens
 from penstock.descriptors import Descriptors
 from penstock.engine import ADMIN, LEASE, SPEND, VERIFY, Engine, Handler, MakeNative, OpenRows, open_rows
 from penstock.instance import Instance, InstanceError
-from penstock.limits.lost import Duty, Lost, duty_of, forget_duty
+from penstock.limits.lost import Lost, forget_mark, is_incomplete
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Log, format_of
 from penstock.policy import machine
@@ -244,7 +244,7 @@ class App:
         """The keys first: the first request finds them."""
         snapshot = self._snapshot(self._config, Loaded(self._config, self._catalogue, self._source), self._revision)
         try:
-            duty = self._duty()
+            is_lost = self._is_lost()
             await self._desk.start(self._engine)
             if self._sharing is not None:
                 await self._sharing.start(self._engine)
@@ -253,25 +253,25 @@ class App:
             self._engine.start(snapshot, [(each.socket.fileno(), each.role) for each in self._listeners])
             self._started_native()
             if parts.ships(self._config):
-                self._ship(duty)
+                self._ship(is_lost)
             if self._sinks is not None:
                 self._sinks.start(self._engine)
         except (ValueError, OSError, StoreError) as error:
             raise StartError(str(error)) from None
 
-    def _duty(self) -> Duty:
-        """Who tells limits what was used before, asked before native writes anything."""
+    def _is_lost(self) -> bool:
+        """Whether limits are to be told what was used before, asked before native writes anything."""
         if not parts.ships(self._config):
-            return Duty.NOBODY
+            return False
         if self._sharing is not None:
-            forget_duty(self._config.data_dir)  # the counts are in Redis
-            return Duty.NOBODY
-        return duty_of(self._config.data_dir, self._instance.id)
+            forget_mark(self._config.data_dir)  # the counts are in Redis
+            return False
+        return is_incomplete(self._config.data_dir, self._instance.id)
 
-    def _ship(self, duty: Duty) -> None:
+    def _ship(self, is_lost: bool) -> None:
         config, engine = self._config, self._engine
-        if duty is not Duty.NOBODY:
-            self._lost = parts.make_lost(config, self._instance, engine, self._desk, self.log, self._degraded)
+        if is_lost:
+            self._lost = parts.make_lost(lambda: self._config, engine, self._desk, self.log, self._degraded)
         self._shipping = parts.make_shipping(
             config,
             self._instance,

@@ -17,7 +17,7 @@ from penstock.keys.argon2id import Cost
 from penstock.keys.checks import Names
 from penstock.keys.desk import Desk
 from penstock.keys.hashing import threads_on
-from penstock.limits.lost import Lost, duty_of
+from penstock.limits.lost import Lost
 from penstock.observe.degraded import Degraded
 from penstock.observe.logs import Log, format_of
 from penstock.policy import machine
@@ -116,25 +116,26 @@ def _journal_options(config: Config, instance: Instance) -> dict[str, object] | 
     }
 
 
-def make_lost(config: Config, instance: Instance, engine: Engine, desk: Desk, log: Log, degraded: Degraded) -> Lost:
-    """What tells limits how much was used before, where data_dir does not."""
-    from penstock.limits.earlier import Places, gather  # only where it is needed
+def make_lost(config: Callable[[], Config], engine: Engine, desk: Desk, log: Log, degraded: Degraded) -> Lost:
+    """What tells limits how much was used before, where data_dir does not; `config` is the one in force."""
+    from penstock.limits.earlier import Gathering  # only where it is needed
+
+    gathering = Gathering(config)
 
     async def used() -> list[Used]:
-        given = config.store
+        given, data_dir = config().store, config().data_dir
         # Whoever asks for records does not wait behind this, nor are its questions as short as theirs.
-        store = make_asking(given.url, config.data_dir, password_file=given.password_file)
+        store = make_asking(given.url, data_dir, password_file=given.password_file)
         try:
-            return await gather(store, Places(config), config.limits.zone, time.time_ns() // 1_000)
+            return await gathering.ask(store, time.time_ns() // 1_000)
         finally:
             await store.close()
 
     return Lost(
         used,
-        config.data_dir,
+        config().data_dir,
         engine,
         log,
-        duty=lambda: duty_of(config.data_dir, instance.id),
         is_ready=lambda: not desk.is_away,
         degraded=degraded.part("lost limits"),
     )

@@ -18,6 +18,7 @@ from tests.support.upstream import Upstream
 from tests.support.wait import until
 
 pytestmark = pytest.mark.postgres
+MARK = "limits.incomplete"
 COST_NANOUSD = 2_000_000
 """Of each answer: two tokens of completion."""
 BUDGET = {"budget": ["1000 usd/day", "1000 usd/month", "1000 usd/24h"], "requests": ["100000/min", "100000/day"]}
@@ -77,7 +78,36 @@ def test_after_the_disk_was_lost_a_budget_is_what_the_store_has_records_of(
         gateway.start()
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
         gateway.kill()
+        mark = Path(gateway.config["data_dir"], MARK)
+        mark.touch()  # as if it had been killed before it could say that this was done
         gateway.start()
+        until(lambda: not mark.exists(), "it was done before", seconds=20)
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
+
+
+def test_what_native_cannot_write_is_told_again_by_the_next_process_and_nothing_is_shipped_before(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        ship_three(gateway)
+        wipe(gateway)
+        data_dir = Path(gateway.config["data_dir"])
+        in_the_way = data_dir / "limits.new"
+        data_dir.mkdir(mode=0o700)
+        in_the_way.mkdir()
+        gateway.checked = False  # the log tells of the disk that refuses
+        gateway.start()
+        until(lambda: spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "the store was asked")
+        assert ask(gateway, CHAT, False, "m").status == 200
+        gateway.stop()
+        assert (data_dir / MARK).exists()
+        assert not (data_dir / "limits").exists()
+        assert len(requests(gateway)) == 3
+        in_the_way.rmdir()
+        gateway.start()
+        until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked again")
+        until(lambda: len(requests(gateway)) == 4, "that is written, and so records are shipped", seconds=20)
+        assert not (data_dir / MARK).exists()
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
 
 
@@ -116,12 +146,12 @@ def test_a_process_that_ends_before_the_store_answers_leaves_it_to_the_next_one(
         finally:
             postgres.start()
         data_dir = Path(gateway.config["data_dir"])
-        assert (data_dir / "limits.incomplete").exists()
+        assert (data_dir / MARK).exists()
         assert (data_dir / "limits").exists()
         gateway.start()
         until(lambda: spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "the store was asked", seconds=30)
         until(lambda: len(requests(gateway)) == 4, "what it left is shipped", seconds=15)
-        assert not (data_dir / "limits.incomplete").exists()
+        assert not (data_dir / MARK).exists()
         gateway.stop()
         gateway.start()
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"

@@ -24,6 +24,7 @@ class FakeNative:
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
         self.earlier: list[list[object]] = []
+        self.keeps: bool | None = False
         self.shown_sinks: list[dict[str, object]] = []
         self.shipped: dict[str, int] = {}
         self.ship_state = (0, 0, 0)
@@ -71,6 +72,9 @@ class FakeNative:
 
     def limits_earlier(self, used: bytes) -> None:
         self.earlier += msgspec.json.decode(used)
+
+    def limits_kept(self) -> bool | None:
+        return self.keeps
 
     def shared_state(self, away: bool, nodes: int) -> None:
         self.shared.append((away, nodes))

@@ -87,6 +87,10 @@ impl Engine {
         Ok(detached(py, || core.limits_earlier(used))?)
     }
 
+    fn limits_kept(&self) -> Result<Option<bool>> {
+        Ok(self.core()?.limits_kept())
+    }
+
     fn shared_state(&self, away: bool, nodes: u32) -> Result<()> {
         self.core()?.shared_state(away, nodes);
         Ok(())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from penstock.config.model import Config
@@ -21,6 +21,9 @@ OPEN = "open"
 """The key that every request has where none is asked for."""
 MOST = 1_000_000
 """Sums of one question: more than there are keys."""
+UNAVAILABLE = 503
+REFUSALS = (400, UNAVAILABLE)
+"""The first and the last status with which a request is refused; between them are those of failures, too."""
 
 _TOLD = [NUMBERS.index(name) for name in ("requests", "prompt_tokens", "completion_tokens", "cost_nanousd")]
 Used = tuple[str, str, int, int, int, int]
@@ -70,42 +73,79 @@ class Earlier:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, int], tuple[int, int, int]] = {}
 
-    def add(self, place: tuple[str, str] | None, until_us: int, status: int, numbers: tuple[int, ...]) -> None:
-        """Refusals are no requests that limits count, whoever refused."""
+    def add(self, place: tuple[str, str] | None, until_us: int, numbers: tuple[int, ...], refused: int) -> None:
+        """`refused`: so many of the requests were."""
         if place is None:
             return
         requests, prompt, completion, nanousd = (numbers[at] for at in _TOLD)
         at = (*place, until_us)
         before = self._found.get(at, (0, 0, 0))
-        counted = 0 if 400 <= status < 500 else requests
-        self._found[at] = (before[0] + counted, before[1] + prompt + completion, before[2] + nanousd)
+        self._found[at] = (before[0] + requests - refused, before[1] + prompt + completion, before[2] + nanousd)
 
     def all(self) -> list[Used]:
         """In no order."""
         return [(*at, *used) for at, used in self._found.items()]
 
 
-async def gather(store: Sums, places: Places, zone: str, now_us: int) -> list[Used]:
-    """All that was used since the longest period began. Raises `StoreError`."""
-    found = Earlier()
-    for since, until in spans(now_us // HOUR_US, zone):
-        until_us = until * HOUR_US - 1
+class Gathering:
+    """Asks for all that was used since the longest period began; what is over and was answered is not asked again unless
+    another configuration is in force.
+    """
 
-        async def sums(*by: str, since: int = since, until: int = until) -> Sequence[Sum]:
-            wanted = Question(by=(*by, "status"), since_hour=since, until_hour=until)
-            return (await store.sums(wanted, MOST, ()))[0]
+    def __init__(self, config: Callable[[], Config]) -> None:
+        self._config = config
+        self._asked_by: Config | None = None
+        self._answers: dict[tuple[int, int], list[Used]] = {}
 
-        of_keys = await sums("key", "team")
-        for _, (key, team, status), numbers in of_keys:
-            for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
-                found.add(place, until_us, int(status), numbers)
-        if not of_keys:
-            continue  # nothing, as in a store that is new
-        for _, (model, status), numbers in await sums("model") if places.has_models else ():
-            found.add(places.model(str(model)), until_us, int(status), numbers)
-        for _, (target, status), numbers in await sums("target") if places.has_providers else ():
-            found.add(places.provider(str(target)), until_us, int(status), numbers)
+    async def ask(self, store: Sums, now_us: int) -> list[Used]:
+        """Raises `StoreError`; the next call goes on from there."""
+        config = self._config()
+        if config is not self._asked_by:
+            self._asked_by = config
+            self._answers.clear()
+        places, hour, found = Places(config), now_us // HOUR_US, list[Used]()
+        for span in spans(hour, config.limits.zone):
+            used = self._answers.get(span)
+            if used is None:
+                used = await _ask(store, places, *span)
+            if span[1] <= hour:
+                self._answers[span] = used
+            found += used
+        return found
+
+
+async def _ask(store: Sums, places: Places, since: int, until: int) -> list[Used]:
+    """Of these hours."""
+    found, until_us = Earlier(), until * HOUR_US - 1
+
+    async def sums(*by: str, statuses: tuple[int, int] | None = None) -> Sequence[Sum]:
+        wanted = Question(by=by, since_hour=since, until_hour=until, statuses=statuses)
+        return (await store.sums(wanted, MOST, ()))[0]
+
+    of_keys = await sums("key", "team", "status")
+    if not of_keys:
+        return []  # nothing, as in a store that is new
+    refused: dict[tuple[object, ...], int] = {}
+    if any(_may_refuse(fields[-1]) for _, fields, _ in of_keys):
+        for _, (*of, target, status), numbers in await sums("key", "team", "target", "status", statuses=REFUSALS):
+            refused[*of, status] = refused.get((*of, status), 0) + _refused(target, status, numbers)
+    for _, (key, team, status), numbers in of_keys:
+        for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
+            found.add(place, until_us, numbers, refused.get((key, team, status), 0))
+    if places.has_models or places.has_providers:
+        for _, (model, target, status), numbers in await sums("model", "target", "status"):
+            for place in (places.model(str(model)), places.provider(str(target))):
+                found.add(place, until_us, numbers, _refused(target, status, numbers))
     return found.all()
+
+
+def _may_refuse(status: str | int) -> bool:
+    return 400 <= int(status) < 500 or status == UNAVAILABLE
+
+
+def _refused(target: str | int, status: str | int, numbers: tuple[int, ...]) -> int:
+    """How many of these requests were not let in: what a target answered was."""
+    return numbers[_TOLD[0]] if not target and _may_refuse(status) else 0
 
 
 def spans(hour: int, zone: str) -> Iterator[tuple[int, int]]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.load import load
-from penstock.limits.earlier import DAYS, HOUR_US, HOURS, Places, gather, spans
+from penstock.config.model import Config
+from penstock.limits.earlier import DAYS, HOUR_US, HOURS, Gathering, Places, spans
+from penstock.store.interface import StoreAwayError
 from tests.support.stored_rows import Chain, record, used
 from tests.unit.fake_asking import FakeAsking
 
@@ -31,11 +34,11 @@ limits:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Callable[..., Places]:
-    def make(more: str = "") -> Places:
+def config(tmp_path: Path) -> Callable[..., Config]:
+    def make(more: str = "") -> Config:
         file = tmp_path / "penstock.yaml"
         file.write_text(TEXT + more)
-        return Places(load(str(file), {}).config)
+        return load(str(file), {}).config
 
     return make
 
@@ -69,26 +72,25 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
         ("", None),
     ],
 )
-def test_a_model_counts_where_its_limits_are(name: str, found: str | None, places: Callable[..., Places]) -> None:
-    assert places().model(name) == (None if found is None else ("model", found))
+def test_a_model_counts_where_its_limits_are(name: str, found: str | None, config: Callable[..., Config]) -> None:
+    assert Places(config()).model(name) == (None if found is None else ("model", found))
 
 
-def test_without_keys_there_is_one(places: Callable[..., Places]) -> None:
-    assert places().key("") is None
-    assert places("auth: open\n").key("") == ("key", "open")
+def test_without_keys_there_is_one(config: Callable[..., Config]) -> None:
+    assert Places(config()).key("") is None
+    assert Places(config("auth: open\n")).key("") == ("key", "open")
 
 
-async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(places: Callable[..., Places]) -> None:
+async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(config: Callable[..., Config]) -> None:
     chain = Chain("one")
     old = (NOW_HOUR - 24 * 5) * HOUR_US
     fields: dict[str, Any] = {"usage": used(10, 2), "cost_nanousd": 7, "key_id": "k", "team": "t", "target": "up/real"}
     chain.add(record(1, old, **fields))
     chain.add(record(2, NOW_US - 500, **fields))
-    chain.add(record(3, NOW_US - 400, **fields | {"status": 429, "usage": None, "cost_nanousd": None}))
-    chain.add(record(4, NOW_US - 300, **fields | {"model": "g-7", "team": None}))
+    chain.add(record(3, NOW_US - 300, **fields | {"model": "g-7", "team": None}))
     store = FakeAsking()
     store.ship(chain)
-    found = {each[:3]: each[3:] for each in await gather(store, places(), "UTC", NOW_US)}
+    found = {each[:3]: each[3:] for each in await _gathering(config()).ask(store, NOW_US)}
     then, now = 19_996 * 24 * HOUR_US - 1, (NOW_HOUR + 1) * HOUR_US - 1
     assert found == {
         ("key", "k", then): (1, 12, 7),
@@ -104,7 +106,86 @@ async def test_each_place_gets_what_was_used_there_by_the_end_of_an_hour_or_day(
         ("global", "", now): (2, 24, 14),
     }
     spans_asked = len(list(spans(NOW_HOUR, "UTC")))
-    assert store.asked == ["sums"] * (spans_asked + 4), "where nothing was used one question says so"
+    assert store.asked == ["sums"] * (spans_asked + 2), "where nothing was used one question says so"
     store = FakeAsking()
-    assert await gather(store, places(), "UTC", NOW_US) == []
+    assert await _gathering(config()).ask(store, NOW_US) == []
     assert store.asked == ["sums"] * spans_asked
+
+
+@pytest.mark.parametrize(
+    ("status", "target", "counts"),
+    [
+        (200, "up/real", True),
+        (200, None, True),
+        (502, None, True),
+        (504, None, True),
+        (503, "up/real", True),
+        (429, "up/real", True),
+        (429, None, False),
+        (401, None, False),
+        (503, None, False),
+    ],
+)
+async def test_a_request_counts_unless_it_was_not_let_in(
+    status: int, target: str | None, counts: bool, config: Callable[..., Config]
+) -> None:
+    chain = Chain("one")
+    fields: dict[str, Any] = {"key_id": "k", "team": "t", "cost_nanousd": 7}
+    chain.add(record(1, NOW_US, **fields, target="up/real"))
+    for number in (2, 3):
+        chain.add(record(number, NOW_US, **fields, status=status, target=target))
+    chain.add(record(4, NOW_US, **fields, status=status, target="up/real"))
+    store = FakeAsking()
+    store.ship(chain)
+    found = {each[:2]: each[3] for each in await _gathering(config()).ask(store, NOW_US)}
+    expected = 4 if counts else 2
+    places = [("key", "k"), ("team", "t"), ("model", "fast"), ("global", "")]
+    assert found == dict.fromkeys(places, expected) | {("provider", "up"): 4 if target else 2}
+
+
+async def test_what_was_answered_and_is_over_is_not_asked_again(config: Callable[..., Config]) -> None:
+    chain = Chain("one")
+    for number, hour in enumerate((NOW_HOUR - 1, NOW_HOUR), 1):
+        chain.add(record(number, hour * HOUR_US, key_id="k"))
+    store, gathering = FakeAsking(), _gathering(config())
+    store.ship(chain)
+
+    def fails() -> None:
+        if len(store.asked) == 60:
+            raise StoreAwayError("it took too long")
+
+    store.before_rows = fails
+    with pytest.raises(StoreAwayError):
+        await gathering.ask(store, NOW_US)
+    answered = len(store.asked) - 1
+    found = await gathering.ask(store, NOW_US)
+    assert sorted(found) == sorted(await _gathering(config()).ask(_again(store), NOW_US))
+    asked = len(list(spans(NOW_HOUR, "UTC"))) + 2
+    assert len(store.asked) == asked + 1, f"{answered} were not asked again"
+    await gathering.ask(store, NOW_US)
+    assert len(store.asked) == asked + 3, "the hour that runs is"
+    await gathering.ask(store, NOW_US + HOUR_US)
+    assert len(store.asked) == asked + 3 + 4, "and once that is over it, the next one, and the rest of a day"
+
+
+async def test_the_limits_in_force_are_asked_for(config: Callable[..., Config]) -> None:
+    chain = Chain("one")
+    chain.add(record(1, (NOW_HOUR - 1) * HOUR_US, key_id="k", model="fast"))
+    store, after = FakeAsking(), config()
+    store.ship(chain)
+    in_force = [replace(after, limits=replace(after.limits, models={}))]
+    gathering = Gathering(lambda: in_force[-1])
+    assert ("model", "fast") not in {each[:2] for each in await gathering.ask(store, NOW_US)}
+    in_force.append(after)
+    assert ("model", "fast") in {each[:2] for each in await gathering.ask(store, NOW_US)}
+
+
+def _gathering(config: Config) -> Gathering:
+    return Gathering(lambda: config)
+
+
+def _again(store: FakeAsking) -> FakeAsking:
+    """The same where nothing was asked yet."""
+    again = FakeAsking()
+    again.rows = store.rows
+    return again

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from penstock.limits import lost
-from penstock.limits.lost import MARK, Duty, Lost, duty_of, forget_duty
+from penstock.limits.lost import MARK, Lost, forget_mark, is_incomplete
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
 from tests.unit.fake_engine import FakeNative
@@ -41,53 +41,41 @@ def alive(data_dir: Path, instance: str) -> Iterator[None]:
         yield
 
 
-def duty(data_dir: Path, own: str = OWN, *entries: Entry) -> Duty:
-    return duty_of(str(data_dir), own, lambda _: Reader(*entries))
-
-
-def is_lost(data_dir: Path, own: str = OWN, *entries: Entry) -> bool:
-    return duty(data_dir, own, *entries) is Duty.OURS
+def lacks(data_dir: Path, own: str = OWN, *entries: Entry) -> bool:
+    return is_incomplete(str(data_dir), own, lambda _: Reader(*entries))
 
 
 def make(data_dir: Path, gather: Callable[[], Awaitable[list[Any]]], said: list[str] | None = None) -> tuple[Lost, Any]:
     engine = FakeNative(b"{}")
     log = Log(write=lambda line: None if said is None else said.append(line.decode()))
-    each = Lost(
-        gather,
-        str(data_dir),
-        engine,
-        log,
-        duty=lambda: duty(data_dir),
-        is_ready=lambda: True,
-        degraded=lambda _: None,
-    )
+    each = Lost(gather, str(data_dir), engine, log, is_ready=lambda: True, degraded=lambda _: None)
     return each, engine
+
+
+async def used() -> list[Any]:
+    return USED
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost, "LOOK_S", 0.001)
 
 
 def test_a_data_dir_without_counts_is_marked_until_it_is_complete(tmp_path: Path) -> None:
     with alive(tmp_path, OWN):
-        assert is_lost(tmp_path)
-        assert (tmp_path / MARK).read_text() == OWN
+        assert lacks(tmp_path)
+        assert (tmp_path / MARK).exists()
         (tmp_path / "limits").touch()
-        assert is_lost(tmp_path), "it was not told"
-        (tmp_path / MARK).unlink()
-        assert not is_lost(tmp_path)
+        assert lacks(tmp_path), "it was not told"
+        assert lacks(tmp_path, OTHER), "nor is that for one that begins beside it"
+        forget_mark(str(tmp_path))
+        assert not lacks(tmp_path)
 
 
 def test_a_data_dir_with_a_journal_in_which_anything_stands_is_completed_from_that(tmp_path: Path) -> None:
     with alive(tmp_path, OWN), alive(tmp_path, OTHER):
-        assert not is_lost(tmp_path, OWN, (1, 1, 1, 0, b"", None))
+        assert not lacks(tmp_path, OWN, (1, 1, 1, 0, b"", None))
         assert not (tmp_path / MARK).exists()
-
-
-def test_of_two_processes_that_begin_on_one_data_dir_one_is_told(tmp_path: Path) -> None:
-    with alive(tmp_path, OWN), alive(tmp_path, OTHER):
-        assert is_lost(tmp_path, OWN)
-        assert duty(tmp_path, OTHER) is Duty.OTHERS
-        assert (tmp_path / MARK).read_text() == OWN
-    with alive(tmp_path, "20260101T000001-0000000c"):
-        assert is_lost(tmp_path, "20260101T000001-0000000c"), "that one has gone without"
-        assert (tmp_path / MARK).read_text() == "20260101T000001-0000000c"
 
 
 async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
@@ -104,37 +92,59 @@ async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
         return USED
 
     ready = iter([False, False])
-    assert is_lost(tmp_path)
+    assert lacks(tmp_path)
     each = Lost(
         gather,
         str(tmp_path),
         engine,
         Log(write=lambda _: None),
-        duty=lambda: duty(tmp_path),
         is_ready=lambda: next(ready, True),
         degraded=said.append,
     )
     task = asyncio.ensure_future(each.complete())
-    async with asyncio.timeout(5):
-        while not engine.earlier:  # noqa: ASYNC110 (native tells nobody)
-            await asyncio.sleep(0.001)
+    await until(lambda: said[-1:] == [[lost.UNWRITTEN]])
     assert engine.earlier == [list(USED[0])]
-    assert said[0] == [lost.REASON]
-    assert said[-1] == []
-    await asyncio.sleep(0.01)
-    assert (tmp_path / MARK).exists(), "it may not be on disk yet"
+    assert said == [[lost.UNKNOWN], [], [lost.UNWRITTEN]]
+    assert (tmp_path / MARK).exists(), "it is not on disk yet"
     assert not task.done(), "nothing is shipped meanwhile"
-    each.stop()
-    async with asyncio.timeout(1):
+    engine.keeps = True
+    async with asyncio.timeout(5):
         assert await task
-    assert not (tmp_path / MARK).exists(), "native has written its last word"
+    assert not (tmp_path / MARK).exists()
+    assert said[-1] == []
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_at_the_end_it_counts_whether_native_has_written_it(tmp_path: Path, is_kept: bool) -> None:
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, used)
+    task = asyncio.ensure_future(each.complete())
+    await until(lambda: engine.earlier)
+    await each.settle()
+    engine.keeps = is_kept
+    each.stop()
+    async with asyncio.timeout(5):
+        assert await task is is_kept, "what is not written is told by the next one, and nothing is shipped"
+    assert (tmp_path / MARK).exists() is not is_kept
+
+
+async def test_what_a_process_before_this_one_was_told_and_wrote_is_not_told_again(tmp_path: Path) -> None:
+    async def gather() -> list[Any]:
+        raise AssertionError("nobody asks")
+
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, gather)
+    engine.keeps = True
+    async with asyncio.timeout(5):
+        assert await each.complete()
+    assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
 
 
 async def test_with_nothing_to_tell_nothing_is_waited_for(tmp_path: Path) -> None:
     async def gather() -> list[Any]:
         return []
 
-    assert is_lost(tmp_path)
+    assert lacks(tmp_path)
     each, engine = make(tmp_path, gather)
     async with asyncio.timeout(1):
         assert await each.complete()
@@ -152,7 +162,7 @@ async def test_what_was_not_told_before_native_stops_stays_to_be_done(
         await answers.wait()
         return USED
 
-    assert is_lost(tmp_path)
+    assert lacks(tmp_path)
     (tmp_path / "limits").touch()
     each, engine = make(tmp_path, gather)
     task = asyncio.ensure_future(each.complete()) if is_begun else None
@@ -170,11 +180,12 @@ async def test_the_end_waits_a_moment_for_native_to_be_told(tmp_path: Path) -> N
         await asyncio.sleep(0.05)
         return USED
 
-    assert is_lost(tmp_path)
+    assert lacks(tmp_path)
     each, engine = make(tmp_path, gather)
     task = asyncio.ensure_future(each.complete())
     await each.settle()
     assert engine.earlier == [list(USED[0])]
+    engine.keeps = True
     each.stop()
     assert await task
     assert not (tmp_path / MARK).exists()
@@ -191,7 +202,7 @@ async def test_a_store_that_only_refuses_to_add_up_holds_nothing_up_for_ever(
         tries.append(1)
         raise StoreAwayError("it took too long")
 
-    assert is_lost(tmp_path)
+    assert lacks(tmp_path)
     said: list[str] = []
     each, engine = make(tmp_path, gather, said)
     async with asyncio.timeout(5):
@@ -202,44 +213,54 @@ async def test_a_store_that_only_refuses_to_add_up_holds_nothing_up_for_ever(
     assert sum("begin anew" in line for line in said) == 1
 
 
-async def test_who_is_not_the_one_to_tell_ships_nothing_before_that_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lost, "LOOK_S", 0.001)
-
+async def test_whose_native_does_not_have_the_file_ships_nothing_before_another_has_done_it(tmp_path: Path) -> None:
     async def gather() -> list[Any]:
         raise AssertionError("the other asks")
 
-    with alive(tmp_path, OTHER):
-        assert is_lost(tmp_path, OTHER)
-        each, engine = make(tmp_path, gather)
-        task = asyncio.ensure_future(each.complete())
-        await asyncio.sleep(0.05)
-        assert not task.done()
-        (tmp_path / "limits").touch()
-        forget_duty(str(tmp_path))
-        async with asyncio.timeout(1):
-            assert await task
-        assert engine.earlier == []
-
-
-async def test_of_one_that_is_gone_before_it_was_told_another_takes_the_duty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lost, "LOOK_S", 0.001)
-
-    async def gather() -> list[Any]:
-        return USED
-
-    with alive(tmp_path, OTHER):
-        assert is_lost(tmp_path, OTHER)
-        (tmp_path / "limits").touch()
-        each, engine = make(tmp_path, gather)
-        task = asyncio.ensure_future(each.complete())
-        await asyncio.sleep(0.05)
-        assert engine.earlier == []
-    each.stop()
-    async with asyncio.timeout(1):
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, gather)
+    engine.keeps = None
+    task = asyncio.ensure_future(each.complete())
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    forget_mark(str(tmp_path))
+    async with asyncio.timeout(5):
         assert await task
-    assert engine.earlier == [list(USED[0])]
+    assert engine.earlier == []
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_once_the_other_is_gone_it_is_done_here_if_that_one_had_not(tmp_path: Path, is_told: bool) -> None:
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, used)
+    engine.keeps = None
+    task = asyncio.ensure_future(each.complete())
+    await asyncio.sleep(0.05)
+    assert engine.earlier == []
+    engine.keeps = is_told
+    if not is_told:
+        await until(lambda: engine.earlier)
+        engine.keeps = True
+    async with asyncio.timeout(5):
+        assert await task
+    assert engine.earlier == ([] if is_told else [list(USED[0])])
     assert not (tmp_path / MARK).exists()
+
+
+async def test_who_waits_for_another_ends_without_shipping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost, "LAST_S", 0.01)
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, used)
+    engine.keeps = None
+    task = asyncio.ensure_future(each.complete())
+    await each.settle()
+    each.stop()
+    async with asyncio.timeout(5):
+        assert not await task
+    assert (engine.earlier, (tmp_path / MARK).exists()) == ([], True)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 (native tells nobody)
+            await asyncio.sleep(0.001)

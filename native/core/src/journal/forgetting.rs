@@ -7,8 +7,11 @@ use super::{
     disk::Disk,
     entry::forget,
     segment::{ASIDE, HEADER_BYTES},
-    walk::{Walk, files},
+    walk::{File, Walk, files},
 };
+
+/// How often a segment is written anew before that is given up.
+const TRIES: u32 = 3;
 
 /// What was taken away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,14 +33,7 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         if forgotten == Forgotten::default() {
             continue;
         }
-        let aside = file.path.with_extension(ASIDE);
-        let mut target = disk.create(&aside)?;
-        target.append(&bytes)?;
-        target.sync()?;
-        disk.rename(&aside, &file.path)?;
-        // As old as it was: what is older than may be kept still goes. Not before, as an old file beside it is taken for
-        // one that somebody left who is gone.
-        target.set_changed(file.changed_us)?;
+        replace(disk, file, &bytes)?;
         all.private_parts += forgotten.private_parts;
         all.damaged_bytes += forgotten.damaged_bytes;
     }
@@ -45,6 +41,25 @@ pub fn forget_before(disk: &dyn Disk, dir: &Path, before_us: u64, is_live: bool)
         disk.sync_dir(dir)?;
     }
     Ok(all)
+}
+
+/// Puts other bytes in the place of a segment's, which is as old then as it was: what is older than may be kept still goes.
+fn replace(disk: &dyn Disk, file: &File, bytes: &[u8]) -> io::Result<()> {
+    let aside = file.path.with_extension(ASIDE);
+    let mut tries = 0;
+    loop {
+        let mut target = disk.create(&aside)?;
+        target.append(bytes)?;
+        target.sync()?;
+        // Before it is in its place: nobody would do it later. But an old file beside a segment is taken for one that
+        // somebody left who is gone, and may be removed just then.
+        target.set_changed(file.changed_us)?;
+        tries += 1;
+        match disk.rename(&aside, &file.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+            renamed => return renamed,
+        }
+    }
 }
 
 fn forget_in(bytes: &mut [u8]) -> Forgotten {

@@ -18,7 +18,7 @@ const GROUP_US: u64 = 5_000;
 /// Without entries for so long, the thread sleeps until one comes.
 const DROWSY_US: u64 = 100_000;
 const SWEEP_US: u64 = 60_000_000;
-/// What cannot be written is tried again after this.
+/// What fails is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 /// The last write may take so long.
 const LAST: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub(super) struct Thread {
 impl Thread {
     pub(super) fn start(writer: Writer, tell: impl FnMut(Event) + Send + 'static) -> io::Result<Self> {
         let (alive, ended) = channel();
-        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, swept_us: None };
+        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, is_swept: true };
         let handle = Builder::new().name("penstock-journal".to_owned()).spawn(move || run.run(alive))?;
         let _ = ended.recv(); // it has its name by now
         Ok(Self { handle, ended })
@@ -52,7 +52,9 @@ struct Run<T> {
     writer: Writer,
     tell: T,
     fails: bool,
-    swept_us: Option<u64>,
+    /// When the directory is looked after next, and whether the last time went well.
+    sweep_us: u64,
+    is_swept: bool,
 }
 
 impl<T: FnMut(Event)> Run<T> {
@@ -61,9 +63,10 @@ impl<T: FnMut(Event)> Run<T> {
         let mut busy_us = self.now_us();
         loop {
             let begun_us = self.now_us();
-            if self.ring.looks() || self.swept_us.is_none_or(|at| begun_us.saturating_sub(at) >= SWEEP_US) {
-                self.swept_us = Some(begun_us);
+            if self.ring.looks() || begun_us >= self.sweep_us {
                 let swept = self.writer.sweep();
+                self.is_swept = swept.is_ok();
+                self.sweep_us = begun_us + if self.is_swept { SWEEP_US } else { RETRY.as_micros() as u64 };
                 self.told(swept);
             }
             if self.ring.stops() {
@@ -94,7 +97,7 @@ impl<T: FnMut(Event)> Run<T> {
         let is_drowsy = now_us.saturating_sub(busy_us) > DROWSY_US;
         let due_us = self.ring.due_us(group_us);
         if self.holds_answers() || due_us.is_none() && is_drowsy {
-            return self.ring.rest(Duration::from_micros(SWEEP_US));
+            return self.ring.rest(Duration::from_micros(self.sweep_us.saturating_sub(now_us)));
         }
         let nap_us = nap_us(due_us, group_us, now_us);
         if nap_us > 0 {
@@ -118,10 +121,10 @@ impl<T: FnMut(Event)> Run<T> {
         self.ring.set_failing(failed);
         match outcome {
             Err(error) if !self.fails => (self.tell)(Event::Failed(error)),
-            Ok(()) if self.fails => (self.tell)(Event::Recovered),
+            Ok(()) if self.fails && self.is_swept => (self.tell)(Event::Recovered),
             _ => {}
         }
-        self.fails = failed;
+        self.fails = failed || !self.is_swept;
         self.writer.events().into_iter().for_each(&mut self.tell);
     }
 

@@ -70,6 +70,8 @@ pub struct Writer {
     out: Vec<u8>,
     lost: [(Lost, Why); 2],
     removals: Vec<Removal>,
+    /// What the chain says is gone, and could not be removed yet.
+    stuck: Vec<Removal>,
     /// What was shipped when room was last looked for in vain.
     in_vain: Option<u64>,
 }
@@ -110,6 +112,7 @@ impl Writer {
             out: Vec::new(),
             lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
             removals: Vec::new(),
+            stuck: Vec::new(),
             in_vain: None,
         }
     }
@@ -148,8 +151,9 @@ impl Writer {
         self.work.clear();
         (self.kept, self.written) = (0, 0);
         let removals = std::mem::take(&mut self.removals);
-        removals.iter().for_each(|removal| self.remove(removal));
-        if !removals.is_empty() && self.settings.when_full == WhenFull::Shed {
+        let is_freed = !removals.is_empty();
+        removals.into_iter().for_each(|removal| self.remove(removal));
+        if is_freed && self.settings.when_full == WhenFull::Shed {
             self.make_room(0)?;
         }
         Ok(())
@@ -157,6 +161,7 @@ impl Writer {
 
     /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
     pub fn sweep(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
         self.measure()?;
         for (instance, dir) in self.space.strangers()? {
             let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
@@ -265,9 +270,10 @@ impl Writer {
         self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
     }
 
-    /// Whether no store waits for a segment.
+    /// Whether no store waits for a segment, and it was not to go before.
     fn is_free(&self, instance: &str, file: &File) -> bool {
-        !self.settings.pinned || self.shipped.has(instance, file.number)
+        let is_stuck = self.stuck.iter().any(|removal| removal.file.path == file.path);
+        !is_stuck && (!self.settings.pinned || self.shipped.has(instance, file.number))
     }
 
     fn note_removal(&mut self, removal: Removal, why: Why) {
@@ -284,11 +290,13 @@ impl Writer {
         Item { kind: kind as u8, public, private: b"" }.write(&mut self.work);
     }
 
-    fn remove(&mut self, removal: &Removal) {
-        if self.space.remove(removal) {
+    fn remove(&mut self, removal: Removal) {
+        if self.space.remove(&removal) {
             self.facts.removed.fetch_add(1, Relaxed);
             let bytes = removal.file.bytes;
             let _ = self.facts.disk_bytes.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(bytes)));
+        } else if self.disk.read(&removal.file.path, 0, 0).is_ok() {
+            self.stuck.push(removal);
         }
     }
 

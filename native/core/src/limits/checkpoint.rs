@@ -61,6 +61,8 @@ pub struct Checkpoint {
     mark: Option<Mark>,
     /// Journals of which nothing is to be counted any more; `None`: nobody knows.
     journals: Option<Vec<String>>,
+    /// See [`Ledger::earlier`](super::ledger::Ledger::earlier), of when the last write was gathered.
+    earlier: u64,
 }
 
 /// What is to be written.
@@ -69,6 +71,9 @@ pub(super) enum Gathered {
     More(File, Vec<u8>),
     /// In its place.
     Whole(File, PathBuf),
+    /// Nothing, as what was used earlier was being counted: a part of it would count twice if it is counted again. The next
+    /// write is the whole.
+    Part,
 }
 
 impl Checkpoint {
@@ -84,6 +89,7 @@ impl Checkpoint {
                 appended_bytes: 0,
                 mark: None,
                 journals: None,
+                earlier: 0,
             })),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
             Err(error) => Err(error.into()),
@@ -106,6 +112,10 @@ impl Checkpoint {
         let loaded = take_up(&self.path, known, limits, now)?;
         // Not before: what is noted is kept until somebody writes it. The first write is of everything.
         limits.ledger().keep(true);
+        if known.has_earlier {
+            limits.ledger().count_earlier(|| {});
+            limits.ledger().keep_earlier(limits.ledger().earlier());
+        }
         let Completed { records, is_incomplete, known } = limits.complete(known, beyond, now);
         self.journals = known;
         Ok(Loaded { completed: records, is_incomplete, ..loaded })
@@ -115,14 +125,17 @@ impl Checkpoint {
     /// journal stood before.
     pub fn write(&mut self, limits: &Limits, mark: Option<Mark>, now: Now) -> io::Result<()> {
         let gathered = self.gather(limits, mark, now)?;
-        self.put(gathered)
+        self.put(gathered, limits)
     }
 
     /// The first half of that: all that is to be written. The other must follow.
     pub(super) fn gather(&mut self, limits: &Limits, mark: Option<Mark>, now: Now) -> io::Result<Gathered> {
         let is_long = self.appended_bytes > SMALL_BYTES.max(4 * self.whole_bytes);
+        self.earlier = limits.ledger().earlier();
+        // What was used earlier comes into the file as a whole, and lasts then.
+        let lacks_earlier = limits.ledger().lacks_earlier();
         let gathered = match self.file.take() {
-            Some(file) if !is_long => {
+            Some(file) if !is_long && !lacks_earlier => {
                 let mut entries = Entries::new(Vec::new(), now);
                 limits.ledger().take_changed().iter().try_for_each(|cell| entries.put(cell, false))?;
                 let news = mark.as_ref().filter(|mark| self.mark.as_ref() != Some(mark));
@@ -135,16 +148,19 @@ impl Checkpoint {
                 }
                 let aside = self.path.with_extension("new");
                 // What was not finished is in nobody's way on a disk that is full.
-                let whole = write_whole(&aside, limits, mark.as_ref(), self.journals.as_deref(), now);
+                let whole = self.write_whole(&aside, limits, mark.as_ref(), now);
                 Gathered::Whole(whole.inspect_err(|_| drop(std::fs::remove_file(&aside)))?, aside)
             }
         };
+        if !self.earlier.is_multiple_of(2) || limits.ledger().earlier() != self.earlier {
+            return Ok(Gathered::Part);
+        }
         self.mark = mark;
         Ok(gathered)
     }
 
     /// The second half.
-    pub(super) fn put(&mut self, gathered: Gathered) -> io::Result<()> {
+    pub(super) fn put(&mut self, gathered: Gathered, limits: &Limits) -> io::Result<()> {
         self.file = Some(match gathered {
             Gathered::More(mut file, bytes) => {
                 file.write_all(&bytes)?;
@@ -158,30 +174,29 @@ impl Checkpoint {
                 if let Some(dir) = self.path.parent() {
                     File::open(dir)?.sync_all()?;
                 }
+                limits.ledger().keep_earlier(self.earlier);
                 file
             }
+            Gathered::Part => return Ok(()),
         });
         Ok(())
     }
-}
 
-fn write_whole(
-    aside: &Path,
-    limits: &Limits,
-    mark: Option<&Mark>,
-    journals: Option<&[String]>,
-    now: Now,
-) -> io::Result<File> {
-    match std::fs::remove_file(aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    fn write_whole(&self, aside: &Path, limits: &Limits, mark: Option<&Mark>, now: Now) -> io::Result<File> {
+        match std::fs::remove_file(aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = create(aside, OFlags::EXCL)?;
+        file.write_all(FORM)?;
+        let mut entries = Entries::new(file, now);
+        entries.say(|out| record::write_since(limits.ledger().tells(), out));
+        limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
+        if self.earlier > 0 {
+            entries.say(record::write_earlier);
+        }
+        entries.end(mark, self.journals.as_deref())
     }
-    let mut file = create(aside, OFlags::EXCL)?;
-    file.write_all(FORM)?;
-    let mut entries = Entries::new(file, now);
-    entries.say(|out| record::write_since(limits.ledger().tells(), out));
-    limits.parts().try_for_each(|cells| cells.iter().try_for_each(|cell| entries.put(cell, true)))?;
-    entries.end(mark, journals)
 }
 
 /// Adds what stands in a file now, be it another process's, and is not known yet; then it is.
@@ -259,7 +274,7 @@ impl<W: io::Write> Entries<W> {
         write(&mut self.entry);
     }
 
-    /// Journals and mark come last: by then all that they say is there.
+    /// Journals and mark come last: by then all that they speak of is there.
     fn end(mut self, mark: Option<&Mark>, journals: Option<&[String]>) -> io::Result<W> {
         journals.iter().for_each(|names| self.say(|out| record::write_journals(names, out)));
         mark.iter().for_each(|mark| self.say(|out| record::write_mark(mark, out)));

@@ -12,11 +12,21 @@ pub struct Earlier<'a> {
 }
 
 impl Limits {
-    /// Counts it where limits are that survive a restart, as if all of it had been used at the end: rather too long than
+    /// Counts all of it where limits are that survive a restart, as if it had been used at the end: rather too long than
     /// too short.
-    pub fn count_earlier(&self, earlier: &Earlier<'_>, beyond: &dyn Beyond, now: Now) {
-        let at_us = earlier.until_us.min(now.utc_us);
-        let past = Past { scope: earlier.scope, told: 0, charged: earlier.used, charged_us: at_us, ended_us: at_us };
-        self.count_past(&past, beyond, now.into());
+    pub fn count_earlier(&self, all: &[Earlier<'_>], beyond: &dyn Beyond, now: Now) {
+        let count = |&Earlier { scope, used, until_us }: &Earlier<'_>| {
+            let at_us = until_us.min(now.utc_us);
+            let past = Past { scope, told: 0, charged: used, charged_us: at_us, ended_us: at_us };
+            self.count_past(&past, beyond, now.into());
+        };
+        self.ledger().count_earlier(|| all.iter().for_each(count));
+    }
+
+    /// Whether what was used earlier was counted, here or by a process before this one, and all of that is in a file that
+    /// lasts. `None`: another process has the file, or nobody knows yet whose it is.
+    pub fn keeps_earlier(&self) -> Option<bool> {
+        let ledger = self.ledger();
+        (!ledger.is_elsewhere()).then(|| ledger.earlier() > 0 && !ledger.lacks_earlier())
     }
 }

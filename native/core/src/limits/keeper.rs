@@ -83,6 +83,7 @@ impl Keeper {
         clock: Clock,
         tell: impl FnMut(Event) + Send + 'static,
     ) -> io::Result<Self> {
+        limits.ledger().set_elsewhere(true);
         let stop = Arc::<Stop>::default();
         let (state, known) = (State::Begins, Kept::default());
         let run = Run { limits, path, beyond, clock, tell, stop: stop.clone(), state, known };
@@ -163,7 +164,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
             let waited_us = || self.clock.boot_us().saturating_sub(since_us);
             while self.beyond.lag_us() > waited_us() && waited_us() < LONGEST_US && self.stop.rest(LOOK) {}
         }
-        checkpoint.put(gathered)
+        checkpoint.put(gathered, &self.limits)
     }
 
     /// The checkpoint once it is this process's, and what was in it; none where it is time to end.
@@ -194,6 +195,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
 
     /// Tells of a change.
     fn say(&mut self, state: State, event: Option<Event>) {
+        self.limits.ledger().set_elsewhere(state == State::Waits);
         if std::mem::replace(&mut self.state, state) != state {
             (self.tell)(event.unwrap_or(Event::Recovered));
         }

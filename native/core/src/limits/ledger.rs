@@ -2,7 +2,10 @@
 
 use std::sync::{
     Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -20,6 +23,12 @@ pub(super) struct Ledger {
     most: usize,
     /// Whether there is a checkpoint.
     keeps: AtomicBool,
+    /// Whether another process has the file, or nobody knows yet whose it is.
+    is_elsewhere: AtomicBool,
+    /// One more when what was used earlier begins to be counted, and when it is; and which of these numbers is that of what
+    /// is in a file that lasts.
+    earlier: AtomicU64,
+    kept: AtomicU64,
     /// How often a cell told a checkpoint what it counts; from 1.
     tellings: AtomicU64,
     /// Cells that have changed since the last one, each once.
@@ -43,6 +52,9 @@ impl Ledger {
             counters: AtomicUsize::new(0),
             most,
             keeps: AtomicBool::new(false),
+            is_elsewhere: AtomicBool::new(false),
+            earlier: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             tellings: AtomicU64::new(1),
             changed: Mutex::default(),
             queued: Mutex::default(),
@@ -57,6 +69,36 @@ impl Ledger {
 
     pub(super) fn keeps(&self) -> bool {
         self.keeps.load(Relaxed)
+    }
+
+    pub(super) fn set_elsewhere(&self, is: bool) {
+        self.is_elsewhere.store(is, Relaxed);
+    }
+
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere.load(Relaxed)
+    }
+
+    /// What was used earlier is counted by this.
+    pub(super) fn count_earlier(&self, count: impl FnOnce()) {
+        self.earlier.fetch_add(1, AcqRel);
+        let _ends = Ends(&self.earlier); // whatever becomes of it
+        count();
+    }
+
+    /// Changes when that begins and ends. Odd: it is going on.
+    pub(super) fn earlier(&self) -> u64 {
+        self.earlier.load(Acquire)
+    }
+
+    /// What was counted up to here is in a file that lasts.
+    pub(super) fn keep_earlier(&self, earlier: u64) {
+        self.kept.store(earlier, Relaxed);
+    }
+
+    /// Whether some of it is not.
+    pub(super) fn lacks_earlier(&self) -> bool {
+        self.kept.load(Relaxed) < self.earlier()
     }
 
     /// The number of the latest telling of any cell. A cell that is new, be it in the place of one that was dropped,
@@ -99,5 +141,14 @@ impl Ledger {
         } else if before > after {
             self.counters.fetch_sub(before - after, Relaxed);
         }
+    }
+}
+
+/// Adds one when it is dropped.
+struct Ends<'a>(&'a AtomicU64);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, AcqRel);
     }
 }

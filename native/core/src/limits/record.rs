@@ -21,6 +21,8 @@ const SINCE: &str = "\0since ";
 /// Before the names of journals of which all that is to be counted is in what was written so far.
 const JOURNALS: &str = "\0journals ";
 const BETWEEN_NAMES: char = '/';
+/// What was used before anything that was known here is in what was written so far.
+const EARLIER: &str = "\0earlier";
 
 /// The changes of one scope's counters, told with this number; nothing for none.
 pub(super) fn write<'a>(scope: Scope<'_>, told: u64, changes: impl Iterator<Item = Change<'a>>, out: &mut Vec<u8>) {
@@ -61,6 +63,11 @@ pub(super) fn write_since(told: u64, out: &mut Vec<u8>) {
     remark(&format!("{SINCE}{told}"), out);
 }
 
+/// What was used earlier is counted.
+pub(super) fn write_earlier(out: &mut Vec<u8>) {
+    remark(EARLIER, out);
+}
+
 /// Of these journals nothing is to be counted any more, but for what is behind the mark.
 pub(super) fn write_journals(names: &[String], out: &mut Vec<u8>) {
     remark(&format!("{JOURNALS}{}", names.join(&BETWEEN_NAMES.to_string())), out);
@@ -88,6 +95,8 @@ pub(super) struct Kept {
     pub mark: Option<Mark>,
     /// Of which nothing more is to be counted; `None`: it does not say.
     pub journals: Option<HashSet<String, std::hash::RandomState>>,
+    /// See [`Limits::count_earlier`](super::Limits::count_earlier).
+    pub has_earlier: bool,
 }
 
 impl Kept {
@@ -101,6 +110,8 @@ impl Kept {
             *told = number.parse().ok()?;
         } else if let Some(number) = remark.strip_prefix(SINCE) {
             self.since = number.parse().ok()?;
+        } else if remark == EARLIER {
+            self.has_earlier = true;
         } else if let Some(names) = remark.strip_prefix(JOURNALS) {
             self.journals = Some(names.split(BETWEEN_NAMES).map(str::to_owned).collect());
         } else if let Some(mark) = remark.strip_prefix(MARK) {

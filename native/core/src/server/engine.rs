@@ -231,6 +231,12 @@ impl Engine {
         limited::count_earlier(&self.shared, used, &records)
     }
 
+    /// Whether that was told, to this process or to one before it, and is in the file of counts, and lasts. `None`: another
+    /// process has the file, or nobody knows yet whose it is.
+    pub fn limits_kept(&self) -> Option<bool> {
+        self.shared.limits.keeps_earlier()
+    }
+
     /// Whether what nodes share is away, and how many nodes there are; 0: nobody knows.
     pub fn shared_state(&self, away: bool, nodes: u32) {
         self.shared.nodes.set(away, nodes);

@@ -34,8 +34,7 @@ type Told = (String, String, u64, u64, u64, u64);
 pub(super) fn count_earlier(shared: &Shared, told: &[u8], beyond: &dyn Beyond) -> Result<(), String> {
     let told: Vec<Told> = serde_json::from_slice(told).map_err(|error| error.to_string())?;
     let all = told.iter().map(earlier).collect::<Result<Vec<_>, String>>()?;
-    let now = Now::of(&shared.clock);
-    all.iter().for_each(|earlier| shared.limits.count_earlier(earlier, beyond, now));
+    shared.limits.count_earlier(&all, beyond, Now::of(&shared.clock));
     Ok(())
 }
 

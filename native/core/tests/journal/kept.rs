@@ -1,8 +1,8 @@
 //! The journal as a process has it: a thread, a real disk, answers that wait.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed, mpsc},
     time::Duration,
 };
 
@@ -116,6 +116,25 @@ fn a_disk_that_refuses_is_told_once_and_holds_answers_no_longer_than_it_may() {
         assert_eq!(std::mem::take(&mut *told.lock().unwrap()), ["failed", "Recovered"]);
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_directory_that_cannot_be_looked_after_is_tried_again_soon_and_told_of_once() {
+    let (sim, all) = (Sim::new(Clock::System), Path::new("/data/journal"));
+    let (tell, told) = mpsc::channel();
+    sim.close(all);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let tell = move |event| drop(tell.send(event));
+    let journal = Journal::start(settings("one", Durability::Flush), disk, Clock::System, [1; 32], tell).unwrap();
+    let next = || told.recv_timeout(Duration::from_secs(30));
+    assert!(matches!(next(), Ok(Event::Failed(_))));
+    let ticket = journal.append(Kind::Record, b"x", b"").unwrap();
+    wait(journal.kept(ticket));
+    assert!(told.try_recv().is_err(), "it is written, but the directory is as it was");
+    sim.open(all);
+    assert!(matches!(next(), Ok(Event::Recovered)));
+    journal.stop();
+    assert!(told.try_recv().is_err());
 }
 
 #[test]

@@ -39,6 +39,10 @@ struct State {
     sparing_syncs: u32,
     /// Directories that nobody may look into.
     closed: BTreeSet<PathBuf>,
+    /// Nothing can be removed.
+    keeps_all: bool,
+    /// How many files others remove as soon as they are made to look old.
+    vanishing: u32,
     /// How old what takes another file's place appeared to be just then, microseconds UTC.
     replaced_us: Vec<u64>,
     /// Bytes that still fit.
@@ -82,6 +86,18 @@ impl Sim {
 
     pub(crate) fn close(&self, dir: &Path) {
         self.state.lock().unwrap().closed.insert(dir.to_owned());
+    }
+
+    pub(crate) fn open(&self, dir: &Path) {
+        self.state.lock().unwrap().closed.remove(dir);
+    }
+
+    pub(crate) fn set_keeps_all(&self, does: bool) {
+        self.state.lock().unwrap().keeps_all = does;
+    }
+
+    pub(crate) fn let_vanish(&self, count: u32) {
+        self.state.lock().unwrap().vanishing = count;
     }
 
     pub(crate) fn replaced_us(&self) -> Vec<u64> {
@@ -204,6 +220,9 @@ impl Disk for Sim {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
+        if state.keeps_all {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
         let file = state.files.remove(path).ok_or(ErrorKind::NotFound)?;
         if let Some(room) = &mut state.room {
             *room += file.live.len() as u64;
@@ -281,6 +300,11 @@ impl Target for Handle {
 
     fn set_changed(&mut self, us: u64) -> io::Result<()> {
         self.with(|file| file.changed_us = us);
+        let mut state = self.sim.state.lock().unwrap();
+        if state.vanishing > 0 {
+            state.vanishing -= 1;
+            state.files.remove(&*self.path.lock().unwrap());
+        }
         Ok(())
     }
 }
