@@ -88,8 +88,8 @@ class Earlier:
 
 
 class Gathering:
-    """Asks for all that was used since the longest period began; what is over and was answered is not asked again unless
-    another configuration is in force.
+    """Asks for all that was used since the longest period began; what was answered is not asked again unless
+    for another configuration.
     """
 
     def __init__(self, config: Callable[[], Config]) -> None:
