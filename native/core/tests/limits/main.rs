@@ -6,6 +6,7 @@
 mod admission;
 mod checkpoint;
 mod completed;
+mod earlier;
 mod leases;
 mod made;
 mod periods;
