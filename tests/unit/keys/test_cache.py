@@ -204,13 +204,13 @@ async def test_a_process_of_the_version_before_can_share_the_file(cache: Open, t
     second = cache()
     await second.open()
     assert await first.ahead() == await second.ahead() == set()
-    await second.write([], 0, AT)
+    await second.write([], 0, AT._replace(version=2))
     with database:
         assert database.execute("SELECT count(*) FROM notes").fetchone() == (0,)
         database.execute("DROP TABLE notes")  # and it makes none
     database.close()
     third = cache()
-    assert await third.open() == AT
+    await third.open()
     await third.write_ahead([(key(version=AT.version + 1), "noted")])
     assert await third.ahead() == {(AT.version + 1, "noted")}
 
