@@ -171,6 +171,11 @@ class Keys(RuleBasedStateMachine):
         if self.change(node, self.at[node].ledger.change_team(id, patch, "test")):
             self.truth.teams[id] = active
 
+    @rule(node=nodes)
+    def record(self, node: str) -> None:
+        """A change that has a version and no row."""
+        self.change(node, self.at[node].ledger.record("limits.reset", node, {}, "test"))
+
     @rule(seconds=st.sampled_from([1, 1800, 3601]))
     def time_goes_on(self, seconds: int) -> None:
         self.now_us += seconds * 1_000_000

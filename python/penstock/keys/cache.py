@@ -2,6 +2,7 @@
 
 A cache: whatever is wrong with it costs a warning and work that is done again, never a request. It lives in one thread
 of its own, and several processes may share it. `life` changes with every reset: whoever loaded before writes no more.
+By notes of changes that were put before the feed came to them, whoever shares the file finds what the store has lost.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ GATHER_S = 0.25
 """How long a digest waits for others: one transaction for many costs requests less than one for each."""
 PAGE = 2_000
 """Rows that are read in one step, other threads running in between."""
+NOTES = 1_000
+"""Versions back from the newest whose notes stay when the place does not pass them."""
 
 _SCHEMA = f"""
 CREATE TABLE place (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), life TEXT NOT NULL, fingerprint TEXT NOT NULL,
@@ -45,6 +48,13 @@ CREATE TABLE digests (key TEXT NOT NULL, generation INTEGER NOT NULL, digest BLO
     PRIMARY KEY (key, generation)) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 """
+_NOTES = """CREATE TABLE IF NOT EXISTS notes (version INTEGER NOT NULL, change TEXT NOT NULL, life TEXT NOT NULL,
+    PRIMARY KEY (version, change, life)) WITHOUT ROWID"""
+# A process of the version before has its notes in rows only: it finds there those of others, and leaves there its own.
+_AHEAD = """SELECT version, change FROM notes WHERE life = ? AND version > (SELECT version FROM place)
+    UNION SELECT version, change FROM rows WHERE change IS NOT NULL AND version > (SELECT version FROM place)"""
+_PASSED = """DELETE FROM notes WHERE life != ?
+    OR version <= max((SELECT version FROM place), (SELECT max(version) FROM notes) - ?)"""
 _PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, deleted = excluded.deleted, body = excluded.body,
     change = excluded.change WHERE excluded.version > rows.version"""
@@ -73,6 +83,14 @@ class Place(NamedTuple):
     """The id of that change: after data was lost, another one has its version."""
     synced_us: int = 0
     """When the store last said that there is nothing newer."""
+
+
+class Note(NamedTuple):
+    """A change that was put before the feed came to its version: after data was lost, another one has that version."""
+
+    version: int
+    change: str
+    """Its id; empty when the store did not have it."""
 
 
 class _Learnt(NamedTuple):
@@ -122,18 +140,16 @@ class Cache:
             yield page
             after = page[-1].id
 
-    def ahead(self) -> asyncio.Future[dict[int, str]]:
-        """The changes, by version, behind rows that are newer than the place, of every process on `data_dir`. Where two
-        have made one of the same version the store has lost the first, and none is named.
-        """
-        return self._do(self._ahead, {})
+    def ahead(self) -> asyncio.Future[set[Note]]:
+        """What every process on `data_dir` has noted and the place has not passed."""
+        return self._do(self._ahead, set())
 
     def write(self, rows: Sequence[Kept], since: int, place: Place) -> asyncio.Future[None]:
         """Takes over all rows that changed after version `since`, up to `place`."""
         return self._do(lambda: self._write([(row, None) for row in rows], since, place), None)
 
     def write_ahead(self, rows: Sequence[tuple[Kept, str | None]]) -> asyncio.Future[None]:
-        """Takes over rows with the ids of their changes; what else has changed up to there is not known."""
+        """Takes over rows, and notes the ids of their changes; what else has changed up to there is not known."""
         return self._do(lambda: self._write(rows, 0, None), None)
 
     def learn(self, key: str, generation: int, digest: str, cost: Cost) -> None:
@@ -259,6 +275,7 @@ class Cache:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     database.execute(statement)
                 self._put_place(database, None)
+            database.execute(_NOTES)
             columns = "life, fingerprint, store, version, change, synced_us"
             self._life, fingerprint, *place = database.execute(f"SELECT {columns} FROM place").fetchone()  # noqa: S608
             if fingerprint != self._fingerprint:
@@ -293,12 +310,10 @@ class Cache:
         read = self._database.execute("SELECT generation, hex(digest) FROM digests WHERE key = ?", (key,))
         return {generation: digest.lower() for generation, digest in read}
 
-    def _ahead(self) -> dict[int, str]:
+    def _ahead(self) -> set[Note]:
         if self._database is None or not self._is_ours(self._database):
-            return {}
-        sql = """SELECT version, min(change), max(change) FROM rows
-            WHERE change IS NOT NULL AND version > (SELECT version FROM place) GROUP BY version"""
-        return {version: one if one == other else "" for version, one, other in self._database.execute(sql)}
+            return set()
+        return {Note(version, change) for version, change in self._database.execute(_AHEAD, (self._life,))}
 
     def _write(self, rows: Sequence[tuple[Kept, str | None]], since: int, place: Place | None) -> None:
         if self._database is None:
@@ -309,6 +324,8 @@ class Cache:
             (there,) = database.execute("SELECT version FROM place").fetchone()
             newer = [each for each in rows if each[0].version > there]  # the others are in it, or were deleted since
             database.executemany(_PUT, sorted(_line(row, change) for row, change in newer))
+            notes = [(row.version, change, self._life) for row, change in newer if change is not None]
+            database.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", notes)
             (learnt,) = database.execute("SELECT EXISTS (SELECT 1 FROM digests)").fetchone()
             for row, _ in newer if learnt else ():  # a first load has nothing to forget
                 if isinstance(row, KeptKey):
@@ -322,6 +339,7 @@ class Cache:
                     sql = "UPDATE place SET store = ?, version = ?, change = ?, synced_us = ?"
                     database.execute(sql, place)
                 database.execute("DELETE FROM rows WHERE deleted AND version <= (SELECT version FROM place)")
+            database.execute(_PASSED, (self._life, NOTES))
 
     def _learn(self, learnt: Sequence[_Learnt]) -> None:
         if self._database is None:
@@ -332,11 +350,13 @@ class Cache:
                 database.executemany(_LEARN, lines)
 
     def _reset(self, store: str) -> None:
+        self._life = ""  # what is in the file counts no more, even if it cannot be written
         if self._database is None:
             return
         with _transaction(self._database) as database:
             database.execute("DELETE FROM rows")
             database.execute("DELETE FROM digests")
+            database.execute("DELETE FROM notes")
             self._put_place(database, store)
 
     def _is_ours(self, database: sqlite3.Connection) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Set
 from typing import NamedTuple
 
-from penstock.keys.cache import Place
+from penstock.keys.cache import Note, Place
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
 from penstock.store.interface import Delta, Store, StoreError, StoreRefusedError
@@ -160,10 +160,10 @@ class Feed:
 
     async def _step(self) -> bool:
         """Takes what is next; whether there is more."""
-        version, ahead = self._table.place.version, dict(self._table.ahead)
+        version, ahead = self._table.place.version, set(self._table.ahead)
         # This one first: it also brings the store's id up to date.
         delta = await self._store.changed_since(version, ROWS_AT_ONCE)
-        if delta.rows:
+        if delta.version != version:
             ahead |= await self._table.noted(delta.version)
         if reason := await self._why_another(delta, ahead):
             self._log.error(f"{reason}: every key is loaded anew, and secrets are checked again")
@@ -177,7 +177,7 @@ class Feed:
             await self._table.advance(delta.rows, place, settled=not delta.more)
         return delta.more
 
-    async def _why_another(self, delta: Delta, ahead: Mapping[int, str]) -> str | None:
+    async def _why_another(self, delta: Delta, ahead: Set[Note]) -> str | None:
         """Why the rows we have are not earlier ones of this store; None when they are.
 
         A failover to a server that was behind loses the newest changes; others soon have their versions.
@@ -187,13 +187,15 @@ class Feed:
             return None
         if place.store != self._store.id:
             return "this is another store than before"
-        ours = dict(ahead) | ({place.version: place.change} if place.change else {})
-        newest = max(ours, default=0)
+        ours = {*ahead, Note(place.version, place.change)} if place.change else ahead
+        versions = {note.version for note in ours}
+        newest = max(versions, default=0)
         if delta.version < place.version or (delta.version < newest and not delta.more):
             return "the store has lost changes"
-        count = min(newest - min(ours, default=0) + 1, CHANGES_AT_ONCE)
+        count = min(newest - min(versions, default=0) + 1, CHANGES_AT_ONCE)
         there = await self._store.changes(None, newest + 1, count) if ours else ()
-        if any(ours.get(each.version, each.id) != each.id for each in there):
+        made = {each.version: each.id for each in there}
+        if len(versions) < len(ours) or any(made.get(version, change) != change for version, change in ours):
             return "the store has lost changes and made others since"
         return None
 

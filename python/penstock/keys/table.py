@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from penstock.keys.argon2id import Cost
-from penstock.keys.cache import Cache, CacheLostError, Place
+from penstock.keys.cache import Cache, CacheLostError, Note, Place
 from penstock.keys.model import AdminToken, Row
 from penstock.keys.rows import Kept, KeptKey, batch_of, closed, digest_batch, encode, in_batches, keep
 from penstock.observe.logs import Log
@@ -39,8 +39,8 @@ class Table:
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
         self.changed: Callable[[str], None] = lambda _key: None
         """Told of every key whose row was put."""
-        self.ahead: dict[int, str] = {}
-        """Changes by version that this node has put although the feed has not come to them yet."""
+        self.ahead: set[Note] = set()
+        """Changes that this node has put although the feed has not come to them yet."""
 
     def attach(self, engine: KeyEngine) -> None:
         """The engine whose key table this is; before anything else is called."""
@@ -80,12 +80,12 @@ class Table:
     def note(self, version: int, change: str) -> None:
         """The row of this version, which is published next, is that of this change."""
         if version > self.place.version:
-            # The first one stays: another change of this version says that the store has lost it, which the feed finds.
-            self.ahead[version] = self.ahead.get(version) or change
+            # The one before stays: two changes of one version say that the store has lost one, which the feed finds.
+            self.ahead.add(Note(version, change))
 
-    async def noted(self, version: int) -> dict[int, str]:
-        """Of `ahead`, and of what other processes on `data_dir` have put so, that which is there, up to a version."""
-        return {at: change for at, change in (await self._cache.ahead()).items() if at <= version}
+    async def noted(self, version: int) -> set[Note]:
+        """What all processes on `data_dir` have put so, up to a version."""
+        return {note for note in await self._cache.ahead() if note.version <= version}
 
     async def publish(self, rows: Sequence[Row]) -> None:
         """Rows whose change this node made, or met before it was told: native and `data_dir` know them on return."""
@@ -93,7 +93,8 @@ class Table:
         newer = [keep(row) for row in rows if row.version > self.place.version]
         if newer:
             self._put(newer)
-            await self._cache.write_ahead([(row, self.ahead.get(row.version)) for row in newer])
+            changes = dict(self.ahead)
+            await self._cache.write_ahead([(row, changes.get(row.version)) for row in newer])
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""
@@ -103,7 +104,7 @@ class Table:
             self._send(Batch(FORMAT, settled=place.version))
             self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
         self.place = place
-        self.ahead = {version: change for version, change in self.ahead.items() if version > place.version}
+        self.ahead = {note for note in self.ahead if note.version > place.version}
         # While one piece goes to disk the next is fetched; what the disk has is never ahead of what native has.
         before, self._writing = self._writing, self._cache.write(kept, since, place)
         if before is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.keys.argon2id import OWASP, Cost
-from penstock.keys.cache import GATHER_S, Cache, CacheLostError, Place
+from penstock.keys.cache import GATHER_S, NOTES, Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.limits.policy import Limits
@@ -127,7 +127,7 @@ async def test_a_tombstone_stays_until_everything_older_is_in(cache: Open) -> No
     await first.reset("store")
     gone = KeptKey("key000000001", 7, "deleted")
     await first.write_ahead([(gone, "change7")])
-    assert await first.ahead() == {7: "change7"}
+    assert await first.ahead() == {(7, "change7")}
     await first.write([key(version=6)], 0, AT._replace(version=6))
     assert await rows(first) == [gone]
     await first.write([gone], 6, AT)
@@ -145,6 +145,74 @@ async def test_a_gap_keeps_the_place_where_it_was(cache: Open) -> None:
     second = cache()
     assert (await second.open()).version == 3
     assert len(await rows(second)) == 2
+
+
+async def test_notes_stay_until_the_place_has_passed_them_whatever_becomes_of_their_rows(cache: Open) -> None:
+    first, second = cache(), cache()
+    await first.open()
+    await first.reset("store")
+    await second.open()
+    await first.write_ahead([(key(version=3), "one's")])
+    await second.write_ahead([(key("key000000002", 3), "another's")])
+    await second.write_ahead([(key(version=5), "later")])
+    await first.write_ahead([(key(version=4), "late")])
+    await first.write([key(version=6)], 0, AT._replace(version=2))
+    expected = {(3, "one's"), (3, "another's"), (4, "late"), (5, "later")}
+    assert await first.ahead() == await second.ahead() == expected
+    await first.write([], 2, AT._replace(version=4))
+    assert await second.ahead() == {(5, "later")}
+
+
+async def test_notes_behind_a_gap_are_bounded(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.reset("store")
+    for version in range(1, 4):
+        await first.write_ahead([(key(version=version), "old")])
+    await first.write_ahead([(key(version=NOTES + 2), "new")])
+    assert await first.ahead() == {(3, "old"), (NOTES + 2, "new")}
+
+
+async def test_notes_are_void_after_a_reset_that_the_file_did_not_take(cache: Open, tmp_path: Path) -> None:
+    log = Lines()
+    first, second = cache(log=log), cache()
+    await first.open()
+    await first.reset("store")
+    await second.open()
+    await second.write_ahead([(key(version=3), "lost")])
+    with sqlite3.connect(tmp_path / "keys.sqlite") as database:
+        database.execute("CREATE TRIGGER full BEFORE DELETE ON notes BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    database.close()
+    await first.reset("store")
+    assert "no room" in log.texts("warning")
+    assert await first.ahead() == set()
+    assert await second.ahead() == {(3, "lost")}
+
+
+async def test_a_process_of_the_version_before_can_share_the_file(cache: Open, tmp_path: Path) -> None:
+    first = cache()
+    await first.open()
+    await first.reset("store")
+    await first.write_ahead([(key(version=3), "of this version")])
+    with sqlite3.connect(tmp_path / "keys.sqlite") as database:
+        assert database.execute("SELECT version, change FROM rows").fetchall() == [(3, "of this version")]
+        database.execute("UPDATE rows SET version = 4, change = 'of the version before'")
+    assert await first.ahead() == {(3, "of this version"), (4, "of the version before")}
+    with database:  # it knows of no other notes when it forgets everything
+        database.execute("DELETE FROM rows")
+        database.execute("UPDATE place SET life = 'another'")
+    second = cache()
+    await second.open()
+    assert await first.ahead() == await second.ahead() == set()
+    await second.write([], 0, AT._replace(version=2))
+    with database:
+        assert database.execute("SELECT count(*) FROM notes").fetchone() == (0,)
+        database.execute("DROP TABLE notes")  # and it makes none
+    database.close()
+    third = cache()
+    await third.open()
+    await third.write_ahead([(key(version=AT.version + 1), "noted")])
+    assert await third.ahead() == {(AT.version + 1, "noted")}
 
 
 async def test_digests_are_written_together_and_soon(cache: Open) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from penstock.keys.model import Key
-from penstock.keys.service import Issued
+from penstock.keys.service import Issued, forgetting
 from penstock.keys.wishes import NewKey
 from tests.unit.fake_store import FakeStore
 from tests.unit.keys.scene import Scene, foreign, put
@@ -159,3 +160,99 @@ async def test_a_key_that_was_verified_before_the_feed_came_to_it_and_then_lost_
     await put(scene.store, foreign("sk-later-0123456789abcdef"))
     await scene.poll()
     assert scene.check(TWO) == "unknown"
+
+
+async def shared(node: Node) -> tuple[Scene, Scene, str]:
+    """Two nodes on one data_dir that remember what they make, and a key that both know of."""
+    one, other = node(), node()
+    one.store.tells = False
+    for scene in (one, other):
+        await scene.start()
+        scene.ledger._remembering = scene.remembering
+    known: Issued = await other.ledger.create_key(NewKey(name="known"), "test")
+    await one.poll()
+    await other.poll()
+    return one, other, known.key.id
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_lost_change_is_noticed_although_another_of_its_version_was_made_on_the_data_dir(
+    node: Node, is_kept: bool
+) -> None:
+    one, other, known = await shared(node)
+    backup = one.store.copy()
+    lost: Issued = await one.ledger.rotate_key(known, 0, "test")
+    one.store.restore(backup)
+    await other.ledger.create_key(NewKey(name="has the version of the lost one"), "test")
+    real: Issued = await other.ledger.rotate_key(known, 0, "test")  # its row in data_dir replaces the lost one
+    assert lost.secret
+    assert real.secret
+    if not is_kept:
+        one.store._changes.clear()  # two of one version say it all
+    await one.poll()
+    assert (await one.ask(real.secret)).verdict == "right"
+    assert (await one.ask(lost.secret)).verdict == "wrong"
+    assert "lost changes" in one.log.texts("error")
+
+
+async def test_a_lost_change_is_noticed_although_a_later_one_has_replaced_its_row_in_data_dir(node: Node) -> None:
+    one, other, known = await shared(node)
+    backup = one.store.copy()
+    lost: Issued = await one.ledger.rotate_key(known, 0, "test")
+    await one.stop()
+    one.store.restore(backup)
+    await put(one.store, foreign(ONE))  # by another node
+    other.ledger._remembering = forgetting
+    await other.ledger.rotate_key(known, 0, "test")
+    await other.poll()
+    after = node()
+    await after.start()
+    assert lost.secret
+    assert (await after.ask(lost.secret)).verdict == "wrong"
+    assert "lost changes" in other.log.texts("error")
+
+
+async def test_a_lost_change_is_noticed_when_what_was_made_since_has_no_row(node: Node) -> None:
+    one, other, _ = await shared(node)
+    backup = one.store.copy()
+    lost: Issued = await one.ledger.create_key(NewKey(name="lost"), "test")
+    await one.stop()
+    one.store.restore(backup)
+    await other.ledger.record("limits.reset", "node", {}, "test")
+    await other.poll()
+    assert "lost changes" in other.log.texts("error")
+    after = node()
+    await after.start()
+    assert lost.secret
+    assert after.check(lost.secret) == "unknown"
+    assert after.table.keys.keys() == one.store.rows(Key).keys()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_rows_are_loaded_anew_once_where_data_dir_cannot_be_written(node: Node, is_shared: bool) -> None:
+    one, other, _ = await shared(node)
+    polled = other if is_shared else one
+    backup = one.store.copy()
+    lost: Issued = await one.ledger.create_key(NewKey(name="lost"), "test")
+    one.store.restore(backup)
+    await put(one.store, foreign(ONE))
+    cache = polled.desk._table._cache
+    await cache.flush()
+    database = cache._database
+    assert database is not None
+    assert lost.secret
+    await asyncio.get_running_loop().run_in_executor(
+        cache._thread, lambda: database.execute("PRAGMA query_only = ON").close()
+    )
+    resets = polled.table.resets
+    async with asyncio.timeout(5.0):
+        await polled.poll()
+        await polled.poll()
+    assert polled.table.resets == resets + 1
+    assert polled.check(ONE) == "unverified"
+    assert polled.check(lost.secret) == "unknown"
+    assert "cannot be used" in polled.log.texts("warning")
+    await polled.stop()
+    after = node()
+    await after.start()
+    assert after.check(lost.secret) == "unknown"
