@@ -104,25 +104,29 @@ impl Space {
         Ok(())
     }
 
-    /// Whole segments that are to go, and why; of the own journal those before number `open`.
+    /// Whole segments that are to go, and why; of the own journal those before number `open`. One that cannot be read stays,
+    /// and holds up no other.
     pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<Vec<(Removal, Why)>> {
         let found = self.closed(open)?.into_iter();
         let found = found.filter_map(|segment| goes(&segment.0, &segment.2).map(|why| (segment, why)));
-        found.map(|(segment, why)| Ok((self.removal(segment)?, why))).collect()
+        Ok(found.filter_map(|(segment, why)| Some((self.removal(segment).ok()?, why))).collect())
     }
 
-    /// The oldest of them that take `bytes` together, or all there are.
+    /// The oldest of them that take `bytes` together, or all there are that can be read.
     pub fn oldest(&self, bytes: u64, open: u64, may_go: impl Fn(&str, &File) -> bool) -> io::Result<Vec<Removal>> {
         let mut closed = self.closed(open)?;
         closed.retain(|(instance, _, file)| may_go(instance, file));
         closed.sort_by_key(|(_, _, file)| file.changed_us);
-        let mut left = bytes;
-        closed.retain(|(_, _, file)| {
-            let goes = left > 0;
-            left = left.saturating_sub(file.bytes);
-            goes
-        });
-        closed.into_iter().map(|segment| self.removal(segment)).collect()
+        let (mut left, mut found) = (bytes, Vec::new());
+        for segment in closed {
+            if left == 0 {
+                break;
+            }
+            let Ok(removal) = self.removal(segment) else { continue };
+            left = left.saturating_sub(removal.file.bytes);
+            found.push(removal);
+        }
+        Ok(found)
     }
 
     /// The instances of which there are journals, sorted.

@@ -33,7 +33,7 @@ pub(super) struct Thread {
 impl Thread {
     pub(super) fn start(writer: Writer, tell: impl FnMut(Event) + Send + 'static) -> io::Result<Self> {
         let (alive, ended) = channel();
-        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, is_swept: true };
+        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, retry_us: None };
         let handle = Builder::new().name("penstock-journal".to_owned()).spawn(move || run.run(alive))?;
         let _ = ended.recv(); // it has its name by now
         Ok(Self { handle, ended })
@@ -52,9 +52,9 @@ struct Run<T> {
     writer: Writer,
     tell: T,
     fails: bool,
-    /// When the directory is looked after next, and whether the last time went well.
+    /// When the directory is looked after next, and the pause after the last time that it could not be.
     sweep_us: u64,
-    is_swept: bool,
+    retry_us: Option<u64>,
 }
 
 impl<T: FnMut(Event)> Run<T> {
@@ -65,12 +65,14 @@ impl<T: FnMut(Event)> Run<T> {
             let begun_us = self.now_us();
             if self.ring.looks() || begun_us >= self.sweep_us {
                 let swept = self.writer.sweep();
-                self.is_swept = swept.is_ok();
-                self.sweep_us = begun_us + if self.is_swept { SWEEP_US } else { RETRY.as_micros() as u64 };
+                let again_us = self.retry_us.map_or(RETRY.as_micros() as u64, |before| SWEEP_US.min(2 * before));
+                self.retry_us = swept.is_err().then_some(again_us);
+                self.sweep_us = self.now_us() + self.retry_us.unwrap_or(SWEEP_US);
                 self.told(swept);
             }
             if self.ring.stops() {
                 let ended = self.writer.end();
+                self.ring.set_failing(ended.is_err());
                 self.told(ended);
                 break;
             }
@@ -81,6 +83,7 @@ impl<T: FnMut(Event)> Run<T> {
             let is_due = self.holds_answers() || self.writer.has_work() || is_ripe();
             let committed = if is_due { self.writer.commit() } else { Ok(()) };
             let failed = committed.is_err();
+            self.ring.set_failing(failed);
             self.told(committed);
             if failed {
                 self.ring.pause(RETRY);
@@ -117,14 +120,13 @@ impl<T: FnMut(Event)> Run<T> {
 
     /// Tells of what happened, of a fault once until it is over.
     fn told(&mut self, outcome: io::Result<()>) {
-        let failed = outcome.is_err();
-        self.ring.set_failing(failed);
+        let is_over = outcome.is_ok() && self.retry_us.is_none();
         match outcome {
             Err(error) if !self.fails => (self.tell)(Event::Failed(error)),
-            Ok(()) if self.fails && self.is_swept => (self.tell)(Event::Recovered),
+            Ok(()) if self.fails && is_over => (self.tell)(Event::Recovered),
             _ => {}
         }
-        self.fails = failed || !self.is_swept;
+        self.fails = !is_over;
         self.writer.events().into_iter().for_each(&mut self.tell);
     }
 

@@ -134,6 +134,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
         let (mut ends, mut period) = (false, PERIOD);
         // Where nobody was served yet, nobody is before this is written: what comes is beyond it.
         let mut written = self.write(&mut checkpoint, self.state != State::Waits);
+        self.limits.ledger().set_elsewhere(false);
         self.say(State::Works, Some(Event::Loaded(loaded)));
         loop {
             match written {
@@ -195,7 +196,6 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
 
     /// Tells of a change.
     fn say(&mut self, state: State, event: Option<Event>) {
-        self.limits.ledger().set_elsewhere(state == State::Waits);
         if std::mem::replace(&mut self.state, state) != state {
             (self.tell)(event.unwrap_or(Event::Recovered));
         }

@@ -183,6 +183,22 @@ fn a_segment_that_cannot_be_removed_is_told_of_once_and_goes_once_it_can() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_read_stays_and_holds_up_no_other() {
+    for (limits, older_us) in [(small("one"), 0), (settings("one", Durability::Group), 91 * DAY_US)] {
+        let mut made = Made::with(limits, None);
+        fill(&mut made, 20);
+        let first = made.segment(1);
+        made.sim.close(&first);
+        fill(&mut made, 400);
+        made.later(older_us);
+        made.writer.sweep().unwrap();
+        fill(&mut made, 3);
+        let paths = made.sim.paths();
+        assert_eq!([1, 2, 3].map(|number| paths.contains(&made.segment(number))), [true, false, false]);
+    }
+}
+
+#[test]
 fn with_shed_nothing_goes_and_the_journal_says_that_it_is_full() {
     let mut made = Made::with(Settings { when_full: WhenFull::Shed, ..small("one") }, None);
     let is_full = |made: &Made| made.facts.is_full.load(std::sync::atomic::Ordering::Relaxed);

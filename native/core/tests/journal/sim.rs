@@ -37,7 +37,7 @@ struct State {
     failing_syncs: u32,
     /// How many do well before those.
     sparing_syncs: u32,
-    /// Directories that nobody may look into.
+    /// Directories and files that nobody may look into.
     closed: BTreeSet<PathBuf>,
     /// Nothing can be removed.
     keeps_all: bool,
@@ -192,6 +192,9 @@ impl Disk for Sim {
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
         let state = self.state.lock().unwrap();
+        if state.closed.contains(path) {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
         let file = state.files.get(path).ok_or(ErrorKind::NotFound)?;
         let rest = file.live.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
         Ok(rest[..rest.len().min(most)].to_vec())

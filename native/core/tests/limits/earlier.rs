@@ -146,3 +146,19 @@ fn whoever_does_not_have_the_file_keeps_nothing_and_the_last_write_of_whoever_ha
     assert_eq!(second.keeps_earlier(), Some(true), "it is in what it has taken up");
     drop(waits);
 }
+
+#[test]
+fn nobody_keeps_anything_until_the_file_was_read() {
+    let (dir, (tell, told)) = (Dir::new("earlier-unread"), mpsc::channel());
+    let next = || told.recv_timeout(Duration::from_secs(60)).unwrap();
+    std::fs::create_dir(dir.file()).unwrap();
+    let limits = Arc::new(Limits::new());
+    let told_of = move |event| drop(tell.send(event));
+    let keeper = Keeper::start(limits.clone(), dir.file(), (), Clock::System, told_of).unwrap();
+    assert!(matches!(next(), Event::Failed(_)));
+    assert_eq!(limits.keeps_earlier(), None);
+    std::fs::remove_dir(dir.file()).unwrap();
+    assert!(matches!(next(), Event::Loaded(_)));
+    assert_eq!(limits.keeps_earlier(), Some(false));
+    drop(keeper);
+}
