@@ -137,6 +137,8 @@ class Lost:
             with self._late(UNWRITTEN):
                 if not await self._until(lambda: self._engine.limits_kept() is True):
                     return False
+        if not self._is_marked():
+            return True  # another process has completed it
         with self._late(UNREMOVED):
             return await self._until(self._removes_mark)
 
