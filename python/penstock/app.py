@@ -271,7 +271,9 @@ class App:
     def _ship(self, is_lost: bool) -> None:
         config, engine = self._config, self._engine
         if is_lost:
-            self._lost = parts.make_lost(lambda: self._config, engine, self._desk, self.log, self._degraded)
+            self._lost = parts.make_lost(
+                lambda: self._config, self._instance, engine, self._desk, self.log, self._degraded
+            )
         self._shipping = parts.make_shipping(
             config,
             self._instance,

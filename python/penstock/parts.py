@@ -116,7 +116,9 @@ def _journal_options(config: Config, instance: Instance) -> dict[str, object] | 
     }
 
 
-def make_lost(config: Callable[[], Config], engine: Engine, desk: Desk, log: Log, degraded: Degraded) -> Lost:
+def make_lost(
+    config: Callable[[], Config], instance: Instance, engine: Engine, desk: Desk, log: Log, degraded: Degraded
+) -> Lost:
     """What tells limits how much was used before, where data_dir does not; `config` is the one in force."""
     from penstock.limits.earlier import Gathering  # only where it is needed
 
@@ -134,6 +136,7 @@ def make_lost(config: Callable[[], Config], engine: Engine, desk: Desk, log: Log
     return Lost(
         used,
         config().data_dir,
+        instance.id,
         engine,
         log,
         is_ready=lambda: not desk.is_away,

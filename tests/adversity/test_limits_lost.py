@@ -111,6 +111,42 @@ def test_what_native_cannot_write_is_told_again_by_the_next_process_and_nothing_
         assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD
 
 
+def test_nothing_is_shipped_while_the_mark_cannot_be_removed(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        ship_three(gateway)
+        wipe(gateway)
+        mark = Path(gateway.config["data_dir"], MARK)
+        mark.mkdir(mode=0o700, parents=True)
+        mark.parent.chmod(0o700)
+        gateway.checked = False  # the log tells of it
+        gateway.start()
+        until(lambda: "can be removed" in gateway.log(), "it was told, and that is written", seconds=20)
+        assert ask(gateway, CHAT, False, "m").status == 200
+        gateway.stop()
+        assert len(requests(gateway)) == 3
+        gateway.start()
+        until(lambda: gateway.log().count("can be removed") == 2, "the next one comes to that, too", seconds=20)
+        assert len(requests(gateway)) == 3
+        mark.rmdir()
+        until(lambda: len(requests(gateway)) == 4, "now it is shipped", seconds=20)
+        assert spent(gateway, "model/m")[-1] == 4 * COST_NANOUSD, "nothing twice"
+
+
+def test_where_the_store_knew_nothing_a_later_process_does_not_ask_again(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with Gateway(tmp_path, settings) as gateway:
+        ship_three(gateway)
+        gateway.stop()
+        mark = Path(gateway.config["data_dir"], MARK)
+        assert not mark.exists()
+        mark.touch()  # as if a cut of power had brought it back
+        gateway.start()
+        until(lambda: not mark.exists(), "that is in the file of counts", seconds=20)
+        assert spent(gateway, "model/m")[-1] == 3 * COST_NANOUSD, "nothing twice"
+        assert "data_dir is new" not in gateway.log()
+
+
 def test_while_the_store_is_away_that_waits_and_nothing_is_counted_twice(
     tmp_path: Path, settings: dict[str, Any], postgres: Postgres
 ) -> None:

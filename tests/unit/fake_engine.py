@@ -24,6 +24,7 @@ class FakeNative:
         self.shared: list[tuple[bool, int]] = []
         self.pressed: list[str] = []
         self.earlier: list[list[object]] = []
+        self.is_told = False
         self.keeps: bool | None = False
         self.shown_sinks: list[dict[str, object]] = []
         self.shipped: dict[str, int] = {}
@@ -72,6 +73,7 @@ class FakeNative:
 
     def limits_earlier(self, used: bytes) -> None:
         self.earlier += msgspec.json.decode(used)
+        self.is_told = True
 
     def limits_kept(self) -> bool | None:
         return self.keeps

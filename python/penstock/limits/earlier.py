@@ -83,8 +83,8 @@ class Earlier:
         self._found[at] = (before[0] + requests - refused, before[1] + prompt + completion, before[2] + nanousd)
 
     def all(self) -> list[Used]:
-        """In no order."""
-        return [(*at, *used) for at, used in self._found.items()]
+        """In no order; never less than nothing, which native refuses with all the rest."""
+        return [(*at, max(0, used[0]), max(0, used[1]), max(0, used[2])) for at, used in self._found.items()]
 
 
 class Gathering:
@@ -122,16 +122,21 @@ async def _ask(store: Sums, places: Places, since: int, until: int) -> list[Used
         wanted = Question(by=by, since_hour=since, until_hour=until, statuses=statuses)
         return (await store.sums(wanted, MOST, ()))[0]
 
+    def add_of_key(key: str | int, team: str | int, numbers: tuple[int, ...], refused: int) -> None:
+        for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
+            found.add(place, until_us, numbers, refused)
+
     of_keys = await sums("key", "team", "status")
     if not of_keys:
         return []  # nothing, as in a store that is new
-    refused: dict[tuple[object, ...], int] = {}
-    if any(_may_refuse(fields[-1]) for _, fields, _ in of_keys):
-        for _, (*of, target, status), numbers in await sums("key", "team", "target", "status", statuses=REFUSALS):
-            refused[*of, status] = refused.get((*of, status), 0) + _refused(target, status, numbers)
     for _, (key, team, status), numbers in of_keys:
-        for place in (places.key(str(key)), places.team(str(team)), ("global", "")):
-            found.add(place, until_us, numbers, refused.get((key, team, status), 0))
+        if not _may_refuse(status):
+            add_of_key(key, team, numbers, 0)
+    # Each status is of one question alone: other nodes ship meanwhile.
+    if any(_may_refuse(fields[-1]) for _, fields, _ in of_keys):
+        for _, (key, team, target, status), numbers in await sums("key", "team", "target", "status", statuses=REFUSALS):
+            if _may_refuse(status):
+                add_of_key(key, team, numbers, _refused(target, status, numbers))
     if places.has_models or places.has_providers:
         for _, (model, target, status), numbers in await sums("model", "target", "status"):
             for place in (places.model(str(model)), places.provider(str(target))):

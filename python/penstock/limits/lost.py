@@ -2,9 +2,9 @@
 shipped: what the store has of this process would count twice.
 
 A mark beside native's file of counts says that this is to be done, until that file has what native was told: whatever
-ends the process meanwhile, another one begins with it again. The process whose native has the file does it; while the
-mark is there none on this `data_dir` ships anything: what they use is in their journals and native's file, and nowhere
-else.
+ends the process meanwhile, another one begins with it again. The process whose native has the file does it, and alone
+removes the mark; while that is there none on this `data_dir` ships anything: what they use is in their journals and
+native's file, and nowhere else.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LIMITS = "limits"
 MARK = "limits.incomplete"
 UNKNOWN = "limits: what was used before data_dir was lost is not known yet"
 UNWRITTEN = "limits: what was used before data_dir was lost is not written to data_dir yet"
+UNREMOVED = f"limits: nothing is shipped before {MARK} can be removed from data_dir"
 FIRST_S, LONGEST_S = 0.2, 30.0
 """Between tries while the store is away."""
 DEGRADED_S = 10.0
@@ -50,13 +51,17 @@ class EarlierEngine(Protocol):
 
 
 def is_incomplete(data_dir: str, own: str, open_journal: OpenJournal = open_journal) -> bool:
-    """Whether nothing here tells what limits have used, or told it completely; then it is marked. Asked by the process
-    `own` before native begins to write. Raises OSError.
+    """Whether nothing here tells what limits have used, or told it completely; then it is marked, unless another
+    process has just removed that. Asked by the process `own` before native begins to write. Raises OSError.
     """
     mark = os.path.join(data_dir, MARK)
-    if not os.path.exists(mark) and _has_counts(data_dir, own, open_journal):
-        return False
-    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if os.path.exists(mark):
+        return True
+    if _has_counts(data_dir, own, open_journal):
+        return os.path.exists(mark)  # those of another process, which made it meanwhile
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _put_name(mark, own)
     return True
 
 
@@ -66,6 +71,16 @@ def forget_mark(data_dir: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(data_dir, MARK))
+
+
+def _put_name(mark: str, own: str) -> None:
+    """Says in the mark who completes this: processes of earlier builds do so, too, where none that lives is named."""
+    with contextlib.suppress(OSError):
+        fd = os.open(mark, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, os.pwrite(fd, own.encode(), 0))
+        finally:
+            os.close(fd)
 
 
 def _has_counts(data_dir: str, own: str, open_journal: OpenJournal) -> bool:
@@ -90,20 +105,25 @@ class Lost:
         self,
         gather: Callable[[], Awaitable[list[Used]]],
         data_dir: str,
+        own: str,
         engine: EarlierEngine,
         log: Log,
         *,
         is_ready: Callable[[], bool],
         degraded: Callable[[list[str]], None],
     ) -> None:
-        """`gather` asks the store; `is_ready`: native knows all keys that there are, and so their limits."""
+        """`gather` asks the store; `own` names this process; `is_ready`: native knows all keys that there are, and so
+        their limits.
+        """
         self._gather, self._engine, self._log = gather, engine, log
-        self._data_dir = data_dir
+        self._data_dir, self._own, self._mark = data_dir, own, os.path.join(data_dir, MARK)
         self._is_ready, self._degraded = is_ready, degraded
         self._stopping, self._told = asyncio.Event(), asyncio.Event()
         self._asking: asyncio.Task[list[Used]] | None = None
         self._is_late = False
         """Native is about to stop."""
+        self._is_stuck = False
+        """The mark cannot be removed, which was logged."""
 
     async def complete(self) -> bool:
         """Returns once native was told and has written it, be it that of another process, however long that takes;
@@ -115,14 +135,12 @@ class Lost:
             return False
         if is_told:
             with self._late(UNWRITTEN):
-                if not await self._until(lambda: self._engine.limits_kept() or not self._is_marked()):
+                if not await self._until(lambda: self._engine.limits_kept() is True):
                     return False
-        try:
-            forget_mark(self._data_dir)
-            sync_directory(self._data_dir)
-        except OSError as error:
-            self._log.error("limits will be told once more what they know: this cannot be removed", error=str(error))
-        return True
+        if not self._is_marked():
+            return True  # another process has completed it
+        with self._late(UNREMOVED):
+            return await self._until(self._removes_mark)
 
     async def settle(self) -> None:
         """Before native stops: waits a while for it to be told; what is not told by then never is."""
@@ -144,13 +162,14 @@ class Lost:
                 return None
             if self._engine.limits_kept() or not self._is_marked():
                 return False  # a process before this one was, or another one
+            _put_name(self._mark, self._own)
             self._asking = asyncio.ensure_future(self._ask())
             used = [] if self._is_late else await self._asking
             if self._is_late:
                 self._asking.cancel()
                 return None
+            self._engine.limits_earlier(msgspec.json.encode(used))  # also of nothing: who asks later knows that it was
             if used:
-                self._engine.limits_earlier(msgspec.json.encode(used))
                 self._log.warning("data_dir is new: limits go on from the sums of the store", sums=len(used))
             return bool(used)
         except asyncio.CancelledError:
@@ -159,9 +178,12 @@ class Lost:
             return None
         except Exception as error:
             self._log.error("what limits have used before is not known: they begin anew", error=str(error))
+            self._engine.limits_earlier(b"[]")
             return False
         finally:
             self._told.set()
+            self._asking = None
+            del self._gather  # and all that it was answered
 
     async def _until(self, is_so: Callable[[], bool]) -> bool:
         """Looks again and again; False: native has stopped without that."""
@@ -174,7 +196,19 @@ class Lost:
         return True
 
     def _is_marked(self) -> bool:
-        return os.path.exists(os.path.join(self._data_dir, MARK))
+        return os.path.exists(self._mark)
+
+    def _removes_mark(self) -> bool:
+        """False: it is still there, or would be after a cut of power."""
+        try:
+            forget_mark(self._data_dir)
+            sync_directory(self._data_dir)
+        except OSError as error:
+            if not self._is_stuck:
+                self._is_stuck = True
+                self._log.error(UNREMOVED, error=str(error))
+            return False
+        return True
 
     async def _ask(self) -> list[Used]:
         """Raises `StoreError` once the store has refused for long."""

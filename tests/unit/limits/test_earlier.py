@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from penstock.config.load import load
 from penstock.config.model import Config
 from penstock.limits.earlier import DAYS, HOUR_US, HOURS, Gathering, Places, spans
+from penstock.store.asking import Sum
 from penstock.store.interface import StoreAwayError
+from penstock.store.usage_statements import NUMBERS, Question
 from tests.support.stored_rows import Chain, record, used
 from tests.unit.fake_asking import FakeAsking
 
@@ -141,6 +143,40 @@ async def test_a_request_counts_unless_it_was_not_let_in(
     expected = 4 if counts else 2
     places = [("key", "k"), ("team", "t"), ("model", "fast"), ("global", "")]
     assert found == dict.fromkeys(places, expected) | {("provider", "up"): 4 if target else 2}
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_what_another_node_ships_between_two_questions_makes_nothing_less(
+    status: int, config: Callable[..., Config]
+) -> None:
+    chain = Chain("one")
+    fields: dict[str, Any] = {"key_id": "k", "team": "t", "cost_nanousd": 7}
+    chain.add(record(1, NOW_US, **fields, target="up/real"))
+    for number in (2, 3, 4, 5):
+        chain.add(record(number, NOW_US, **fields, status=status, target=None))
+    store = FakeAsking()
+    store.ship(chain, 2)
+
+    def ships() -> None:
+        if len(store.asked) > len(list(spans(NOW_HOUR, "UTC"))):  # the first question about the hour was answered
+            store.ship(chain)
+
+    store.before_rows = ships
+    found = {each[:2]: each[3] for each in await _gathering(config()).ask(store, NOW_US)}
+    assert len(store.rows) == 5, "it was shipped meanwhile"
+    assert found == dict.fromkeys([("key", "k"), ("team", "t"), ("model", "fast"), ("global", "")], 1) | {
+        ("provider", "up"): 1
+    }
+
+
+async def test_no_sum_is_below_nothing(config: Callable[..., Config]) -> None:
+    class Wrong:
+        async def sums(self, wanted: Question, limit: int, instances: object) -> tuple[list[Sum], None]:
+            of = ["k" if field == "key" else 200 if field == "status" else "" for field in wanted.by]
+            return [(0, tuple(of), (-1,) * len(NUMBERS))], None
+
+    found = await _gathering(config()).ask(Wrong(), NOW_US)
+    assert {each[3:] for each in found} == {(0, 0, 0)}
 
 
 async def test_what_was_answered_and_is_over_is_not_asked_again(config: Callable[..., Config]) -> None:

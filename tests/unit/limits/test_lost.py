@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
+import os
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +48,15 @@ def lacks(data_dir: Path, own: str = OWN, *entries: Entry) -> bool:
     return is_incomplete(str(data_dir), own, lambda _: Reader(*entries))
 
 
-def make(data_dir: Path, gather: Callable[[], Awaitable[list[Any]]], said: list[str] | None = None) -> tuple[Lost, Any]:
+def make(
+    data_dir: Path,
+    gather: Callable[[], Awaitable[list[Any]]],
+    said: list[str] | None = None,
+    degraded: Callable[[list[str]], None] = lambda _: None,
+) -> tuple[Lost, Any]:
     engine = FakeNative(b"{}")
     log = Log(write=lambda line: None if said is None else said.append(line.decode()))
-    each = Lost(gather, str(data_dir), engine, log, is_ready=lambda: True, degraded=lambda _: None)
+    each = Lost(gather, str(data_dir), OWN, engine, log, is_ready=lambda: True, degraded=degraded)
     return each, engine
 
 
@@ -78,6 +86,44 @@ def test_a_data_dir_with_a_journal_in_which_anything_stands_is_completed_from_th
         assert not (tmp_path / MARK).exists()
 
 
+def test_a_mark_that_is_there_is_not_made_anew_where_its_owner_removes_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lacks(tmp_path)
+    (tmp_path / "limits").touch()
+    exists = os.path.exists
+
+    def then_removed(path: str) -> bool:
+        was_there = exists(path)
+        forget_mark(str(tmp_path))
+        return was_there
+
+    monkeypatch.setattr("os.path.exists", then_removed)
+    lacks(tmp_path, OTHER)
+    assert not (tmp_path / MARK).exists(), "nobody would remove it"
+
+
+def test_of_two_that_find_no_counts_one_makes_the_mark(tmp_path: Path) -> None:
+    def other_begins(_: str) -> Reader:
+        lacks(tmp_path)
+        return Reader()
+
+    with alive(tmp_path, OWN), alive(tmp_path, OTHER):
+        assert is_incomplete(str(tmp_path), OTHER, other_begins)
+    assert (tmp_path / MARK).read_text() == OWN
+
+
+def test_counts_of_another_process_that_is_not_complete_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_begins(*_: object) -> bool:
+        (tmp_path / MARK).touch()
+        return True
+
+    monkeypatch.setattr(lost, "_has_counts", other_begins)
+    assert lacks(tmp_path), "it has written what it used itself, and is not told yet"
+
+
 async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +142,7 @@ async def test_native_is_told_once_the_store_answers_and_the_keys_are_known(
     each = Lost(
         gather,
         str(tmp_path),
+        OWN,
         engine,
         Log(write=lambda _: None),
         is_ready=lambda: next(ready, True),
@@ -140,7 +187,7 @@ async def test_what_a_process_before_this_one_was_told_and_wrote_is_not_told_aga
     assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
 
 
-async def test_with_nothing_to_tell_nothing_is_waited_for(tmp_path: Path) -> None:
+async def test_with_nothing_to_tell_native_notes_that_it_was_told_and_nothing_is_waited_for(tmp_path: Path) -> None:
     async def gather() -> list[Any]:
         return []
 
@@ -148,7 +195,7 @@ async def test_with_nothing_to_tell_nothing_is_waited_for(tmp_path: Path) -> Non
     each, engine = make(tmp_path, gather)
     async with asyncio.timeout(1):
         assert await each.complete()
-    assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
+    assert (engine.earlier, engine.is_told, (tmp_path / MARK).exists()) == ([], True, False)
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
@@ -208,7 +255,7 @@ async def test_a_store_that_only_refuses_to_add_up_holds_nothing_up_for_ever(
     async with asyncio.timeout(5):
         assert await each.complete(), "what is shipped from now on is known"
     assert len(tries) >= lost.FAILURES
-    assert (engine.earlier, (tmp_path / MARK).exists()) == ([], False)
+    assert (engine.earlier, engine.is_told, (tmp_path / MARK).exists()) == ([], True, False)
     assert sum("does not tell" in line for line in said) == 1
     assert sum("begin anew" in line for line in said) == 1
 
@@ -258,6 +305,82 @@ async def test_who_waits_for_another_ends_without_shipping(tmp_path: Path, monke
     async with asyncio.timeout(5):
         assert not await task
     assert (engine.earlier, (tmp_path / MARK).exists()) == ([], True)
+
+
+async def test_nothing_is_shipped_before_the_mark_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost, "DEGRADED_S", 0.0)
+    (tmp_path / MARK).mkdir()  # what cannot be removed
+    said: list[str] = []
+    reasons: list[list[str]] = []
+    each, engine = make(tmp_path, used, said, reasons.append)
+    engine.keeps = True
+    task = asyncio.ensure_future(each.complete())
+    await until(lambda: reasons[-1:] == [[lost.UNREMOVED]])
+    assert not task.done()
+    assert sum(lost.UNREMOVED in line for line in said) == 1
+    (tmp_path / MARK).rmdir()
+    async with asyncio.timeout(5):
+        assert await task
+    assert reasons[-1] == []
+
+
+async def test_a_mark_that_cannot_be_removed_is_left_to_the_next_process(tmp_path: Path) -> None:
+    (tmp_path / MARK).mkdir()
+    each, engine = make(tmp_path, used)
+    engine.keeps = True
+    task = asyncio.ensure_future(each.complete())
+    await each.settle()
+    each.stop()
+    async with asyncio.timeout(5):
+        assert not await task, "nothing is shipped"
+
+
+async def test_who_was_told_waits_for_its_own_file_though_the_mark_is_gone(tmp_path: Path) -> None:
+    assert lacks(tmp_path)
+    each, engine = make(tmp_path, used)
+    task = asyncio.ensure_future(each.complete())
+    await until(lambda: engine.earlier)
+    forget_mark(str(tmp_path))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    engine.keeps = True
+    async with asyncio.timeout(5):
+        assert await task
+
+
+async def test_the_mark_names_who_asks(tmp_path: Path) -> None:
+    assert lacks(tmp_path, OTHER)
+    assert (tmp_path / MARK).read_text() == OTHER, "who made it"
+    each, engine = make(tmp_path, used)
+    engine.keeps = None
+    task = asyncio.ensure_future(each.complete())
+    await asyncio.sleep(0.05)
+    assert (tmp_path / MARK).read_text() == OTHER, "which has the file of counts, perhaps"
+    engine.keeps = False
+    await until(lambda: engine.earlier)
+    assert (tmp_path / MARK).read_text() == OWN
+    engine.keeps = True
+    async with asyncio.timeout(5):
+        assert await task
+
+
+async def test_what_the_store_has_answered_is_not_kept_once_native_knows_it(tmp_path: Path) -> None:
+    class Gathered:
+        async def used(self) -> list[Any]:
+            return USED
+
+    assert lacks(tmp_path)
+    gathered = Gathered()
+    kept = weakref.ref(gathered)
+    each, engine = make(tmp_path, gathered.used)
+    del gathered
+    task = asyncio.ensure_future(each.complete())
+    await until(lambda: engine.earlier)
+    gc.collect()
+    assert kept() is None
+    engine.keeps = True
+    async with asyncio.timeout(5):
+        assert await task
 
 
 async def until(is_so: Callable[[], object]) -> None:
