@@ -119,6 +119,8 @@ class Cache:
         self._thread = ThreadPoolExecutor(1, "penstock-keys")
         self._database: sqlite3.Connection | None = None
         self._life = ""
+        self._due: str | None = None
+        """The store of a reset that the file did not take yet."""
         self._warned = ""
         self._closed = False
         self._learnt: list[_Learnt] = []
@@ -316,6 +318,7 @@ class Cache:
         return {Note(version, change) for version, change in self._database.execute(_AHEAD, (self._life,))}
 
     def _write(self, rows: Sequence[tuple[Kept, str | None]], since: int, place: Place | None) -> None:
+        self._make_up()
         if self._database is None:
             return
         with _transaction(self._database) as database:
@@ -342,6 +345,7 @@ class Cache:
             database.execute(_PASSED, (self._life, NOTES))
 
     def _learn(self, learnt: Sequence[_Learnt]) -> None:
+        self._make_up()
         if self._database is None:
             return
         with _transaction(self._database) as database:
@@ -350,14 +354,20 @@ class Cache:
                 database.executemany(_LEARN, lines)
 
     def _reset(self, store: str) -> None:
-        self._life = ""  # what is in the file counts no more, even if it cannot be written
-        if self._database is None:
+        # What is in the file counts no more, even if it cannot be written now.
+        self._life, self._due = "", store
+        self._make_up()
+
+    def _make_up(self) -> None:
+        """Resets the file, if that is due."""
+        if self._database is None or self._due is None:
             return
         with _transaction(self._database) as database:
             database.execute("DELETE FROM rows")
             database.execute("DELETE FROM digests")
             database.execute("DELETE FROM notes")
-            self._put_place(database, store)
+            self._put_place(database, self._due)
+        self._due = None
 
     def _is_ours(self, database: sqlite3.Connection) -> bool:
         row = database.execute("SELECT life, fingerprint FROM place").fetchone()

@@ -192,12 +192,21 @@ class Feed:
         newest = max(versions, default=0)
         if delta.version < place.version or (delta.version < newest and not delta.more):
             return "the store has lost changes"
-        count = min(newest - min(versions, default=0) + 1, CHANGES_AT_ONCE)
-        there = await self._store.changes(None, newest + 1, count) if ours else ()
-        made = {each.version: each.id for each in there}
+        made = await self._made(versions)
         if len(versions) < len(ours) or any(made.get(version, change) != change for version, change in ours):
             return "the store has lost changes and made others since"
         return None
+
+    async def _made(self, versions: Set[int]) -> dict[int, str]:
+        """The ids of changes, by version: of these versions all that the store keeps."""
+        made, wanted = dict[int, str](), sorted(versions)
+        while wanted:
+            count = min(wanted[-1] - wanted[0] + 1, CHANGES_AT_ONCE)
+            there = await self._store.changes(None, wanted[-1] + 1, count)
+            made |= {each.version: each.id for each in there}
+            upto = there[-1].version if len(there) == CHANGES_AT_ONCE else 0
+            wanted = [version for version in wanted if version < upto]
+        return made
 
     async def _change_at(self, version: int) -> str | None:
         """The id of the change of this version; None when it is not kept any more."""

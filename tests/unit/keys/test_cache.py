@@ -189,6 +189,25 @@ async def test_notes_are_void_after_a_reset_that_the_file_did_not_take(cache: Op
     assert await second.ahead() == {(3, "lost")}
 
 
+async def test_a_reset_that_the_file_did_not_take_is_made_up_for_before_anything_is_written(
+    cache: Open, tmp_path: Path
+) -> None:
+    first = cache()
+    await first.open()
+    await first.write([key(version=3)], 0, AT)
+    with sqlite3.connect(tmp_path / "keys.sqlite") as database:
+        database.execute("CREATE TRIGGER full BEFORE DELETE ON rows BEGIN SELECT RAISE(ABORT, 'no room'); END")
+        await first.reset("another")
+        await first.write([key("key000000002", 4)], 0, Place("another", 4, "four", 5))
+        database.execute("DROP TRIGGER full")
+    database.close()
+    await first.write([key("key000000003", 5)], 0, Place("another", 5, "five", 5))
+    await first.close()
+    after = cache()
+    assert await after.open() == Place("another", 5, "five", 5)
+    assert [row.id for row in await rows(after)] == ["key000000003"]
+
+
 async def test_a_process_of_the_version_before_can_share_the_file(cache: Open, tmp_path: Path) -> None:
     first = cache()
     await first.open()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.keys.feed import CHANGES_AT_ONCE
 from penstock.keys.model import Key
 from penstock.keys.service import Issued, forgetting
 from penstock.keys.wishes import NewKey
@@ -193,6 +194,23 @@ async def test_a_lost_change_is_noticed_although_another_of_its_version_was_made
     assert (await one.ask(real.secret)).verdict == "right"
     assert (await one.ask(lost.secret)).verdict == "wrong"
     assert "lost changes" in one.log.texts("error")
+
+
+async def test_a_lost_change_is_noticed_although_many_were_made_before_the_next_poll(node: Node) -> None:
+    scene = node()
+    scene.store.tells = False
+    await put(scene.store, foreign(ONE))
+    await scene.start()
+    backup = scene.store.copy()
+    issued = await scene.ledger.create_key(NewKey(name="lost"), "test")
+    scene.store.restore(backup)
+    for n in range(CHANGES_AT_ONCE + 50):
+        await put(scene.store, foreign(f"sk-{n:04}-later-0123456789abcdef"))
+    await put(scene.store, foreign(TWO))
+    assert (await scene.ask(TWO)).verdict == "right"  # its row is noted, far ahead of the lost one
+    await scene.poll()
+    assert scene.check(issued.secret) == "unknown"
+    assert "lost changes" in scene.log.texts("error")
 
 
 async def test_a_lost_change_is_noticed_although_a_later_one_has_replaced_its_row_in_data_dir(node: Node) -> None:

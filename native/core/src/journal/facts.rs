@@ -37,8 +37,12 @@ impl Why {
 /// What happened, for the log; a fault is told once, until it is over.
 #[derive(Debug)]
 pub enum Event {
+    /// It cannot be written.
     Failed(io::Error),
     Recovered,
+    /// Its directory cannot be looked after: what is to go stays.
+    Untidy(io::Error),
+    Tidy,
     Lost {
         entries: u64,
         why: Why,

@@ -22,6 +22,9 @@ pub const LOCK: &str = "lock";
 /// Whose it is, the journal's directory, the file.
 type Segment = (String, PathBuf, File);
 
+/// Segments that are to go, and why.
+pub type Going = Vec<(Removal, Why)>;
+
 /// A segment that is to go.
 #[derive(Clone, Debug)]
 pub struct Removal {
@@ -105,11 +108,17 @@ impl Space {
     }
 
     /// Whole segments that are to go, and why; of the own journal those before number `open`. One that cannot be read stays,
-    /// and holds up no other.
-    pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<Vec<(Removal, Why)>> {
-        let found = self.closed(open)?.into_iter();
-        let found = found.filter_map(|segment| goes(&segment.0, &segment.2).map(|why| (segment, why)));
-        Ok(found.filter_map(|(segment, why)| Some((self.removal(segment).ok()?, why))).collect())
+    /// and holds up no other: the fault of one of them, if there is any.
+    pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<(Going, io::Result<()>)> {
+        let (mut going, mut unread) = (Vec::new(), Ok(()));
+        for segment in self.closed(open)? {
+            let Some(why) = goes(&segment.0, &segment.2) else { continue };
+            match self.removal(segment) {
+                Ok(removal) => going.push((removal, why)),
+                Err(error) => unread = Err(error),
+            }
+        }
+        Ok((going, unread))
     }
 
     /// The oldest of them that take `bytes` together, or all there are that can be read.
@@ -117,16 +126,21 @@ impl Space {
         let mut closed = self.closed(open)?;
         closed.retain(|(instance, _, file)| may_go(instance, file));
         closed.sort_by_key(|(_, _, file)| file.changed_us);
-        let (mut left, mut found) = (bytes, Vec::new());
+        let (mut left, mut found, mut unread) = (bytes, Vec::new(), Ok(()));
         for segment in closed {
             if left == 0 {
                 break;
             }
-            let Ok(removal) = self.removal(segment) else { continue };
-            left = left.saturating_sub(removal.file.bytes);
-            found.push(removal);
+            match self.removal(segment) {
+                Ok(removal) => {
+                    left = left.saturating_sub(removal.file.bytes);
+                    found.push(removal);
+                }
+                Err(error) => unread = Err(error),
+            }
         }
-        Ok(found)
+        // Where none can be read there may be one to go all the same.
+        if found.is_empty() { unread.map(|()| found) } else { Ok(found) }
     }
 
     /// The instances of which there are journals, sorted.
@@ -181,7 +195,7 @@ impl Space {
     fn last(&self, dir: &Path, file: &File) -> io::Result<Chain> {
         let files = files(&*self.disk, dir)?;
         if let Some(next) = files.iter().find(|next| next.number == file.number + 1)
-            && let Some(header) = header(&*self.disk, next)?
+            && let Ok(Some(header)) = header(&*self.disk, next)
         {
             return Ok(header.chain);
         }

@@ -65,15 +65,11 @@ impl<T: FnMut(Event)> Run<T> {
             let begun_us = self.now_us();
             if self.ring.looks() || begun_us >= self.sweep_us {
                 let swept = self.writer.sweep();
-                let again_us = self.retry_us.map_or(RETRY.as_micros() as u64, |before| SWEEP_US.min(2 * before));
-                self.retry_us = swept.is_err().then_some(again_us);
-                self.sweep_us = self.now_us() + self.retry_us.unwrap_or(SWEEP_US);
-                self.told(swept);
+                self.swept(swept);
             }
             if self.ring.stops() {
                 let ended = self.writer.end();
-                self.ring.set_failing(ended.is_err());
-                self.told(ended);
+                self.written(ended);
                 break;
             }
             if !self.ring.is_empty() {
@@ -83,8 +79,7 @@ impl<T: FnMut(Event)> Run<T> {
             let is_due = self.holds_answers() || self.writer.has_work() || is_ripe();
             let committed = if is_due { self.writer.commit() } else { Ok(()) };
             let failed = committed.is_err();
-            self.ring.set_failing(failed);
-            self.told(committed);
+            self.written(committed);
             if failed {
                 self.ring.pause(RETRY);
             } else {
@@ -118,15 +113,33 @@ impl<T: FnMut(Event)> Run<T> {
         self.writer.settings.durability == Durability::Flush
     }
 
-    /// Tells of what happened, of a fault once until it is over.
-    fn told(&mut self, outcome: io::Result<()>) {
-        let is_over = outcome.is_ok() && self.retry_us.is_none();
+    /// Tells how writing went, of a fault once until it is over.
+    fn written(&mut self, outcome: io::Result<()>) {
+        let failed = outcome.is_err();
+        self.ring.set_failing(failed);
         match outcome {
             Err(error) if !self.fails => (self.tell)(Event::Failed(error)),
-            Ok(()) if self.fails && is_over => (self.tell)(Event::Recovered),
+            Ok(()) if self.fails => (self.tell)(Event::Recovered),
             _ => {}
         }
-        self.fails = !is_over;
+        self.fails = failed;
+        self.writer.events().into_iter().for_each(&mut self.tell);
+    }
+
+    /// The same of the directory, and says when it is looked after again.
+    fn swept(&mut self, outcome: io::Result<()>) {
+        let before_us = self.retry_us.take();
+        match outcome {
+            Err(error) => {
+                self.retry_us = Some(before_us.map_or(RETRY.as_micros() as u64, |before| SWEEP_US.min(2 * before)));
+                if before_us.is_none() {
+                    (self.tell)(Event::Untidy(error));
+                }
+            }
+            Ok(()) if before_us.is_some() => (self.tell)(Event::Tidy),
+            Ok(()) => {}
+        }
+        self.sweep_us = self.now_us() + self.retry_us.unwrap_or(SWEEP_US);
         self.writer.events().into_iter().for_each(&mut self.tell);
     }
 

@@ -173,6 +173,7 @@ impl Writer {
             }
         }
         self.renew()?;
+        let mut unread = Ok(());
         if self.removals.is_empty() {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
@@ -185,12 +186,13 @@ impl Writer {
                 changed_us if self.settings.pinned && changed_us < stays_us => Some(Why::Shipped),
                 _ => None,
             };
-            let found = self.space.which(self.open_number(), why)?;
+            let found;
+            (found, unread) = self.space.which(self.open_number(), why)?;
             found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
         }
         self.shipped.keep(&self.space.instances()?);
         self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
-        self.measure()
+        self.measure().and(unread)
     }
 
     /// The journal ends in order.

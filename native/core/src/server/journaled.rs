@@ -28,6 +28,11 @@ fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
             &[("dir", &dir), ("error", &error.to_string())],
         ),
         Event::Recovered => log.info("the journal is written again", &[("dir", &dir)]),
+        Event::Untidy(error) => log.error(
+            "the journal's directory cannot be looked after, so that what is to go may stay; it is tried again",
+            &[("dir", &dir), ("error", &error.to_string())],
+        ),
+        Event::Tidy => log.info("the journal's directory is looked after again", &[("dir", &dir)]),
         Event::Lost { entries, why } => log.error(
             "entries found no room in the journal and were dropped",
             &[("dir", &dir), ("entries", entries), ("reason", &why.name())],

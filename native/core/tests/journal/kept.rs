@@ -127,13 +127,13 @@ fn a_directory_that_cannot_be_looked_after_is_tried_again_soon_and_told_of_once(
     let tell = move |event| drop(tell.send(event));
     let journal = Journal::start(settings("one", Durability::Flush), disk, Clock::System, [1; 32], tell).unwrap();
     let next = || told.recv_timeout(Duration::from_secs(30));
-    assert!(matches!(next(), Ok(Event::Failed(_))));
+    assert!(matches!(next(), Ok(Event::Untidy(_))));
     let ticket = journal.append(Kind::Record, b"x", b"").unwrap();
     wait(journal.kept(ticket));
     assert!(told.try_recv().is_err(), "it is written, but the directory is as it was");
     assert!(journal.trouble().is_none(), "what comes is written");
     sim.open(all);
-    assert!(matches!(next(), Ok(Event::Recovered)));
+    assert!(matches!(next(), Ok(Event::Tidy)));
     journal.stop();
     assert!(told.try_recv().is_err());
 }
