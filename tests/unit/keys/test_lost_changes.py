@@ -18,6 +18,16 @@ Node = Callable[..., Scene]
 ONE, TWO = "sk-one-0123456789abcdef", "sk-two-0123456789abcdef"
 
 
+async def polled(node: Node, scene: Scene, *, restart: bool) -> Scene:
+    """The node once it has asked the store again, by itself or begun anew on its data_dir."""
+    if restart:
+        await scene.stop()
+        scene = node()
+        await scene.start()
+    await scene.poll()
+    return scene
+
+
 async def test_another_store_replaces_every_row_and_every_digest(node: Node) -> None:
     scene = node()
     await put(scene.store, foreign(ONE))
@@ -60,11 +70,7 @@ async def test_lost_changes_are_noticed_however_many_were_made_since(
     scene.store.restore(backup)
     for n in range(made_since):
         await put(scene.store, foreign(f"sk-{n}-later-0123456789abcdef"))
-    if restart:
-        await scene.stop()
-        scene = node()
-        await scene.start()
-    await scene.poll()
+    scene = await polled(node, scene, restart=restart)
     assert scene.table.keys.keys() == scene.store.rows(Key).keys()
     assert scene.table.keys[foreign(ONE).id].state == "active"
     assert scene.check(TWO) == "unknown"
@@ -86,11 +92,7 @@ async def test_a_change_of_this_node_that_a_failover_lost_is_noticed_although_th
     scene.store.restore(backup)
     for n in range(made_since):
         await put(scene.store, foreign(f"sk-{n}-later-0123456789abcdef"))
-    if restart:
-        await scene.stop()
-        scene = node()
-        await scene.start()
-    await scene.poll()
+    scene = await polled(node, scene, restart=restart)
     assert scene.check(issued.secret) == "unknown"
     assert scene.table.keys.keys() == scene.store.rows(Key).keys()
     assert "lost changes" in scene.log.texts("error")
@@ -108,11 +110,7 @@ async def test_a_change_that_a_failover_lost_is_noticed_when_this_node_makes_oth
     issued = await scene.ledger.create_key(NewKey(name="lost"), "test")
     scene.store.restore(backup)
     await scene.ledger.create_key(NewKey(name="has the version of the lost one"), "test")
-    if restart:
-        await scene.stop()
-        scene = node()
-        await scene.start()
-    await scene.poll()
+    scene = await polled(node, scene, restart=restart)
     assert scene.check(issued.secret) == "unknown"
     assert scene.table.keys.keys() == scene.store.rows(Key).keys()
     assert "lost changes" in scene.log.texts("error")
