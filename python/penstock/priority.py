@@ -13,10 +13,8 @@ from pathlib import Path
 NICE = 10
 """Of Python's threads once native's run."""
 LAST_NICE = 19
-_SYNC = "penstock-sync"
-"""The thread that brings the journal to disk: native/core/src/journal/helper.rs."""
 _JOURNAL = "penstock-journa"
-"""The one that writes it, as Linux cuts its name: native/core/src/journal/thread.rs."""
+"""The thread that writes the journal, as Linux cuts its name: native/core/src/journal/thread.rs."""
 SLICE_NS = 100_000_000
 """Of Python's threads and the journal's: the longest that Linux takes, see `_lengthen_slice`."""
 
@@ -27,12 +25,9 @@ _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 def yield_to_native(*, holds_answers: bool) -> None:
     """What decides gives way to what moves: on a busy machine native's threads, started by now, go first.
 
-    Of those the one that waits for the disk takes only what is left over: what it does not manage in time another does.
-    The journal's has its full share of a core, but interrupts no request when it wakes: requests take microseconds, and
-    its entries wait for milliseconds anyway, unless it `holds_answers` until they are on disk.
+    Of those the journal's has its full share of a core, but interrupts no request when it wakes: requests take
+    microseconds, and its entries wait for milliseconds anyway, unless it `holds_answers` until they are on disk.
     """
-    for number in _native_threads(_SYNC):
-        _take_the_rest(number)
     for number in () if holds_answers else _native_threads(_JOURNAL):
         _interrupt_nobody(number)
     for thread in threading.enumerate():

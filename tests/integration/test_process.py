@@ -57,7 +57,6 @@ def test_its_threads_have_names(gateway: Gateway) -> None:
 def test_who_writes_the_journal_interrupts_no_request(gateway: Gateway) -> None:
     tasks = Path(f"/proc/{gateway.pid}/task").iterdir()
     policies = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks}
-    assert policies["penstock-sync"] == os.SCHED_IDLE
     assert policies["penstock-journa"] == os.SCHED_BATCH
     assert policies["penstock-0"] == os.SCHED_OTHER
 

@@ -69,7 +69,7 @@ def test_only_threads_that_know_no_python_take_what_is_left_over(upstream: Upstr
         until(lambda: len(requests(gateway)) == 3, "the store has them")
         tasks = list(Path(f"/proc/{gateway.pid}/task").iterdir())
         idle = {(task / "comm").read_text().strip() for task in tasks if is_idle(int(task.name))}
-    assert idle <= {"penstock-sync", "penstock-spare"}
+    assert idle <= {"penstock-spare"}
 
 
 def is_idle(thread: int) -> bool:

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::helper::Helper;
+use super::direct::{Direct, Queues};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
     /// A file without content, whatever stood there before.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>>;
+    /// The same for a segment, which is appended to and synchronised again and again.
+    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
+        self.create(path)
+    }
+    /// A file of a few bytes, none as yet.
+    fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>>;
     /// At most `most` bytes from `offset`; fewer where the file ends.
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>>;
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
@@ -45,29 +51,36 @@ pub trait Disk: Send + Sync {
 /// A file that is written.
 pub trait Target: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Replaces the first bytes.
-    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was written last.
     fn sync(&mut self) -> io::Result<()>;
-    /// Whether `sync` would have another do it, and wait a little for that.
-    fn is_helped(&self) -> bool {
-        false
+    /// Begins to do so, where that goes on by itself. `false`: it does not, and nothing was begun.
+    fn begin_sync(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+    /// Whether what was begun is over.
+    fn is_synced(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
     /// Has it appear to have changed last at a time, microseconds UTC.
     fn set_changed(&mut self, us: u64) -> io::Result<()>;
 }
 
+/// A file whose bytes are replaced together. They need not last.
+pub trait Mark: Send {
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
 /// The system's own.
 #[derive(Clone, Debug, Default)]
 pub struct RealDisk {
-    /// Synchronises files, where it has the time.
-    helper: Option<Arc<Helper>>,
+    /// Of segments that are written while their writer does other things.
+    queues: Option<Arc<Queues>>,
 }
 
 impl RealDisk {
-    /// One whose files are synchronised by a thread of their own where the machine has time to spare.
-    pub fn patient() -> io::Result<Self> {
-        Ok(Self { helper: Some(Arc::new(Helper::start()?)) })
+    /// One whose segments are written, where the system can, while their writer does other things.
+    pub fn direct() -> Self {
+        Self { queues: Some(Arc::default()) }
     }
 }
 
@@ -91,14 +104,18 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
-        let file = options.open(path)?;
-        // Opened once more: a fault of the disk is told to each open file once.
-        let helped = |helper: &Arc<Helper>| Ok::<_, io::Error>((helper.clone(), Arc::new(File::open(path)?)));
-        let helper = self.helper.as_ref().map(helped).transpose()?;
-        Ok(Box::new(RealTarget { file, bytes: 0, helper }))
+        Ok(Box::new(RealTarget { file: create(path)?, bytes: 0 }))
+    }
+
+    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
+        match self.queues.as_ref().and_then(|queues| Direct::create(path, queues)) {
+            Some(direct) => Ok(Box::new(direct)),
+            None => self.create(path),
+        }
+    }
+
+    fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {
+        Ok(Box::new(RealMark(create(path)?)))
     }
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -154,10 +171,16 @@ impl Disk for RealDisk {
     }
 }
 
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
+    options.open(path)
+}
+
 struct RealTarget {
     file: File,
     bytes: u64,
-    helper: Option<(Arc<Helper>, Arc<File>)>,
 }
 
 impl Target for RealTarget {
@@ -167,21 +190,20 @@ impl Target for RealTarget {
         Ok(())
     }
 
-    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, 0)
-    }
-
     fn sync(&mut self) -> io::Result<()> {
-        let helped = self.helper.as_ref().and_then(|(helper, file)| helper.sync(file));
-        helped.unwrap_or_else(|| self.file.sync_data())
-    }
-
-    fn is_helped(&self) -> bool {
-        self.helper.as_ref().is_some_and(|(helper, _)| helper.is_here())
+        self.file.sync_data()
     }
 
     fn set_changed(&mut self, us: u64) -> io::Result<()> {
         self.file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_micros(us))
+    }
+}
+
+struct RealMark(File);
+
+impl Mark for RealMark {
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, 0)
     }
 }
 

@@ -3,12 +3,15 @@
 //! Request threads push into a bounded ring; one thread makes entries of what waits and brings them to disk together.
 //! Nothing here knows of requests: a payload is bytes.
 
+mod alarm;
+mod blocks;
+mod direct;
 pub mod disk;
 pub mod entry;
 pub mod facts;
 mod forgetting;
-mod helper;
 pub mod pack;
+mod queue;
 pub mod read;
 pub mod recover;
 pub mod ring;
@@ -152,7 +155,7 @@ impl Journal {
         salts: [u8; 32],
         tell: impl FnMut(Event) + Send + 'static,
     ) -> io::Result<Self> {
-        let (ring, facts) = (Arc::new(Ring::new(RING_BYTES)), Arc::<Facts>::default());
+        let (ring, facts) = (Arc::new(Ring::new(RING_BYTES)?), Arc::<Facts>::default());
         let writer = Writer::new(disk, ring.clone(), facts.clone(), clock.clone(), settings.clone(), salts);
         let shipped = writer.shipped.clone();
         let thread = Mutex::new(Some(Thread::start(writer, tell)?));

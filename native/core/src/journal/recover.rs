@@ -32,12 +32,12 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> io::Result<Recovered> {
         match check(&bytes) {
             Verdict::Whole => {}
             Verdict::Empty => {
-                found.cut_bytes = last.bytes;
+                found.cut_bytes = Walk::new(&bytes, 0).rest();
                 disk.remove(&last.path)?;
             }
             Verdict::Cut(at) if is_committed(disk, dir, last.number, at)? => set_aside()?,
             Verdict::Cut(at) => {
-                found.cut_bytes = last.bytes - at as u64;
+                found.cut_bytes = Walk::new(&bytes, at).rest();
                 disk.truncate(&last.path, at as u64)?;
             }
             Verdict::Damaged => set_aside()?,

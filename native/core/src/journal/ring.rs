@@ -2,14 +2,18 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::entry::{Kind, MAX_PARTS_BYTES};
+use super::{
+    alarm::Alarm,
+    entry::{Kind, MAX_PARTS_BYTES},
+};
 
 /// Kind, length of the public and of the private part.
 const ITEM_BYTES: usize = 9;
@@ -96,25 +100,46 @@ struct State {
     durable: u64,
     lost: Lost,
     waiting: VecDeque<(u64, Waker)>,
-    /// The writer sleeps until somebody wakes it.
-    rests: bool,
+    /// The writer sleeps, and what comes may wake it before its time.
+    nap: Option<Nap>,
     stops: bool,
     fails: bool,
+}
+
+/// Until when the writer sleeps, microseconds since boot, and how long what comes may wait for other entries.
+#[derive(Clone, Copy, Debug)]
+struct Nap {
+    until_us: u64,
+    group_us: u64,
+}
+
+impl State {
+    /// When what waits is to be written, see [`Ring::due_us`].
+    fn due_us(&self, group_us: u64) -> Option<u64> {
+        if self.lost.entries > 0 || self.stops {
+            return Some(0);
+        }
+        let urgent_us = self.urgent_us.map(|since| since + group_us);
+        let patience_us = if group_us == 0 { 0 } else { group_us.max(BEGINS_US) };
+        let any_us = (!self.front.is_empty()).then(|| self.front_us + patience_us);
+        urgent_us.into_iter().chain(any_us).min()
+    }
 }
 
 /// Bounded: what the writer has taken counts until it is on disk.
 #[derive(Debug)]
 pub struct Ring {
     state: Mutex<State>,
-    told: Condvar,
+    alarm: Alarm,
     /// The writer is to look after the directory now; set with the state locked.
     looks: AtomicBool,
     most_bytes: usize,
 }
 
 impl Ring {
-    pub fn new(most_bytes: usize) -> Self {
-        Self { state: Mutex::default(), told: Condvar::new(), looks: AtomicBool::new(false), most_bytes }
+    pub fn new(most_bytes: usize) -> io::Result<Self> {
+        let alarm = Alarm::new()?;
+        Ok(Self { state: Mutex::default(), alarm, looks: AtomicBool::new(false), most_bytes })
     }
 
     /// Appends an entry; its number, for [`Ring::poll_durable`]. `None`: there is no room, or it is too long, and it is
@@ -126,24 +151,20 @@ impl Ring {
         if state.stops || is_long || state.front.len() + state.work_bytes + bytes > self.most_bytes {
             let now_us = utc_us();
             state.lost.add(Lost { entries: 1, bytes: bytes as u64, first_us: now_us, last_us: now_us });
+            self.wake_in_time(&mut state, boot_us());
             return None;
         }
         let is_first = state.front.is_empty();
         let is_first_urgent = state.urgent_us.is_none() && item.kind != Kind::Begin as u8;
+        item.write(&mut state.front);
+        state.accepted += 1;
         if is_first || is_first_urgent {
             let now_us = boot_us();
             state.front_us = if is_first { now_us } else { state.front_us };
             state.urgent_us = if is_first_urgent { Some(now_us) } else { state.urgent_us };
+            self.wake_in_time(&mut state, now_us);
         }
-        item.write(&mut state.front);
-        state.accepted += 1;
-        let number = state.accepted;
-        let rests = std::mem::take(&mut state.rests);
-        drop(state);
-        if rests {
-            self.told.notify_one();
-        }
-        Some(number)
+        Some(state.accepted)
     }
 
     /// Gives all that waits in exchange for an empty `work`.
@@ -198,29 +219,46 @@ impl Ring {
         Poll::Pending
     }
 
-    /// Returns once there is something to write, after `time`, or at the end.
-    pub fn rest(&self, time: Duration) {
+    /// Returns once something is due, as [`Ring::due_us`] says, at `until_us` since boot, or at the end.
+    pub fn rest(&self, now_us: u64, until_us: u64, group_us: u64) {
         let mut state = self.state.lock();
-        let empty = |state: &mut State| {
-            state.front.is_empty() && state.lost.entries == 0 && !state.stops && !self.looks.load(Relaxed)
-        };
-        state.rests = true;
-        self.told.wait_while_for(&mut state, empty, time);
-        state.rests = false;
+        let until_us = state.due_us(group_us).map_or(until_us, |due_us| due_us.min(until_us));
+        if until_us <= now_us || self.looks.load(Relaxed) {
+            return;
+        }
+        self.alarm.set(until_us - now_us);
+        state.nap = Some(Nap { until_us, group_us });
+        drop(state);
+        self.alarm.wait();
+        self.state.lock().nap = None;
     }
 
     /// Returns after `time`, or at the end.
     pub fn pause(&self, time: Duration) {
-        let mut state = self.state.lock();
-        self.told.wait_while_for(&mut state, |state| !state.stops, time);
+        let state = self.state.lock();
+        if state.stops {
+            return;
+        }
+        self.alarm.set(time.as_micros() as u64);
+        drop(state);
+        self.alarm.wait();
+    }
+
+    fn wake_in_time(&self, state: &mut State, now_us: u64) {
+        let Some(nap) = state.nap else { return };
+        let due_us = state.due_us(nap.group_us).unwrap_or(u64::MAX);
+        if due_us < nap.until_us {
+            state.nap = Some(Nap { until_us: due_us, ..nap });
+            self.alarm.set(due_us.saturating_sub(now_us));
+        }
     }
 
     /// The writer looks after the directory before its time.
     pub fn look(&self) {
         let state = self.state.lock();
         self.looks.store(true, Relaxed);
+        self.alarm.set(0);
         drop(state);
-        self.told.notify_all();
     }
 
     /// Whether it is to, said once.
@@ -234,21 +272,16 @@ impl Ring {
     }
 
     /// When what waits is to be written, microseconds since boot, where nothing is to wait longer than `group_us`; but that
-    /// a stream has begun is mostly written with the record of another one. `None`: nothing waits.
+    /// a stream has begun is mostly written with the record of another one, unless nothing may wait. `None`: nothing waits.
     pub fn due_us(&self, group_us: u64) -> Option<u64> {
-        let state = self.state.lock();
-        if state.lost.entries > 0 || state.stops {
-            return Some(0);
-        }
-        let urgent_us = state.urgent_us.map(|since| since + group_us);
-        let any_us = (!state.front.is_empty()).then(|| state.front_us + group_us.max(BEGINS_US));
-        urgent_us.into_iter().chain(any_us).min()
+        self.state.lock().due_us(group_us)
     }
 
     /// Takes nothing more; the writer writes what is here and ends.
     pub fn stop(&self) {
-        self.state.lock().stops = true;
-        self.told.notify_all();
+        let mut state = self.state.lock();
+        state.stops = true;
+        self.alarm.set(0);
     }
 
     pub fn stops(&self) -> bool {
@@ -284,7 +317,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_stream_waits_for_a_record_but_not_for_long() {
-        let ring = Ring::new(1 << 10);
+        let ring = Ring::new(1 << 10).unwrap();
         assert_eq!(ring.due_us(5), None);
         push(&ring, Kind::Begin, 1_000);
         assert_eq!(ring.due_us(5), Some(21_000));
@@ -299,13 +332,36 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_told_soon_and_the_end_waits_for_nothing() {
-        let ring = Ring::new(20);
+        let ring = Ring::new(20).unwrap();
         push(&ring, Kind::Begin, 10);
         assert_eq!(ring.due_us(5), Some(20_010));
         push(&ring, Kind::Begin, 10);
         assert_eq!(ring.due_us(5), Some(0), "one found no room");
-        let ring = Ring::new(20);
+        let ring = Ring::new(20).unwrap();
         ring.stop();
         assert_eq!(ring.due_us(5), Some(0));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the thread is a real one, and so is its time")]
+    fn what_comes_while_the_writer_sleeps_wakes_it_when_it_is_due() {
+        let clock = crate::clock::Clock::System;
+        for (kind, group_us, least_us) in
+            [(Kind::Record, 0, 0), (Kind::Record, 30_000, 30_000), (Kind::Begin, 5_000, BEGINS_US), (Kind::Begin, 0, 0)]
+        {
+            let ring = Ring::new(1 << 10).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    ring.push(Item { kind: kind as u8, public: b"entry", private: b"" }, || clock.boot_us(), || 0);
+                });
+                while ring.due_us(group_us).is_none_or(|due_us| due_us > clock.boot_us()) {
+                    let now_us = clock.boot_us();
+                    ring.rest(now_us, now_us + 60_000_000, group_us);
+                }
+            });
+            let waited_us = ring.lag_us(clock.boot_us());
+            assert!((least_us..30_000_000).contains(&waited_us), "{kind:?}: {waited_us} µs");
+        }
     }
 }

@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Durability, Event, helper::PATIENCE, ring::Ring, writer::Writer};
+use super::{Durability, Event, ring::Ring, writer::Writer};
 
-/// How long an entry waits before it is brought to disk, with those that came meanwhile, unless each answer waits for it.
-/// Where the writer waits for its helper, that is part of it.
-const GROUP_US: u64 = 5_000;
-/// Without entries for so long, the thread sleeps until one comes.
-const DROWSY_US: u64 = 100_000;
+/// How long an entry waits for others that are brought to disk with it, unless each answer waits for it. The disk has the
+/// rest of the 5 ms.
+const GROUP_US: u64 = 4_000;
+/// What the disk has done by itself is looked at so long afterwards, if nothing comes before: readers wait for it.
+const LOOK_US: u64 = 20_000;
+/// How long the disk takes is measured so often, and where it holds up the next entries.
+const MEASURE_US: u64 = 1_000_000;
 const SWEEP_US: u64 = 60_000_000;
 /// What fails is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -33,7 +35,8 @@ pub(super) struct Thread {
 impl Thread {
     pub(super) fn start(writer: Writer, tell: impl FnMut(Event) + Send + 'static) -> io::Result<Self> {
         let (alive, ended) = channel();
-        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, retry_us: None };
+        let run =
+            Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, retry_us: None, measure_us: 0 };
         let handle = Builder::new().name("penstock-journal".to_owned()).spawn(move || run.run(alive))?;
         let _ = ended.recv(); // it has its name by now
         Ok(Self { handle, ended })
@@ -55,15 +58,18 @@ struct Run<T> {
     /// When the directory is looked after next, and the pause after the last time that it could not be.
     sweep_us: u64,
     retry_us: Option<u64>,
+    /// When the disk's time is measured next.
+    measure_us: u64,
 }
 
 impl<T: FnMut(Event)> Run<T> {
     fn run(mut self, alive: Sender<()>) {
         let _ = alive.send(());
-        let mut busy_us = self.now_us();
         loop {
-            let begun_us = self.now_us();
-            if self.ring.looks() || begun_us >= self.sweep_us {
+            let now_us = self.now_us();
+            if self.ring.looks() || now_us >= self.sweep_us {
+                let finished = self.writer.finish_commit();
+                self.written(finished);
                 let swept = self.writer.sweep();
                 self.swept(swept);
             }
@@ -72,45 +78,42 @@ impl<T: FnMut(Event)> Run<T> {
                 self.written(ended);
                 break;
             }
-            if !self.ring.is_empty() {
-                busy_us = begun_us;
-            }
-            let is_ripe = || self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= begun_us);
-            let is_due = self.holds_answers() || self.writer.has_work() || is_ripe();
-            let committed = if is_due { self.writer.commit() } else { Ok(()) };
+            let committed = self.commit(now_us);
             let failed = committed.is_err();
             self.written(committed);
             if failed {
                 self.ring.pause(RETRY);
             } else {
-                self.wait(busy_us);
+                self.rest();
             }
         }
         drop(alive);
     }
 
-    /// Sleeps until something is due, or may be.
-    fn wait(&self, busy_us: u64) {
-        let (now_us, group_us) = (self.now_us(), self.group_us());
-        let is_drowsy = now_us.saturating_sub(busy_us) > DROWSY_US;
-        let due_us = self.ring.due_us(group_us);
-        if self.holds_answers() || due_us.is_none() && is_drowsy {
-            return self.ring.rest(Duration::from_micros(self.sweep_us.saturating_sub(now_us)));
+    /// Brings to disk what is due, and sees what became of what was begun before.
+    fn commit(&mut self, now_us: u64) -> io::Result<()> {
+        let is_ripe = self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= now_us);
+        if !is_ripe && !self.writer.has_work() {
+            return self.writer.finish_commit();
         }
-        let nap_us = nap_us(due_us, group_us, now_us);
-        if nap_us > 0 {
-            self.ring.pause(Duration::from_micros(nap_us));
+        self.writer.begin_commit()?;
+        if self.writer.is_writing() && now_us >= self.measure_us {
+            self.measure_us = now_us + MEASURE_US;
+            return self.writer.finish_commit();
         }
+        Ok(())
+    }
+
+    /// Sleeps until something is due.
+    fn rest(&self) {
+        let now_us = self.now_us();
+        let look_us = if self.writer.is_writing() { now_us + LOOK_US } else { u64::MAX };
+        self.ring.rest(now_us, look_us.min(self.sweep_us), self.group_us());
     }
 
     /// How long an entry waits for others that are written with it.
     fn group_us(&self) -> u64 {
-        if self.writer.is_helped() { GROUP_US - PATIENCE.as_micros() as u64 } else { GROUP_US }
-    }
-
-    /// Whether somebody waits for each entry.
-    fn holds_answers(&self) -> bool {
-        self.writer.settings.durability == Durability::Flush
+        if self.writer.settings.durability == Durability::Flush { 0 } else { GROUP_US }
     }
 
     /// Tells how writing went, of a fault once until it is over.
@@ -145,22 +148,5 @@ impl<T: FnMut(Event)> Run<T> {
 
     fn now_us(&self) -> u64 {
         self.writer.clock.boot_us()
-    }
-}
-
-/// How long the writer may sleep: nobody wakes it, and what comes while it does is due `group_us` later.
-fn nap_us(due_us: Option<u64>, group_us: u64, now_us: u64) -> u64 {
-    due_us.map_or(group_us, |due_us| due_us.saturating_sub(now_us).min(group_us))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nap_us;
-
-    #[test]
-    fn the_writer_never_sleeps_longer_than_what_comes_may_wait() {
-        for (due_us, slept_us) in [(None, 4), (Some(100), 0), (Some(90), 0), (Some(103), 3), (Some(120), 4)] {
-            assert_eq!(nap_us(due_us, 4, 100), slept_us, "{due_us:?}");
-        }
     }
 }

@@ -127,7 +127,7 @@ impl One<'_> {
             let is_last = index + 1 == files.len();
             let Some(header) = Header::read(&bytes) else {
                 if is_last && self.is_unwritten(&bytes, file) {
-                    report.unfinished_bytes = file.bytes;
+                    report.unfinished_bytes = Walk::new(&bytes, 0).rest();
                     break;
                 }
                 report.fault = Some(format!("segment {}: its head is damaged", file.number));
@@ -137,10 +137,13 @@ impl One<'_> {
             first.get_or_insert_with(|| header.clone());
             last_number = file.number;
             let mut at = chain.unwrap_or(header.chain);
+            let mut whole = 0;
             if report.fault.is_none() {
-                report.fault = entries(&bytes, file, is_last, &mut at, &mut report, &heads, removed);
+                match entries(&bytes, file, is_last, &mut at, &mut report, &heads, removed) {
+                    Ok(bytes) => whole = bytes,
+                    Err(fault) => report.fault = Some(fault),
+                }
             }
-            let whole = bytes.len() as u64 - report.unfinished_bytes;
             if report.fault.is_none() && is_last && self.committed(file.number)? > whole {
                 let next = at.sequence + 1;
                 report.unfinished_bytes = 0;
@@ -202,7 +205,7 @@ impl One<'_> {
     }
 }
 
-/// Goes through one segment; the first fault.
+/// Goes through one segment: how many bytes of it are whole, or the first fault.
 fn entries(
     bytes: &[u8],
     file: &File,
@@ -211,33 +214,35 @@ fn entries(
     report: &mut Report,
     heads: &[&Head],
     removed: &mut Removed,
-) -> Option<String> {
+) -> Result<u64, String> {
     let mut walk = Walk::new(bytes, HEADER_BYTES);
     for (at, entry) in walk.by_ref() {
         let next = chain.sequence + 1;
         let place = format!("segment {}, byte {at}", file.number);
         if entry.sequence != next {
-            return Some(misplaced(bytes, next, &entry, &place));
+            return Err(misplaced(bytes, next, &entry, &place));
         }
         if !entry.follows(&chain.hash) {
-            return Some(format!("entry {next} was changed ({place})"));
+            return Err(format!("entry {next} was changed ({place})"));
         }
         *chain = Chain::after(&entry);
         if let Some(head) = heads.iter().find(|head| head.sequence == next && head.hash != hex(&entry.hash)) {
-            return Some(format!("entry {} or one before it was changed: its head was kept ({place})", head.sequence));
+            return Err(format!("entry {} or one before it was changed: its head was kept ({place})", head.sequence));
         }
         report.entries += 1;
         report.records += u64::from(entry.kind == Kind::Record as u8);
         report.ended = entry.kind == Kind::End as u8;
         note(&entry, report, removed);
     }
-    walk.fault?;
-    let (at, next) = (walk.at, chain.sequence + 1);
-    if walk.resume() || !is_last || report.ended {
-        return Some(format!("entry {next} was changed or is damaged (segment {}, byte {at})", file.number));
+    let (at, next, rest) = (walk.at as u64, chain.sequence + 1, walk.rest());
+    if walk.fault.is_none() || is_last && rest == 0 {
+        return Ok(at);
     }
-    report.unfinished_bytes = (bytes.len() - at) as u64;
-    None
+    if walk.resume() || !is_last || report.ended {
+        return Err(format!("entry {next} was changed or is damaged (segment {}, byte {at})", file.number));
+    }
+    report.unfinished_bytes = rest;
+    Ok(at)
 }
 
 /// An entry stands where another should.

@@ -110,6 +110,12 @@ impl<'a> Walk<'a> {
         Self { bytes, at: at.min(bytes.len()), fault: None }
     }
 
+    /// How many bytes stand behind the last entry: the file's room that was never written is none.
+    pub fn rest(&self) -> u64 {
+        let rest = &self.bytes[self.at..];
+        rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+    }
+
     /// Goes on at the next whole entry behind the one that is none; `false`: there is no further one.
     pub fn resume(&mut self) -> bool {
         let Some(distance) = next_whole(&self.bytes[self.at..]) else { return false };

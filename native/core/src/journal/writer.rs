@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Durability, Settings, WhenFull,
-    disk::{Disk, Target, parent},
+    disk::{Disk, Mark, Target, parent},
     entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
     facts::{Event, Facts, Why},
     read::Position,
@@ -55,7 +55,7 @@ pub struct Writer {
     events: Vec<Event>,
     space: Space,
     open: Option<Open>,
-    committed: Option<Box<dyn Target>>,
+    committed: Option<Box<dyn Mark>>,
     next_number: u64,
     /// What counts of the segment before the next one.
     previous_bytes: u64,
@@ -67,6 +67,8 @@ pub struct Writer {
     kept: usize,
     written: usize,
     upto: u64,
+    /// When all of the work was begun to be brought to disk, if that goes on by itself.
+    begun_us: Option<u64>,
     out: Vec<u8>,
     lost: [(Lost, Why); 2],
     removals: Vec<Removal>,
@@ -109,6 +111,7 @@ impl Writer {
             kept: 0,
             written: 0,
             upto: 0,
+            begun_us: None,
             out: Vec::new(),
             lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
             removals: Vec::new(),
@@ -125,29 +128,54 @@ impl Writer {
     /// Brings all that waits to disk. After an error nothing is lost: the next call begins a new segment with all that
     /// is not known to last.
     pub fn commit(&mut self) -> io::Result<()> {
+        self.begin_commit()?;
+        self.finish_commit()
+    }
+
+    /// The same, but returns where the rest goes on by itself until [`Writer::finish_commit`].
+    pub fn begin_commit(&mut self) -> io::Result<()> {
+        self.finish_commit()?;
         if self.work.is_empty() {
             self.take()?;
         }
         if self.work.is_empty() {
             return Ok(());
         }
-        self.write_all()?;
+        self.tried(Self::write)?;
+        self.tried(Self::begin_sync)?;
+        if self.is_writing() { Ok(()) } else { self.finish() }
+    }
+
+    /// Waits for what [`Writer::begin_commit`] has begun.
+    pub fn finish_commit(&mut self) -> io::Result<()> {
+        if self.is_writing() { self.finish() } else { Ok(()) }
+    }
+
+    /// Whether what was begun is not known to be over.
+    pub fn is_writing(&self) -> bool {
+        self.begun_us.is_some()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.end_work()?;
         self.ring.durable(self.upto);
         Ok(())
     }
 
     /// Whether something waits that the ring knows nothing of any more.
     pub(super) fn has_work(&self) -> bool {
-        !self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0)
+        !self.is_writing() && (!self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0))
     }
 
     /// Writes all of the work, and removes what it says is removed.
     fn write_all(&mut self) -> io::Result<()> {
-        if let Err(error) = self.write().and_then(|()| self.settle()) {
-            self.abandon();
-            self.facts.failures.fetch_add(1, Relaxed);
-            return Err(error);
-        }
+        self.tried(Self::write)?;
+        self.end_work()
+    }
+
+    /// Sees to it that all of the work, which is written, lasts; removes what it says is removed.
+    fn end_work(&mut self) -> io::Result<()> {
+        self.tried(Self::settle)?;
         self.work.clear();
         (self.kept, self.written) = (0, 0);
         let removals = std::mem::take(&mut self.removals);
@@ -157,6 +185,14 @@ impl Writer {
             self.make_room(0)?;
         }
         Ok(())
+    }
+
+    /// After a fault the segment is given up.
+    fn tried(&mut self, step: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        step(self).inspect_err(|_| {
+            self.abandon();
+            self.facts.failures.fetch_add(1, Relaxed);
+        })
     }
 
     /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
@@ -360,12 +396,8 @@ impl Writer {
             return Ok(());
         }
         self.close();
-        let renewed = self.begin().and_then(|()| self.settle());
-        if renewed.is_err() {
-            self.abandon();
-            self.facts.failures.fetch_add(1, Relaxed);
-        }
-        renewed
+        self.tried(Self::begin)?;
+        self.tried(Self::settle)
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -385,10 +417,10 @@ impl Writer {
     }
 
     fn make(&mut self, path: &Path, head: &[u8]) -> io::Result<Box<dyn Target>> {
-        let mut file = self.disk.create(path)?;
+        let mut file = self.disk.create_segment(path)?;
         file.append(head)?;
         if self.committed.is_none() {
-            let mut committed = self.disk.create(&self.dir.join(COMMITTED))?;
+            let mut committed = self.disk.create_mark(&self.dir.join(COMMITTED))?;
             committed.replace(&write_committed(0, 0))?;
             self.committed = Some(committed);
         }
@@ -404,14 +436,21 @@ impl Writer {
         Ok(file)
     }
 
+    fn begin_sync(&mut self) -> io::Result<()> {
+        let begun_us = self.clock.boot_us();
+        let Some(open) = self.open.as_mut().filter(|_| self.settings.durability == Durability::Group) else {
+            return Ok(());
+        };
+        self.begun_us = open.file.begin_sync()?.then_some(begun_us);
+        Ok(())
+    }
+
     /// What is written lasts from now on, as far as the durability promises, and readers see it.
     fn settle(&mut self) -> io::Result<()> {
+        if self.settings.durability != Durability::Os {
+            self.sync()?;
+        }
         if let Some(open) = &mut self.open {
-            if self.settings.durability != Durability::Os {
-                let begun_us = self.clock.boot_us();
-                open.file.sync()?;
-                self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
-            }
             open.kept_bytes = open.bytes;
         }
         // It lasts from here on, whether or not readers can be told.
@@ -423,9 +462,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether what is written would be synchronised by another, for whom it waits a little.
-    pub(super) fn is_helped(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.file.is_helped())
+    /// Waits until what is written lasts. How long that takes is not known where it was over before anybody looked.
+    fn sync(&mut self) -> io::Result<()> {
+        let begun_us = self.begun_us.take();
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if begun_us.is_some() && open.file.is_synced()? {
+            return Ok(());
+        }
+        let begun_us = begun_us.unwrap_or_else(|| self.clock.boot_us());
+        open.file.sync()?;
+        self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
+        Ok(())
     }
 
     fn close(&mut self) {

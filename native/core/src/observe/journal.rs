@@ -29,14 +29,18 @@ pub fn render(journal: &Journal, out: &mut Vec<u8>) {
     let disk = facts.disk_bytes.load(Relaxed);
     page.single("penstock_journal_disk_bytes", "gauge", "Bytes of this and of orphaned journals.", disk);
     let lag_us = journal.lag_us();
-    page.family("penstock_journal_lag_seconds", "gauge", "Age of the oldest entry that is not on disk yet.");
+    page.family("penstock_journal_lag_seconds", "gauge", "Age of the oldest entry that is not known to be on disk.");
     page.seconds("penstock_journal_lag_seconds", lag_us);
     let works = u64::from(journal.trouble().is_none());
     page.single("penstock_journal_up", "gauge", "0 while the journal is full or cannot be written.", works);
     if journal.is_pinned() {
         shipping(journal, &mut page);
     }
-    page.family("penstock_journal_fsync_seconds", "histogram", "How long one fsync of the journal takes.");
+    page.family(
+        "penstock_journal_fsync_seconds",
+        "histogram",
+        "How long it takes until what was written to the journal lasts, as far as that is measured.",
+    );
     page.histogram("penstock_journal_fsync_seconds", "", &Totals::of(SYNC, std::iter::once(&facts.sync)));
 }
 

@@ -14,7 +14,7 @@ pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> 
     let (log, dir) = (shared.log.clone(), options.dir.display().to_string());
     let tell = move |event| self::tell(&log, &dir, &event);
     let disk = match settings.durability {
-        Durability::Group => RealDisk::patient().map_err(|e| told(&e))?,
+        Durability::Group => RealDisk::direct(),
         Durability::Flush | Durability::Os => RealDisk::default(), // an answer waits, or nothing is synchronised
     };
     let journal = Journal::start(settings, Arc::new(disk), shared.clock.clone(), salts, tell);

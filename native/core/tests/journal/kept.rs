@@ -51,7 +51,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn what_many_threads_append_is_there_once_and_verifies() {
     for durability in [Durability::Flush, Durability::Group, Durability::Os] {
         let dir = Dir::new(&format!("threads-{durability:?}"));
-        let disk = if durability == Durability::Group { RealDisk::patient().unwrap() } else { RealDisk::default() };
+        let disk = if durability == Durability::Group { RealDisk::direct() } else { RealDisk::default() };
         let journal = Journal::start(dir.settings(durability), Arc::new(disk), Clock::System, [1; 32], |event| {
             panic!("{event:?}")
         });
@@ -173,4 +173,26 @@ fn what_could_be_left_out_leaves_half_of_the_memory_free_and_what_records_may_ne
     sim.set_read_only(true);
     journal.append(Kind::Record, &[0; 10_000], b"").unwrap();
     assert!(journal.has_spare(RING_BYTES / 2 - 20_000) && !journal.has_spare(RING_BYTES / 2 - 10_000));
+}
+
+#[test]
+fn what_comes_alone_is_on_disk_soon_and_readers_see_it_though_nothing_follows() {
+    let dir = Dir::new("alone");
+    let settings = dir.settings(Durability::Group);
+    let journal =
+        Journal::start(settings, Arc::new(RealDisk::direct()), Clock::System, [1; 32], |event| panic!("{event:?}"));
+    let journal = journal.unwrap();
+    let reader = Reader::new(Arc::new(RealDisk::default()), &dir.0.join("journal/one"));
+    let (mut from, mut slowest) = (Position::default(), Duration::ZERO);
+    for number in 0..10_u64 {
+        std::thread::sleep(Duration::from_millis(30)); // the writer sleeps
+        let begun = std::time::Instant::now();
+        let ticket = journal.append(Kind::Record, &number.to_le_bytes(), b"").unwrap();
+        wait(journal.kept(ticket));
+        slowest = slowest.max(begun.elapsed());
+        let batch = reader.read(from, usize::MAX, true).unwrap();
+        assert_eq!(batch.entries.len(), 1);
+        from = batch.next;
+    }
+    assert!(slowest < Duration::from_millis(1_500), "{slowest:?}: nobody looked before the next sweep");
 }

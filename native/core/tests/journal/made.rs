@@ -63,7 +63,7 @@ impl Made {
         let clock = Clock::Manual(now.clone());
         let sim = beside.map_or_else(|| Sim::new(clock.clone()), |other| other.sim.clone());
         sim.set_locked(&settings.dir.join("lock"), true);
-        let (ring, facts) = (Arc::new(Ring::new(64 << 10)), Arc::<Facts>::default());
+        let (ring, facts) = (Arc::new(Ring::new(64 << 10).unwrap()), Arc::<Facts>::default());
         let dir = settings.dir.clone();
         let disk: Arc<dyn Disk> = Arc::new(sim.clone());
         let writer = Writer::new(disk, ring.clone(), facts.clone(), clock, settings, [7; 32]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use penstock_core::journal::{
     Durability, Position, Reader, Settings,
     entry::{FIXED_BYTES, MAX_PARTS_BYTES},
-    recover::{Verdict, check},
+    recover::{Verdict, check, recover},
     segment::HEADER_BYTES,
     walk::Walk,
 };
@@ -98,6 +98,34 @@ fn the_longest_entries_are_cut_off_where_they_are_torn_and_passed_over_where_the
         bytes[begins[1] + at..end].fill(0);
         made.sim.put(&made.segment(1), &bytes);
         assert_eq!(made.read(false), [0, 2, 3], "{at}");
+    }
+}
+
+#[test]
+fn room_behind_the_last_entry_that_was_never_written_is_no_unfinished_end() {
+    for (entries, ends) in [(0, false), (4, false), (4, true)] {
+        let mut made = Made::new(Durability::Group);
+        (0..entries).for_each(|_| _ = made.push());
+        made.writer.commit().unwrap();
+        if ends {
+            made.writer.end().unwrap();
+        }
+        made.die();
+        let written = if entries == 0 { Vec::new() } else { made.sim.bytes(&made.segment(1)) };
+        let mut bytes = written.clone();
+        bytes.resize(64 << 10, 0);
+        made.sim.put(&made.segment(1), &bytes);
+        let report = made.report(false);
+        assert_eq!((report.fault, report.unfinished_bytes, report.ended), (None, 0, ends));
+        assert_eq!(made.read(false), (0..entries).collect::<Vec<_>>());
+        assert_eq!(recover(&made.sim, &made.dir).unwrap().cut_bytes, 0);
+        let left = made.sim.paths().contains(&made.segment(1)).then(|| made.sim.bytes(&made.segment(1)));
+        assert_eq!(left, (entries > 0).then_some(written), "it has its length");
+        // What stands in such room is seen.
+        bytes[30 << 10] = 1;
+        made.sim.put(&made.segment(1), &bytes);
+        let report = made.report(false);
+        assert!(report.unfinished_bytes > 20 << 10 || report.fault.is_some());
     }
 }
 

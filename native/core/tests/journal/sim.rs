@@ -10,7 +10,7 @@ use std::{
 
 use penstock_core::{
     clock::Clock,
-    journal::disk::{Disk, Listed, Target},
+    journal::disk::{Disk, Listed, Mark, Target},
 };
 
 /// What a disk writes at once, or not at all.
@@ -152,6 +152,15 @@ impl Sim {
         }
     }
 
+    fn handle(&self, path: &Path, goes_on: bool) -> io::Result<Box<Handle>> {
+        let mut state = self.state.lock().unwrap();
+        Self::spend(&mut state, 0)?;
+        let named = Arc::new(Mutex::new(path.to_owned()));
+        let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
+        state.files.insert(path.to_owned(), file);
+        Ok(Box::new(Handle { sim: self.clone(), path: named, goes_on, is_begun: false }))
+    }
+
     fn spend(state: &mut State, bytes: usize) -> io::Result<()> {
         if state.is_read_only {
             return Err(ErrorKind::ReadOnlyFilesystem.into());
@@ -182,12 +191,16 @@ impl Disk for Sim {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        let mut state = self.state.lock().unwrap();
-        Self::spend(&mut state, 0)?;
-        let named = Arc::new(Mutex::new(path.to_owned()));
-        let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
-        state.files.insert(path.to_owned(), file);
-        Ok(Box::new(Handle { sim: self.clone(), path: named }))
+        Ok(self.handle(path, false)?)
+    }
+
+    /// One that is synchronised by itself, later.
+    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
+        Ok(self.handle(path, true)?)
+    }
+
+    fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {
+        Ok(self.handle(path, false)?)
     }
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -254,6 +267,9 @@ impl Disk for Sim {
 struct Handle {
     sim: Sim,
     path: Arc<Mutex<PathBuf>>,
+    /// What is begun goes on by itself, and is over when somebody looks.
+    goes_on: bool,
+    is_begun: bool,
 }
 
 impl Handle {
@@ -276,15 +292,20 @@ impl Target for Handle {
         spent
     }
 
-    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.with(|file| {
-            file.live.resize(file.live.len().max(bytes.len()), 0);
-            file.live[..bytes.len()].copy_from_slice(bytes);
-        });
-        Ok(())
+    fn begin_sync(&mut self) -> io::Result<bool> {
+        self.is_begun = self.goes_on;
+        Ok(self.goes_on)
+    }
+
+    fn is_synced(&mut self) -> io::Result<bool> {
+        if self.is_begun {
+            self.sync()?;
+        }
+        Ok(true)
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.is_begun = false;
         let mut state = self.sim.state.lock().unwrap();
         state.syncs += 1;
         let fails = state.failing_syncs > 0 && state.sparing_syncs == 0;
@@ -308,6 +329,16 @@ impl Target for Handle {
             state.vanishing -= 1;
             state.files.remove(&*self.path.lock().unwrap());
         }
+        Ok(())
+    }
+}
+
+impl Mark for Handle {
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.with(|file| {
+            file.live.resize(file.live.len().max(bytes.len()), 0);
+            file.live[..bytes.len()].copy_from_slice(bytes);
+        });
         Ok(())
     }
 }

@@ -1,0 +1,143 @@
+//! Linux's queue of disk writes that go on while who asked for them does other things: `io_setup(2)`, `io_submit(2)`,
+//! `io_getevents(2)`. Of all interfaces for that it is the one that container runtimes allow.
+
+use std::{
+    ffi::{c_long, c_ulong},
+    fs::File,
+    io,
+    os::fd::AsRawFd as _,
+    ptr,
+};
+
+use super::blocks::Blocks;
+
+/// `IOCB_CMD_PWRITE`, and `RWF_DSYNC`: it is over once it lasts (`linux/aio_abi.h`, `linux/fs.h`).
+const WRITE: u16 = 1;
+const LASTS: u32 = 2;
+
+/// `struct iocb`.
+#[repr(C)]
+#[derive(Default)]
+struct Request {
+    data: u64,
+    #[cfg(target_endian = "little")]
+    key: u32,
+    flags: u32,
+    #[cfg(target_endian = "big")]
+    key: u32,
+    operation: u16,
+    priority: i16,
+    file: u32,
+    buffer: u64,
+    bytes: u64,
+    offset: i64,
+    reserved: u64,
+    more_flags: u32,
+    event_file: u32,
+}
+
+/// `struct io_event`.
+#[repr(C)]
+#[derive(Default)]
+struct Done {
+    data: u64,
+    request: u64,
+    result: i64,
+    more: i64,
+}
+
+impl Done {
+    fn written(&self) -> io::Result<usize> {
+        usize::try_from(self.result).map_err(|_| match i32::try_from(-self.result) {
+            Ok(error) => io::Error::from_raw_os_error(error),
+            Err(_) => io::ErrorKind::Other.into(),
+        })
+    }
+}
+
+/// A queue of one write. What is written stays here until it is over.
+#[derive(Debug)]
+pub(super) struct Queue {
+    context: c_ulong,
+    flying: Option<Blocks>,
+}
+
+impl Queue {
+    pub(super) fn new() -> io::Result<Self> {
+        let mut context: c_ulong = 0;
+        // SAFETY: the kernel writes one number to where `context` stands.
+        check(unsafe { libc::syscall(libc::SYS_io_setup, 1 as c_ulong, &raw mut context) })?;
+        Ok(Self { context, flying: None })
+    }
+
+    /// Whether a write is not known to be over.
+    pub(super) fn is_busy(&self) -> bool {
+        self.flying.is_some()
+    }
+
+    /// Begins to write `blocks` at `offset` and to make them last; whoever has the queue waits first. They come back from
+    /// [`Queue::finish`], or with the error.
+    pub(super) fn begin(&mut self, file: &File, offset: u64, blocks: Blocks) -> Result<(), (Blocks, io::Error)> {
+        debug_assert!(!self.is_busy());
+        let bytes = blocks.bytes();
+        let mut request = Request {
+            operation: WRITE,
+            flags: LASTS,
+            file: file.as_raw_fd().cast_unsigned(),
+            buffer: bytes.as_ptr() as u64,
+            bytes: bytes.len() as u64,
+            offset: offset.cast_signed(),
+            ..Request::default()
+        };
+        let mut requests = [&raw mut request];
+        let requests = requests.as_mut_ptr();
+        // SAFETY: the kernel reads the request within the call. What it writes stays where it is until it is over: `flying`
+        // keeps it, nobody changes it, and `drop` waits for it.
+        let begun = check(unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1 as c_long, requests) });
+        if let Err(error) = begun {
+            return Err((blocks, error));
+        }
+        self.flying = Some(blocks);
+        Ok(())
+    }
+
+    /// What was written and how many bytes of it last, or why they do not; `None`: it is not over, or nothing was begun.
+    pub(super) fn finish(&mut self, waits: bool) -> Option<(Blocks, io::Result<usize>)> {
+        self.flying.as_ref()?;
+        let mut done = Done::default();
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let until = if waits { ptr::null() } else { &raw const now };
+        let least = c_long::from(waits);
+        let got = loop {
+            // SAFETY: the kernel writes one event at most to where `done` stands.
+            let got = unsafe {
+                libc::syscall(libc::SYS_io_getevents, self.context, least, 1 as c_long, &raw mut done, until)
+            };
+            match check(got) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                got => break got,
+            }
+        };
+        let result = match got {
+            Ok(0) => return None,
+            Ok(_) => done.written(),
+            // Nobody knows what became of it: the memory stays the kernel's.
+            Err(error) => {
+                std::mem::forget(self.flying.take());
+                return Some((Blocks::default(), Err(error)));
+            }
+        };
+        self.flying.take().map(|blocks| (blocks, result))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: ends the queue; returns once nothing of it is written any more.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+    }
+}
+
+fn check(returned: c_long) -> io::Result<c_long> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
