@@ -176,6 +176,7 @@ fn what_could_be_left_out_leaves_half_of_the_memory_free_and_what_records_may_ne
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the thread is a real one, and so is its time")]
 fn what_comes_alone_is_on_disk_soon_and_readers_see_it_though_nothing_follows() {
     let dir = Dir::new("alone");
     let settings = dir.settings(Durability::Group);
