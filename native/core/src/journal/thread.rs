@@ -94,7 +94,8 @@ impl<T: FnMut(Event)> Run<T> {
     fn commit(&mut self, now_us: u64) -> io::Result<()> {
         let is_ripe = self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= now_us);
         if !is_ripe && !self.writer.has_work() {
-            return self.writer.finish_commit();
+            self.writer.finish_commit()?;
+            return self.writer.tell_readers();
         }
         self.writer.begin_commit()?;
         if self.writer.is_writing() && now_us >= self.measure_us {
@@ -107,7 +108,8 @@ impl<T: FnMut(Event)> Run<T> {
     /// Sleeps until something is due.
     fn rest(&self) {
         let now_us = self.now_us();
-        let look_us = if self.writer.is_writing() { now_us + LOOK_US } else { u64::MAX };
+        let is_idle = !self.writer.is_writing() && self.writer.has_told_readers();
+        let look_us = if is_idle { u64::MAX } else { now_us + LOOK_US };
         self.ring.rest(now_us, look_us.min(self.sweep_us), self.group_us());
     }
 

@@ -26,6 +26,8 @@ use crate::clock::Clock;
 const PIECE_BYTES: usize = 256 << 10;
 /// What an entry takes more than its parts.
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
+/// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
+const TELL_US: u64 = 20_000;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
 /// What was to take a segment's place, and is older than this, never will.
@@ -56,6 +58,9 @@ pub struct Writer {
     space: Space,
     open: Option<Open>,
     committed: Option<Box<dyn Mark>>,
+    /// When it was written last, and whether it says what lasts.
+    told_us: u64,
+    is_told: bool,
     next_number: u64,
     /// What counts of the segment before the next one.
     previous_bytes: u64,
@@ -103,6 +108,8 @@ impl Writer {
             events: Vec::new(),
             open: None,
             committed: None,
+            told_us: 0,
+            is_told: true,
             next_number: 1,
             previous_bytes: 0,
             chain,
@@ -129,10 +136,12 @@ impl Writer {
     /// is not known to last.
     pub fn commit(&mut self) -> io::Result<()> {
         self.begin_commit()?;
-        self.finish_commit()
+        self.finish_commit()?;
+        self.tell_readers()
     }
 
-    /// The same, but returns where the rest goes on by itself until [`Writer::finish_commit`].
+    /// The same, but returns where the rest goes on by itself until [`Writer::finish_commit`]; readers are told now and then,
+    /// and by [`Writer::tell_readers`].
     pub fn begin_commit(&mut self) -> io::Result<()> {
         self.finish_commit()?;
         if self.work.is_empty() {
@@ -455,10 +464,28 @@ impl Writer {
         }
         // It lasts from here on, whether or not readers can be told.
         (self.kept, self.chain) = (self.written, self.ahead);
-        if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
+        if let Some(open) = &self.open {
             *self.facts.committed.lock() = Position { segment: open.number, offset: open.bytes };
-            committed.replace(&write_committed(open.number, open.bytes))?;
+            self.is_told = false;
         }
+        let is_due = self.clock.boot_us().saturating_sub(self.told_us) >= TELL_US;
+        if is_due || self.settings.durability != Durability::Group { self.tell_readers() } else { Ok(()) }
+    }
+
+    /// Whether readers in other processes know of all that lasts.
+    pub(super) fn has_told_readers(&self) -> bool {
+        self.is_told
+    }
+
+    /// Tells them.
+    pub fn tell_readers(&mut self) -> io::Result<()> {
+        if self.is_told {
+            return Ok(());
+        }
+        if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
+            committed.replace(&write_committed(open.number, open.kept_bytes))?;
+        }
+        (self.told_us, self.is_told) = (self.clock.boot_us(), true);
         Ok(())
     }
 
