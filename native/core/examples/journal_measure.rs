@@ -34,7 +34,8 @@ fn start(dir: &Path, durability: Durability) -> io::Result<Journal> {
         pinned: false,
     };
     let settings = Settings::of(&options, "measure", &RealDisk::default())?;
-    Journal::start(settings, Arc::new(RealDisk::default()), Clock::System, [1; 32], |event| println!("{event:?}"))
+    let disk = if durability == Durability::Group { RealDisk::direct() } else { RealDisk::default() };
+    Journal::start(settings, Arc::new(disk), Clock::System, [1; 32], |event| println!("{event:?}"))
 }
 
 /// Pushes entries as fast as the journal takes them; nanoseconds spent pushing, of each.

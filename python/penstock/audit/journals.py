@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ BATCH_BYTES = 1 << 20
 """What is read at a time."""
 ENTRY_BYTES = 120
 """Of an entry beside its parts, about."""
+
+COMMITTED = "committed"
+"""Where a journal that is written says up to where it may be read."""
+_COMMITTED_HEAD = struct.Struct("<QQ")
 
 _SEGMENTS = (".segment", ".damaged")
 
@@ -209,8 +214,20 @@ def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tupl
 
 
 def segment_bytes(path: str) -> list[tuple[int, int]]:
-    """Number and size of each segment."""
-    return [(number, facts.st_size) for number, facts in _files(path)]
+    """Number and size of each segment; of one that is written, whose file is longer, as much as readers may see."""
+    committed, bytes_ = _committed(path)
+    sizes = [(number, facts.st_size) for number, facts in _files(path)]
+    return [(number, min(size, bytes_) if number == committed else size) for number, size in sizes]
+
+
+def _committed(path: str) -> tuple[int, int]:
+    """Segment, and bytes of it, that the writer has called committed (native/core/src/journal/walk.rs); (0, 0): none."""
+    try:
+        with open(os.path.join(path, COMMITTED), "rb") as file:
+            segment, bytes_ = _COMMITTED_HEAD.unpack(file.read(_COMMITTED_HEAD.size))
+    except (OSError, struct.error):
+        return 0, 0
+    return segment, bytes_
 
 
 def _segments(path: str) -> list[tuple[int, int]]:

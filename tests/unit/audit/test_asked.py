@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,11 @@ def test_where_a_bounded_reading_begins(tmp_path: Path) -> None:
     assert start(0, 0, 1) == (3, 0, True), "the newest one is always read"
     assert start(3, 5, 1) == (3, 5, False)
     assert start(9, 5, 1) == (9, 5, False)
+
+    (tmp_path / "committed").write_bytes(struct.pack("<QQI", 3, 15, 0))
+    assert start(0, 0, 85) == (0, 0, False), "what is not committed is not counted"
+    assert journals.bytes_behind(str(tmp_path), 3, 15) == 0
+    assert journals.bytes_behind(str(tmp_path), 2, 0) == 45
 
 
 # --- sums ---

@@ -13,8 +13,9 @@ const FURTHEST_US: u64 = 31_536_000_000_000;
 pub(super) struct Alarm(OwnedFd);
 
 impl Alarm {
+    /// By the clock that [`crate::clock::Clock::boot_us`] reads: it goes on while the machine is suspended.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?))
+        Ok(Self(timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?))
     }
 
     /// It goes off in so many microseconds, once, and at no time that was said before.

@@ -2,10 +2,9 @@
 
 use std::slice;
 
-/// What every disk in use takes, and file systems as well.
+/// What every disk in use takes, and file systems as well. `align` below is the same.
 pub(super) const BLOCK: usize = 4 << 10;
 
-#[derive(Clone)]
 #[repr(C, align(4096))]
 struct Block([u8; BLOCK]);
 

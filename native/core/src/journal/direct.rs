@@ -6,17 +6,17 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::{Duration, UNIX_EPOCH},
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
-use super::{blocks::Blocks, disk::Target, queue::Queue};
+use super::{
+    blocks::Blocks,
+    disk::{Target, cut},
+    queue::Queue,
+};
 
 /// What waits to be written takes so much memory before it is, and keeps so much of it.
 const MOST_BYTES: usize = 1 << 20;
@@ -24,85 +24,80 @@ const KEPT_BYTES: usize = 64 << 10;
 /// A file is made longer before it has to be, by a quarter within these bounds: a write that makes it longer is waited for.
 const AHEAD_BYTES: [u64; 2] = [64 << 10, 1 << 20];
 
-/// What such files share.
-#[derive(Debug, Default)]
-pub(super) struct Queues {
-    /// Of the last file: making and ending one takes milliseconds.
-    spare: Mutex<Option<Queue>>,
-    /// A file system took such a file, and then refused to write it.
-    is_refused: AtomicBool,
-}
+/// The queue of the file before, for the next one: making and ending one takes milliseconds.
+pub(super) type Spare = Mutex<Option<Queue>>;
 
 pub(super) struct Direct {
     file: File,
     /// Gone only while this is dropped.
     queue: Option<Queue>,
-    queues: Arc<Queues>,
+    spare: Arc<Spare>,
     /// Where the blocks stand that are not full, or do not last.
     at: u64,
     blocks: Blocks,
     /// What was appended since a write was begun last.
     is_new: bool,
-    /// Up to where the file has its length and its room.
+    /// Something went wrong: what the file has is not known.
+    has_failed: bool,
+    /// Up to where the file has its length and its room, and how far it may have them before it has to.
     room: u64,
+    most_bytes: u64,
 }
 
 impl Direct {
-    /// An empty file. `None`: this system, or the file system, has none that is written so.
-    pub(super) fn create(path: &Path, queues: &Arc<Queues>) -> Option<Self> {
-        if queues.is_refused.load(Relaxed) {
-            return None;
-        }
+    /// A file that begins with `head`, which lasts. `None`: this system, or the file system, has none that is written so.
+    pub(super) fn create(path: &Path, head: &[u8], most_bytes: u64, spare: &Arc<Spare>) -> Option<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECT).bits().cast_signed());
-        let file = options.open(path).ok()?;
-        let spare = queues.spare.lock().take();
-        let queue = Some(spare.map_or_else(Queue::new, Ok).ok()?);
-        Some(Self { file, queue, queues: queues.clone(), at: 0, blocks: Blocks::default(), is_new: false, room: 0 })
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECT | OFlags::DSYNC;
+        let file = options.custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+        let queue = spare.lock().take();
+        let queue = Some(queue.map_or_else(Queue::new, Ok).ok()?);
+        let (spare, blocks) = (spare.clone(), Blocks::default());
+        let mut made =
+            Self { file, queue, spare, at: 0, blocks, is_new: false, has_failed: false, room: 0, most_bytes };
+        made.append(head).ok()?;
+        made.sync().ok()?;
+        Some(made)
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        let Some(queue) = &mut self.queue else { return Err(io::ErrorKind::NotConnected.into()) };
         let blocks = std::mem::take(&mut self.blocks);
-        self.make_room(self.at + blocks.bytes().len() as u64);
-        let Some(queue) = &mut self.queue else { return Ok(()) };
-        self.is_new = false;
-        queue.begin(&self.file, self.at, blocks).map_err(|(blocks, error)| {
+        let upto = self.at + blocks.bytes().len() as u64;
+        if upto > self.room {
+            self.room = lengthen(&self.file, self.room, upto, self.most_bytes);
+        }
+        let begun = queue.begin(&self.file, self.at, blocks);
+        self.has_failed |= begun.is_err();
+        begun.map_err(|(blocks, error)| {
             self.blocks = blocks;
-            self.noted(error)
-        })
+            error
+        })?;
+        self.is_new = false;
+        Ok(())
     }
 
     /// Whether nothing is being written any more.
     fn land(&mut self, waits: bool) -> io::Result<bool> {
+        let landed = self.take_back(waits);
+        self.has_failed |= landed.is_err();
+        landed
+    }
+
+    fn take_back(&mut self, waits: bool) -> io::Result<bool> {
         let Some(queue) = &mut self.queue else { return Ok(true) };
-        let Some((blocks, written)) = queue.finish(waits) else { return Ok(!queue.is_busy()) };
+        let Some((blocks, written)) = queue.finish(waits)? else { return Ok(!queue.is_busy()) };
         let most = blocks.bytes().len();
         self.blocks = blocks;
-        let written = written.map_err(|error| self.noted(error))?;
+        let written = written?;
         if written < most {
-            return Err(io::Error::new(io::ErrorKind::WriteZero, format!("{written} bytes of {most} were written")));
+            let what = format!("{written} bytes of {most} found room");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
         }
         self.at += self.blocks.keep_open_block() as u64;
         self.blocks.shrink(KEPT_BYTES);
         Ok(true)
-    }
-
-    fn noted(&self, error: io::Error) -> io::Error {
-        if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) {
-            self.queues.is_refused.store(true, Relaxed);
-        }
-        error
-    }
-
-    fn make_room(&mut self, upto: u64) {
-        if upto <= self.room {
-            return;
-        }
-        let room = upto + (upto / 4).clamp(AHEAD_BYTES[0], AHEAD_BYTES[1]);
-        let made = fallocate(&self.file, FallocateFlags::empty(), self.room, room - self.room);
-        // Where there is none the write itself says what is wrong, if anything is.
-        self.room = if made.is_ok() { room } else { upto };
     }
 
     fn bytes(&self) -> u64 {
@@ -139,23 +134,36 @@ impl Target for Direct {
         Ok(self.land(false)? && !self.is_new)
     }
 
-    fn set_changed(&mut self, us: u64) -> io::Result<()> {
-        self.file.set_modified(UNIX_EPOCH + Duration::from_micros(us))
+    fn ahead(&self) -> u64 {
+        self.room.saturating_sub(self.bytes())
     }
 }
 
 impl Drop for Direct {
-    /// The file ends where its last byte is.
+    /// The file ends where its last byte is; after a fault whoever has it knows where that is.
     fn drop(&mut self) {
         let _ = self.land(true);
-        *self.queues.spare.lock() = self.queue.take();
-        if self.file.metadata().is_ok_and(|facts| facts.len() > self.bytes()) {
-            let _ = self.file.set_len(self.bytes());
+        if self.has_failed {
+            return;
+        }
+        *self.spare.lock() = self.queue.take();
+        if self.ahead() > 0 {
+            let _ = cut(&self.file, self.bytes());
         }
     }
 }
 
+/// Makes a file longer than it has to be, up to `most` bytes: how long it is then. Where that fails the write itself says
+/// what is wrong, if anything is.
+fn lengthen(file: &File, bytes: u64, upto: u64, most: u64) -> u64 {
+    let ahead = (upto / 4).clamp(AHEAD_BYTES[0], AHEAD_BYTES[1]);
+    let room = (upto + ahead).min(most).max(upto);
+    let made = fallocate(file, FallocateFlags::empty(), bytes, room - bytes);
+    if made.is_ok() { room } else { upto }
+}
+
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the files are real ones, and so is their time")]
 mod tests {
     use std::fs;
 
@@ -165,7 +173,9 @@ mod tests {
 
     impl Dir {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("penstock-direct-{}-{name}", std::process::id()));
+            // Where the build is there is a disk, whatever `/tmp` is.
+            let program = std::env::current_exe().unwrap();
+            let path = program.with_file_name(format!("penstock-direct-{}-{name}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).unwrap();
             Self(path)
@@ -182,35 +192,56 @@ mod tests {
         (0..count).map(|at| (at % 251) as u8 + 1).collect()
     }
 
+    const MOST: u64 = 4 << 20;
+
     #[test]
     fn what_is_appended_stands_in_the_file_once_it_is_synchronised_and_nothing_else_at_the_end() {
         let dir = Dir::new("whole");
-        let (path, queues) = (dir.0.join("one"), Arc::default());
+        let (path, spare) = (dir.0.join("one"), Arc::default());
         let all = bytes(3 << 20);
-        let mut file = Direct::create(&path, &queues).expect("a file system that takes O_DIRECT");
-        let mut upto = 0;
+        let mut file = Direct::create(&path, &all[..100], MOST, &spare).expect("a file system that takes O_DIRECT");
+        assert_eq!(fs::read(&path).unwrap()[..100], all[..100]);
+        let mut upto = 100;
         for length in [1, 7, BLOCK - 8, BLOCK, 3 * BLOCK + 1, 200_000, MOST_BYTES + 1, 5] {
             file.append(&all[upto..upto + length]).unwrap();
             upto += length;
             if length != 7 {
                 file.sync().unwrap();
                 assert_eq!(fs::read(&path).unwrap()[..upto], all[..upto]);
+                let length = fs::metadata(&path).unwrap().len();
+                assert!(length > upto as u64, "room ahead");
+                assert_eq!(length, upto as u64 + file.ahead());
             }
         }
-        assert!(fs::metadata(&path).unwrap().len() > upto as u64, "room ahead");
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
         drop(file);
         assert!(fs::read(&path).unwrap() == all[..upto]);
-        let again = Direct::create(&path, &queues).unwrap();
-        assert!(queues.spare.lock().is_none(), "it has the first one's");
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), changed, "it changed with its last entry");
+        let again = Direct::create(&path, b"", MOST, &spare).unwrap();
+        assert!(spare.lock().is_none(), "it has the first one's");
         drop(again);
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_file_is_no_longer_than_it_may_be_but_for_what_is_in_it() {
+        let dir = Dir::new("bound");
+        let path = dir.0.join("one");
+        let mut file = Direct::create(&path, b"head", 100_000, &Arc::default()).unwrap();
+        for _ in 0..30 {
+            file.append(&bytes(5_000)).unwrap();
+            file.sync().unwrap();
+            let most = 100_000.max(file.bytes().next_multiple_of(BLOCK as u64));
+            assert!(fs::metadata(&path).unwrap().len() <= most);
+        }
     }
 
     #[test]
     fn a_write_goes_on_while_its_writer_does_other_things() {
         let dir = Dir::new("begun");
         let path = dir.0.join("one");
-        let mut file = Direct::create(&path, &Arc::default()).unwrap();
+        let mut file = Direct::create(&path, b"", MOST, &Arc::default()).unwrap();
         for count in 1..=50 {
             file.append(&bytes(700)).unwrap();
             assert!(!file.is_synced().unwrap());
@@ -227,19 +258,24 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_and_a_file_that_is_refused_is_the_last_of_its_kind() {
-        let (dir, queues) = (Dir::new("refused"), Arc::default());
-        let create = || Direct::create(&dir.0.join("one"), &queues);
-        let mut shut = create().unwrap();
-        shut.file = File::open(dir.0.join("one")).unwrap();
+    fn after_a_fault_neither_the_file_nor_its_queue_is_used_again() {
+        let (dir, spare) = (Dir::new("fault"), Arc::default());
+        let path = dir.0.join("one");
+        let mut shut = Direct::create(&path, b"head", MOST, &spare).unwrap();
+        shut.file = File::open(&path).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
         for _ in 0..2 {
             shut.append(b"entry").unwrap();
             assert_eq!(shut.sync().unwrap_err().raw_os_error(), Some(libc::EBADF));
         }
-        let mut refused = create().unwrap();
-        refused.append(b"entry").unwrap();
-        refused.at = 1; // no multiple of a block
-        assert_eq!(refused.sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert!(create().is_none());
+        drop(shut);
+        assert!(spare.lock().is_none());
+        assert_eq!(fs::metadata(&path).unwrap().len(), length, "whoever gave it up knows what lasts");
+    }
+
+    #[test]
+    fn where_none_is_to_be_had_there_is_none() {
+        assert!(Direct::create(Path::new("/dev/full"), b"head", MOST, &Arc::default()).is_none());
+        assert!(Direct::create(Path::new("/proc/none"), b"head", MOST, &Arc::default()).is_none());
     }
 }

@@ -7,11 +7,12 @@ use std::{
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::direct::{Direct, Queues};
+use super::direct::{Direct, Spare};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +30,17 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
     /// A file without content, whatever stood there before.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>>;
-    /// The same for a segment, which is appended to and synchronised again and again.
-    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        self.create(path)
-    }
+    /// The same for a segment, which begins with `head`, and is appended to and synchronised again and again. It may be made
+    /// longer ahead, up to `most_bytes`.
+    fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>>;
     /// A file of a few bytes, none as yet.
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>>;
     /// At most `most` bytes from `offset`; fewer where the file ends.
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>>;
+    /// Cuts the end off. When the file changed last stays as it was.
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    /// Has a file appear to have changed last at a time, microseconds UTC.
+    fn set_changed(&self, path: &Path, us: u64) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes what was created, renamed and removed in a directory last.
@@ -51,7 +54,7 @@ pub trait Disk: Send + Sync {
 /// A file that is written.
 pub trait Target: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes all that was written last.
+    /// Makes all that was written last. After a fault nothing more is to be expected of it.
     fn sync(&mut self) -> io::Result<()>;
     /// Begins to do so, where that goes on by itself. `false`: it does not, and nothing was begun.
     fn begin_sync(&mut self) -> io::Result<bool> {
@@ -61,8 +64,10 @@ pub trait Target: Send {
     fn is_synced(&mut self) -> io::Result<bool> {
         Ok(false)
     }
-    /// Has it appear to have changed last at a time, microseconds UTC.
-    fn set_changed(&mut self, us: u64) -> io::Result<()>;
+    /// By how many bytes the file is longer than what was appended.
+    fn ahead(&self) -> u64 {
+        0
+    }
 }
 
 /// A file whose bytes are replaced together. They need not last.
@@ -73,14 +78,14 @@ pub trait Mark: Send {
 /// The system's own.
 #[derive(Clone, Debug, Default)]
 pub struct RealDisk {
-    /// Of segments that are written while their writer does other things.
-    queues: Option<Arc<Queues>>,
+    /// Segments are written while their writer does other things.
+    spare: Option<Arc<Spare>>,
 }
 
 impl RealDisk {
     /// One whose segments are written, where the system can, while their writer does other things.
     pub fn direct() -> Self {
-        Self { queues: Some(Arc::default()) }
+        Self { spare: Some(Arc::default()) }
     }
 }
 
@@ -107,11 +112,13 @@ impl Disk for RealDisk {
         Ok(Box::new(RealTarget { file: create(path)?, bytes: 0 }))
     }
 
-    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        match self.queues.as_ref().and_then(|queues| Direct::create(path, queues)) {
-            Some(direct) => Ok(Box::new(direct)),
-            None => self.create(path),
+    fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>> {
+        if let Some(direct) = self.spare.as_ref().and_then(|spare| Direct::create(path, head, most_bytes, spare)) {
+            return Ok(Box::new(direct));
         }
+        let mut target = self.create(path)?;
+        target.append(head)?;
+        Ok(target)
     }
 
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {
@@ -135,8 +142,13 @@ impl Disk for RealDisk {
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(bytes)?;
+        cut(&file, bytes)?;
         file.sync_all()
+    }
+
+    fn set_changed(&self, path: &Path, us: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_modified(UNIX_EPOCH + Duration::from_micros(us))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -193,10 +205,13 @@ impl Target for RealTarget {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
 
-    fn set_changed(&mut self, us: u64) -> io::Result<()> {
-        self.file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_micros(us))
-    }
+/// Cuts the end of a file off, which is as old then as it was: by its age it is removed.
+pub(super) fn cut(file: &File, bytes: u64) -> io::Result<()> {
+    let changed = file.metadata()?.modified()?;
+    file.set_len(bytes)?;
+    file.set_modified(changed)
 }
 
 struct RealMark(File);

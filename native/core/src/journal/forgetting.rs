@@ -53,11 +53,11 @@ fn replace(disk: &dyn Disk, file: &File, bytes: &[u8]) -> io::Result<()> {
         target.sync()?;
         // Before it is in its place: nobody would do it later. But an old file beside a segment is taken for one that
         // somebody left who is gone, and may be removed just then.
-        target.set_changed(file.changed_us)?;
+        let replaced = disk.set_changed(&aside, file.changed_us).and_then(|()| disk.rename(&aside, &file.path));
         tries += 1;
-        match disk.rename(&aside, &file.path) {
+        match replaced {
             Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
-            renamed => return renamed,
+            replaced => return replaced,
         }
     }
 }

@@ -11,9 +11,8 @@ use std::{
 
 use super::blocks::Blocks;
 
-/// `IOCB_CMD_PWRITE`, and `RWF_DSYNC`: it is over once it lasts (`linux/aio_abi.h`, `linux/fs.h`).
+/// `IOCB_CMD_PWRITE` (`linux/aio_abi.h`).
 const WRITE: u16 = 1;
-const LASTS: u32 = 2;
 
 /// `struct iocb`.
 #[repr(C)]
@@ -75,14 +74,13 @@ impl Queue {
         self.flying.is_some()
     }
 
-    /// Begins to write `blocks` at `offset` and to make them last; whoever has the queue waits first. They come back from
-    /// [`Queue::finish`], or with the error.
+    /// Begins to write `blocks` at `offset`; where the file was opened so, the write is over once they last. They come back
+    /// from [`Queue::finish`], or with the error.
     pub(super) fn begin(&mut self, file: &File, offset: u64, blocks: Blocks) -> Result<(), (Blocks, io::Error)> {
         debug_assert!(!self.is_busy());
         let bytes = blocks.bytes();
         let mut request = Request {
             operation: WRITE,
-            flags: LASTS,
             file: file.as_raw_fd().cast_unsigned(),
             buffer: bytes.as_ptr() as u64,
             bytes: bytes.len() as u64,
@@ -91,8 +89,8 @@ impl Queue {
         };
         let mut requests = [&raw mut request];
         let requests = requests.as_mut_ptr();
-        // SAFETY: the kernel reads the request within the call. What it writes stays where it is until it is over: `flying`
-        // keeps it, nobody changes it, and `drop` waits for it.
+        // SAFETY: the kernel reads the request, and sets its key, within the call. What it writes stays where it is until that
+        // is over: `flying` keeps it, nobody changes it, and `drop` waits for it.
         let begun = check(unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1 as c_long, requests) });
         if let Err(error) = begun {
             return Err((blocks, error));
@@ -101,39 +99,34 @@ impl Queue {
         Ok(())
     }
 
-    /// What was written and how many bytes of it last, or why they do not; `None`: it is not over, or nothing was begun.
-    pub(super) fn finish(&mut self, waits: bool) -> Option<(Blocks, io::Result<usize>)> {
-        self.flying.as_ref()?;
+    /// What was written and how many bytes of it, or why not; `None`: it is not over, or nothing was begun. After an error of
+    /// the queue itself nobody knows what became of it, and the queue is of no more use.
+    pub(super) fn finish(&mut self, waits: bool) -> io::Result<Option<(Blocks, io::Result<usize>)>> {
+        if !self.is_busy() {
+            return Ok(None);
+        }
         let mut done = Done::default();
         let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let until = if waits { ptr::null() } else { &raw const now };
         let least = c_long::from(waits);
-        let got = loop {
+        let count = loop {
             // SAFETY: the kernel writes one event at most to where `done` stands.
             let got = unsafe {
                 libc::syscall(libc::SYS_io_getevents, self.context, least, 1 as c_long, &raw mut done, until)
             };
             match check(got) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                got => break got,
+                got => break got?,
             }
         };
-        let result = match got {
-            Ok(0) => return None,
-            Ok(_) => done.written(),
-            // Nobody knows what became of it: the memory stays the kernel's.
-            Err(error) => {
-                std::mem::forget(self.flying.take());
-                return Some((Blocks::default(), Err(error)));
-            }
-        };
-        self.flying.take().map(|blocks| (blocks, result))
+        let blocks = if count == 0 { None } else { self.flying.take() };
+        Ok(blocks.map(|blocks| (blocks, done.written())))
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: ends the queue; returns once nothing of it is written any more.
+        // SAFETY: ends the queue, and returns once nothing of it is written any more (since Linux 3.16).
         unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
     }
 }

@@ -17,8 +17,6 @@ use super::{Durability, Event, ring::Ring, writer::Writer};
 const GROUP_US: u64 = 4_000;
 /// What the disk has done by itself is looked at so long afterwards, if nothing comes before: readers wait for it.
 const LOOK_US: u64 = 20_000;
-/// How long the disk takes is measured so often, and where it holds up the next entries.
-const MEASURE_US: u64 = 1_000_000;
 const SWEEP_US: u64 = 60_000_000;
 /// What fails is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,8 +33,7 @@ pub(super) struct Thread {
 impl Thread {
     pub(super) fn start(writer: Writer, tell: impl FnMut(Event) + Send + 'static) -> io::Result<Self> {
         let (alive, ended) = channel();
-        let run =
-            Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, retry_us: None, measure_us: 0 };
+        let run = Run { ring: writer.ring.clone(), writer, tell, fails: false, sweep_us: 0, retry_us: None };
         let handle = Builder::new().name("penstock-journal".to_owned()).spawn(move || run.run(alive))?;
         let _ = ended.recv(); // it has its name by now
         Ok(Self { handle, ended })
@@ -58,8 +55,6 @@ struct Run<T> {
     /// When the directory is looked after next, and the pause after the last time that it could not be.
     sweep_us: u64,
     retry_us: Option<u64>,
-    /// When the disk's time is measured next.
-    measure_us: u64,
 }
 
 impl<T: FnMut(Event)> Run<T> {
@@ -87,22 +82,19 @@ impl<T: FnMut(Event)> Run<T> {
                 self.rest();
             }
         }
+        drop(self); // a disk that hangs may hold this up
         drop(alive);
     }
 
     /// Brings to disk what is due, and sees what became of what was begun before.
     fn commit(&mut self, now_us: u64) -> io::Result<()> {
         let is_ripe = self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= now_us);
-        if !is_ripe && !self.writer.has_work() {
+        if is_ripe || self.writer.has_work() {
+            self.writer.begin_commit()?;
+        } else {
             self.writer.finish_commit()?;
-            return self.writer.tell_readers();
         }
-        self.writer.begin_commit()?;
-        if self.writer.is_writing() && now_us >= self.measure_us {
-            self.measure_us = now_us + MEASURE_US;
-            return self.writer.finish_commit();
-        }
-        Ok(())
+        if self.writer.is_writing() { Ok(()) } else { self.writer.tell_readers() }
     }
 
     /// Sleeps until something is due.

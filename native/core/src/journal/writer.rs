@@ -26,6 +26,8 @@ use crate::clock::Clock;
 const PIECE_BYTES: usize = 256 << 10;
 /// What an entry takes more than its parts.
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
+/// How long the disk takes is measured so often, and where it holds up the next entries.
+const MEASURE_US: u64 = 1_000_000;
 /// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
 const TELL_US: u64 = 20_000;
 /// What the store has stays so long for those who read the journal itself.
@@ -74,6 +76,8 @@ pub struct Writer {
     upto: u64,
     /// When all of the work was begun to be brought to disk, if that goes on by itself.
     begun_us: Option<u64>,
+    /// When the disk's time is measured next.
+    measure_us: u64,
     out: Vec<u8>,
     lost: [(Lost, Why); 2],
     removals: Vec<Removal>,
@@ -119,6 +123,7 @@ impl Writer {
             written: 0,
             upto: 0,
             begun_us: None,
+            measure_us: 0,
             out: Vec::new(),
             lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
             removals: Vec::new(),
@@ -167,8 +172,10 @@ impl Writer {
 
     fn finish(&mut self) -> io::Result<()> {
         self.end_work()?;
+        let is_due = self.clock.boot_us().saturating_sub(self.told_us) >= TELL_US;
+        let told = if is_due || self.settings.durability != Durability::Group { self.tell_readers() } else { Ok(()) };
         self.ring.durable(self.upto);
-        Ok(())
+        told
     }
 
     /// Whether something waits that the ring knows nothing of any more.
@@ -348,7 +355,8 @@ impl Writer {
     }
 
     fn measure(&mut self) -> io::Result<()> {
-        self.facts.disk_bytes.store(self.space.bytes()?, Relaxed);
+        let ahead = self.open.as_ref().map_or(0, |open| open.file.ahead());
+        self.facts.disk_bytes.store(self.space.bytes()?.saturating_sub(ahead), Relaxed);
         if self.settings.when_full == WhenFull::Shed {
             self.make_room(0)?;
         }
@@ -426,8 +434,9 @@ impl Writer {
     }
 
     fn make(&mut self, path: &Path, head: &[u8]) -> io::Result<Box<dyn Target>> {
-        let mut file = self.disk.create_segment(path)?;
-        file.append(head)?;
+        let others = self.facts.disk_bytes.load(Relaxed);
+        let most_bytes = self.settings.max_bytes.saturating_sub(others).min(self.settings.segment_bytes);
+        let mut file = self.disk.create_segment(path, head, most_bytes)?;
         if self.committed.is_none() {
             let mut committed = self.disk.create_mark(&self.dir.join(COMMITTED))?;
             committed.replace(&write_committed(0, 0))?;
@@ -445,12 +454,13 @@ impl Writer {
         Ok(file)
     }
 
+    /// Begins to make last what is written, where that goes on by itself; but now and then it is waited for and measured.
     fn begin_sync(&mut self) -> io::Result<()> {
         let begun_us = self.clock.boot_us();
-        let Some(open) = self.open.as_mut().filter(|_| self.settings.durability == Durability::Group) else {
-            return Ok(());
-        };
-        self.begun_us = open.file.begin_sync()?.then_some(begun_us);
+        let is_asked = self.settings.durability == Durability::Group && begun_us < self.measure_us;
+        if let Some(open) = self.open.as_mut().filter(|_| is_asked) {
+            self.begun_us = open.file.begin_sync()?.then_some(begun_us);
+        }
         Ok(())
     }
 
@@ -462,14 +472,12 @@ impl Writer {
         if let Some(open) = &mut self.open {
             open.kept_bytes = open.bytes;
         }
-        // It lasts from here on, whether or not readers can be told.
         (self.kept, self.chain) = (self.written, self.ahead);
         if let Some(open) = &self.open {
             *self.facts.committed.lock() = Position { segment: open.number, offset: open.bytes };
             self.is_told = false;
         }
-        let is_due = self.clock.boot_us().saturating_sub(self.told_us) >= TELL_US;
-        if is_due || self.settings.durability != Durability::Group { self.tell_readers() } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether readers in other processes know of all that lasts.
@@ -483,7 +491,8 @@ impl Writer {
             return Ok(());
         }
         if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
-            committed.replace(&write_committed(open.number, open.kept_bytes))?;
+            let told = committed.replace(&write_committed(open.number, open.kept_bytes));
+            told.inspect_err(|_| _ = self.facts.failures.fetch_add(1, Relaxed))?;
         }
         (self.told_us, self.is_told) = (self.clock.boot_us(), true);
         Ok(())
@@ -498,11 +507,14 @@ impl Writer {
         }
         let begun_us = begun_us.unwrap_or_else(|| self.clock.boot_us());
         open.file.sync()?;
-        self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
+        let now_us = self.clock.boot_us();
+        self.measure_us = now_us + MEASURE_US;
+        self.facts.sync.observe(now_us.saturating_sub(begun_us));
         Ok(())
     }
 
     fn close(&mut self) {
+        let _ = self.tell_readers();
         if let Some(open) = self.open.take() {
             self.previous_bytes = open.bytes;
         }
@@ -510,6 +522,7 @@ impl Writer {
 
     /// Gives the segment up: what is behind its last known state is written again to a new one.
     fn abandon(&mut self) {
+        let _ = self.tell_readers();
         if let Some(open) = self.open.take() {
             let _ = self.disk.truncate(&open.path, open.kept_bytes);
             self.previous_bytes = open.kept_bytes;

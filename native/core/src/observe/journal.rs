@@ -25,7 +25,7 @@ pub fn render(journal: &Journal, out: &mut Vec<u8>) {
         page.sample("penstock_journal_dropped_total", &[("reason", reason)], count.load(Relaxed));
     }
     let held = journal.held_bytes() as u64;
-    page.single("penstock_journal_held_bytes", "gauge", "Bytes of entries that are not on disk yet.", held);
+    page.single("penstock_journal_held_bytes", "gauge", "Bytes of entries that are not known to be on disk.", held);
     let disk = facts.disk_bytes.load(Relaxed);
     page.single("penstock_journal_disk_bytes", "gauge", "Bytes of this and of orphaned journals.", disk);
     let lag_us = journal.lag_us();

@@ -93,7 +93,7 @@ fn group_loses_at_most_the_last_five_milliseconds() {
         assert!((0..life.old).all(|number| life.found.contains(&number)), "seed {seed}: of {}", life.old);
         torn += u64::from(life.is_torn);
     }
-    assert!((1..rounds(100) / 5).contains(&torn), "{torn}");
+    assert!(torn <= rounds(100) / 5, "{torn}");
 }
 
 #[test]
@@ -108,9 +108,12 @@ fn group_keeps_what_it_called_kept_when_the_disk_fails() {
 #[test]
 fn what_was_begun_and_is_not_over_is_promised_to_nobody() {
     let mut made = Made::new(Durability::Group);
+    made.push();
+    made.writer.begin_commit().unwrap();
+    assert!(!made.writer.is_writing() && made.read(true) == [0], "now and then the disk is waited for and measured");
     let first = made.push().unwrap();
     made.writer.begin_commit().unwrap();
-    assert!(made.writer.is_writing() && !made.is_durable(first) && made.read(true).is_empty());
+    assert!(made.writer.is_writing() && !made.is_durable(first) && made.read(true) == [0]);
     let second = made.push().unwrap();
     made.writer.begin_commit().unwrap();
     assert!(made.is_durable(first) && !made.is_durable(second), "what was begun before is waited for");
@@ -121,7 +124,32 @@ fn what_was_begun_and_is_not_over_is_promised_to_nobody() {
     made.sim.cut_power(&mut fastrand::Rng::with_seed(1), true);
     assert!(!made.is_durable(second));
     made.recover();
-    assert_eq!(made.read(false), [0]);
+    assert_eq!(made.read(false), [0, 1]);
+}
+
+#[test]
+fn readers_elsewhere_are_told_now_and_then_and_before_a_segment_is_given_up() {
+    let mut made = Made::new(Durability::Group);
+    let mut commit = |made: &mut Made| {
+        made.push();
+        made.writer.begin_commit().unwrap();
+        made.writer.finish_commit().unwrap();
+    };
+    commit(&mut made);
+    commit(&mut made);
+    assert_eq!(made.read(true), [0]);
+    made.later(20 * MS);
+    commit(&mut made);
+    assert_eq!(made.read(true), [0, 1, 2]);
+    commit(&mut made);
+    assert_eq!(made.read(true), [0, 1, 2]);
+    made.writer.tell_readers().unwrap();
+    assert_eq!(made.read(true), [0, 1, 2, 3]);
+    commit(&mut made);
+    made.push();
+    made.sim.set_room(Some(0));
+    assert!(made.writer.begin_commit().is_err());
+    assert_eq!(made.read(true), [0, 1, 2, 3, 4]);
 }
 
 #[test]

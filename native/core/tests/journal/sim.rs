@@ -15,12 +15,16 @@ use penstock_core::{
 
 /// What a disk writes at once, or not at all.
 const SECTOR: usize = 512;
+/// How much longer a segment is than what is in it, where it may be.
+const AHEAD: usize = 700;
 
 #[derive(Clone, Debug, Default)]
 struct File {
     /// What lasts, and what readers see.
     durable: Vec<u8>,
     live: Vec<u8>,
+    /// How long it is, with zeros, if that is longer.
+    room: usize,
     /// Its name lasts.
     is_named: bool,
     /// A failed fsync has forgotten what was to be written: later ones say well done and do nothing.
@@ -147,18 +151,21 @@ impl Sim {
                     bytes[at..end_here].copy_from_slice(&from[at..end_here]);
                 }
             }
-            (file.durable, file.live) = (bytes.clone(), bytes);
+            if random.bool() {
+                bytes.resize(length.max(file.room), 0);
+            }
+            (file.durable, file.live, file.room) = (bytes.clone(), bytes, 0);
             file.is_poisoned = false;
         }
     }
 
-    fn handle(&self, path: &Path, goes_on: bool) -> io::Result<Box<Handle>> {
+    fn handle(&self, path: &Path, most: usize) -> io::Result<Box<Handle>> {
         let mut state = self.state.lock().unwrap();
         Self::spend(&mut state, 0)?;
         let named = Arc::new(Mutex::new(path.to_owned()));
         let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
         state.files.insert(path.to_owned(), file);
-        Ok(Box::new(Handle { sim: self.clone(), path: named, goes_on, is_begun: false }))
+        Ok(Box::new(Handle { sim: self.clone(), path: named, most, is_begun: false }))
     }
 
     fn spend(state: &mut State, bytes: usize) -> io::Result<()> {
@@ -184,23 +191,25 @@ impl Disk for Sim {
             let mut parts = rest.iter();
             let name = parts.next().unwrap().to_str().unwrap().to_owned();
             let is_dir = parts.next().is_some();
-            let bytes = file.live.len() as u64;
+            let bytes = file.live.len().max(file.room) as u64;
             listed.insert(name.clone(), Listed { name, bytes, changed_us: file.changed_us, is_dir });
         }
         Ok(listed.into_values().collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        Ok(self.handle(path, false)?)
+        Ok(self.handle(path, 0)?)
     }
 
-    /// One that is synchronised by itself, later.
-    fn create_segment(&self, path: &Path) -> io::Result<Box<dyn Target>> {
-        Ok(self.handle(path, true)?)
+    /// One that is synchronised by itself, later, and is longer than what is in it.
+    fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>> {
+        let mut handle = self.handle(path, usize::try_from(most_bytes).unwrap().max(1))?;
+        handle.append(head)?;
+        Ok(handle)
     }
 
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {
-        Ok(self.handle(path, false)?)
+        Ok(self.handle(path, 0)?)
     }
 
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -209,7 +218,9 @@ impl Disk for Sim {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let file = state.files.get(path).ok_or(ErrorKind::NotFound)?;
-        let rest = file.live.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let mut bytes = file.live.clone();
+        bytes.resize(bytes.len().max(file.room), 0);
+        let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
         Ok(rest[..rest.len().min(most)].to_vec())
     }
 
@@ -218,7 +229,18 @@ impl Disk for Sim {
         Self::spend(&mut state, 0)?;
         let file = state.files.get_mut(path).ok_or(ErrorKind::NotFound)?;
         file.live.truncate(usize::try_from(bytes).unwrap());
+        file.room = 0;
         file.durable = file.live.clone();
+        Ok(())
+    }
+
+    fn set_changed(&self, path: &Path, us: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.files.get_mut(path).ok_or(ErrorKind::NotFound)?.changed_us = us;
+        if state.vanishing > 0 {
+            state.vanishing -= 1;
+            state.files.remove(path);
+        }
         Ok(())
     }
 
@@ -267,8 +289,8 @@ impl Disk for Sim {
 struct Handle {
     sim: Sim,
     path: Arc<Mutex<PathBuf>>,
-    /// What is begun goes on by itself, and is over when somebody looks.
-    goes_on: bool,
+    /// Of a segment: how long it may be made ahead. What is begun goes on by itself, and is over when somebody looks.
+    most: usize,
     is_begun: bool,
 }
 
@@ -285,16 +307,18 @@ impl Target for Handle {
         // A disk that fills up has taken the beginning.
         let taken = if spent.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
         let now_us = self.sim.clock.utc_us();
+        let most = self.most;
         self.with(|file| {
             file.live.extend(taken);
+            file.room = most.min(file.live.len() + AHEAD);
             file.changed_us = now_us;
         });
         spent
     }
 
     fn begin_sync(&mut self) -> io::Result<bool> {
-        self.is_begun = self.goes_on;
-        Ok(self.goes_on)
+        self.is_begun = self.most > 0;
+        Ok(self.is_begun)
     }
 
     fn is_synced(&mut self) -> io::Result<bool> {
@@ -322,14 +346,20 @@ impl Target for Handle {
         Ok(())
     }
 
-    fn set_changed(&mut self, us: u64) -> io::Result<()> {
-        self.with(|file| file.changed_us = us);
-        let mut state = self.sim.state.lock().unwrap();
-        if state.vanishing > 0 {
-            state.vanishing -= 1;
-            state.files.remove(&*self.path.lock().unwrap());
+    fn ahead(&self) -> u64 {
+        let state = self.sim.state.lock().unwrap();
+        let file = state.files.get(&*self.path.lock().unwrap());
+        file.map_or(0, |file| file.room.saturating_sub(file.live.len()) as u64)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.sim.state.lock()
+            && let Some(file) = state.files.get_mut(&*self.path.lock().unwrap()).filter(|_| self.most > 0)
+        {
+            file.room = 0;
         }
-        Ok(())
     }
 }
 

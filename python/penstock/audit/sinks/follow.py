@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from penstock.audit.journals import OpenJournal, Row, last_segment
+from penstock.audit.journals import COMMITTED, OpenJournal, Row, last_segment
 from penstock.audit.record import BEGIN, END, RECORD, Record, interrupted, read_begin, read_private, read_record
 from penstock.audit.shown import as_object
 from penstock.audit.sinks.interface import Object
@@ -24,7 +24,6 @@ BATCH_BYTES = 256 << 10
 """What is read at a time: about a thousand entries."""
 INTERRUPTED = 500
 """Streams that ended with their process, at a time."""
-_COMMITTED = "committed"
 
 
 class Gap(Struct):
@@ -196,7 +195,7 @@ class Follower:
         process that is started again gives what the one before it left, however long that is ago.
         """
         try:
-            changed_us = os.stat(os.path.join(self._path, _COMMITTED)).st_mtime_ns // 1000
+            changed_us = os.stat(os.path.join(self._path, COMMITTED)).st_mtime_ns // 1000
         except FileNotFoundError:
             return 0
         return changed_us - self._max_lag_us
