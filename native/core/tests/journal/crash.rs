@@ -130,7 +130,7 @@ fn what_was_begun_and_is_not_over_is_promised_to_nobody() {
 #[test]
 fn readers_elsewhere_are_told_now_and_then_and_before_a_segment_is_given_up() {
     let mut made = Made::new(Durability::Group);
-    let mut commit = |made: &mut Made| {
+    let commit = |made: &mut Made| {
         made.push();
         made.writer.begin_commit().unwrap();
         made.writer.finish_commit().unwrap();
