@@ -221,7 +221,7 @@ def segment_bytes(path: str) -> list[tuple[int, int]]:
 
 
 def _committed(path: str) -> tuple[int, int]:
-    """Segment, and bytes of it, that its writer has called committed (native/core/src/journal/walk.rs); (0, 0): none."""
+    """Segment, and bytes of it, that its writer calls committed (native/core/src/journal/walk.rs); (0, 0): none."""
     try:
         with open(os.path.join(path, COMMITTED), "rb") as file:
             segment, bytes_ = _COMMITTED_HEAD.unpack(file.read(_COMMITTED_HEAD.size))

@@ -12,7 +12,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::direct::{Direct, Spare};
+use super::{
+    blocks::BLOCK,
+    direct::{Direct, Spare},
+};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub trait Disk: Send + Sync {
     /// The same for a segment, which begins with `head`, and is appended to and synchronised again and again. It may be made
     /// longer ahead, up to `most_bytes`.
     fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>>;
+    /// A segment may take so many bytes more than are in it.
+    fn block_bytes(&self) -> u64 {
+        0
+    }
     /// A file of a few bytes, none as yet.
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>>;
     /// At most `most` bytes from `offset`; fewer where the file ends.
@@ -119,6 +126,10 @@ impl Disk for RealDisk {
         let mut target = self.create(path)?;
         target.append(head)?;
         Ok(target)
+    }
+
+    fn block_bytes(&self) -> u64 {
+        self.spare.as_ref().map_or(0, |_| BLOCK as u64)
     }
 
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {

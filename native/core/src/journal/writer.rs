@@ -316,7 +316,7 @@ impl Writer {
             self.work.extend(items);
             removed?;
         }
-        Ok(self.facts.disk_bytes.load(Relaxed) + more <= most)
+        Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
     }
 
     /// The oldest segments that may go for others to find room.
