@@ -18,7 +18,7 @@ use super::{
     learned::{Habit, Learned},
     ledger::Ledger,
 };
-use crate::named::Hash;
+use crate::{clock::Clock, named::Hash};
 
 /// So many locks, that requests seldom meet at one, and that to sweep a part is short.
 const SHARDS: usize = 256;
@@ -120,6 +120,11 @@ impl Limits {
     /// How many tokens an answer of this model usually has, to this key if it had some, else to all.
     pub fn habit(&self, key: Scope<'_>, model: &str) -> Habit {
         self.learned.habit(key, model)
+    }
+
+    /// The moment of a request.
+    pub fn now(&self, clock: &Clock) -> Now {
+        self.ledger.now(clock)
     }
 
     /// Takes note of an answer's tokens.
