@@ -207,6 +207,11 @@ impl Guard {
         }
     }
 
+    /// What the target takes that answers; `None`: it was not looked up, as money is not limited.
+    pub fn price(&self) -> Option<Cost> {
+        self.account.as_ref().filter(|account| account.in_money).map(|_| self.price.get())
+    }
+
     /// What a usage costs; `None`: nobody knows.
     pub fn nanousd(&self, usage: &Usage, cost: Cost) -> Option<u64> {
         match cost {

@@ -277,7 +277,7 @@ fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, ask
     if usage.is_none() && !asks.costs() {
         return;
     }
-    let cost = call.snapshot.price(provider, model);
+    let cost = guard.price().unwrap_or_else(|| call.snapshot.price(provider, model));
     call.record.cost_nanousd = usage.and_then(|usage| guard.nanousd(&usage, cost));
     if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
