@@ -10,6 +10,7 @@ pub mod journal;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod named;
 pub mod observe;
 pub mod questions;
 pub mod relay;

@@ -105,6 +105,13 @@ fn a_record_is_the_bytes_that_python_reads() {
 }
 
 #[test]
+fn nothing_of_a_record_is_left_once_it_is_cleared() {
+    let mut record = Record { content: Some(Box::default()), ..full() };
+    record.clear();
+    assert_eq!(record, Record::default());
+}
+
+#[test]
 fn texts_stand_behind_the_rest_of_the_private_part() {
     let piece = |text: &str, note| Some(Piece { text: text.to_owned(), note });
     let content = Content { prompt: piece(r#"{"input":"hi"}"#, None), answer: piece("Hé", Some(Note::Cut)) };

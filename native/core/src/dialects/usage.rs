@@ -101,6 +101,21 @@ impl Usage {
         let paid = [self.prompt_tokens, self.completion_tokens, self.audio_seconds, self.input_characters];
         paid == [0; 4]
     }
+
+    /// Whether any of its tokens are of a kind of their own.
+    pub fn has_parts(&self) -> bool {
+        let parts = [
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+            self.audio_tokens,
+            self.image_tokens,
+            self.cache_write_1h_tokens,
+            self.audio_output_tokens,
+            self.image_output_tokens,
+        ];
+        parts != [0; 8]
+    }
 }
 
 /// Reads usage and errors out of an unstreamed answer as its bytes pass.

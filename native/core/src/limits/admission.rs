@@ -118,7 +118,8 @@ impl Limits {
                     let Some(party) = &parties[place] else { continue };
                     let queue_us = party.ask.policy.slots().map_or(0, |slots| slots.queue_us);
                     if !Box::pin(waiting.wait_for_slot(place, queue_us)).await {
-                        let refused = Bar::of_slots(party).refused(None, standing(&mut lock(&parties, clock)));
+                        let refused =
+                            Bar::of_slots(party).refused(None, standing(&mut lock(&parties, self.ledger(), clock)));
                         return Err(refused.after(Some(waiting), clock));
                     }
                 }
@@ -146,7 +147,7 @@ impl Limits {
     fn attempt(&self, parties: &Parties<'_>, turn: &mut Option<Box<Turn>>, may_wait: bool, clock: &Clock) -> Tried {
         // Freed behind the locks, should anything below panic: to release it takes them.
         let mut holds = Vec::new();
-        let mut locked = lock(parties, clock);
+        let mut locked = lock(parties, self.ledger(), clock);
         let ticket = turn.as_ref().map_or(NEWCOMER, |turn| turn.ticket);
         let left = turn.as_mut().and_then(|turn| turn.at.take()).map(|(place, _)| place);
         if let Some(one) = left.and_then(|place| locked[place].as_mut()) {
@@ -172,7 +173,7 @@ impl Limits {
                 Tried::Admitted(Held {
                     holds,
                     standing,
-                    admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max().unwrap_or(0),
+                    admitted_us: locked.iter().flatten().map(|one| one.now.boot_us()).max(),
                     waited_us: waited_us(turn.as_deref(), clock),
                     lease_us: turn.as_ref().map_or(0, |turn| turn.lease.took_us),
                     away,

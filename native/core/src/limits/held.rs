@@ -42,7 +42,7 @@ pub struct Held {
     pub(super) holds: Vec<Hold>,
     pub(super) standing: Standing,
     pub(super) waited_us: u64,
-    pub(super) admitted_us: u64,
+    pub(super) admitted_us: Option<u64>,
     pub(super) lease_us: u64,
     pub(super) away: Option<Away>,
 }
@@ -68,8 +68,8 @@ impl Held {
         self.away
     }
 
-    /// The boot time at which it was counted; 0 where nothing is.
-    pub fn admitted_us(&self) -> u64 {
+    /// The boot time at which it was counted; `None` where nothing is.
+    pub fn admitted_us(&self) -> Option<u64> {
         self.admitted_us
     }
 

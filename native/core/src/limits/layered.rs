@@ -47,8 +47,8 @@ impl<'a> Layered<'a> {
     }
 
     pub(crate) fn all_rates(self) -> impl Iterator<Item = (Kind, &'a Rate)> {
-        let kinds = [Kind::Requests, Kind::Tokens, Kind::Budget];
-        kinds.into_iter().flat_map(move |kind| self.rates(kind).iter().map(move |rate| (kind, rate)))
+        let of = |kind| self.rates(kind).iter().map(move |rate| (kind, rate));
+        of(Kind::Requests).chain(of(Kind::Tokens)).chain(of(Kind::Budget))
     }
 
     fn first<T>(&self, of: impl Fn(&'a Policy) -> Option<T>) -> Option<T> {

@@ -1,11 +1,12 @@
 //! How many tokens answers usually have: by key and model, and by model.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::Scope;
+use crate::named::Hash;
 
 const SHARDS: usize = 64;
 /// Keys (or models) whose answers are remembered, in one shard.
@@ -37,10 +38,11 @@ impl Habit {
     }
 }
 
-/// Names are kept as hashes: of two that are equal, which never comes, one would learn from the other.
+/// Names are kept as hashes: of two that are equal, which never comes by chance, one would learn from the other. There are
+/// only so many at a time, whatever clients ask for.
 #[derive(Debug)]
 pub(super) struct Learned {
-    hash: RandomState,
+    hash: Hash,
     keys: [Mutex<Shard<OfKey>>; SHARDS],
     models: Mutex<Shard<Average>>,
 }
@@ -67,7 +69,7 @@ impl Hasher for AsItIs {
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { hash: RandomState::new(), keys: std::array::from_fn(|_| Mutex::default()), models: Mutex::default() }
+        Self { hash: Hash::default(), keys: std::array::from_fn(|_| Mutex::default()), models: Mutex::default() }
     }
 }
 

@@ -4,17 +4,20 @@ use std::sync::{
     Arc, OnceLock, Weak,
     atomic::{
         AtomicBool, AtomicU64, AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed},
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{broker::Broker, calendar::Calendar, cell::Cell};
+use super::{Now, broker::Broker, calendar::Calendar, cell::Cell};
+use crate::clock::Clock;
 
 /// Counters beyond which old ones merge into newer ones instead of taking more memory: 128 MB.
 const MOST_COUNTERS: usize = 8 << 20;
+/// How long UTC is taken to go on as boot time does before it is read again: it may have been set.
+const UTC_HOLDS_US: u64 = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -35,6 +38,9 @@ pub(super) struct Ledger {
     changed: Mutex<Vec<Arc<Cell>>>,
     /// Cells in which somebody waited of late, each once.
     queued: Mutex<Vec<Weak<Cell>>>,
+    /// How much UTC is ahead of boot time, and until when on the latter that holds.
+    utc_ahead_us: AtomicU64,
+    utc_until_us: AtomicU64,
     /// Where limits are shared between nodes.
     pub(super) broker: OnceLock<Broker>,
 }
@@ -58,8 +64,22 @@ impl Ledger {
             tellings: AtomicU64::new(1),
             changed: Mutex::default(),
             queued: Mutex::default(),
+            utc_ahead_us: AtomicU64::new(0),
+            utc_until_us: AtomicU64::new(0),
             broker: OnceLock::new(),
         }
+    }
+
+    /// The moment, by one reading of a clock in most cases.
+    pub(super) fn now(&self, clock: &Clock) -> Now {
+        let boot_us = clock.boot_us();
+        if boot_us < self.utc_until_us.load(Acquire) {
+            return Now { boot_us, utc_us: boot_us.wrapping_add(self.utc_ahead_us.load(Relaxed)) };
+        }
+        let utc_us = clock.utc_us();
+        self.utc_ahead_us.store(utc_us.wrapping_sub(boot_us), Relaxed);
+        self.utc_until_us.store(boot_us.saturating_add(UTC_HOLDS_US), Release);
+        Now { boot_us, utc_us }
     }
 
     /// From now on changed cells are listed, for whoever takes the list.
@@ -150,5 +170,25 @@ struct Ends<'a>(&'a AtomicU64);
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utc_goes_on_with_boot_time_and_is_read_again_before_long() {
+        let time = Arc::new(AtomicU64::new(1_000_000));
+        let (ledger, clock) = (Ledger::default(), Clock::Manual(time.clone()));
+        let at = |us| {
+            time.store(us, Relaxed);
+            ledger.now(&clock)
+        };
+        assert_eq!(at(1_000_000), Now { boot_us: 1_000_000, utc_us: 1_000_000 });
+        // As if UTC had been set since.
+        ledger.utc_ahead_us.store(7, Relaxed);
+        assert_eq!(at(1_099_999), Now { boot_us: 1_099_999, utc_us: 1_100_006 });
+        assert_eq!(at(1_100_000), Now { boot_us: 1_100_000, utc_us: 1_100_000 });
     }
 }

@@ -70,7 +70,12 @@ impl Met {
 
     /// `key:requests`, `global:budget` …
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        (0..NAMES.len()).filter(move |place| self.0 >> place & 1 == 1).map(|place| NAMES[place])
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            NAMES.get(place).copied()
+        })
     }
 }
 

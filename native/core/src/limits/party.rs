@@ -6,11 +6,12 @@ use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
 use super::{
-    Ask, Away, Kind, Left, Now, Rate, Scope, Span, Standing,
+    Ask, Away, Kind, Left, Rate, Scope, Span, Standing,
     broker::Broker,
     cell::{Cell, State, amount},
     counter::Moment,
     held::{Hold, Leaseholds},
+    ledger::Ledger,
     short::{Fit, Waited},
     verdict::{Bar, Verdict},
 };
@@ -37,14 +38,14 @@ pub(super) struct Locked<'a> {
     pub now: Moment,
 }
 
-pub(super) fn lock<'a>(parties: &'a Parties<'a>, clock: &Clock) -> [Option<Locked<'a>>; Scope::KINDS] {
+pub(super) fn lock<'a>(parties: &'a Parties<'a>, ledger: &Ledger, clock: &Clock) -> [Option<Locked<'a>>; Scope::KINDS] {
     let now = Moment::default();
     let mut locked = parties.each_ref().map(|party| {
         let party = party.as_ref()?;
         Some(Locked { party, state: party.cell.state.lock(), now })
     });
     // Read behind the locks: whoever was here before was so at an earlier moment.
-    let now = Now::of(clock).into();
+    let now = ledger.now(clock).into();
     locked.iter_mut().flatten().for_each(|one| one.now = one.state.moment(now));
     locked
 }

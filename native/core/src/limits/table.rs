@@ -1,7 +1,7 @@
 //! Every cell of this node, and what is asked of them besides admission.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
+    hash::BuildHasher as _,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -18,6 +18,7 @@ use super::{
     learned::{Habit, Learned},
     ledger::Ledger,
 };
+use crate::{clock::Clock, named::Hash};
 
 /// So many locks, that requests seldom meet at one, and that to sweep a part is short.
 const SHARDS: usize = 256;
@@ -29,7 +30,7 @@ type Shard = Mutex<HashTable<Arc<Cell>>>;
 /// All limits of this process: one cell of counters and slots for each scope in use.
 #[derive(Debug)]
 pub struct Limits {
-    hash: RandomState,
+    hash: Hash,
     shards: Box<[Shard]>,
     ledger: Arc<Ledger>,
     learned: Learned,
@@ -56,7 +57,7 @@ impl Limits {
 
     fn with(ledger: Ledger) -> Self {
         Self {
-            hash: RandomState::new(),
+            hash: Hash::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             ledger: Arc::new(ledger),
             learned: Learned::default(),
@@ -119,6 +120,11 @@ impl Limits {
     /// How many tokens an answer of this model usually has, to this key if it had some, else to all.
     pub fn habit(&self, key: Scope<'_>, model: &str) -> Habit {
         self.learned.habit(key, model)
+    }
+
+    /// The moment of a request.
+    pub fn now(&self, clock: &Clock) -> Now {
+        self.ledger.now(clock)
     }
 
     /// Takes note of an answer's tokens.

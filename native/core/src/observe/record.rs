@@ -189,32 +189,60 @@ impl Record {
         self.attempts.iter().filter(|attempt| !matches!(attempt.result, AttemptResult::Skipped(_)))
     }
 
-    /// Empties every field and keeps the storage of the texts.
+    /// Empties every field, in its place, and keeps the storage of the texts.
     pub fn clear(&mut self) {
-        let kept = std::mem::take(self);
-        let empty = |mut text: String| {
+        let Self {
+            number,
+            request_id,
+            upstream_request_id,
+            trace_id,
+            dialect,
+            api,
+            method,
+            path,
+            client,
+            end_user,
+            started_utc_us,
+            admitted_boottime_us,
+            queued_us,
+            phases,
+            overhead_us,
+            key_id,
+            team,
+            model,
+            target,
+            attempts,
+            status,
+            outcome,
+            error,
+            usage,
+            usage_source,
+            cost_nanousd,
+            charged_tokens,
+            charged_nanousd,
+            stream,
+            received_bytes,
+            sent_bytes,
+            tags,
+            limits,
+            content,
+            counted,
+        } = self;
+        for text in [request_id, upstream_request_id, trace_id, method, path, end_user, key_id, team, model, target] {
             text.clear();
             text.shrink_to(KEPT_BYTES);
-            text
-        };
-        *self = Self {
-            request_id: empty(kept.request_id),
-            upstream_request_id: empty(kept.upstream_request_id),
-            trace_id: empty(kept.trace_id),
-            method: empty(kept.method),
-            path: empty(kept.path),
-            end_user: empty(kept.end_user),
-            key_id: empty(kept.key_id),
-            team: empty(kept.team),
-            model: empty(kept.model),
-            target: empty(kept.target),
-            attempts: {
-                let mut attempts = kept.attempts;
-                attempts.clear();
-                attempts
-            },
-            ..Self::default()
-        };
+        }
+        attempts.clear();
+        for count in [number, started_utc_us, received_bytes, sent_bytes] {
+            *count = 0;
+        }
+        for known in [admitted_boottime_us, queued_us, overhead_us, cost_nanousd, charged_tokens, charged_nanousd] {
+            *known = None;
+        }
+        (*dialect, *api, *client, *phases) = (None, "", None, Phases::default());
+        (*status, *outcome, *error, *stream) = (None, Outcome::default(), None, None);
+        (*usage, *usage_source, *content) = (None, Source::default(), None);
+        (*tags, *limits, *counted) = (Tagged::default(), Met::default(), Counted::default());
     }
 }
 

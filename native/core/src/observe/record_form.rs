@@ -29,19 +29,19 @@ pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     pack.number(record.started_utc_us);
     pack.word(&record.key_id, TEXT_BYTES);
     pack.word(&record.team, TEXT_BYTES);
-    pack.word(record.dialect.map_or("", crate::dialects::Dialect::name), TEXT_BYTES);
-    pack.word(record.api, TEXT_BYTES);
+    pack.name(record.dialect.map_or("", crate::dialects::Dialect::name));
+    pack.name(record.api);
     pack.word(&record.method, TEXT_BYTES);
     pack.word(&record.path, PATH_BYTES);
     pack.word(&record.model, TEXT_BYTES);
     pack.word(&record.target, TEXT_BYTES);
     pack.perhaps(record.status.map(u64::from));
-    pack.text(record.outcome.name());
-    pack.word(record.error.map_or("", crate::error::Code::name), TEXT_BYTES);
+    pack.name(record.outcome.name());
+    pack.name(record.error.map_or("", crate::error::Code::name));
     pack.list(record.attempts.len());
     record.attempts.iter().for_each(|attempt| self::attempt(attempt, &mut pack));
     usage(record.usage.as_ref(), &mut pack);
-    pack.word(record.usage.map_or("", |_| record.usage_source.name()), TEXT_BYTES);
+    pack.name(record.usage.map_or("", |_| record.usage_source.name()));
     [record.cost_nanousd, record.charged_tokens, record.charged_nanousd].into_iter().for_each(|n| pack.perhaps(n));
     phases(&record.phases, &mut pack);
     [record.admitted_boottime_us, record.queued_us, record.overhead_us].into_iter().for_each(|n| pack.perhaps(n));
@@ -62,8 +62,8 @@ pub fn begin(record: &Record, request_id: &str, out: &mut Vec<u8>) {
     pack.number(record.started_utc_us);
     pack.word(&record.key_id, TEXT_BYTES);
     pack.word(&record.team, TEXT_BYTES);
-    pack.word(record.dialect.map_or("", crate::dialects::Dialect::name), TEXT_BYTES);
-    pack.word(record.api, TEXT_BYTES);
+    pack.name(record.dialect.map_or("", crate::dialects::Dialect::name));
+    pack.name(record.api);
     pack.word(&record.model, TEXT_BYTES);
     pack.word(&record.target, TEXT_BYTES);
     tags(&record.tags, &mut pack);
@@ -86,7 +86,7 @@ pub fn private_with(record: &Record, content: &Content, out: &mut Vec<u8>) {
             Some(piece) => pack.text(&piece.text),
             None => pack.nil(),
         }
-        pack.word(piece.as_ref().and_then(|piece| piece.note).map_or("", |note| note.name()), TEXT_BYTES);
+        pack.name(piece.as_ref().and_then(|piece| piece.note).map_or("", |note| note.name()));
     }
 }
 
@@ -125,7 +125,7 @@ fn attempt(attempt: &AttemptRecord, pack: &mut Pack<'_>) {
     pack.word(&attempt.provider.name, TEXT_BYTES);
     pack.word(&attempt.model, TEXT_BYTES);
     pack.perhaps(status);
-    pack.word(error, TEXT_BYTES);
+    pack.name(error);
     pack.number(skipped);
     pack.number(attempt.us);
 }
@@ -147,7 +147,7 @@ fn limits(met: Met, pack: &mut Pack<'_>) {
         return pack.nil();
     }
     pack.list(met.len());
-    met.names().for_each(|name| pack.text(name));
+    met.names().for_each(|name| pack.name(name));
 }
 
 /// Rank of the scope, number of its telling, name where it is known from nowhere else.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{log_line::json_text, record_read::Columns};
-use crate::journal::entry::Entry;
+use crate::journal::{entry::Entry, pack::has_nul};
 
 /// Types of the columns, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +74,22 @@ impl Row<'_> {
         self.out.extend(bytes);
     }
 
+    fn null(&mut self) {
+        self.out.extend((-1_i32).to_be_bytes());
+    }
+
     fn perhaps(&mut self, bytes: Option<impl AsRef<[u8]>>) {
         match bytes {
             Some(bytes) => self.value(bytes.as_ref()),
-            None => self.out.extend((-1_i32).to_be_bytes()),
+            None => self.null(),
         }
     }
 
     fn big(&mut self, number: Option<u64>) {
-        self.perhaps(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX).to_be_bytes()));
+        let Some(number) = number else { return self.null() };
+        let mut cell = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        cell[4..].copy_from_slice(&i64::try_from(number).unwrap_or(i64::MAX).to_be_bytes());
+        self.out.extend(cell);
     }
 
     fn small(&mut self, number: Option<u64>) {
@@ -90,12 +97,15 @@ impl Row<'_> {
     }
 
     fn text(&mut self, text: Option<&str>) {
-        self.perhaps(text.map(storable).as_ref().map(|text| text.as_bytes()));
+        match text {
+            Some(text) => self.value(storable(text).as_bytes()),
+            None => self.null(),
+        }
     }
 
     fn tags(&mut self, tags: &[(&str, &str)]) {
         if tags.is_empty() {
-            return self.perhaps(None::<&[u8]>);
+            return self.null();
         }
         let mut json = vec![JSONB];
         for (index, (name, value)) in tags.iter().enumerate() {
@@ -111,7 +121,7 @@ impl Row<'_> {
 
 /// `PostgreSQL` has no NUL in texts: U+FFFD stands for it, in every store.
 fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+    if has_nul(text.as_bytes()) { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// The row that begins at the first byte, and what stands behind it. `None`: there is none.

@@ -44,9 +44,9 @@ pub struct Admission<'a> {
     scopes: [(Scope<'a>, Layered<'a>); SCOPES],
     /// `None`: neither tokens nor money are limited.
     estimate: Option<Estimate>,
-    /// What each target of the plan takes; empty: money is not limited.
-    prices: Vec<Cost>,
-    /// What the dearest of them would take, by what is reserved.
+    /// Money is limited, and there is somebody to take it.
+    in_money: bool,
+    /// What the dearest target would take, by what is reserved.
     costs: [Costs; 2],
     /// Tokens of prompt and answer, of a request whose answer comes by another one.
     reserved: Option<(u64, u64)>,
@@ -100,7 +100,7 @@ impl<'a> Admission<'a> {
             endpoint: candidate.endpoint,
             scopes: [nothing; SCOPES],
             estimate: None,
-            prices: Vec::new(),
+            in_money: false,
             costs: [Costs::default(); 2],
             reserved: None,
             habit: None,
@@ -142,8 +142,9 @@ impl<'a> Admission<'a> {
     ) -> Result<(), Error> {
         let api = candidate.endpoint.api;
         if limits_money {
-            self.prices = plan.attempts.iter().map(|a| self.snapshot.price(a.provider, a.model)).collect();
+            plan.attempts.iter_mut().for_each(|a| a.price = self.snapshot.price(a.provider, a.model));
             self.leave_out_unpriced(plan)?;
+            self.in_money = !plan.attempts.is_empty();
         }
         let answers = Answers::of(api, candidate.scan, plan.max_output_tokens);
         if answers.cap.is_none() && reserves_cap {
@@ -156,8 +157,8 @@ impl<'a> Admission<'a> {
         self.habit = answers_in_tokens(api).then(|| self.worker.shared.limits.habit(self.key, self.model));
         let estimate = Estimate::new(prompt, answers, self.habit.and_then(|habit| habit.tokens()), self.tier);
         let dearest = |is_needed, reserve| {
-            let prices = if is_needed { self.prices.as_slice() } else { &[] };
-            let each = prices.iter().map(|price| self.costs_of(*price, &estimate, reserve));
+            let targets = plan.attempts.iter().filter(|_| is_needed);
+            let each = targets.map(|target| self.costs_of(target.price, &estimate, reserve));
             each.fold(Costs::default(), Costs::max)
         };
         self.costs = [dearest(reserves_expected, Reserve::Expected), dearest(reserves_cap, Reserve::Cap)];
@@ -178,13 +179,13 @@ impl<'a> Admission<'a> {
     }
 
     /// Money that is limited is not spent where nobody knows how much it is.
-    fn leave_out_unpriced(&mut self, plan: &mut Plan<'_>) -> Result<(), Error> {
+    fn leave_out_unpriced(&self, plan: &mut Plan<'_>) -> Result<(), Error> {
         let all_are_bound = self.scopes.iter().any(|(_, l)| l.limits_budget());
         let is_bound = |a: &Attempt<'_>| {
             all_are_bound || provider_policy(self.snapshot, a).is_some_and(|p| own(p).limits_budget())
         };
-        let fits = |(a, price): (&Attempt<'_>, &Cost)| self.is_known(*price) || !is_bound(a);
-        if plan.attempts.iter().zip(&self.prices).all(fits) {
+        let fits = |a: &Attempt<'_>| self.is_known(a.price) || !is_bound(a);
+        if plan.attempts.iter().all(fits) {
             return Ok(());
         }
         // One that goes on is counted when its usage is known.
@@ -193,11 +194,7 @@ impl<'a> Admission<'a> {
         }
         self.worker.metrics().met_unpriced();
         let first = plan.attempts.first().map(|a| (&self.snapshot.providers[a.provider].name, a.model));
-        let fit: Vec<bool> = plan.attempts.iter().zip(&self.prices).map(fits).collect();
-        let mut each = fit.iter();
-        plan.attempts.retain(|_| each.next() == Some(&true));
-        let mut each = fit.iter();
-        self.prices.retain(|_| each.next() == Some(&true));
+        plan.attempts.retain(fits);
         match first.filter(|_| plan.attempts.is_empty()) {
             None => Ok(()),
             Some((provider, model)) => {
@@ -233,18 +230,13 @@ impl<'a> Admission<'a> {
         let target = &targets[place];
         let Some(policy) = provider_policy(self.snapshot, target).map(own) else { return Ok(None) };
         let scope = Scope::Provider(&self.snapshot.providers[target.provider].name);
-        let asks = [Ask { scope, policy, need: self.need(&policy, Some(place)) }];
+        let asks = [Ask { scope, policy, need: self.need(&policy, Some(target.price)) }];
         let (limits, clock) = (&self.worker.shared.limits, self.worker.clock());
         if place + 1 == targets.len() {
             limits.admit(&asks, clock).await.map(Some)
         } else {
             limits.admit_at_once(&asks, clock).await.map(Some)
         }
-    }
-
-    /// What the target in this place of the plan takes, as far as money is limited.
-    pub fn price(&self, place: usize) -> Cost {
-        self.prices.get(place).copied().unwrap_or(Cost::Free)
     }
 
     /// The limits that count the request wherever it goes.
@@ -267,7 +259,7 @@ impl<'a> Admission<'a> {
             about: Usage { prompt_tokens: estimate.tokens(Reserve::Expected).0, ..measured },
             reserved: self.reserved,
             habit: self.habit,
-            in_money: !self.prices.is_empty(),
+            in_money: self.in_money,
             answers: estimate.answers,
         })
     }
@@ -291,14 +283,14 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// What one scope would reserve, for one target or for the dearest.
-    fn need(&self, policy: &Layered<'_>, place: Option<usize>) -> Need {
+    /// What one scope would reserve, for a target of this price or for the dearest.
+    fn need(&self, policy: &Layered<'_>, price: Option<Cost>) -> Need {
         let Some(estimate) = self.estimate.as_ref().filter(|_| counts(policy)) else {
             return Need { requests: 1, tokens: 0, nanousd: 0 };
         };
         let reserve = policy.reserve();
         let dearest = self.costs[usize::from(reserve == Reserve::Cap)];
-        let costs = place.map_or(dearest, |place| self.costs_of(self.price(place), estimate, reserve));
+        let costs = price.map_or(dearest, |price| self.costs_of(price, estimate, reserve));
         let sum = |(input, output): (u64, u64)| input.saturating_add(output);
         // A guess takes what a limit leaves at most: only what is certain may be more than the limit itself.
         let within = |kind, whole: u64, certain: u64| {

@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::{Future as _, poll_fn},
     pin::pin,
+    task::Poll,
 };
 
 use super::{
@@ -71,10 +73,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
     let candidate = Candidate { principal, endpoint, body, scan: scan.as_ref(), form_prompt, model };
     let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
-    let now_us = call.worker.clock().boot_us();
-    call.record.phases.route_us = Some(now_us - read_us);
-    let guard = admit(call, &admission, principal, now_us).await?;
-    let now_us = if admission.is_limited { call.worker.clock().boot_us() } else { now_us };
+    let (guard, now_us) = admit(call, &admission, principal, read_us).await?;
     let streams = scan.as_ref().is_some_and(|s| s.stream.as_ref().map_or(endpoint.streams_by_default(), |(_, on)| *on));
     let stream = endpoint.stream_kind().filter(|kind| streams && *kind != StreamKind::OtherSse);
     call.stream = stream;
@@ -110,7 +109,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         first_byte_us: Cell::new(None),
     };
     let first = plan.attempts.first().map_or(snapshot.timeouts, |a| snapshot.providers[a.provider].timeouts);
-    let total_at = timer::after(first.with(plan.timeouts).total_ms);
+    let total_at = timer::from(call.worker.instant(now_us), first.with(plan.timeouts).total_ms);
     let answered = if flows {
         Box::pin(upload::answer(call.client, &out, &plan.attempts, total_at)).await
     } else {
@@ -207,25 +206,44 @@ pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, b
     record.end_user.push_str(&scan.map_or_else(Default::default, |scan| scan.end_user(body)));
 }
 
-/// Reserves what the request may use, or refuses it. It may wait for its turn.
+/// Reserves what the request may use, or refuses it. It may wait for its turn. `read_us`: when its body was read. Also
+/// when it was admitted.
 pub async fn admit(
     call: &mut Call<'_>,
     admission: &Admission<'_>,
     principal: &Principal,
-    now_us: u64,
-) -> Result<Box<Guard>, Stop> {
+    read_us: u64,
+) -> Result<(Box<Guard>, u64), Stop> {
+    let clock = call.worker.clock();
     if !admission.is_limited {
+        let now_us = clock.boot_us();
+        call.record.phases.route_us = Some(now_us - read_us);
         call.record.admitted_boottime_us = Some(now_us);
-        return Ok(Guard::new(admission, call.worker, &call.snapshot, None));
+        return Ok((Guard::new(admission, call.worker, &call.snapshot, None), now_us));
     }
-    call.client.timer.set_at(None);
-    match watch(call.client, pin!(admission.admit())).await {
+    let mut admitting = pin!(admission.admit());
+    let at_once = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await;
+    // Who is admitted at once has had the clock read for it.
+    let now_us = match &at_once {
+        Poll::Ready(Ok(held)) => held.admitted_us().unwrap_or_else(|| clock.boot_us()),
+        Poll::Ready(Err(_)) | Poll::Pending => clock.boot_us(),
+    };
+    call.record.phases.route_us = Some(now_us - read_us);
+    let admitted = match at_once {
+        Poll::Ready(admitted) => Watched::Done(admitted),
+        Poll::Pending => {
+            call.client.timer.set_at(None);
+            watch(call.client, admitting).await
+        }
+    };
+    match admitted {
         Watched::Done(Ok(held)) => {
+            let now_us = held.admitted_us().unwrap_or(now_us);
             call.told.standing = held.standing();
             call.queued(held.waited_us());
             call.leased(held.lease_us(), held.away());
-            call.record.admitted_boottime_us = Some(held.admitted_us());
-            Ok(Guard::new(admission, call.worker, &call.snapshot, Some(held)))
+            call.record.admitted_boottime_us = Some(now_us);
+            Ok((Guard::new(admission, call.worker, &call.snapshot, Some(held)), now_us))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;
@@ -235,7 +253,7 @@ pub async fn admit(
             Err(limit_text::refusal(&refused, principal).into())
         }
         Watched::Gone | Watched::Late => {
-            let waited_us = call.worker.clock().boot_us() - now_us;
+            let waited_us = clock.boot_us() - now_us;
             if admission.may_queue() {
                 call.queued(waited_us);
             } else {

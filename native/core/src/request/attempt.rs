@@ -20,6 +20,7 @@ use crate::{
         source::Source,
     },
     route::Attempt,
+    server::timer,
     snapshot::Base,
     upstream::Lease,
 };
@@ -128,11 +129,12 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let connected_us = if lease.reused() { asked_us } else { out.tick() };
     out.connect_us.set(Some(connected_us - asked_us));
     out.guard.sends();
+    let first_at = timer::from(out.worker.instant(connected_us), timeouts.first_token_ms);
     let answer = pin!(async {
         let sent = send(out, to, base, &mut lease).await;
         receive(out, to, lease, &sent).await
     });
-    let result = out.worker.timers.within(timeouts.first_token_ms, answer).await.unwrap_or_else(|| {
+    let result = out.worker.timers.until(first_at, answer).await.unwrap_or_else(|| {
         Err(Failure::new(
             Code::FirstTokenTimeout,
             Retry::Yes,

@@ -47,7 +47,7 @@ pub async fn reserve(out: &Outbound<'_>, targets: &[Attempt<'_>], place: usize, 
         Ok(held) => {
             out.queued(held.as_ref().map_or(0, Held::waited_us));
             out.leased(held.as_ref().map_or(0, Held::lease_us), held.as_ref().and_then(Held::away));
-            out.guard.tries(held, out.admission.met_at(&targets[place]), out.admission.price(place));
+            out.guard.tries(held, out.admission.met_at(&targets[place]), targets[place].price);
             true
         }
         Err(refused) => {

@@ -226,7 +226,12 @@ impl Call<'_> {
 
     /// Microseconds that the gateway itself has spent on the request so far.
     pub fn overhead_us(&self) -> u64 {
-        (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
+        self.overhead_at(self.worker.clock().boot_us())
+    }
+
+    /// The same up to a moment, microseconds since boot.
+    pub fn overhead_at(&self, now_us: u64) -> u64 {
+        (now_us - self.arrived_us).saturating_sub(self.waited_us)
     }
 
     /// The request has waited so long for a slot of a limit: no work of ours, and worth telling.
@@ -380,7 +385,9 @@ impl Call<'_> {
 
     /// How long it took, and how far into it its limits counted it.
     fn time_phases(&mut self) {
-        self.record.phases.total_us = self.worker.clock().boot_us() - self.arrived_us;
+        let now_us = self.worker.clock().boot_us();
+        self.client.left_us = Some(now_us);
+        self.record.phases.total_us = now_us - self.arrived_us;
         let admitted_us = self.record.admitted_boottime_us;
         self.record.phases.admitted_us = admitted_us.map(|at_us| at_us.saturating_sub(self.arrived_us));
     }

@@ -136,9 +136,7 @@ async fn admitted(
     let (mut plan, measured) = unasked(&snapshot, model, principal)?;
     let candidate = Candidate { principal, endpoint, body, scan: Some(&scan), form_prompt: None, model: Some(model) };
     let admission = Admission::new(call.worker, &snapshot, &mut plan, &candidate)?;
-    let now_us = call.worker.clock().boot_us();
-    call.record.phases.route_us = Some(now_us - content.read_us);
-    let guard = admit(call, &admission, principal, now_us).await?;
+    let (guard, _) = admit(call, &admission, principal, content.read_us).await?;
     Ok((guard, model.to_owned(), measured.to_owned()))
 }
 

@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use super::{admit::Admission, estimate::Answers};
 use crate::{
     dialects::usage::{Tier, Usage},
-    limits::{Counted, Habit, Held, Met, Now, Standing, Used},
+    limits::{Counted, Habit, Held, Met, Standing, Used},
     observe::{Record, record::Source},
     server::worker::{LocalSnapshot, Worker},
     snapshot::Cost,
@@ -35,6 +35,8 @@ pub struct Guard {
     counted: Cell<Counted>,
     /// What the answer used, once it is settled.
     said: Cell<Option<Said>>,
+    /// When its limits were told of that, microseconds since boot.
+    settled_us: Cell<Option<u64>>,
     /// Text that passes is counted.
     counts_text: bool,
 }
@@ -74,6 +76,7 @@ impl Guard {
             snapshot: snapshot.clone(),
             tier: admission.tier,
             said: Cell::default(),
+            settled_us: Cell::default(),
             counts_text: admission.counts_text(),
             at_provider: Cell::default(),
             account: admission.account(),
@@ -162,6 +165,11 @@ impl Guard {
         self.said.get().unwrap_or_default()
     }
 
+    /// When that was, microseconds since boot, where it took a reading of the clock.
+    pub fn settled_us(&self) -> Option<u64> {
+        self.settled_us.get()
+    }
+
     /// Replaces what was reserved by what was used, once: before the last bytes of an answer go out, as whoever has them
     /// may ask again.
     pub fn settle(&self, said: &Said) {
@@ -182,7 +190,8 @@ impl Guard {
             self.learn(said.usage);
         }
         self.used.set(used);
-        let now = Now::of(self.worker.clock());
+        let now = self.worker.shared.limits.now(self.worker.clock());
+        self.settled_us.set(Some(now.boot_us));
         let (tokens, nanousd) = used.map_or((0, 0), |used| (used.tokens, used.nanousd));
         let settled = held.into_iter().flatten().map(|held| held.settle(Used { tokens, nanousd }, now));
         self.counted.set(settled.fold(Counted::default(), Counted::and));
@@ -196,6 +205,11 @@ impl Guard {
             record.charged_tokens = Some(used.tokens);
             record.charged_nanousd = account.in_money.then_some(used.nanousd);
         }
+    }
+
+    /// What the target takes that answers; `None`: it was not looked up, as money is not limited.
+    pub fn price(&self) -> Option<Cost> {
+        self.account.as_ref().filter(|account| account.in_money).map(|_| self.price.get())
     }
 
     /// What a usage costs; `None`: nobody knows.

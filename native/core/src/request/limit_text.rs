@@ -8,6 +8,8 @@ use crate::{
 
 /// Digits behind the point of an amount in dollars.
 const FRACTION: usize = 9;
+/// A dollar.
+const NANOUSD: u64 = 1_000_000_000;
 
 /// A limit as it is written in configuration: `600/min`, `20 usd/day`, `50`.
 pub fn written(kind: Kind, amount: u64, span: Span) -> String {
@@ -113,28 +115,24 @@ fn dollars(nanousd: u64) -> String {
 /// An amount of dollars in decimals, without a place in memory of its own.
 pub struct Usd {
     digits: [u8; 32],
-    start: usize,
     end: usize,
 }
 
 impl Usd {
     pub fn of(nanousd: u64) -> Self {
-        let (mut digits, mut start, mut left) = ([b'.'; 32], 32, nanousd);
-        for place in 0.. {
-            // The point stands there already.
-            start -= if place == FRACTION { 2 } else { 1 };
-            digits[start] = b'0' + (left % 10) as u8;
-            left /= 10;
-            if left == 0 && place >= FRACTION {
-                break;
-            }
-        }
-        let kept = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0);
-        Self { digits, start, end: if digits[kept] == b'.' { kept } else { kept + 1 } }
+        let (mut whole, mut fraction) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let whole = whole.format(nanousd / NANOUSD).as_bytes();
+        // With a digit before it that keeps its zeros.
+        let fraction = fraction.format(NANOUSD + nanousd % NANOUSD).as_bytes();
+        let mut digits = [b'.'; 32];
+        digits[..whole.len()].copy_from_slice(whole);
+        digits[whole.len() + 1..][..FRACTION].copy_from_slice(&fraction[1..]);
+        let kept = fraction[1..].iter().rposition(|digit| *digit != b'0');
+        Self { digits, end: whole.len() + kept.map_or(0, |kept| kept + 2) }
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.digits[self.start..self.end]
+        &self.digits[..self.end]
     }
 }
 
@@ -160,7 +158,6 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
-    const NANOUSD: u64 = 1_000_000_000;
 
     #[test]
     fn a_limit_is_written_as_configuration_has_it() {
@@ -189,6 +186,8 @@ mod tests {
             (0, "0"),
             (1, "0.000000001"),
             (1_250_000_000, "1.25"),
+            (10_000_000_010, "10.00000001"),
+            (999_999_999, "0.999999999"),
             (100 * NANOUSD, "100"),
             (u64::MAX, "18446744073.709551615"),
         ] {

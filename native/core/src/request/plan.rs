@@ -130,9 +130,7 @@ fn without_model<'a>(snapshot: &'a Snapshot, wanted: &Wanted<'_>, has_own: bool)
     let is_open = |p: &usize| endpoint.form == Form::Model || snapshot.providers[*p].opens(rest);
     match provider.filter(is_open) {
         Some(p) if snapshot.providers[p].client_credentials && !has_own => Err(no_own()),
-        Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => {
-            Ok(Plan::of(vec![Attempt { provider: p, model: "" }]))
-        }
+        Some(p) if snapshot.providers[p].base(endpoint.dialect).is_some() => Ok(Plan::of(vec![Attempt::new(p, "")])),
         Some(p) => {
             let message =
                 format!("{} does not speak the {} dialect.", snapshot.providers[p].name, endpoint.dialect.name());

@@ -84,9 +84,10 @@ impl ShortText {
         match s {
             _ if (1..1_000).contains(&ms) => self.number(ms, "ms"),
             _ if s < 60 && !ms.is_multiple_of(1_000) => {
-                self.number(ms / 1_000, ".");
-                self.text(&itoa::Buffer::new().format(1_000 + ms % 1_000)[1..]);
-                self.text("s");
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(ms);
+                let (whole, fraction) = digits.split_at(digits.len() - 3);
+                [whole, ".", fraction, "s"].into_iter().for_each(|part| self.text(part));
             }
             _ => {
                 if s >= 3_600 {
@@ -105,26 +106,30 @@ impl ShortText {
         self.text(unit);
     }
 
+    /// What has no room is left out.
     fn text(&mut self, text: &str) {
-        let _ = self.write_all(text.as_bytes());
+        self.put(text.as_bytes());
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let room = &mut self.bytes[self.len..];
+        let fits = bytes.len().min(room.len());
+        room[..fits].copy_from_slice(&bytes[..fits]);
+        self.len += fits;
+        fits
     }
 
     /// RFC 3339, whole seconds, rounded up.
     fn instant(&mut self, utc_us: u64) {
         write_utc(utc_us.div_ceil(1_000_000) * 1_000_000, self);
         self.len = self.len.min(SECONDS);
-        let _ = self.write_all(b"Z");
+        self.text("Z");
     }
 }
 
 impl Write for ShortText {
-    /// What has no room is left out.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = &mut self.bytes[self.len..];
-        let fits = bytes.len().min(room.len());
-        room[..fits].copy_from_slice(&bytes[..fits]);
-        self.len += fits;
-        Ok(fits)
+        Ok(self.put(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

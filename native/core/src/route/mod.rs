@@ -3,9 +3,10 @@
 mod order;
 mod similar;
 
-use std::collections::HashMap;
-
-use crate::snapshot::{Overrides, Provider};
+use crate::{
+    named::Named,
+    snapshot::{Overrides, Provider},
+};
 
 pub use order::{Attempt, order};
 pub use similar::similar;
@@ -35,7 +36,7 @@ pub struct Model {
 /// Every name that leads somewhere.
 #[derive(Debug, Default)]
 pub struct Routes {
-    exact: HashMap<String, Model>,
+    exact: Named<Model>,
     /// Longest first.
     wildcards: Vec<Model>,
     /// Longest first.

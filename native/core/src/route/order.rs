@@ -1,6 +1,7 @@
 //! In which order the targets of a route are tried.
 
 use super::{Route, Target};
+use crate::snapshot::Cost;
 
 /// One target of a request: whom to ask, for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,14 @@ pub struct Attempt<'a> {
     pub provider: usize,
     /// The upstream's name of the model.
     pub model: &'a str,
+    /// What it takes, as far as money is limited.
+    pub price: Cost,
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(provider: usize, model: &'a str) -> Self {
+        Self { provider, model, price: Cost::Free }
+    }
 }
 
 /// The weighted choice, the other targets once each by weight, then the fallback in order; targets that `is_down`
@@ -24,7 +33,7 @@ pub fn order<'a>(
     match route {
         Route::Direct { provider, model } => {
             if can_serve(*provider) {
-                attempts.push(Attempt { provider: *provider, model });
+                attempts.push(Attempt::new(*provider, model));
             }
         }
         Route::Model(model) => {
@@ -39,7 +48,7 @@ pub fn order<'a>(
 }
 
 fn attempt<'a>(target: &'a Target, asked: &'a str) -> Attempt<'a> {
-    Attempt { provider: target.provider, model: target.model.as_deref().unwrap_or(asked) }
+    Attempt::new(target.provider, target.model.as_deref().unwrap_or(asked))
 }
 
 /// Draws every target once, each time with a chance in proportion to its weight.

@@ -14,7 +14,7 @@ use super::{
     cuts::Cuttable,
     shared::Stage,
     stream::ClientStream,
-    timer::Timer,
+    timer::{self, Timer},
     worker::{Order, Worker},
 };
 use crate::{
@@ -39,6 +39,8 @@ pub struct Client {
     pub is_head_request: bool,
     /// Bytes of an answer have gone out for the request in hand.
     pub answered: bool,
+    /// When its latest request ended, microseconds since boot, until it is waited for the next one.
+    pub left_us: Option<u64>,
     /// Set while a request is served whose key may be cut.
     pub cut: Option<Cuttable>,
 }
@@ -79,6 +81,7 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
         peer,
         is_head_request: false,
         answered: false,
+        left_us: None,
         cut: None,
     };
     let mut served = false;
@@ -121,7 +124,8 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
 async fn park(client: &mut Client, place: &Place, served: bool) -> Parked {
     let worker = &place.worker;
     let idle_ms = |s: &Snapshot| if served { s.timeouts.client_idle_ms } else { s.timeouts.header_read_ms };
-    client.timer.set(worker.snapshot().map_or(0, |s| idle_ms(&s)));
+    let since_us = client.left_us.take().unwrap_or_else(|| worker.clock().boot_us());
+    client.timer.set_at(timer::from(worker.instant(since_us), worker.snapshot().map_or(0, |s| idle_ms(&s))));
     poll_fn(|cx| {
         match client.conn.poll_parked(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Parked::Readable),

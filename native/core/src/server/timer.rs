@@ -69,19 +69,19 @@ impl Timer {
 pub struct Timers(RefCell<Vec<Timer>>);
 
 impl Timers {
-    /// Polls `work` for at most `ms` milliseconds, 0 meaning no limit; `None` if that was not enough.
-    pub async fn within<T>(&self, ms: u64, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    /// Polls `work` until `at`; `None` if that was not enough.
+    pub async fn until<T>(&self, at: Option<Instant>, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let mut timer = None;
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
             }
-            if ms == 0 {
+            if at.is_none() {
                 return Poll::Pending;
             }
             let take = || {
                 let mut timer = self.0.borrow_mut().pop().unwrap_or_default();
-                timer.set(ms);
+                timer.set_at(at);
                 timer
             };
             timer.get_or_insert_with(take).poll(cx).map(|()| None)

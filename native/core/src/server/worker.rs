@@ -99,6 +99,8 @@ pub struct Worker {
     heads: RefCell<Vec<ResponseHead>>,
     data_listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
+    /// One moment on the runtime's clock and since boot, of the last second.
+    moment: Cell<(Instant, u64)>,
 }
 
 /// Storage that a request needs and the next one uses again.
@@ -115,6 +117,7 @@ impl Worker {
         let buffers = Buffers::new(FREE_BUFFERS);
         Rc::new(Self {
             index,
+            moment: Cell::new((Instant::now(), shared.clock.boot_us())),
             shard: shared.metrics.shard(index).clone(),
             pool: Pool::new(shared.network.clone(), buffers.clone()),
             shared,
@@ -139,6 +142,13 @@ impl Worker {
 
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    /// When timers take it to be, at a reading of the clock: they need none of their own. The two clocks differ in what
+    /// they count while the machine sleeps.
+    pub fn instant(&self, boot_us: u64) -> Instant {
+        let (instant, us) = self.moment.get();
+        instant + Duration::from_micros(boot_us.saturating_sub(us))
     }
 
     pub fn metrics(&self) -> &Arc<Shard> {
@@ -241,6 +251,7 @@ impl Worker {
 
     /// Once a second: idle upstream connections, drifted clients.
     fn tick(&self, due: Instant) {
+        self.moment.set((Instant::now(), self.clock().boot_us()));
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
         self.audit.tick(&self.shared);

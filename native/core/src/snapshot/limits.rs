@@ -1,9 +1,12 @@
 //! The limits of a configuration, each where it holds.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::document::{self, Unpriced};
-use crate::limits::{Calendar, Policy};
+use crate::{
+    limits::{Calendar, Policy},
+    named::Named,
+};
 
 /// What is limited beside keys and teams, which have their own in the key table.
 #[derive(Debug, Default)]
@@ -13,7 +16,7 @@ pub struct Limits {
     /// Of all requests together.
     pub global: Option<Policy>,
     /// By configured name, wildcards included, or by a name as it is asked for.
-    pub models: HashMap<String, Policy>,
+    pub models: Named<Policy>,
     /// By the index of the provider.
     pub providers: Vec<Option<Policy>>,
     /// A model without a price costs nothing; else it is not asked while money is limited.
@@ -36,7 +39,7 @@ impl Limits {
         Ok(Self {
             default: document.default,
             global: document.global,
-            models: document.models,
+            models: document.models.into_iter().collect(),
             providers: by_index,
             unpriced_allowed: document.unpriced == Unpriced::Allow,
             calendar: Arc::new(Calendar::of(&document.zone).map_err(|e| format!("limits.zone: {e}"))?),

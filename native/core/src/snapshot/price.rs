@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::dialects::usage::{Tier, Usage};
 
 /// Rates are for so many tokens.
-const TOKENS: u128 = 1_000_000;
+const TOKENS: u64 = 1_000_000;
 /// A factor of so much changes nothing.
 pub const WHOLE: u64 = 1_000_000_000;
 
@@ -86,25 +86,27 @@ impl Price {
             return None;
         }
         let mut sum = Sum::default();
-        let mut prompt = usage.prompt_tokens;
-        let cached = taken(&mut prompt, usage.cached_tokens);
-        let mut written = taken(&mut prompt, usage.cache_write_tokens);
-        let written_1h = taken(&mut written, usage.cache_write_1h_tokens);
-        let audio = taken(&mut prompt, usage.audio_tokens.saturating_sub(usage.audio_output_tokens));
-        let image = taken(&mut prompt, usage.image_tokens.saturating_sub(usage.image_output_tokens));
-        let mut answer = usage.completion_tokens;
-        let audio_output = taken(&mut answer, usage.audio_output_tokens);
-        let image_output = taken(&mut answer, usage.image_output_tokens);
-        let reasoning = taken(&mut answer, usage.reasoning_tokens);
-        sum.add(cached, rates.cached_input);
-        sum.add(written, rates.cache_write);
-        sum.add(written_1h, rates.cache_write_1h);
-        sum.add(audio, rates.audio_input);
-        sum.add(image, rates.image_input);
+        let (mut prompt, mut answer) = (usage.prompt_tokens, usage.completion_tokens);
+        // Most requests are text alone.
+        if usage.has_parts() {
+            let cached = taken(&mut prompt, usage.cached_tokens);
+            let mut written = taken(&mut prompt, usage.cache_write_tokens);
+            let written_1h = taken(&mut written, usage.cache_write_1h_tokens);
+            let audio = taken(&mut prompt, usage.audio_tokens.saturating_sub(usage.audio_output_tokens));
+            let image = taken(&mut prompt, usage.image_tokens.saturating_sub(usage.image_output_tokens));
+            let audio_output = taken(&mut answer, usage.audio_output_tokens);
+            let image_output = taken(&mut answer, usage.image_output_tokens);
+            let reasoning = taken(&mut answer, usage.reasoning_tokens);
+            sum.add(cached, rates.cached_input);
+            sum.add(written, rates.cache_write);
+            sum.add(written_1h, rates.cache_write_1h);
+            sum.add(audio, rates.audio_input);
+            sum.add(image, rates.image_input);
+            sum.add(audio_output, rates.audio_output);
+            sum.add(image_output, rates.image_output);
+            sum.add(reasoning, rates.reasoning);
+        }
         sum.add(prompt, rates.input);
-        sum.add(audio_output, rates.audio_output);
-        sum.add(image_output, rates.image_output);
-        sum.add(reasoning, rates.reasoning);
         sum.add(answer, rates.output);
         sum.add(usage.audio_seconds, rates.audio_second);
         sum.add(usage.input_characters, rates.input_character);
@@ -193,11 +195,18 @@ struct Sum(u128);
 
 impl Sum {
     fn add(&mut self, tokens: u64, rate: u64) {
-        self.0 = self.0.saturating_add(u128::from(tokens) * u128::from(rate));
+        // Of most kinds there are none.
+        if tokens > 0 {
+            self.0 = self.0.saturating_add(u128::from(tokens) * u128::from(rate));
+        }
     }
 
     fn nanousd(self, factor: u64) -> u64 {
+        // To divide numbers of two words takes ten times as long.
+        if let (WHOLE, Ok(sum)) = (factor, u64::try_from(self.0)) {
+            return sum.div_ceil(TOKENS);
+        }
         let whole = self.0.saturating_mul(u128::from(factor));
-        u64::try_from(whole.div_ceil(TOKENS * u128::from(WHOLE))).unwrap_or(u64::MAX)
+        u64::try_from(whole.div_ceil(u128::from(TOKENS) * u128::from(WHOLE))).unwrap_or(u64::MAX)
     }
 }

@@ -1,9 +1,9 @@
 //! What models cost, by their names at their providers.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 use super::{Price, document};
-use crate::route::matches;
+use crate::{named::Named, route::matches};
 
 /// What is known of the cost of a model at a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub struct PriceId(u32);
 pub struct Prices {
     all: Vec<Price>,
     configured: Book,
-    of_kinds: HashMap<String, Book>,
+    of_kinds: Named<Book>,
 }
 
 /// Prices by names and patterns.
 #[derive(Debug, Default)]
 struct Book {
-    exact: HashMap<String, PriceId>,
+    exact: Named<PriceId>,
     /// In the order in which they are tried.
     patterns: Vec<(String, PriceId)>,
 }

@@ -106,7 +106,7 @@ fn a_wildcard_target_without_a_model_is_asked_for_the_name_as_it_came() {
     routes.add(configured("gpt-*", vec![target(0, 1)], vec![named]));
     let route = routes.find(&[], "gpt-9").unwrap();
     let attempts = order(&route, "gpt-9", &mut Rng::with_seed(1), |_| true, |_| false);
-    assert_eq!(attempts, [Attempt { provider: 0, model: "gpt-9" }, Attempt { provider: 1, model: "fixed" }]);
+    assert_eq!(attempts, [Attempt::new(0, "gpt-9"), Attempt::new(1, "fixed")]);
 }
 
 /// Chi-square of counts against expected shares.
@@ -201,7 +201,7 @@ fn a_direct_route_has_one_attempt_if_its_provider_speaks_the_dialect() {
     let route = routes.find(&providers, "p0/x").unwrap();
     let mut rng = Rng::with_seed(18);
     let attempts = order(&route, "p0/x", &mut rng, |_| true, |_| true);
-    assert_eq!(attempts, [Attempt { provider: 0, model: "x" }]);
+    assert_eq!(attempts, [Attempt::new(0, "x")]);
     assert!(order(&route, "p0/x", &mut rng, |_| false, |_| false).is_empty());
 }
 

@@ -18,16 +18,19 @@ pub struct Attached {
     pub images: u64,
 }
 
-/// No body without one of these has anything attached. The last one begins any letter of those that is escaped.
-static MARKS: LazyLock<[Finder<'static>; 4]> =
-    LazyLock::new(|| ["image", "\"data", "file_data", "\\u00"].map(|mark| Finder::new(mark.as_bytes())));
+/// No body without one of these has anything attached. `data` counts where it begins a name or ends `file_data`; the last
+/// one begins any letter of those that is escaped.
+static MARKS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["image", "data", "\\u00"].map(|mark| Finder::new(mark.as_bytes())));
 
 /// Nothing is attached deeper than this, in any dialect; the reader itself gives up at 128.
 const MAX_DEPTH: usize = 64;
 
 /// Looks for what is attached, in the places where each dialect has it. Of a body that cannot be read all is text.
 pub fn attached(body: &[u8]) -> Attached {
-    if !MARKS.iter().any(|mark| mark.find(body).is_some()) {
+    let [image, data, escape] = &*MARKS;
+    let is_name = |at: usize| body[..at].ends_with(b"\"") || body[..at].ends_with(b"file_");
+    if image.find(body).is_none() && !data.find_iter(body).any(is_name) && escape.find(body).is_none() {
         return Attached::default();
     }
     read(body).or_else(|| read(&without_surrogates(body))).unwrap_or_default()
