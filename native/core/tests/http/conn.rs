@@ -124,6 +124,25 @@ fn a_stream_that_is_consumed_as_it_comes_stays_in_one_buffer() {
 }
 
 #[test]
+fn a_buffer_that_was_used_up_goes_back_when_nothing_more_has_come() {
+    let script = Script::new([bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n")]);
+    let (mut conn, buffers) = conn(&script);
+    let mut head = ResponseHead::default();
+    drive(|cx| conn.poll_response_head(cx, &mut head, &HeadLimits::default(), false)).unwrap();
+    assert!(drive(|cx| conn.poll_body(cx)).unwrap());
+    conn.forget_head();
+    assert_eq!(conn.payload(), b"abcdef");
+    for rest in [&b"2\r\ngh\r\n"[..], b"2\r\nij\r\n"] {
+        conn.consume(conn.payload().len());
+        assert!(once(|cx| conn.poll_body(cx)).is_pending());
+        assert_eq!((buffers.lent(), conn.buffered()), (0, 0));
+        script.push(bytes(rest));
+        assert!(drive(|cx| conn.poll_body(cx)).unwrap());
+        assert_eq!(conn.payload(), &rest[3..5]);
+    }
+}
+
+#[test]
 fn a_stream_that_is_long_in_coming_holds_little_until_it_comes() {
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let script = Script::new([bytes(head)]);
