@@ -90,6 +90,21 @@ const fn folded(name: &[u8]) -> u64 {
     hash
 }
 
+/// The size of a chunk and the length of its line, if that is whole, of at most seven digits and without an extension,
+/// and the chunk is not the last one: as nearly all are. What any other is, [`BodyDecoder::step`] tells.
+#[inline]
+fn usual_line(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut length = 0;
+    for (digits, &byte) in bytes.iter().take(8).enumerate() {
+        let Some(digit) = hex_digit(byte) else {
+            let is_whole = length > 0 && bytes[digits..].starts_with(b"\r\n");
+            return is_whole.then_some((length, digits + 2));
+        };
+        length = (length << 4) | u64::from(digit);
+    }
+    None
+}
+
 /// An incremental decoder; trailers are checked, bounded and dropped.
 #[derive(Clone, Debug)]
 pub struct BodyDecoder {
@@ -130,13 +145,36 @@ impl BodyDecoder {
                     }
                 }
                 State::UntilClose => (at, payload) = (bytes.len(), bytes.len()),
-                _ => {
-                    self.state = self.step(bytes[at])?;
-                    at += 1;
+                State::DataCr if bytes[at..].starts_with(b"\r\n") => {
+                    self.state = State::Size;
+                    self.digits = 0;
+                    at += 2;
                 }
+                _ => match self.enter_chunk(&bytes[at..]) {
+                    0 => {
+                        self.state = self.step(bytes[at])?;
+                        at += 1;
+                    }
+                    line => at += line,
+                },
             }
         }
         Ok(Decoded { payload, consumed: at })
+    }
+
+    /// Takes the line of the chunk that begins here, if it is a usual one and some of its data is here too; how many bytes
+    /// that was.
+    pub fn enter_chunk(&mut self, bytes: &[u8]) -> usize {
+        if self.state != State::Size || self.digits > 0 {
+            return 0;
+        }
+        match usual_line(bytes) {
+            Some((length, line)) if line < bytes.len() => {
+                (self.state, self.left) = (State::Data, length);
+                line
+            }
+            _ => 0,
+        }
     }
 
     /// One byte of chunked framing.

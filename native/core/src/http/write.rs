@@ -32,11 +32,14 @@ pub struct Output<'a> {
     parts: &'a [&'a [u8]],
     /// Sent of the first part.
     sent: usize,
+    /// Not yet sent of all.
+    left: usize,
 }
 
 impl<'a> Output<'a> {
     pub fn new(parts: &'a [&'a [u8]]) -> Self {
-        let mut output = Self { parts, sent: 0 };
+        let left = parts.iter().map(|part| part.len()).sum();
+        let mut output = Self { parts, sent: 0, left };
         output.advance(0);
         output
     }
@@ -47,10 +50,15 @@ impl<'a> Output<'a> {
 
     /// Bytes not yet sent.
     pub fn remaining(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum::<usize>() - self.sent
+        self.left
     }
 
     fn advance(&mut self, n: usize) {
+        self.left -= n;
+        if self.left == 0 {
+            (self.parts, self.sent) = (&[], 0);
+            return;
+        }
         self.sent += n;
         while let [first, rest @ ..] = self.parts {
             if self.sent < first.len() {

@@ -33,6 +33,36 @@ pub(crate) fn pass(bytes: &[u8], mut at: usize) -> Passed {
     pass_long(bytes, at)
 }
 
+/// Where the quote stands that closes a string of plain text, which begins at `at`; `None`: an escape comes before it, or
+/// what may not stand there, or the end of what is here.
+#[inline]
+pub(crate) fn plain(bytes: &[u8], at: usize) -> Option<usize> {
+    let stop = stop(bytes, at)?;
+    (bytes[stop] == b'"').then_some(stop)
+}
+
+/// Where the first special byte from `at` on stands.
+fn stop(bytes: &[u8], at: usize) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has just been asked whether it knows AVX2.
+        return unsafe { wide::stop(bytes, at) };
+    }
+    stop_words(bytes, at)
+}
+
+/// Eight bytes at a time.
+fn stop_words(bytes: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(word) = word_at(bytes, at) {
+        let found = specials(word);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    bytes.get(at..)?.iter().position(|b| is_special(*b)).map(|n| at + n)
+}
+
 fn pass_long(bytes: &[u8], at: usize) -> Passed {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
@@ -107,7 +137,7 @@ mod wide {
         _mm256_set1_epi8,
     };
 
-    use super::{Passed, pass_words, special};
+    use super::{Passed, pass_words, special, stop_words};
 
     const HALF: usize = 32;
     const STEP: usize = 2 * HALF;
@@ -131,6 +161,19 @@ mod wide {
             at += STEP;
         }
         pass_words(bytes, at)
+    }
+
+    /// [`super::stop`] by steps of 64 bytes.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn stop(bytes: &[u8], mut at: usize) -> Option<usize> {
+        while let Some(step) = bytes.get(at..).and_then(<[u8]>::first_chunk::<STEP>) {
+            let found = specials(step);
+            if found != 0 {
+                return Some(at + found.trailing_zeros() as usize);
+            }
+            at += STEP;
+        }
+        stop_words(bytes, at)
     }
 
     /// A bit for each special byte.
@@ -233,6 +276,10 @@ mod tests {
             let expected = slowly(text.as_bytes(), 0);
             assert_eq!(pass(text.as_bytes(), 0), expected, "{text}");
             assert_eq!(pass_words(text.as_bytes(), 0), expected, "{text}");
+            let first = text.bytes().position(is_special);
+            assert_eq!(stop(text.as_bytes(), 0), first, "{text}");
+            assert_eq!(stop_words(text.as_bytes(), 0), first, "{text}");
+            assert_eq!(plain(text.as_bytes(), 0), first.filter(|at| text.as_bytes()[*at] == b'"'), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     dialects::StreamKind,
-    json::strings::{Passed, pass},
+    json::strings::{Passed, pass, plain},
 };
 
 /// A longer frame is not learned.
@@ -47,7 +47,7 @@ struct Hole {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
-    /// A string that means nothing.
+    /// A string that means nothing: without an escape, and not the mark, behind which the text would be found elsewhere.
     #[default]
     String,
     /// Digits.
@@ -60,8 +60,9 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Found {
     pub length: usize,
-    /// Its text, with the quote behind it.
+    /// Its text, with the quote behind it, and whether it has no escape.
     pub text: Range<usize>,
+    pub is_plain: bool,
     /// Where the name of the text stands in those of its kind.
     pub place: usize,
 }
@@ -72,31 +73,30 @@ impl Alike {
         if self.frame.is_empty() {
             return None;
         }
-        let (mut at, mut from, mut text) = (0, 0, 0..0);
+        let (mut at, mut from, mut text, mut is_plain) = (0, 0, 0..0, true);
         for hole in &self.holes[..self.count] {
             at = self.same(from..hole.begin.into(), payload, at)?;
-            let rest = &payload[at..];
-            let length = if hole.kind == Kind::Number { number_end(rest) } else { string_end(rest) }?;
-            match hole.kind {
-                Kind::Text => text = at..at + length + 1,
-                Kind::String if self.is_mark(&payload[at - 1..=at + length]) => return None,
-                _ => {}
-            }
-            (at, from) = (at + length, hole.end.into());
+            let end = match hole.kind {
+                Kind::Number => at + number_end(&payload[at..])?,
+                Kind::String => plain(payload, at).filter(|end| &payload[at - 1..=*end] != self.mark)?,
+                Kind::Text => {
+                    let end = plain(payload, at);
+                    is_plain = end.is_some();
+                    let end = end.or_else(|| string_end(payload, at))?;
+                    text = at..end + 1;
+                    end
+                }
+            };
+            (at, from) = (end, hole.end.into());
         }
         let length = self.same(from..self.frame.len(), payload, at)?;
-        Some(Found { length, text, place: self.place })
+        Some(Found { length, text, is_plain, place: self.place })
     }
 
     /// Where what must be the same ends, which begins `at` in the payload.
     fn same(&self, part: Range<usize>, payload: &[u8], at: usize) -> Option<usize> {
         let end = at + part.len();
         (payload.get(at..end)? == &self.frame[part]).then_some(end)
-    }
-
-    /// Whether the text could be found elsewhere than where it was: behind such a string, with its quotes.
-    fn is_mark(&self, string: &[u8]) -> bool {
-        string == self.mark || memchr(b'\\', string).is_some()
     }
 
     /// Takes a frame that only carries text as the one to compare with, every now and then; whether it did.
@@ -177,9 +177,10 @@ fn number_end(bytes: &[u8]) -> Option<usize> {
     (digits > 0).then_some(digits)
 }
 
-/// Where the quote stands that ends a string of JSON; `None` if there is none, or what JSON does not allow before it.
-fn string_end(bytes: &[u8]) -> Option<usize> {
-    match pass(bytes, 0) {
+/// Where the quote stands that ends a string of JSON, which goes on at `at`; `None` if there is none, or what JSON does not
+/// allow before it.
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match pass(bytes, at) {
         Passed::Whole(at) => Some(at),
         Passed::Wrong(_) | Passed::Short(_) => None,
     }

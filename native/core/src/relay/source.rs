@@ -1,8 +1,11 @@
 //! The body of an upstream's answer as payload bytes, decoded if it came compressed.
 
-use std::{future::poll_fn, task::Poll};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
 
-use super::decompress::{Coding, Decompress};
+use super::decompress::{Coding, Decompress, DecompressError};
 use crate::{
     error::{Code, Failure, Retry},
     http::{
@@ -100,12 +103,16 @@ impl Source {
 
     /// Waits for more payload. `false`: the body is complete.
     pub async fn more(&mut self) -> Result<bool, Failure> {
-        let Some(unpacking) = &mut self.unpacking else { return self.lease.body().await.map_err(|e| cut(&e)) };
-        let damaged =
-            |e: super::decompress::DecompressError| Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string());
+        poll_fn(|cx| self.poll_more(cx)).await
+    }
+
+    /// The same as a poll.
+    pub fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        let Some(unpacking) = &mut self.unpacking else { return self.lease.poll_body(cx).map_err(|e| cut(&e)) };
+        let damaged = |e: DecompressError| Failure::new(Code::UpstreamProtocol, Retry::Yes, e.to_string());
         while !unpacking.done {
             let before = unpacking.plain.len();
-            if self.lease.body().await.map_err(|e| cut(&e))? {
+            if ready!(self.lease.poll_body(cx)).map_err(|e| cut(&e))? {
                 unpacking.decompress.push(self.lease.payload(), &mut unpacking.plain).map_err(damaged)?;
                 let used = self.lease.payload().len();
                 self.lease.consume(used);
@@ -114,16 +121,15 @@ impl Source {
                 unpacking.done = true;
             }
             if unpacking.plain.len() > before {
-                return Ok(true);
+                return Poll::Ready(Ok(true));
             }
         }
-        Ok(false)
+        Poll::Ready(Ok(false))
     }
 
     /// Takes what has already come, without waiting.
     pub async fn gather(&mut self) -> Result<(), Failure> {
-        let mut more = std::pin::pin!(self.more());
-        match poll_fn(|cx| Poll::Ready(more.as_mut().poll(cx))).await {
+        match poll_fn(|cx| Poll::Ready(self.poll_more(cx))).await {
             Poll::Ready(Err(e)) => Err(e),
             _ => Ok(()),
         }

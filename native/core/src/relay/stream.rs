@@ -1,5 +1,7 @@
 //! Passes a stream on, whole frames at a time, each as soon as it is complete.
 
+use std::{future::poll_fn, pin::Pin};
+
 use tokio::time::Instant;
 
 use super::{
@@ -85,13 +87,11 @@ pub async fn pass(
 ) -> Result<Passed, Gone> {
     let mut early = std::mem::take(&mut opening.early);
     let mut passed = Passed::default();
-    let mut last_us = opening.first_us;
+    // When the last of the stream came.
+    let mut last = Instant::now();
     loop {
         let batch = gather(source.payload(), opening);
         passed.error = if batch.error { Some(Code::UpstreamError) } else { passed.error };
-        if let Some(text) = opening.tap.text().filter(|text| text.is_due()) {
-            passing.guard.count_on(text, passing.target);
-        }
         if opening.tap.ended() {
             passing.settle(opening, true).await;
             let bytes = batch.bytes(source.payload());
@@ -107,16 +107,25 @@ pub async fn pass(
             return Ok(Passed { source: Some(source), ..passed });
         }
         let bytes = batch.bytes(source.payload());
+        let mut from = last;
         if !early.is_empty() || !bytes.is_empty() {
+            let at = client.timer.at();
             reply.send(client, &[&early, bytes]).await?;
+            // A client that takes nothing has its deadline moved.
+            if client.timer.at() != at {
+                from = Instant::now();
+            }
             early.clear();
         }
         let taken = batch.taken;
         source.consume(taken);
-        let more = wait(client, reply, &mut source, opening, passing).await?;
-        let now_us = passing.clock.boot_us();
-        passed.longest_gap_us = passed.longest_gap_us.max(now_us - last_us);
-        last_us = now_us;
+        if let Some(text) = opening.tap.text().filter(|text| text.is_due()) {
+            passing.guard.count_on(text, passing.target);
+        }
+        let more = wait(client, reply, &mut source, opening, passing, from).await?;
+        let now = Instant::now();
+        passed.longest_gap_us = passed.longest_gap_us.max((now - last).as_micros() as u64);
+        last = now;
         match more {
             Ok(true) => {}
             Ok(false) => return end(client, reply, source, opening, passing, passed, None).await,
@@ -162,21 +171,21 @@ fn gather(payload: &[u8], opening: &mut Opening) -> Batch {
     batch
 }
 
-/// Waits for more of the stream, with keep-alives between frames while there is silence.
+/// Waits for more of the stream, with keep-alives between frames while there is silence, which began `now`.
 async fn wait(
     client: &mut Client,
     reply: &mut Reply,
     source: &mut Source,
     opening: &Opening,
     passing: &Passing<'_>,
+    mut now: Instant,
 ) -> Result<Result<bool, Failure>, Gone> {
-    let mut more = std::pin::pin!(source.more());
-    let mut now = Instant::now();
+    let mut more = poll_fn(|cx| source.poll_more(cx));
     let silent_at = timer::earlier(timer::from(now, passing.between_bytes_ms), passing.total_at);
     loop {
         let keepalive_at = if opening.tap.is_mid_frame() { None } else { timer::from(now, passing.keepalive_ms) };
         client.timer.set_at(timer::earlier(silent_at, keepalive_at));
-        match watch(client, more.as_mut()).await {
+        match watch(client, Pin::new(&mut more)).await {
             Watched::Done(result) => return Ok(result),
             Watched::Gone if client.take_cut() => {
                 let message = "the API key was disabled while it was used";

@@ -147,7 +147,7 @@ impl Tap {
         let found = self.alike.find(payload)?;
         self.frames += 1;
         if let Some(text) = &mut self.text {
-            text.string(&payload[found.text], found.place);
+            text.string(&payload[found.text], found.is_plain, found.place);
         }
         Some(found.length)
     }

@@ -162,12 +162,18 @@ impl Text {
     }
 
     /// The one string that is text of a frame of one alternative: behind its opening quote and with its closing one, under
-    /// this one of the names.
-    pub(super) fn string(&mut self, string: &[u8], place: usize) {
+    /// this one of the names. `is_plain`: it has no escape.
+    pub(super) fn string(&mut self, string: &[u8], is_plain: bool, place: usize) {
         self.is_other = false;
         self.at = place;
         self.begin(true);
-        self.feed(string);
+        match string.split_last() {
+            Some((_, plain)) if is_plain => {
+                self.take(plain);
+                self.state = State::Between(false);
+            }
+            _ => self.feed(string),
+        }
     }
 
     fn choice(&mut self, is_first: bool, json: &[u8]) {
@@ -237,8 +243,7 @@ impl Text {
         let at = memchr::memchr2(b'"', b'\\', bytes);
         let plain = &bytes[..at.unwrap_or(bytes.len())];
         if counted {
-            self.bytes += plain.len() as u64;
-            self.write(plain);
+            self.take(plain);
         } else {
             let room = &mut self.name[self.length.min(NAME_BYTES)..];
             let fits = plain.len().min(room.len());
@@ -262,6 +267,12 @@ impl Text {
     fn place(&self) -> Option<usize> {
         let name = self.name.get(..self.length)?;
         self.names.iter().position(|known| *known == name)
+    }
+
+    /// Takes a run of text without escapes.
+    fn take(&mut self, plain: &[u8]) {
+        self.bytes += plain.len() as u64;
+        self.write(plain);
     }
 
     /// Takes what was written.

@@ -186,21 +186,20 @@ impl Reply {
         let length: usize = pieces.iter().map(|p| p.len()).sum();
         let mut digits = [0; 18];
         let mut slices: [&[u8]; 8] = [b""; 8];
-        slices[0] = &self.head;
-        let mut used = 1;
+        let mut used = 0;
+        let mut push = |slice| {
+            slices[used] = slice;
+            used += usize::from(!slice.is_empty());
+        };
+        push(&self.head);
         if !self.without_body {
             let chunked = self.framing == Framing::Chunked;
             if chunked && length > 0 {
-                slices[used] = chunk_prefix(length, &mut digits);
-                used += 1;
+                push(chunk_prefix(length, &mut digits));
             }
-            for piece in pieces {
-                slices[used] = piece;
-                used += 1;
-            }
+            pieces.iter().for_each(|piece| push(piece));
             if chunked {
-                slices[used] = if length > 0 { tail } else { &tail[2..] };
-                used += 1;
+                push(if length > 0 { tail } else { &tail[2..] });
             }
         }
         client.answered = true;

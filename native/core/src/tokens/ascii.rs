@@ -29,7 +29,8 @@ pub(super) fn letters(text: &[u8], at: usize) -> usize {
 }
 
 /// Where bytes end that with this bit set are in a range.
-#[inline]
+#[expect(clippy::inline_always, reason = "most runs end in the first word, and the call costs as much as that")]
+#[inline(always)]
 fn run(text: &[u8], mut at: usize, bit: u8, range: RangeInclusive<u8>) -> usize {
     while let Some(word) = word_at(text, at) {
         let outside = outside(word | u64::from_ne_bytes([bit; 8]), *range.start(), *range.end());

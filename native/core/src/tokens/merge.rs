@@ -12,6 +12,8 @@ use super::table::{NONE, Vocabulary};
 const WINDOW: usize = 4096;
 /// Neighbours of which the lowest rank is kept.
 const BLOCK: usize = 64;
+/// A piece of at most so many bytes is encoded without any memory of its own.
+const SHORT: usize = 32;
 
 /// Counts the tokens of pieces; its memory serves one after another.
 #[derive(Default)]
@@ -28,11 +30,17 @@ pub(super) struct Merge {
 impl Merge {
     /// Tokens of the piece that stands from `begin` to `end` in a text.
     #[inline]
-    pub fn count(&mut self, words: Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> usize {
-        if words.rank(text, begin, end) != NONE {
-            return 1;
-        }
-        if end - begin <= WINDOW {
+    pub fn count(&mut self, words: &Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> usize {
+        if words.rank(text, begin, end) == NONE { self.count_parts(words, text, begin, end) } else { 1 }
+    }
+
+    /// The same of a piece that is no token.
+    #[inline(never)]
+    fn count_parts(&mut self, words: &Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> usize {
+        let len = end - begin;
+        if len <= SHORT {
+            encode_short(words, &text[begin..], len)
+        } else if len <= WINDOW {
             self.encode(words, text, begin, end)
         } else {
             self.count_long(words, text, begin, end, WINDOW)
@@ -40,7 +48,7 @@ impl Merge {
     }
 
     /// Goes window by window through a piece that is longer than one.
-    fn count_long(&mut self, words: Vocabulary<'_>, text: &[u8], begin: usize, end: usize, size: usize) -> usize {
+    fn count_long(&mut self, words: &Vocabulary<'_>, text: &[u8], begin: usize, end: usize, size: usize) -> usize {
         let mut window = self.window(words, text, begin, begin + size);
         let mut counted = 0;
         while window.end < end {
@@ -62,7 +70,7 @@ impl Merge {
         counted + window.starts.len()
     }
 
-    fn window(&mut self, words: Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> Window {
+    fn window(&mut self, words: &Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> Window {
         let count = self.encode(words, text, begin, end);
         let mut starts = Vec::with_capacity(count);
         let mut at = 0;
@@ -74,7 +82,7 @@ impl Merge {
     }
 
     /// Encodes what stands in a text from `begin` to `end`, and says into how many tokens.
-    fn encode(&mut self, words: Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> usize {
+    fn encode(&mut self, words: &Vocabulary<'_>, text: &[u8], begin: usize, end: usize) -> usize {
         let len = end - begin;
         self.ranks.clear();
         self.ranks.extend(text[begin..end].windows(2).map(|pair| words.pair(pair[0], pair[1])));
@@ -102,7 +110,7 @@ impl Merge {
 
     /// Joins all pairs of this rank that begin in a block, and says how many. What comes of it has a higher rank, so
     /// one walk from left to right does what searching anew after each would.
-    fn join(&mut self, words: Vocabulary<'_>, text: &[u8], rank: u32, block: usize) -> usize {
+    fn join(&mut self, words: &Vocabulary<'_>, text: &[u8], rank: u32, block: usize) -> usize {
         let (first, last) = (block * BLOCK, self.ranks.len().min((block + 1) * BLOCK));
         let mut joined = 0;
         for at in first..last {
@@ -142,6 +150,29 @@ impl Merge {
     }
 }
 
+/// What [`Merge::encode`] says of the first bytes of a text, [`SHORT`] at most: so few parts are moved up faster than they
+/// are linked.
+fn encode_short(words: &Vocabulary<'_>, text: &[u8], len: usize) -> usize {
+    let mut ranks = [NONE; SHORT];
+    for (rank, pair) in ranks.iter_mut().zip(text[..len].windows(2)) {
+        *rank = words.pair(pair[0], pair[1]);
+    }
+    // Where the parts begin, and where the last one ends.
+    let mut starts: [usize; SHORT + 1] = std::array::from_fn(|at| at);
+    let mut count = len;
+    loop {
+        let lowest = ranks[..count].iter().enumerate().min_by_key(|(_, rank)| **rank);
+        let Some((at, _)) = lowest.filter(|(_, rank)| **rank != NONE) else { return count };
+        starts.copy_within(at + 2..=count, at + 1);
+        ranks.copy_within(at + 1..count, at);
+        count -= 1;
+        ranks[at] = if at + 1 < count { words.rank(text, starts[at], starts[at + 2]) } else { NONE };
+        if at > 0 {
+            ranks[at - 1] = words.rank(text, starts[at - 1], starts[at + 1]);
+        }
+    }
+}
+
 /// A stretch of a piece, encoded for itself from where a token of the whole piece begins.
 struct Window {
     end: usize,
@@ -176,10 +207,25 @@ mod tests {
     use crate::tokens::table::Table;
 
     #[test]
+    fn a_short_piece_counts_what_the_same_bytes_count_in_any_other_way() {
+        let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/penstock/tokens");
+        let table = Table::open(&tables.join("o200k_base.table"), "o200k_base").expect("the table");
+        let (words, mut merge, mut random) = (&table.view(), Merge::default(), fastrand::Rng::with_seed(6));
+        for letters in [&b"a"[..], b"ab", b"aeinst", b"abcdefghijklmnopqrstuvwxyz", b"\xcc\x81\x80x", b"=-_ /"] {
+            for _ in 0..2_000 {
+                let len = random.usize(1..=SHORT);
+                let behind = random.usize(0..20);
+                let text: Vec<u8> = (0..len + behind).map(|_| letters[random.usize(..letters.len())]).collect();
+                assert_eq!(encode_short(words, &text, len), merge.encode(words, &text, 0, len), "{text:?} {len}");
+            }
+        }
+    }
+
+    #[test]
     fn windows_of_any_size_count_what_the_whole_counts() {
         let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/penstock/tokens");
         let table = Table::open(&tables.join("o200k_base.table"), "o200k_base").expect("the table");
-        let (words, mut merge, mut random) = (table.view(), Merge::default(), fastrand::Rng::with_seed(5));
+        let (words, mut merge, mut random) = (&table.view(), Merge::default(), fastrand::Rng::with_seed(5));
         for letters in [&b"a"[..], b"ab", b"aeinst", b" ", b"abcdefghijklmnopqrstuvwxyz", b"\xcc\x81\x80"] {
             for len in [50, 300, 2_000] {
                 let text: Vec<u8> = (0..len).map(|_| letters[random.usize(..letters.len())]).collect();

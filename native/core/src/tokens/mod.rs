@@ -63,7 +63,7 @@ pub fn count(encoding: &Encoding, text: &[u8]) -> u64 {
 }
 
 fn count_text(encoding: &Encoding, text: &str) -> u64 {
-    let (words, mut merge) = (encoding.table.view(), Merge::default());
+    let (words, mut merge) = (&encoding.table.view(), Merge::default());
     let pieces = Pieces::new(text, &CLASSES, encoding.pattern);
     pieces.map(|(begin, end)| merge.count(words, text.as_bytes(), begin, end) as u64).sum()
 }

@@ -158,6 +158,15 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// Where any piece ends.
+    #[inline(never)]
+    fn unusual(&self, at: usize) -> usize {
+        match self.pattern {
+            Pattern::Cl100k => self.next_cl100k(at),
+            Pattern::O200k => self.next_o200k(at),
+        }
+    }
+
     fn next_cl100k(&self, at: usize) -> usize {
         let end = self.contraction(at);
         if end > at {
@@ -256,11 +265,7 @@ impl Iterator for Pieces<'_> {
         if begin >= self.text.len() {
             return None;
         }
-        self.at = match (self.usual(begin), self.pattern) {
-            (Some(end), _) => end,
-            (None, Pattern::Cl100k) => self.next_cl100k(begin),
-            (None, Pattern::O200k) => self.next_o200k(begin),
-        };
+        self.at = self.usual(begin).unwrap_or_else(|| self.unusual(begin));
         Some((begin, self.at))
     }
 }

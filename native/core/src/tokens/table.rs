@@ -97,7 +97,6 @@ impl Table {
 }
 
 /// The tokens of an encoding with their ranks.
-#[derive(Clone, Copy)]
 pub(super) struct Vocabulary<'a> {
     pairs: &'a [[u8; 4]],
     slots: &'a [[u8; SLOT]],
@@ -108,13 +107,13 @@ pub(super) struct Vocabulary<'a> {
 impl Vocabulary<'_> {
     /// The rank of two bytes together, or [`NONE`].
     #[inline]
-    pub fn pair(self, first: u8, second: u8) -> u32 {
+    pub fn pair(&self, first: u8, second: u8) -> u32 {
         u32::from_le_bytes(self.pairs[usize::from(first) << 8 | usize::from(second)])
     }
 
     /// The rank of what stands from `at` to `end` in a text; [`NONE`] if it is no token.
     #[inline]
-    pub fn rank(self, text: &[u8], at: usize, end: usize) -> u32 {
+    pub fn rank(&self, text: &[u8], at: usize, end: usize) -> u32 {
         let len = end - at;
         if len > INLINE {
             return self.rank_long(&text[at..end]);
@@ -124,7 +123,7 @@ impl Vocabulary<'_> {
     }
 
     #[cold]
-    fn rank_long(self, token: &[u8]) -> u32 {
+    fn rank_long(&self, token: &[u8]) -> u32 {
         if token.len() > self.longest {
             return NONE;
         }
@@ -141,7 +140,7 @@ impl Vocabulary<'_> {
 
     /// Looks through the slots of a hash for one that is right: its first word, and its second without the rank.
     #[inline]
-    fn search(self, hash: u64, is_right: impl Fn((u64, u64)) -> bool) -> u32 {
+    fn search(&self, hash: u64, is_right: impl Fn((u64, u64)) -> bool) -> u32 {
         let mut at = (((hash >> 32) * self.slots.len() as u64) >> 32) as usize;
         // A third of the slots is empty, so this ends soon.
         while let Some(slot) = self.slots.get(at) {

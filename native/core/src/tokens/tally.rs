@@ -4,6 +4,8 @@ use super::{CLASSES, Encoding, Merge, Pieces, count};
 
 /// So much is gathered before any of it is counted.
 const DUE: usize = 512;
+/// So much room is kept for what is gathered.
+const ROOM: usize = 2 * DUE;
 /// How many of the last pieces may still become others, with what comes next.
 const OPEN: usize = 3;
 /// A text that has no end of a piece for so long is cut.
@@ -29,6 +31,9 @@ impl Default for Tally {
 
 impl Tally {
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.text.capacity() == 0 {
+            self.text.reserve(ROOM.max(bytes.len()));
+        }
         self.text.extend_from_slice(bytes);
     }
 
@@ -56,7 +61,7 @@ impl Tally {
             Err(e) if e.error_len().is_none() => std::str::from_utf8(&self.text[..e.valid_up_to()]).unwrap_or(""),
             Err(_) => return self.close(encoding),
         };
-        let (words, mut merge) = (encoding.table.view(), Merge::default());
+        let (words, mut merge) = (&encoding.table.view(), Merge::default());
         let (mut open, mut seen, mut used) = ([(0, 0); OPEN], 0, 0);
         for piece in Pieces::new(valid, &CLASSES, encoding.pattern) {
             let (begin, end) = std::mem::replace(&mut open[seen % OPEN], piece);
@@ -71,7 +76,7 @@ impl Tally {
             self.close(encoding);
             self.is_exact = false;
         }
-        self.text.shrink_to(2 * DUE);
+        self.text.shrink_to(ROOM);
         self.due = DUE.max(2 * self.text.len());
     }
 

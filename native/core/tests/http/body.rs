@@ -41,6 +41,25 @@ fn chunks_are_joined_in_place() {
 }
 
 #[test]
+fn only_the_whole_line_of_a_chunk_with_data_behind_it_is_passed_over() {
+    let entered = |bytes: &[u8]| {
+        let mut decoder = BodyDecoder::new(Framing::Chunked, &BodyLimits::default());
+        (decoder.enter_chunk(bytes), decoder)
+    };
+    for other in
+        [&b"3"[..], b"3\r", b"3\r\n", b"3;x\r\nabc", b"3 \r\nabc", b"\r\nabc", b"0\r\n\r\n", b"00000003\r\nabc"]
+    {
+        assert_eq!(entered(other).0, 0, "{}", other.escape_ascii());
+    }
+    let (line, mut decoder) = entered(b"00aF\r\nx");
+    assert_eq!((line, decoder.enter_chunk(b"3\r\nabc")), (6, 0));
+    let mut data = [b'x'; 0xaf + 2];
+    data[0xaf..].copy_from_slice(b"\r\n");
+    assert_eq!(decoder.decode(&mut data).unwrap().payload, 0xaf);
+    assert_eq!(decoder.enter_chunk(b"3\r\nabc"), 3);
+}
+
+#[test]
 fn sizes_of_16_digits_are_the_longest() {
     assert_eq!(chunked(b"0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n"), Ok(b"abc".to_vec()));
     let (payload, _, result) = decode(Framing::Chunked, b"ffffffffffffffff\r\nabc", &[]);

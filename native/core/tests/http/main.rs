@@ -10,4 +10,5 @@ mod hyper_oracle;
 mod reading;
 mod script;
 mod sockets;
+mod streamed;
 mod write;

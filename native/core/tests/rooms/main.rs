@@ -23,5 +23,6 @@ mod process;
 mod route;
 mod settled;
 mod shared;
+mod slow;
 mod snapshot;
 mod timer;

@@ -147,6 +147,12 @@ impl<S: Stream> Conn<S> {
 
     /// Decodes all that is here; whether there was payload in it.
     fn decode(&mut self) -> Result<bool, BodyError> {
+        if self.start == self.raw {
+            // Nothing waits before it: the payload need not be moved over the line of its chunk.
+            let line = self.body.enter_chunk(&self.loan.bytes[self.raw..]);
+            self.start += line;
+            self.raw += line;
+        }
         let decoded = self.body.decode(&mut self.loan.bytes[self.raw..])?;
         self.end = self.raw + decoded.payload;
         self.raw += decoded.consumed;
@@ -167,7 +173,10 @@ impl<S: Stream> Conn<S> {
         self.start += n.min(self.end - self.start);
         if self.start == self.end && self.end == self.loan.bytes.len() {
             if self.begin == self.head {
-                self.loan.close();
+                // A buffer with room stays for the next read, which gives it back when nothing has come.
+                if self.loan.is_small() {
+                    self.loan.close();
+                }
                 (self.begin, self.head) = (0, 0);
             }
             self.loan.bytes.truncate(self.head);
