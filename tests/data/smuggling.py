@@ -97,6 +97,11 @@ SHAPES: dict[str, bytes] = {
     "trailer folded": _request(_CODING, b"5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n"),
     "trailer without a colon": _request(_CODING, b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n"),
     "trailers without end": _request(_CODING, b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 20_000 + b"\r\n"),
+    # What a refused body holds is looked at by nobody again.
+    "an end of the body in a chunk that is longer": _request(_CODING, b"7\r\n\r\n0\r\n\r\n" + _HIDDEN),
+    "an end of the body in a chunk before a bad one": _request(
+        _CODING, b"%x\r\n%s\r\nZZ\r\n" % (len(_CHUNKED), _CHUNKED)
+    ),
     # Versions and lines.
     "TE in HTTP/1.0": b"POST /v1/chat/completions HTTP/1.0\r\n" + _HOST + _CODING + b"\r\n" + _CHUNKED,
     "unknown version": b"POST /v1/chat/completions HTTP/1.2.3\r\n" + _HOST + b"\r\n",

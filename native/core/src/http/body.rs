@@ -70,6 +70,8 @@ enum State {
     TrailerValue,
     TrailerLf,
     EndLf,
+    /// Nothing behind a fault is looked at: it might be taken for the end.
+    Failed(BodyError),
 }
 
 /// Names that no trailer may have (RFC 9110 §6.5.1), folded: a peer that merged them into the head would read another
@@ -126,12 +128,17 @@ impl BodyDecoder {
         Self { left, limits: *limits, digits: 0, state }
     }
 
-    /// Decodes `bytes` in place: the payload is moved to the front.
+    /// Decodes `bytes` in place: the payload is moved to the front. An error is the last of this body, whatever comes.
     pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Decoded, BodyError> {
+        self.decode_next(bytes).inspect_err(|error| self.state = State::Failed(*error))
+    }
+
+    fn decode_next(&mut self, bytes: &mut [u8]) -> Result<Decoded, BodyError> {
         let (mut at, mut payload) = (0, 0);
         while at < bytes.len() {
             match self.state {
                 State::Done => break,
+                State::Failed(error) => return Err(error),
                 State::Fixed | State::Data => {
                     let n = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - at);
                     if at != payload {
@@ -267,6 +274,7 @@ impl BodyDecoder {
                 self.state = State::Done;
                 Ok(())
             }
+            State::Failed(error) => Err(error),
             _ => Err(BodyError::Cut),
         }
     }

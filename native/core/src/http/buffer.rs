@@ -132,6 +132,11 @@ impl Loan {
         (1..BUFFER_BYTES).contains(&self.bytes.capacity())
     }
 
+    /// Whether it is one as they are taken, neither such a copy nor one that grew.
+    pub(super) fn is_usual(&self) -> bool {
+        self.bytes.capacity() == BUFFER_BYTES
+    }
+
     /// Exchanges such a copy for a buffer with room.
     pub(super) fn widen(&mut self) {
         let mut large = self.owner.take();
@@ -145,6 +150,13 @@ impl Loan {
             self.owner.give(Vec::new());
         }
         std::mem::take(&mut self.bytes)
+    }
+
+    /// Gives the buffer back if it holds nothing.
+    pub(super) fn close_empty(&mut self) {
+        if self.bytes.is_empty() {
+            self.close();
+        }
     }
 
     /// Gives the buffer back, with whatever it holds.

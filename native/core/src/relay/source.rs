@@ -116,6 +116,7 @@ impl Source {
                 unpacking.decompress.push(self.lease.payload(), &mut unpacking.plain).map_err(damaged)?;
                 let used = self.lease.payload().len();
                 self.lease.consume(used);
+                self.lease.let_go();
             } else {
                 unpacking.decompress.finish(&mut unpacking.plain).map_err(damaged)?;
                 unpacking.done = true;

@@ -87,7 +87,7 @@ pub async fn pass(
 ) -> Result<Passed, Gone> {
     let mut early = std::mem::take(&mut opening.early);
     let mut passed = Passed::default();
-    // When the last of the stream came.
+    // When the last of the stream came; silence begins once the client has taken it.
     let mut last = Instant::now();
     loop {
         let batch = gather(source.payload(), opening);
@@ -109,10 +109,8 @@ pub async fn pass(
         let bytes = batch.bytes(source.payload());
         let mut from = last;
         if !early.is_empty() || !bytes.is_empty() {
-            let at = client.timer.at();
-            reply.send(client, &[&early, bytes]).await?;
-            // A client that takes nothing has its deadline moved.
-            if client.timer.at() != at {
+            let has_waited = reply.send(client, &[&early, bytes]).await?;
+            if has_waited {
                 from = Instant::now();
             }
             early.clear();
@@ -124,7 +122,7 @@ pub async fn pass(
         }
         let more = wait(client, reply, &mut source, opening, passing, from).await?;
         let now = Instant::now();
-        passed.longest_gap_us = passed.longest_gap_us.max((now - last).as_micros() as u64);
+        passed.longest_gap_us = passed.longest_gap_us.max((now - from).as_micros() as u64);
         last = now;
         match more {
             Ok(true) => {}

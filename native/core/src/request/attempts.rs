@@ -144,5 +144,5 @@ async fn keep_alive(client: &mut Client, reply: &mut Reply, out: &Outbound<'_>) 
     }
     let mut frame = Vec::new();
     kind.keep_alive(out.model.unwrap_or_default(), out.worker.clock().utc_us(), &mut frame);
-    reply.send(client, &[&frame]).await
+    reply.send(client, &[&frame]).await.map(drop)
 }

@@ -148,14 +148,15 @@ impl Reply {
         self.head.extend_from_slice(b"\r\n");
     }
 
-    /// Sends body bytes, with the head before the first of them; at most four pieces.
-    pub async fn send(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
+    /// Sends body bytes, with the head before the first of them; at most four pieces. Whether the client had to be waited
+    /// for.
+    pub async fn send(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<bool, Gone> {
         self.write(client, pieces, false).await
     }
 
     /// Sends the last bytes of the body and its end, or keeps them until [`Reply::release`].
     pub async fn end(&mut self, client: &mut Client, pieces: &[&[u8]]) -> Result<(), Gone> {
-        self.write(client, pieces, true).await
+        self.write(client, pieces, true).await.map(drop)
     }
 
     /// From now on the end of the answer is kept.
@@ -173,7 +174,7 @@ impl Reply {
         let held = self.held.take().unwrap_or_default();
         let written = write_all(client, &[&held], self.stall_ms).await;
         self.is_torn = written.is_err();
-        written
+        written.map(drop)
     }
 
     /// What becomes of the connection after this answer.
@@ -181,7 +182,7 @@ impl Reply {
         if self.keep_alive { Next::Keep } else { Next::Linger }
     }
 
-    async fn write(&mut self, client: &mut Client, pieces: &[&[u8]], last: bool) -> Result<(), Gone> {
+    async fn write(&mut self, client: &mut Client, pieces: &[&[u8]], last: bool) -> Result<bool, Gone> {
         let tail: &[u8] = if last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
         let length: usize = pieces.iter().map(|p| p.len()).sum();
         let mut digits = [0; 18];
@@ -207,7 +208,7 @@ impl Reply {
         if let Some(held) = self.held.as_mut().filter(|_| last) {
             *held = slices[..used].concat();
             self.give_head();
-            return Ok(());
+            return Ok(false);
         }
         let written = write_all(client, &slices[..used], self.stall_ms).await;
         self.is_torn = written.is_err();
@@ -224,7 +225,7 @@ impl Reply {
 
     /// `100 Continue`.
     pub async fn go_ahead(client: &mut Client) -> Result<(), Gone> {
-        write_all(client, &[CONTINUE], STALL_MS).await
+        write_all(client, &[CONTINUE], STALL_MS).await.map(drop)
     }
 
     /// The answer of a request whose task panicked, of which nothing else is known any more.
@@ -247,13 +248,13 @@ impl Drop for Reply {
     }
 }
 
-/// Writes everything, unless the client leaves or takes nothing for `stall_ms`.
-async fn write_all(client: &mut Client, slices: &[&[u8]], stall_ms: u64) -> Result<(), Gone> {
+/// Writes everything, unless the client leaves or takes nothing for `stall_ms`; whether it had to be waited for.
+async fn write_all(client: &mut Client, slices: &[&[u8]], stall_ms: u64) -> Result<bool, Gone> {
     let mut out = Output::new(slices);
     let mut left = usize::MAX;
     poll_fn(|cx| {
         match client.conn.poll_write(cx, &mut out) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(left < usize::MAX)),
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
             Poll::Pending => {}
         }

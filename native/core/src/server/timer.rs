@@ -37,11 +37,6 @@ impl Timer {
         self.fresh = true;
     }
 
-    /// When it fires.
-    pub fn at(&self) -> Option<Instant> {
-        self.at
-    }
-
     /// Ready once the deadline has passed; pending for ever without one.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };

@@ -65,3 +65,61 @@ fn a_stream_that_is_long_in_coming_holds_little_until_it_comes() {
     conn.finish_message();
     assert_eq!((buffers.lent(), buffers.free()), (0, 1));
 }
+
+#[test]
+fn a_buffer_that_grew_goes_once_it_is_used_up_and_none_is_held_for_nothing() {
+    let body = vec![b'x'; 100_000];
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 2 * body.len());
+    let script = Script::new([bytes(head.as_bytes())]);
+    let (mut conn, buffers) = conn(&script);
+    let mut parsed = ResponseHead::default();
+    drive(|cx| conn.poll_response_head(cx, &mut parsed, &HeadLimits::default(), false)).unwrap();
+    conn.forget_head();
+    assert_eq!((buffers.lent(), conn.buffered()), (0, 0));
+    script.push(bytes(&body));
+    while conn.payload().len() < body.len() {
+        assert!(drive(|cx| conn.poll_body(cx)).unwrap());
+    }
+    assert!(conn.buffered() >= body.len());
+    conn.consume(body.len());
+    assert_eq!((buffers.lent(), conn.buffered()), (0, 0));
+    script.push(bytes(&body));
+    while drive(|cx| conn.poll_body(cx)).unwrap() {
+        conn.consume(conn.payload().len());
+    }
+    assert_eq!((buffers.lent(), conn.body_done()), (0, true));
+}
+
+#[test]
+fn after_a_fault_in_a_body_nothing_more_is_read_of_it_and_what_came_is_there() {
+    let head = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..];
+    for body in [
+        &b"5\r\nabcdefg"[..],
+        b"5\r\nhello\r\nZZ",
+        b"5\r\nhello\r\n0\r\nbad trailer\r\n\r\n",
+        b"5\r\nhello\r\n5;=\r\nhello\r\n0\r\n\r\n",
+        b"7\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        b"5\r\n0\r\n\r\n\r\nZZ\r\n0\r\n\r\n",
+    ] {
+        let whole = [head, body].concat();
+        for cut in 0..=whole.len() {
+            let steps = [&whole[..cut], &whole[cut..]].into_iter().filter(|piece| !piece.is_empty()).map(bytes);
+            let (mut conn, _) = conn(&Script::new(steps));
+            let mut parsed = ResponseHead::default();
+            drive(|cx| conn.poll_response_head(cx, &mut parsed, &HeadLimits::default(), false)).unwrap();
+            let error = loop {
+                match drive(|cx| conn.poll_body(cx)) {
+                    Ok(more) => assert!(more, "{}", body.escape_ascii()),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            for _ in 0..3 {
+                let here = conn.payload().len();
+                assert!(here <= 7);
+                conn.consume(here);
+                assert_eq!(drive(|cx| conn.poll_body(cx)).unwrap_err().to_string(), error, "{}", body.escape_ascii());
+                assert!(!conn.body_done());
+            }
+        }
+    }
+}

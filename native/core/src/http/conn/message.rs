@@ -107,6 +107,12 @@ impl<S: Stream> Conn<S> {
     pub fn forget_head(&mut self) {
         self.begin = self.head;
         self.consume(0);
+        self.loan.close_empty();
+    }
+
+    /// While nothing is here no buffer is held.
+    pub fn let_go(&mut self) {
+        self.loan.close_empty();
     }
 
     /// The rest of the body may be long in coming: until there is more of it, no more memory is held than what is here takes.
@@ -124,6 +130,7 @@ impl<S: Stream> Conn<S> {
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
         loop {
             if self.body.is_done() {
+                self.loan.close_empty();
                 return Poll::Ready(Ok(false));
             }
             if self.raw < self.loan.bytes.len() && self.decode()? {
@@ -147,13 +154,12 @@ impl<S: Stream> Conn<S> {
 
     /// Decodes all that is here; whether there was payload in it.
     fn decode(&mut self) -> Result<bool, BodyError> {
-        if self.start == self.raw {
-            // Nothing waits before it: the payload need not be moved over the line of its chunk.
-            let line = self.body.enter_chunk(&self.loan.bytes[self.raw..]);
-            self.start += line;
-            self.raw += line;
-        }
-        let decoded = self.body.decode(&mut self.loan.bytes[self.raw..])?;
+        let is_first = self.start == self.raw;
+        // Where nothing waits before it the payload need not be moved over the line of its chunk.
+        let line = if is_first { self.body.enter_chunk(&self.loan.bytes[self.raw..]) } else { 0 };
+        let decoded = self.body.decode(&mut self.loan.bytes[self.raw + line..])?;
+        self.start += line;
+        self.raw += line;
         self.end = self.raw + decoded.payload;
         self.raw += decoded.consumed;
         if self.raw == self.loan.bytes.len() {
@@ -173,8 +179,8 @@ impl<S: Stream> Conn<S> {
         self.start += n.min(self.end - self.start);
         if self.start == self.end && self.end == self.loan.bytes.len() {
             if self.begin == self.head {
-                // A buffer with room stays for the next read, which gives it back when nothing has come.
-                if self.loan.is_small() {
+                // One of the usual size stays for the next read, which gives it back when nothing has come.
+                if !self.loan.is_usual() {
                     self.loan.close();
                 }
                 (self.begin, self.head) = (0, 0);
