@@ -38,7 +38,6 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     keys::table::Cut,
-    limits::Now,
     observe::{Record, Shard, metrics::OpenConnection},
     snapshot::Snapshot,
     upstream::Pool,
@@ -256,7 +255,7 @@ impl Worker {
         self.pool.sweep();
         self.audit.tick(&self.shared);
         if self.index == 0 {
-            self.shared.limits.sweep(Now::of(self.clock()));
+            self.shared.limits.sweep(self.clock());
             limited::renew(&self.shared);
         }
         self.handle().buffers.store(self.buffers.lent(), Relaxed);
