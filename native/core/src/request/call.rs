@@ -408,7 +408,9 @@ impl Call<'_> {
                 return Err(Gone);
             }
         }
-        self.reply.release(self.client).await
+        let released = self.reply.release(self.client).await;
+        self.client.left_us = None; // it has had its answer only now
+        released
     }
 }
 
