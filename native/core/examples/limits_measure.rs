@@ -94,7 +94,7 @@ fn main() {
         let ns = per_round(|n| serve(&limits, &[ask(key(n), policy)]));
         println!("a key with {what}: {ns} ns, {} ns a limit; one hot key {hot} ns", ns / limited);
         let start = Clock::System.boot_us();
-        (0..256).for_each(|_| limits.sweep(Now::of(&Clock::System)));
+        (0..256).for_each(|_| limits.sweep(&Clock::System));
         let us = (Clock::System.boot_us() - start) / 256;
         println!("  a sweep of {} cells: {us} us", limits.len());
     }

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Beyond, Checkpoint, Limits, Loaded, Now, checkpoint::take_up, record::Kept};
+use super::{Beyond, Checkpoint, Limits, Loaded, checkpoint::take_up, record::Kept};
 use crate::clock::Clock;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     fn write(&self, checkpoint: &mut Checkpoint, at_once: bool) -> io::Result<()> {
         let mark = self.beyond.mark();
         let must_wait = !at_once && mark.is_some();
-        let gathered = checkpoint.gather(&self.limits, mark, Now::of(&self.clock))?;
+        let gathered = checkpoint.gather(&self.limits, mark, self.limits.now(&self.clock))?;
         if must_wait && self.stop.rest(SETTLES) {
             let since_us = self.clock.boot_us();
             let waited_us = || self.clock.boot_us().saturating_sub(since_us);
@@ -183,7 +183,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     }
 
     fn try_load(&mut self) -> io::Result<Option<(Checkpoint, Loaded)>> {
-        let now = Now::of(&self.clock);
+        let now = self.limits.now(&self.clock);
         if let Some(mut checkpoint) = Checkpoint::open(&self.path)? {
             let loaded = checkpoint.load_beyond(&mut self.known, &self.limits, &self.beyond, now)?;
             return Ok(Some((checkpoint, loaded)));

@@ -1,12 +1,11 @@
 //! How many tokens answers usually have: by key and model, and by model.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::Scope;
-use crate::named::Hash;
 
 const SHARDS: usize = 64;
 /// Keys (or models) whose answers are remembered, in one shard.
@@ -42,7 +41,8 @@ impl Habit {
 /// only so many at a time, whatever clients ask for.
 #[derive(Debug)]
 pub(super) struct Learned {
-    hash: Hash,
+    /// Clients fill the tables: nobody is to find names that collide.
+    hash: RandomState,
     keys: [Mutex<Shard<OfKey>>; SHARDS],
     models: Mutex<Shard<Average>>,
 }
@@ -69,7 +69,7 @@ impl Hasher for AsItIs {
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { hash: Hash::default(), keys: std::array::from_fn(|_| Mutex::default()), models: Mutex::default() }
+        Self { hash: RandomState::default(), keys: std::array::from_fn(|_| Mutex::default()), models: Mutex::default() }
     }
 }
 

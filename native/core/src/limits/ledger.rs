@@ -18,6 +18,8 @@ use crate::clock::Clock;
 const MOST_COUNTERS: usize = 8 << 20;
 /// How long UTC is taken to go on as boot time does before it is read again: it may have been set.
 const UTC_HOLDS_US: u64 = 100_000;
+/// Readings of the clocks that are further apart say nothing of how much one is ahead of the other.
+const APART_US: u64 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -38,6 +40,8 @@ pub(super) struct Ledger {
     changed: Mutex<Vec<Arc<Cell>>>,
     /// Cells in which somebody waited of late, each once.
     queued: Mutex<Vec<Weak<Cell>>>,
+    /// For whoever reads UTC: nobody's older reading takes the place of a newer one.
+    reads_utc: Mutex<()>,
     /// How much UTC is ahead of boot time, and until when on the latter that holds.
     utc_ahead_us: AtomicU64,
     utc_until_us: AtomicU64,
@@ -64,22 +68,41 @@ impl Ledger {
             tellings: AtomicU64::new(1),
             changed: Mutex::default(),
             queued: Mutex::default(),
+            reads_utc: Mutex::default(),
             utc_ahead_us: AtomicU64::new(0),
             utc_until_us: AtomicU64::new(0),
             broker: OnceLock::new(),
         }
     }
 
-    /// The moment, by one reading of a clock in most cases.
+    /// The moment, by one reading of a clock in most cases. Whatever is about periods has it from here: if UTC is set, one
+    /// who knows and one who does not would take turns at ending a period.
     pub(super) fn now(&self, clock: &Clock) -> Now {
+        self.reckoned(clock.boot_us()).unwrap_or_else(|| self.read(clock))
+    }
+
+    fn reckoned(&self, boot_us: u64) -> Option<Now> {
+        let holds = boot_us < self.utc_until_us.load(Acquire);
+        holds.then(|| Now { boot_us, utc_us: boot_us.wrapping_add(self.utc_ahead_us.load(Relaxed)) })
+    }
+
+    #[cold]
+    fn read(&self, clock: &Clock) -> Now {
+        let _alone = self.reads_utc.lock();
         let boot_us = clock.boot_us();
-        if boot_us < self.utc_until_us.load(Acquire) {
-            return Now { boot_us, utc_us: boot_us.wrapping_add(self.utc_ahead_us.load(Relaxed)) };
+        self.reckoned(boot_us).unwrap_or_else(|| {
+            let now = Now { boot_us, utc_us: clock.utc_us() };
+            self.hold(now, clock.boot_us());
+            now
+        })
+    }
+
+    /// UTC goes on from there, if it was read in one go, which ended then.
+    fn hold(&self, now: Now, end_us: u64) {
+        if end_us.saturating_sub(now.boot_us) <= APART_US {
+            self.utc_ahead_us.store(now.utc_us.wrapping_sub(now.boot_us), Relaxed);
+            self.utc_until_us.store(now.boot_us.saturating_add(UTC_HOLDS_US), Release);
         }
-        let utc_us = clock.utc_us();
-        self.utc_ahead_us.store(utc_us.wrapping_sub(boot_us), Relaxed);
-        self.utc_until_us.store(boot_us.saturating_add(UTC_HOLDS_US), Release);
-        Now { boot_us, utc_us }
     }
 
     /// From now on changed cells are listed, for whoever takes the list.
@@ -175,7 +198,13 @@ impl Drop for Ends<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
+    use crate::limits::{Ask, Layered, Limits, Need, Policy, Scope};
 
     #[test]
     fn utc_goes_on_with_boot_time_and_is_read_again_before_long() {
@@ -190,5 +219,43 @@ mod tests {
         ledger.utc_ahead_us.store(7, Relaxed);
         assert_eq!(at(1_099_999), Now { boot_us: 1_099_999, utc_us: 1_100_006 });
         assert_eq!(at(1_100_000), Now { boot_us: 1_100_000, utc_us: 1_100_000 });
+    }
+
+    #[test]
+    fn utc_does_not_go_on_from_readings_between_which_there_was_a_pause() {
+        let (ledger, read) = (Ledger::default(), Now { boot_us: 5_000_000, utc_us: 5_700_000 });
+        ledger.hold(read, 5_001_001);
+        assert_eq!(ledger.reckoned(5_001_001), None);
+        ledger.hold(read, 5_001_000);
+        assert_eq!(ledger.reckoned(5_001_001), Some(Now { boot_us: 5_001_001, utc_us: 5_701_001 }));
+    }
+
+    #[test]
+    fn a_day_that_is_counted_is_swept_by_the_same_utc_after_the_clock_was_set_back() {
+        let hand = Arc::new(AtomicU64::new(1_774_656_000_000_000));
+        let (limits, clock) = (Limits::new(), Clock::Manual(hand.clone()));
+        let policy: Policy = serde_json::from_str(r#"{"requests": [{"amount": 2, "period": "day"}]}"#).unwrap();
+        let policy = Layered { own: Some(&policy), default: None };
+        let asks = [Ask { scope: Scope::Key("k"), policy, need: Need { requests: 1, tokens: 0, nanousd: 0 } }];
+        let used = || {
+            let admission = pin!(limits.admit(&asks, &clock));
+            let Poll::Ready(admitted) = admission.poll(&mut Context::from_waker(Waker::noop())) else {
+                panic!("it waits")
+            };
+            if let Ok(mut held) = admitted {
+                held.keep_requests();
+            }
+            limits.report(Scope::Key("k"), policy, limits.now(&clock))[0].used
+        };
+        assert_eq!(used(), 1);
+        // As if it were set back by two days just now.
+        limits.ledger().utc_ahead_us.store(2 * 86_400_000_000, Relaxed);
+        assert_eq!(used(), 1, "two days later it is another day");
+        (0..256).for_each(|_| limits.sweep(&clock));
+        assert_eq!(used(), 2);
+        // Everybody is told of it at once.
+        hand.fetch_add(UTC_HOLDS_US, Relaxed);
+        (0..256).for_each(|_| limits.sweep(&clock));
+        assert_eq!(used(), 2, "what was used stays used");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Kind, LeaseResult, Limits, Now, Span,
+    Kind, LeaseResult, Limits, Span,
     broker::{Broker, Due},
     call::Call,
     cell::{Cell, State},
@@ -101,7 +101,7 @@ impl Limits {
         let mut is_known = true;
         for cell in self.parts().flatten() {
             let mut state = cell.state.lock();
-            let now = state.moment(Now::of(clock).into());
+            let now = state.moment(self.now(clock).into());
             for leased in state.leases.iter_mut() {
                 is_known &= leased.give_back(now);
                 leased.touch(&cell, broker);
@@ -122,14 +122,14 @@ impl Limits {
     pub fn lease_asks(&self, clock: &Clock) -> Vec<LeaseAsk> {
         let Some(broker) = self.ledger().broker.get() else { return Vec::new() };
         // Read before anything is written: leases are reckoned from here on.
-        let now = Moment::from(Now::of(clock));
+        let now = Moment::from(self.now(clock));
         let due = broker.take_due(now.us, MOST_ASKS);
         due.into_iter().filter_map(|due| self.lease_ask(&due, now, broker)).collect()
     }
 
     /// Takes the script's reply, 12 integers; `None`: there is none.
     pub fn lease_answered(&self, mut ask: LeaseAsk, answer: Option<&[i64]>, clock: &Clock) -> LeaseResult {
-        ask.end(answer, Some(Now::of(clock).into()))
+        ask.end(answer, Some(self.now(clock).into()))
     }
 
     fn lease_ask(&self, due: &Due, asked: Moment, broker: &Broker) -> Option<LeaseAsk> {
@@ -176,7 +176,7 @@ mod tests {
         let asks = [Ask { scope: Scope::Key(key), policy: Layered { own: Some(policy), default: None }, need }];
         let admission = pin!(limits.admit(&asks, clock));
         let Poll::Ready(Ok(held)) = admission.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
-        held.settle(Used::default(), Now::of(clock));
+        held.settle(Used::default(), limits.now(clock));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         for _ in 0..100 {
             admitted(&limits, &clock, &policy, "k");
             hand.fetch_add(2_000_000, Relaxed);
-            (0..256).for_each(|_| limits.sweep(Now::of(&clock)));
+            (0..256).for_each(|_| limits.sweep(&clock));
         }
         let noted = limits.ledger().broker.get().map(Broker::noted);
         assert!(noted.is_some_and(|noted| noted <= 1), "{noted:?}");

@@ -122,7 +122,7 @@ impl Limits {
         self.learned.habit(key, model)
     }
 
-    /// The moment of a request.
+    /// The moment of whatever is about limits.
     pub fn now(&self, clock: &Clock) -> Now {
         self.ledger.now(clock)
     }
@@ -133,7 +133,8 @@ impl Limits {
     }
 
     /// Drops cells that say nothing. To be called once a second: of a large table each call sweeps a part.
-    pub fn sweep(&self, now: Now) {
+    pub fn sweep(&self, clock: &Clock) {
+        let now = self.now(clock);
         let (mut seen, mut shards) = (0, 0);
         while seen < SWEPT && shards < SHARDS {
             let mut cells = self.shards[self.swept.fetch_add(1, Relaxed) % SHARDS].lock();

@@ -206,8 +206,8 @@ pub fn note(record: &mut Record, model: Option<&str>, scan: Option<&Scan<'_>>, b
     record.end_user.push_str(&scan.map_or_else(Default::default, |scan| scan.end_user(body)));
 }
 
-/// Reserves what the request may use, or refuses it. It may wait for its turn. `read_us`: when its body was read. Also
-/// when it was admitted.
+/// Reserves what the request may use, or refuses it. It may wait for its turn. `read_us`: when its body was read. The
+/// moment is that from which on others work on it.
 pub async fn admit(
     call: &mut Call<'_>,
     admission: &Admission<'_>,
@@ -216,10 +216,11 @@ pub async fn admit(
 ) -> Result<(Box<Guard>, u64), Stop> {
     let clock = call.worker.clock();
     if !admission.is_limited {
+        let guard = Guard::new(admission, call.worker, &call.snapshot, None);
         let now_us = clock.boot_us();
         call.record.phases.route_us = Some(now_us - read_us);
         call.record.admitted_boottime_us = Some(now_us);
-        return Ok((Guard::new(admission, call.worker, &call.snapshot, None), now_us));
+        return Ok((guard, now_us));
     }
     let mut admitting = pin!(admission.admit());
     let at_once = poll_fn(|cx| Poll::Ready(admitting.as_mut().poll(cx))).await;
@@ -238,12 +239,12 @@ pub async fn admit(
     };
     match admitted {
         Watched::Done(Ok(held)) => {
-            let now_us = held.admitted_us().unwrap_or(now_us);
             call.told.standing = held.standing();
             call.queued(held.waited_us());
             call.leased(held.lease_us(), held.away());
-            call.record.admitted_boottime_us = Some(now_us);
-            Ok((Guard::new(admission, call.worker, &call.snapshot, Some(held)), now_us))
+            call.record.admitted_boottime_us = Some(held.admitted_us().unwrap_or(now_us));
+            let guard = Guard::new(admission, call.worker, &call.snapshot, Some(held));
+            Ok((guard, clock.boot_us()))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;

@@ -126,7 +126,7 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
     let timeouts = out.timeouts(to);
     let asked_us = out.now_us.get();
     let mut lease = out.worker.pool.connect(&base.host, fresh, timeouts.connect_ms).await?;
-    let connected_us = if lease.reused() { asked_us } else { out.tick() };
+    let connected_us = if lease.came_at_once() { asked_us } else { out.tick() };
     out.connect_us.set(Some(connected_us - asked_us));
     out.guard.sends();
     let first_at = timer::from(out.worker.instant(connected_us), timeouts.first_token_ms);

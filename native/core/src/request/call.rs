@@ -226,12 +226,7 @@ impl Call<'_> {
 
     /// Microseconds that the gateway itself has spent on the request so far.
     pub fn overhead_us(&self) -> u64 {
-        self.overhead_at(self.worker.clock().boot_us())
-    }
-
-    /// The same up to a moment, microseconds since boot.
-    pub fn overhead_at(&self, now_us: u64) -> u64 {
-        (now_us - self.arrived_us).saturating_sub(self.waited_us)
+        (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
     }
 
     /// The request has waited so long for a slot of a limit: no work of ours, and worth telling.
@@ -408,7 +403,9 @@ impl Call<'_> {
                 return Err(Gone);
             }
         }
-        self.reply.release(self.client).await
+        let released = self.reply.release(self.client).await;
+        self.client.left_us = None; // it has had its answer only now
+        released
     }
 }
 

@@ -35,8 +35,6 @@ pub struct Guard {
     counted: Cell<Counted>,
     /// What the answer used, once it is settled.
     said: Cell<Option<Said>>,
-    /// When its limits were told of that, microseconds since boot.
-    settled_us: Cell<Option<u64>>,
     /// Text that passes is counted.
     counts_text: bool,
 }
@@ -76,7 +74,6 @@ impl Guard {
             snapshot: snapshot.clone(),
             tier: admission.tier,
             said: Cell::default(),
-            settled_us: Cell::default(),
             counts_text: admission.counts_text(),
             at_provider: Cell::default(),
             account: admission.account(),
@@ -165,11 +162,6 @@ impl Guard {
         self.said.get().unwrap_or_default()
     }
 
-    /// When that was, microseconds since boot, where it took a reading of the clock.
-    pub fn settled_us(&self) -> Option<u64> {
-        self.settled_us.get()
-    }
-
     /// Replaces what was reserved by what was used, once: before the last bytes of an answer go out, as whoever has them
     /// may ask again.
     pub fn settle(&self, said: &Said) {
@@ -191,7 +183,6 @@ impl Guard {
         }
         self.used.set(used);
         let now = self.worker.shared.limits.now(self.worker.clock());
-        self.settled_us.set(Some(now.boot_us));
         let (tokens, nanousd) = used.map_or((0, 0), |used| (used.tokens, used.nanousd));
         let settled = held.into_iter().flatten().map(|held| held.settle(Used { tokens, nanousd }, now));
         self.counted.set(settled.fold(Counted::default(), Counted::and));

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::write_utc,
     keys::{OPEN, access::Lists},
-    limits::{Kind, Layered, Now, Policy, Scope},
+    limits::{Kind, Layered, Policy, Scope},
     questions,
 };
 
@@ -33,7 +33,7 @@ pub async fn serve(call: &mut Call<'_>, principal: &Principal) -> Result<(), Sto
 
 /// What is used of each limit, and where it comes from.
 fn limits(call: &Call<'_>, principal: &Principal) -> Value {
-    let now = Now::of(call.worker.clock());
+    let now = call.worker.shared.limits.now(call.worker.clock());
     let key = key_scope(principal, &call.snapshot);
     let scopes = [Some(key), team_scope(principal)];
     let all = scopes.into_iter().flatten().flat_map(|(scope, policy)| {

@@ -89,7 +89,7 @@ async fn relay(
         call.record.target.push_str(part);
     }
     if let Some(opening) = answer.opening.take() {
-        head(call, &answer, Some(opening.kind), None);
+        head(call, &answer, Some(opening.kind));
         answer.source.forget_head();
         call.worker.audit.begin(&call.worker.shared, call.record, &call.request_id);
         return stream(call, answer, opening, between_bytes_ms, total_at, held).await;
@@ -103,9 +103,9 @@ async fn relay(
 /// What the request holds, and what it asked for.
 type Holding<'a> = (&'a Guard, &'a Asks);
 
-/// Makes the head of the answer, unless the client has it. `kind`: of a stream. `now_us`: what the clock has just said.
-fn head(call: &mut Call<'_>, answer: &Answer, kind: Option<StreamKind>, now_us: Option<u64>) {
-    let overhead_us = now_us.map_or_else(|| call.overhead_us(), |us| call.overhead_at(us));
+/// Makes the head of the answer, unless the client has it. `kind`: of a stream.
+fn head(call: &mut Call<'_>, answer: &Answer, kind: Option<StreamKind>) {
+    let overhead_us = call.overhead_us();
     call.record.overhead_us = Some(overhead_us);
     call.record.status = Some(answer.head.status);
     if call.reply.has_begun() {
@@ -249,14 +249,12 @@ async fn whole(
         return Err(stop);
     }
     let is_known = answer.source.is_done() || asks.is_known();
-    let mut now_us = None;
     if is_known {
         reading.read(answer.source.payload(), answer.source.is_done());
         reading.settle(true).await;
-        now_us = guard.settled_us();
         note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
-    head(call, &answer, None, now_us);
+    head(call, &answer, None);
     answer.source.forget_head();
     let source = answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::shared::Shared;
 use crate::{
     keys::{KeyId, OPEN},
-    limits::{Beyond, Earlier, Layered, Need, Now, Period, Scope, Span, Use},
+    limits::{Beyond, Earlier, Layered, Need, Period, Scope, Span, Use},
 };
 
 /// The scope of these words.
@@ -22,7 +22,7 @@ pub(super) fn scope<'a>(kind: &str, name: &'a str) -> Result<Scope<'a>, String> 
 
 /// A JSON list of what is used of each limit of a scope; empty where nothing is limited.
 pub(super) fn report(shared: &Shared, scope: Scope<'_>) -> Vec<u8> {
-    let report = |policy: Layered<'_>| shared.limits.report(scope, policy, Now::of(&shared.clock));
+    let report = |policy: Layered<'_>| shared.limits.report(scope, policy, shared.limits.now(&shared.clock));
     let uses = with_policy(shared, scope, report).unwrap_or_default();
     Value::Array(uses.iter().map(one).collect()).to_string().into_bytes()
 }
@@ -34,7 +34,7 @@ type Told = (String, String, u64, u64, u64, u64);
 pub(super) fn count_earlier(shared: &Shared, told: &[u8], beyond: &dyn Beyond) -> Result<(), String> {
     let told: Vec<Told> = serde_json::from_slice(told).map_err(|error| error.to_string())?;
     let all = told.iter().map(earlier).collect::<Result<Vec<_>, String>>()?;
-    shared.limits.count_earlier(&all, beyond, Now::of(&shared.clock));
+    shared.limits.count_earlier(&all, beyond, shared.limits.now(&shared.clock));
     Ok(())
 }
 

@@ -10,8 +10,12 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock::Clock;
+
 /// Timers kept for reuse.
 const MAX_FREE: usize = 64;
+/// For so long the runtime's clock is taken to go on as boot time does: it stands while the machine sleeps.
+const TOGETHER: Duration = Duration::from_secs(2);
 
 /// A deadline that costs a comparison to move later: the runtime's timer wheel is touched only when the deadline
 /// comes nearer than it was armed for, or when the old arming fires.
@@ -94,6 +98,27 @@ impl Timers {
             free.push(timer);
         }
         done
+    }
+}
+
+/// One moment since boot and on the runtime's clock: what one says is known from the other for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    boot_us: u64,
+    instant: Instant,
+}
+
+impl Moment {
+    /// `None`: the clock is moved by hand, and timers are not. Boot time is read first: what comes between makes deadlines
+    /// late, not early.
+    pub fn read(clock: &Clock) -> Option<Self> {
+        matches!(clock, Clock::System).then(|| Self { boot_us: clock.boot_us(), instant: Instant::now() })
+    }
+
+    /// When the runtime takes it to be, at an earlier or later reading of the same clock.
+    pub fn instant(&self, boot_us: u64) -> Instant {
+        let since = Duration::from_micros(boot_us.saturating_sub(self.boot_us));
+        if since > TOGETHER { Instant::now() } else { self.instant + since }
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
     parking::Parking,
     shared::{Shared, Stage},
     stream::Accepted,
-    timer::Timers,
+    timer::{Moment, Timers},
 };
 use crate::{
     clock::Clock,
@@ -38,7 +38,6 @@ use crate::{
         head::{RequestHead, ResponseHead},
     },
     keys::table::Cut,
-    limits::Now,
     observe::{Record, Shard, metrics::OpenConnection},
     snapshot::Snapshot,
     upstream::Pool,
@@ -99,8 +98,8 @@ pub struct Worker {
     heads: RefCell<Vec<ResponseHead>>,
     data_listeners: RefCell<Vec<AbortHandle>>,
     spawned: Cell<usize>,
-    /// One moment on the runtime's clock and since boot, of the last second.
-    moment: Cell<(Instant, u64)>,
+    /// A moment of the last second.
+    moment: Cell<Option<Moment>>,
 }
 
 /// Storage that a request needs and the next one uses again.
@@ -117,7 +116,7 @@ impl Worker {
         let buffers = Buffers::new(FREE_BUFFERS);
         Rc::new(Self {
             index,
-            moment: Cell::new((Instant::now(), shared.clock.boot_us())),
+            moment: Cell::new(Moment::read(&shared.clock)),
             shard: shared.metrics.shard(index).clone(),
             pool: Pool::new(shared.network.clone(), buffers.clone()),
             shared,
@@ -144,11 +143,9 @@ impl Worker {
         &self.shared.clock
     }
 
-    /// When timers take it to be, at a reading of the clock: they need none of their own. The two clocks differ in what
-    /// they count while the machine sleeps.
+    /// When timers take it to be, at a reading of the clock that was just made: they need none of their own.
     pub fn instant(&self, boot_us: u64) -> Instant {
-        let (instant, us) = self.moment.get();
-        instant + Duration::from_micros(boot_us.saturating_sub(us))
+        self.moment.get().map_or_else(Instant::now, |moment| moment.instant(boot_us))
     }
 
     pub fn metrics(&self) -> &Arc<Shard> {
@@ -251,12 +248,12 @@ impl Worker {
 
     /// Once a second: idle upstream connections, drifted clients.
     fn tick(&self, due: Instant) {
-        self.moment.set((Instant::now(), self.clock().boot_us()));
+        self.moment.set(Moment::read(self.clock()));
         self.shard.lagged(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.pool.sweep();
         self.audit.tick(&self.shared);
         if self.index == 0 {
-            self.shared.limits.sweep(Now::of(self.clock()));
+            self.shared.limits.sweep(self.clock());
             limited::renew(&self.shared);
         }
         self.handle().buffers.store(self.buffers.lent(), Relaxed);

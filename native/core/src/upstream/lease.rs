@@ -22,6 +22,16 @@ pub(super) struct Wire {
     pub(super) generation: u64,
 }
 
+/// How a connection was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// An idle one, at once.
+    AtOnce,
+    /// An idle one, in turn.
+    InTurn,
+    New,
+}
+
 /// A connection in use. Dropping it closes the connection; [`Lease::keep`] returns it to the pool.
 /// Either way the permit is given back, once.
 pub struct Lease {
@@ -29,18 +39,23 @@ pub struct Lease {
     wire: Box<Wire>,
     permit: Permit,
     pool: Rc<Pool>,
-    reused: bool,
+    came: Came,
 }
 
 impl Lease {
-    pub(super) fn new(wire: Box<Wire>, permit: Permit, pool: Rc<Pool>, reused: bool) -> Self {
-        Self { wire, permit, pool, reused }
+    pub(super) fn new(wire: Box<Wire>, permit: Permit, pool: Rc<Pool>, came: Came) -> Self {
+        Self { wire, permit, pool, came }
     }
 
     /// True when an earlier request used this connection: its peer may have closed it meanwhile, so a failure before
     /// the first byte of an answer says nothing about the target.
     pub fn reused(&self) -> bool {
-        self.reused
+        self.came != Came::New
+    }
+
+    /// True when it was there without a wait.
+    pub fn came_at_once(&self) -> bool {
+        self.came == Came::AtOnce
     }
 
     pub fn host(&self) -> &Arc<Host> {

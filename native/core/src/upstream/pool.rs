@@ -11,7 +11,7 @@ use super::{
     connect::dial,
     gate::Permit,
     host::Host,
-    lease::{Lease, Wire},
+    lease::{Came, Lease, Wire},
     network::Network,
 };
 use crate::{
@@ -55,7 +55,7 @@ impl Pool {
         let permit = match host.gate.try_enter() {
             Some(permit) if fresh => Some(permit),
             Some(permit) => match self.take(host) {
-                Some(wire) => return Ok(Lease::new(wire, permit, Rc::clone(self), true)),
+                Some(wire) => return Ok(Lease::new(wire, permit, Rc::clone(self), Came::AtOnce)),
                 None => Some(permit),
             },
             None => None,
@@ -77,7 +77,7 @@ impl Pool {
             let permit = host.enter().await?;
             // Whoever gave the permit back may have left its connection here.
             if !fresh && let Some(wire) = self.take(host) {
-                return Ok(Lease::new(wire, permit, Rc::clone(self), true));
+                return Ok(Lease::new(wire, permit, Rc::clone(self), Came::InTurn));
             }
             permit
         };
@@ -85,7 +85,7 @@ impl Pool {
         let dialled = dial(host, connect_ms).await?;
         let conn = Conn::new(dialled.stream, self.buffers.clone());
         let wire = Wire { conn, open: host.opened(dialled.resumed), generation };
-        Ok(Lease::new(Box::new(wire), permit, Rc::clone(self), false))
+        Ok(Lease::new(Box::new(wire), permit, Rc::clone(self), Came::New))
     }
 
     /// Drops idle connections that are closed, expired or of no further use, and starts look-ups that are due.

@@ -171,7 +171,7 @@ impl Fleet {
             Event::Leaves(which) => self.ends(which, None),
             Event::IsAway(node, away) => self.nodes[node].limits.set_shared(away, NODES as u32),
             Event::IsPressed(node) => self.nodes[node].limits.press(&self.tag()),
-            Event::Sweeps(node) => self.nodes[node].limits.sweep(Now::of(&self.clock(node))),
+            Event::Sweeps(node) => self.nodes[node].limits.sweep(&self.clock(node)),
             Event::Dies(node) => self.dies(node),
             Event::IsCopied => self.copies.push((self.redis.copy(), self.plain.clone())),
             Event::IsLost(which) => {

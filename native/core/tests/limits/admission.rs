@@ -93,7 +93,7 @@ fn the_largest_numbers_do_not_overflow() {
         assert_eq!(used(&limits, scope, &most, Kind::Budget, &clock), 0);
     }
     set(&hand, 0);
-    limits.sweep(now(&clock));
+    limits.sweep(&clock);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn of_a_cell_that_is_always_held_no_count_is_lost_however_often_its_limits_chang
         let policy = of(1_000 * SECOND + n);
         let asks = [ask(Scope::Global, &policy, need(1, 5, 0))];
         admit(&limits, &asks, &clock).unwrap().settle(Used { tokens: 5, nanousd: 0 }, now(&clock));
-        limits.sweep(now(&clock));
+        limits.sweep(&clock);
         assert!(admit(&limits, &asks, &clock).is_err(), "{n}");
         assert_eq!(used(&limits, Scope::Global, &policy, Kind::Tokens, &clock), 5);
         assert_eq!(used(&limits, Scope::Global, &policy, Kind::Budget, &clock), 1, "{n}");
@@ -218,7 +218,7 @@ fn cells_that_say_nothing_are_dropped_and_those_that_do_are_kept() {
         admit(&limits, &[ask(Scope::Key(name), &written, ONE)], &clock).unwrap().keep_requests();
     }
     let held = admit(&limits, &[ask(Scope::Global, &slots, ONE)], &clock).unwrap();
-    let sweep = || (0..256).for_each(|_| limits.sweep(now(&clock)));
+    let sweep = || (0..256).for_each(|_| limits.sweep(&clock));
     sweep();
     assert_eq!(limits.len(), 10_001);
     set(&hand, START_US + 2 * SECOND);

@@ -270,7 +270,7 @@ fn what_goes_wrong_with_the_file_is_told_once_and_costs_no_count_and_no_memory()
     assert!(limits.reset(Scope::Key("other")));
     std::fs::remove_dir(dir.file().with_extension("new")).unwrap();
     assert!(matches!(next(), Event::Recovered));
-    (0..256).for_each(|_| limits.sweep(now(&Clock::System)));
+    (0..256).for_each(|_| limits.sweep(&Clock::System));
     assert_eq!(limits.len(), 1, "nothing holds on to what counts nothing");
     drop(keeper);
     assert_eq!(tokens(&loaded(&dir, now(&Clock::System)).0, Scope::Key("k"), now(&Clock::System))[1..], [10, 10]);
@@ -335,7 +335,7 @@ proptest! {
                 Step::Passes(us) => {
                     at += us;
                     set(&hand, at);
-                    limits.sweep(now(&clock));
+                    limits.sweep(&clock);
                 }
                 Step::Writes => checkpoint.write(&limits, None, now(&clock)).unwrap(),
                 Step::Restarts => {

@@ -237,7 +237,7 @@ fn what_was_counted_before_a_reset_does_not_come_back_with_its_record() {
     let run = |used| settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, used, &clock);
     let before = run(7);
     assert!(limits.reset(SCOPES[0]));
-    (0..256).for_each(|_| limits.sweep(now(&clock)));
+    (0..256).for_each(|_| limits.sweep(&clock));
     drop(checkpoint);
     // All is written anew, as from time to time.
     open(&dir).write(&limits, journal.mark(), now(&clock)).unwrap();
@@ -503,7 +503,7 @@ proptest! {
                     model.writes();
                 }
                 Step::Settles(..) | Step::Releases(_) | Step::Records(_) | Step::Writes | Step::WritesAll => {}
-                Step::Sweeps => (0..256).for_each(|_| limits.sweep(now(&clock))),
+                Step::Sweeps => (0..256).for_each(|_| limits.sweep(&clock)),
                 Step::IsKilled { writes } => {
                     drop(checkpoint);
                     lives += 1;

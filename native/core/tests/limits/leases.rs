@@ -394,7 +394,7 @@ fn what_others_use_is_reported_until_it_has_lapsed() {
 #[test]
 fn a_cell_stays_while_a_lease_of_it_counts_and_numbers_are_never_used_twice() {
     let (node, written) = (Node::new(), tokens(1_000, MINUTE_US));
-    let sweep = || (0..256).for_each(|_| node.limits.sweep(penstock_core::limits::Now::of(&node.clock)));
+    let sweep = || (0..256).for_each(|_| node.limits.sweep(&node.clock));
     let mut waits = node.begin(KEY, &written, of_tokens(10));
     let first = node.grant(30);
     node.settle(waits.poll().unwrap().unwrap(), 0);

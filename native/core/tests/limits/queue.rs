@@ -113,7 +113,7 @@ fn who_waited_as_long_as_the_policy_says_is_refused_and_leaves_no_trace() {
         assert_eq!(started.elapsed().as_millis().div_ceil(10), 200);
         drop(first);
         held(house.begin(2, &[(KEY, &one)]).await).await.settle(Used::default(), now(&house.clock));
-        house.limits.sweep(now(&house.clock));
+        house.limits.sweep(&house.clock);
         assert!(house.limits.is_empty());
     });
 }
@@ -302,7 +302,7 @@ fn slots_that_a_new_policy_lifts_are_no_slots_to_wait_for() {
         drop((first, other));
         drop(held(unknown).await);
         house.limits.renew(|_| None);
-        house.limits.sweep(now(&house.clock));
+        house.limits.sweep(&house.clock);
         assert!(house.limits.is_empty());
     });
 }

@@ -132,7 +132,7 @@ proptest! {
         }
         open.clear();
         set(&hand, at + 62 * SECOND);
-        limits.sweep(now(&clock));
+        limits.sweep(&clock);
         prop_assert_eq!(limits.len(), 0);
     }
 }

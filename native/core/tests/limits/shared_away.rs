@@ -260,7 +260,7 @@ fn what_was_told_without_an_answer_and_is_given_back_whole_is_told_again() {
     let ask = node.ask();
     let args = Args::of(&ask);
     drop(held);
-    (0..256).for_each(|_| node.limits.sweep(penstock_core::limits::Now::of(&node.clock)));
+    (0..256).for_each(|_| node.limits.sweep(&node.clock));
     assert_eq!(node.answer(ask, &node.reply(&args)), LeaseResult::Told);
     node.pass(SECOND);
     assert_eq!(node.hear().tells.iter().map(|tell| (tell.0, tell.2)).collect::<Vec<_>>(), [(args.tells[0].0, 0)]);

@@ -205,6 +205,6 @@ fn in_no_line_of_leases_is_there_more_than_a_bounded_number_of_them() {
     assert_eq!(args.tells.iter().map(|tell| tell.2).sum::<u64>(), 20_000, "and nothing is forgotten");
     drop((waits, ask));
     held.into_iter().for_each(|held| node.settle(held, 0));
-    node.limits.sweep(Now::of(&node.clock));
+    node.limits.sweep(&node.clock);
     assert!(node.limits.report(Scope::Key("k"), crate::made::layered(&written), Now::of(&node.clock))[0].used == 0);
 }

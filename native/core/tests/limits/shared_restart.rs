@@ -45,7 +45,7 @@ fn what_it_used_before_is_not_reported_twice() {
 #[test]
 fn a_limit_that_it_used_up_before_is_reset_elsewhere_for_it_too() {
     let (node, written) = (restarted("shared-reset"), a_day(600));
-    let sweep = || (0..256).for_each(|_| node.limits.sweep(now(&node.clock)));
+    let sweep = || (0..256).for_each(|_| node.limits.sweep(&node.clock));
     let doubts = |resets| {
         assert!(!node.fits(KEY, &written, need(1, 10, 0)));
         let ask = node.ask();

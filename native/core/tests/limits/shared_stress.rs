@@ -86,7 +86,7 @@ fn carry(limits: &Limits, clock: &Clock, at_work: &AtomicU64) -> Redis {
                 return redis;
             }
         }
-        limits.sweep(Now::of(clock));
+        limits.sweep(clock);
         std::thread::yield_now();
     }
 }

@@ -38,7 +38,7 @@ fn among_threads_slots_are_never_exceeded_and_nobody_waits_for_ever() {
                     break;
                 }
                 limits.renew(|scope| (scope == TEAM).then_some(1 + n % 3));
-                limits.sweep(Now::of(&Clock::System));
+                limits.sweep(&Clock::System);
                 std::thread::yield_now();
             }
         });

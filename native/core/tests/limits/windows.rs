@@ -176,7 +176,7 @@ proptest! {
                     at += us;
                     set(&hand, at);
                 }
-                Event::Sweeps => limits.sweep(now(&clock)),
+                Event::Sweeps => limits.sweep(&clock),
                 Event::Resets => {
                     limits.reset(Scope::Global);
                     // What is in flight is forgotten with the rest.

@@ -26,3 +26,4 @@ mod shared;
 mod slow;
 mod snapshot;
 mod timer;
+mod waits;

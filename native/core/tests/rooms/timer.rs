@@ -2,11 +2,15 @@
 
 use std::{
     future::{Future, poll_fn},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use penstock_core::server::timer::{Timer, after, earlier, is_past};
+use penstock_core::{
+    clock::Clock,
+    server::timer::{Moment, Timer, after, earlier, is_past},
+};
 use tokio::time::{Instant, advance, timeout};
 
 const MS: Duration = Duration::from_millis(1);
@@ -147,4 +151,20 @@ async fn of_two_deadlines_the_earlier_counts_and_none_never_passes() {
     assert!(!is_past(None) && !is_past(soon));
     advance(10 * MS).await;
     assert!(is_past(soon) && !is_past(late) && !is_past(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stamps_become_instants_by_a_moment_that_is_not_old() {
+    let (before_us, start) = (Clock::System.boot_us(), Instant::now());
+    let moment = Moment::read(&Clock::System).unwrap();
+    let after_us = Clock::System.boot_us();
+    // The runtime's clock stands, the other goes on.
+    let between = Duration::from_micros(after_us - before_us);
+    assert_eq!(moment.instant(before_us), start, "a stamp from before it is no earlier");
+    let second = moment.instant(after_us + 1_000_000);
+    assert!(start + 1000 * MS <= second && second <= start + 1000 * MS + between, "{second:?}, {start:?}");
+    advance(700 * MS).await;
+    // As after the machine has slept.
+    assert_eq!(moment.instant(after_us + 3_600_000_000), start + 700 * MS);
+    assert!(Moment::read(&Clock::Manual(Arc::default())).is_none(), "by hand only one of the two is moved");
 }

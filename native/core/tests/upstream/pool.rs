@@ -30,7 +30,7 @@ async fn a_kept_connection_is_used_again_at_once_and_the_newest_first() {
     let std::task::Poll::Ready(Ok(lease)) = connecting.poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("an idle connection was not given at once");
     };
-    assert!(lease.reused());
+    assert!(lease.reused() && lease.came_at_once());
     assert_eq!(local(&lease), newest);
     assert_eq!((host.stats().idle, host.stats().in_use, host.stats().dialled), (1, 1, 2));
 }
