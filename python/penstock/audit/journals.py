@@ -197,7 +197,7 @@ def last_segment(path: str) -> int:
 def bytes_behind(path: str, segment: int, offset: int) -> int:
     """How many bytes are behind a position."""
     behind = [(number, size) for number, size in segment_bytes(path) if number >= segment]
-    return sum(size - (offset if number == segment else 0) for number, size in behind)
+    return sum(max(0, size - (offset if number == segment else 0)) for number, size in behind)
 
 
 def bounded_start(path: str, segment: int, offset: int, most_bytes: int) -> tuple[int, int, bool]:

@@ -158,8 +158,11 @@ impl Drop for Direct {
 fn lengthen(file: &File, bytes: u64, upto: u64, most: u64) -> u64 {
     let ahead = (upto / 4).clamp(AHEAD_BYTES[0], AHEAD_BYTES[1]);
     let room = (upto + ahead).min(most).max(upto);
-    let made = fallocate(file, FallocateFlags::empty(), bytes, room - bytes);
-    if made.is_ok() { room } else { upto }
+    match fallocate(file, FallocateFlags::empty(), bytes, room - bytes) {
+        Ok(()) => room,
+        // Part of it may be there.
+        Err(_) => file.metadata().map_or(upto, |facts| facts.len().max(upto)),
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,9 @@ impl Queue {
     /// Begins to write `blocks` at `offset`; where the file was opened so, the write is over once they last. They come back
     /// from [`Queue::finish`], or with the error.
     pub(super) fn begin(&mut self, file: &File, offset: u64, blocks: Blocks) -> Result<(), (Blocks, io::Error)> {
-        debug_assert!(!self.is_busy());
+        if self.is_busy() {
+            return Err((blocks, io::ErrorKind::ResourceBusy.into()));
+        }
         let bytes = blocks.bytes();
         let mut request = Request {
             operation: WRITE,

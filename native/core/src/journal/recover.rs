@@ -31,6 +31,7 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> io::Result<Recovered> {
         };
         match check(&bytes) {
             Verdict::Whole => {}
+            Verdict::Empty if is_committed(disk, dir, last.number, HEADER_BYTES)? => set_aside()?,
             Verdict::Empty => {
                 found.cut_bytes = Walk::new(&bytes, 0).rest();
                 disk.remove(&last.path)?;

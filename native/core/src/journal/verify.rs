@@ -115,6 +115,8 @@ struct One<'a> {
 
 impl One<'_> {
     fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<(Report, Option<Header>)> {
+        // Before anything else: what is written goes on.
+        let told = committed(self.disk, &self.dir)?;
         let files = files(self.disk, &self.dir)?;
         let mut report = Report { segments: files.len(), ..Report::new(&self.name, self.is_live) };
         let mut first = None;
@@ -144,7 +146,8 @@ impl One<'_> {
                     Err(fault) => report.fault = Some(fault),
                 }
             }
-            if report.fault.is_none() && is_last && self.committed(file.number)? > whole {
+            let was_whole = told.is_some_and(|(segment, upto)| segment == file.number && upto > whole);
+            if report.fault.is_none() && is_last && was_whole {
                 let next = at.sequence + 1;
                 report.unfinished_bytes = 0;
                 report.fault = Some(format!(
@@ -167,12 +170,6 @@ impl One<'_> {
             });
         }
         Ok((report, first))
-    }
-
-    /// How much of a segment the writer has called committed; 0: it is not known.
-    fn committed(&self, number: u64) -> io::Result<u64> {
-        let committed = committed(self.disk, &self.dir)?.filter(|(segment, _)| *segment == number);
-        Ok(committed.map_or(0, |(_, bytes)| bytes))
     }
 
     /// A segment that was begun and no more: nothing in it counts yet.

@@ -482,7 +482,7 @@ impl Writer {
 
     /// Whether readers in other processes know of all that lasts.
     pub(super) fn has_told_readers(&self) -> bool {
-        self.is_told
+        self.is_told || self.open.is_none() // the next segment's head tells them
     }
 
     /// Tells them.
@@ -493,8 +493,8 @@ impl Writer {
         if let (Some(open), Some(committed)) = (&self.open, &mut self.committed) {
             let told = committed.replace(&write_committed(open.number, open.kept_bytes));
             told.inspect_err(|_| _ = self.facts.failures.fetch_add(1, Relaxed))?;
+            (self.told_us, self.is_told) = (self.clock.boot_us(), true);
         }
-        (self.told_us, self.is_told) = (self.clock.boot_us(), true);
         Ok(())
     }
 

@@ -61,6 +61,13 @@ fn an_end_that_was_whole_before_is_set_aside_too() {
     made.recover();
     assert!(made.sim.paths().contains(&made.dir.join("0000000001.damaged")));
     assert_eq!(made.read(false), [0, 1, 2]);
+    let mut made = Made::new(Durability::Group);
+    made.push();
+    made.writer.commit().unwrap();
+    made.die();
+    made.sim.put(&made.segment(1), &[0; 4096]); // its first block is gone, and all that was in it
+    made.recover();
+    assert!(made.sim.paths().contains(&made.dir.join("0000000001.damaged")));
 }
 
 /// A segment of four entries, as long as any may be, and where they begin.

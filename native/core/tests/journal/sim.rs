@@ -55,16 +55,27 @@ struct State {
     syncs: u64,
 }
 
+/// What happens once, behind the next reading of a file.
+#[derive(Default)]
+struct Meanwhile(Option<(PathBuf, Box<dyn FnOnce() + Send>)>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Meanwhile").field(&self.0.is_some()).finish()
+    }
+}
+
 /// Shared by whoever holds a clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Sim {
     state: Arc<Mutex<State>>,
+    meanwhile: Arc<Mutex<Meanwhile>>,
     clock: Clock,
 }
 
 impl Sim {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { state: Arc::default(), clock }
+        Self { state: Arc::default(), meanwhile: Arc::default(), clock }
     }
 
     /// Another process holds this lock from now on, or no longer.
@@ -76,6 +87,11 @@ impl Sim {
         } else {
             state.locked.remove(path);
         }
+    }
+
+    /// Has something happen as soon as `path` was read.
+    pub(crate) fn after_reading(&self, path: PathBuf, happens: impl FnOnce() + Send + 'static) {
+        self.meanwhile.lock().unwrap().0 = Some((path, Box::new(happens)));
     }
 
     pub(crate) fn fail_syncs(&self, count: u32) {
@@ -221,7 +237,13 @@ impl Disk for Sim {
         let mut bytes = file.live.clone();
         bytes.resize(bytes.len().max(file.room), 0);
         let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
-        Ok(rest[..rest.len().min(most)].to_vec())
+        let found = rest[..rest.len().min(most)].to_vec();
+        drop(state);
+        let happens = self.meanwhile.lock().unwrap().0.take_if(|(of, _)| of == path);
+        if let Some((_, happens)) = happens {
+            happens();
+        }
+        Ok(found)
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -1,6 +1,10 @@
 //! What verification says of journals that somebody has been at.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use penstock_core::journal::{
     Durability,
@@ -9,7 +13,7 @@ use penstock_core::journal::{
     verify::{Head, verify},
 };
 
-use crate::made::Made;
+use crate::{made::Made, sim::Sim};
 
 /// A journal of one segment and where its entries stand.
 fn six() -> (Made, Vec<u8>, Vec<Range<usize>>) {
@@ -100,4 +104,30 @@ fn a_journal_that_ended_in_order_says_so() {
     let mut idle = Made::new(Durability::Group);
     idle.writer.end().unwrap();
     assert_eq!(idle.sim.paths(), [idle.dir.join("lock")], "who recorded nothing leaves nothing");
+}
+
+#[test]
+fn what_is_written_while_a_journal_is_verified_is_no_fault() {
+    for (times, entries) in [(1, 20), (2, 20), (1, 60), (2, 60)] {
+        let mut made = Made::new(Durability::Group);
+        made.push();
+        made.writer.commit().unwrap();
+        let (sim, dir) = (made.sim.clone(), made.dir.clone());
+        // Behind either of its looks at what is committed; sixty begin a further segment.
+        let made = Arc::new(Mutex::new(made));
+        let writes = move || {
+            let mut made = made.lock().unwrap();
+            (0..entries).for_each(|_| _ = made.push());
+            made.writer.commit().unwrap();
+        };
+        after(&sim, dir.join("committed"), times, writes);
+        let report = verify(&sim, dir.parent().unwrap(), &[], |_| true).unwrap().remove(0);
+        assert_eq!((report.fault, report.unfinished_bytes), (None, 0), "behind look {times}");
+    }
+}
+
+/// Has something happen behind so many readings of a file.
+fn after(sim: &Sim, path: PathBuf, times: u32, happens: impl FnOnce() + Send + 'static) {
+    let (again, of) = (sim.clone(), path.clone());
+    sim.after_reading(path, move || if times == 1 { happens() } else { after(&again, of, times - 1, happens) });
 }
