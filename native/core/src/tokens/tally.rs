@@ -2,10 +2,11 @@
 
 use super::{CLASSES, Encoding, Merge, Pieces, count};
 
-/// So much is gathered before any of it is counted.
-const DUE: usize = 512;
-/// So much room is kept for what is gathered.
-const ROOM: usize = 2 * DUE;
+/// So much is gathered before any of it is counted: of an answer that is no longer, and states its tokens, nothing is.
+const DUE: usize = 1536;
+/// Room for what is gathered: at first, and what is kept of it.
+const FIRST_ROOM: usize = 512;
+const ROOM: usize = 2048;
 /// How many of the last pieces may still become others, with what comes next.
 const OPEN: usize = 3;
 /// A text that has no end of a piece for so long is cut.
@@ -32,7 +33,7 @@ impl Default for Tally {
 impl Tally {
     pub fn push(&mut self, bytes: &[u8]) {
         if self.text.capacity() == 0 {
-            self.text.reserve(ROOM.max(bytes.len()));
+            self.text.reserve(FIRST_ROOM.max(bytes.len()));
         }
         self.text.extend_from_slice(bytes);
     }
