@@ -74,6 +74,8 @@ pub struct Writer {
     kept: usize,
     written: usize,
     upto: u64,
+    /// How many entries of the work have no room yet that they may take on disk.
+    unplaced: Option<u64>,
     /// When all of the work was begun to be brought to disk, if that goes on by itself.
     begun_us: Option<u64>,
     /// When the disk's time is measured next.
@@ -122,6 +124,7 @@ impl Writer {
             kept: 0,
             written: 0,
             upto: 0,
+            unplaced: None,
             begun_us: None,
             measure_us: 0,
             out: Vec::new(),
@@ -150,8 +153,9 @@ impl Writer {
     pub fn begin_commit(&mut self) -> io::Result<()> {
         self.finish_commit()?;
         if self.work.is_empty() {
-            self.take()?;
+            self.take();
         }
+        self.place()?;
         if self.work.is_empty() {
             return Ok(());
         }
@@ -262,17 +266,26 @@ impl Writer {
         Ok(())
     }
 
-    fn take(&mut self) -> io::Result<()> {
+    fn take(&mut self) {
         let before = self.upto;
         let taken = self.ring.take(&mut self.work);
         self.upto = taken.upto;
-        let (entries, length) = (self.upto - before, self.work.len());
         self.facts.lose(taken.lost.entries, Why::Memory);
         self.lost[0].0.add(taken.lost);
-        if length == 0 && self.lost.iter().all(|(lost, _)| lost.entries == 0) {
-            return Ok(());
+        let is_some = !self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0);
+        self.unplaced = is_some.then_some(self.upto - before);
+    }
+
+    /// Sees to it that what was taken has room on disk, or is told as a gap. After an error it waits for the next call.
+    fn place(&mut self) -> io::Result<()> {
+        let Some(entries) = self.unplaced else { return Ok(()) };
+        let length = self.work.len();
+        let is_room = self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64);
+        if is_room.is_err() && self.removals.is_empty() {
+            return is_room.map(drop);
         }
-        if !self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64)? {
+        self.unplaced = None;
+        if !is_room? {
             // The gap is told once there is room for it.
             let now_us = self.clock.utc_us();
             self.lost[1].0.add(Lost { entries, bytes: length as u64, first_us: now_us, last_us: now_us });

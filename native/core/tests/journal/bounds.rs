@@ -199,6 +199,30 @@ fn a_segment_that_cannot_be_read_stays_and_holds_up_no_other() {
 }
 
 #[test]
+fn while_no_segment_can_be_read_what_comes_waits_in_memory_and_the_bound_holds() {
+    let limits = small("one");
+    let most = limits.max_bytes;
+    let mut made = Made::with(limits, None);
+    fill(&mut made, 200);
+    let closed: Vec<_> = (1..50).map(|number| made.segment(number)).collect();
+    closed.iter().for_each(|path| made.sim.close(path));
+    let mut failed = 0;
+    for _ in 0..20 {
+        for _ in 0..3 {
+            made.push_of(200);
+        }
+        failed += u32::from(made.writer.commit().is_err());
+        assert!(disk_bytes(&made) <= most, "{} of {most}", disk_bytes(&made));
+    }
+    assert!(failed > 5, "{failed}");
+    closed.iter().for_each(|path| made.sim.open(path));
+    made.writer.commit().unwrap();
+    made.writer.commit().unwrap();
+    let lost = made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((lost, made.report(true).fault), (0, None));
+}
+
+#[test]
 fn with_shed_nothing_goes_and_the_journal_says_that_it_is_full() {
     let mut made = Made::with(Settings { when_full: WhenFull::Shed, ..small("one") }, None);
     let is_full = |made: &Made| made.facts.is_full.load(std::sync::atomic::Ordering::Relaxed);
