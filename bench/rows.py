@@ -32,6 +32,7 @@ class Cell:
     options: Options
     rows: Rows
     tls: bool = False
+    unstated: bool = False  # the upstream is not asked for the usage of its streams
     floor: bool = True  # worth running without a proxy too
 
     def address(self, side: Side) -> str:
@@ -40,6 +41,8 @@ class Cell:
 
     def model(self, side: Side) -> str:
         """The model that leads the side to the right upstream."""
+        if self.unstated:
+            return side.model_unstated
         return side.model_tls if self.tls else "bench"
 
 
@@ -106,6 +109,7 @@ STREAMS_GOVERNED = {
     **{f"{topic}_chunk": STREAMS["cpu_chunk"] for topic in ("keys", "limits", "governed")},
     "governed_first": STREAMS["first_p99"],
 }
+STREAMS_UNSTATED = {"governed_unstated": STREAMS["cpu_chunk"]}
 REFUSED = {"refused_cpu": FLOW["cpu_request"]}
 OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
 IDLE = {
@@ -146,6 +150,7 @@ def streams(seconds: float, chunks: int) -> list[Cell]:
     options = {"connections": "200", "seconds": str(seconds), "chunks": str(chunks), "pace-ms": "20"}
     return [
         Cell("plain", "streams", options, STREAMS | STREAMS_GOVERNED),
+        Cell("plain", "streams", options, STREAMS_UNSTATED, unstated=True, floor=False),
         Cell("TLS", "streams", options, STREAMS, tls=True),
     ]
 

@@ -46,6 +46,7 @@ class Side:
     plain: str = ""
     tls: str = ""
     model_tls: str = "bench"
+    model_unstated: str = "bench"
     key: str = field(default="", repr=False)
     process: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = field(default=None, repr=False)
@@ -189,6 +190,8 @@ class Penstock(Side):
     store = "sqlite"
     # Whether the store gets the records.
     ship = "true"
+    # Whether the upstream is asked for the usage of its streams, as those of most vendors are.
+    states_usage = "false"
     admin = ""
 
     def launch(self) -> None:
@@ -211,11 +214,11 @@ class Penstock(Side):
         addresses = json.loads(line)
         self.plain = self.tls = addresses["data"][0]
         self.admin = addresses["admin"][0]
-        self.model_tls = "bench-tls"
+        self.model_tls, self.model_unstated = "bench-tls", "bench-unstated"
 
     def configured(self) -> str:
         """Writes the configuration; returns its path."""
-        kept = {"STORE": self.store, "JOURNAL": self.journal, "SHIP": self.ship}
+        kept = {"STORE": self.store, "JOURNAL": self.journal, "SHIP": self.ship, "STATES_USAGE": self.states_usage}
         return self.fill("penstock.yaml.in", AUTH=self.auth, LIMITS=self.limits, SHARED=self.shared, **kept)
 
     def metrics(self) -> Metrics:
@@ -309,6 +312,7 @@ class Governed(Shipping):
 
     strangers = keys.MANY
     last = True
+    states_usage = "true"
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000, budget: 1000000 usd/day }"
     # Until the records of a run must be in the store.
     shipped_limit_s = 60.0
