@@ -16,8 +16,8 @@ from penstock.keys.hashing import threads_on
 # By the name of the side whom budgets.toml judges.
 SIDE = "penstock_keys"
 STARTS = {"keys_start", "keys_memory"}
-STORM = {"storm_p99", "storm_refused", "storm_alone"}
-COLD = {"cold_seconds", "cold_p99", "cold_memory", "cold_after", "cold_alone"}
+STORM = {"storm_p99", "storm_past", "storm_refused", "storm_alone"}
+COLD = {"cold_seconds", "cold_p99", "cold_past", "cold_memory", "cold_after", "cold_alone"}
 # A start takes seconds here: fewer rounds of it than of the rest are enough.
 START_ROUNDS, COLD_ROUNDS = 3, 3
 
@@ -70,11 +70,11 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
             guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
             path = _write(side.directory / "wrong", keys.wrong(guessed, round(WRONG_RATE * (seconds + 2)), number))
             options = {"keys": path, "rate": str(GOOD_RATE), "wrong-rate": str(WRONG_RATE), "seconds": str(seconds)}
-            options |= _hashing()
+            options |= _beside(mock)
             result = drive("storm", _toward(side) | options)
             if result["refused_per_s"] < ENOUGH * WRONG_RATE:
                 raise BenchError(f"storm: the driver showed only {result['refused_per_s']:.0f} wrong keys a second")
-            _compare("storm_p99", "storm", result, table)
+            _compare("storm", result, table)
             table.add("storm_refused", "", SIDE, result["refused_per_s"])
     except BenchError as error:
         table.void(STORM, error)
@@ -91,10 +91,10 @@ def cold(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
             keys.fill(side.directory / "data", keys.holders(made))
             side.start()
             path = _write(side.directory / "right", (each.text for each in made))
-            options = {"keys": path, "rate": str(GOOD_RATE), "seconds": str(seconds)} | _hashing()
+            options = {"keys": path, "rate": str(GOOD_RATE), "seconds": str(seconds)} | _beside(mock)
             result = drive("cold", _toward(side) | options)
             table.add("cold_seconds", "", SIDE, result["seconds"])
-            _compare("cold_p99", "cold", result, table)
+            _compare("cold", result, table)
             table.add("cold_memory", "", SIDE, result["pss_kib_peak"] / 1024)
             table.add("cold_after", "", SIDE, result["pss_kib_after"] / 1024)
         except BenchError as error:
@@ -124,16 +124,18 @@ def _toward(side: Keyed) -> rows.Options:
     return {"target": side.plain, "key": side.key, "pids": ",".join(map(str, side.pids()))}
 
 
-def _compare(family: str, phase: str, result: Result, table: Table) -> None:
-    """The added p99 of one phase, and of the calm before and after; and of a calm in which no core is busy."""
+def _compare(phase: str, result: Result, table: Table) -> None:
+    """The added p99 of one phase and of the calm around it, also of requests that went past the gateway; and that of a
+    calm in which no core is busy."""
     for side, name in {"calm": "calm", "calm_again": "calm_again", SIDE: phase}.items():
-        table.add(family, "", side, rows.at(name, "added_us", "p99")(result))
+        table.add(f"{phase}_p99", "", side, rows.at(name, "added_us", "p99")(result))
+        table.add(f"{phase}_past", "", side, rows.at(name, "past", "added_us", "p99")(result))
     table.add(f"{phase}_alone", "", SIDE, rows.at("alone", "added_us", "p99")(result))
 
 
-def _hashing() -> rows.Options:
-    """How many cores are kept busy in calm: as many as the gateway's hashing does."""
-    return {"hashing": str(threads_on(machine.cores()))}
+def _beside(mock: Mock) -> rows.Options:
+    """What is there besides: the upstream itself, and in calm as many busy cores as the gateway has threads to hash."""
+    return {"past": mock.plain, "hashing": str(threads_on(machine.cores()))}
 
 
 def _write(path: Path, lines: Iterable[str]) -> str:

@@ -36,6 +36,8 @@ class Budget:
     at_least: bool = False
     unfinished: bool = False
     """What it is about is not whole yet: a miss is shown as one and does not fail the run."""
+    past: str = ""
+    """The row of requests that went past the gateway meanwhile: what they notice is the machine's, and is spread."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,19 @@ def budgets() -> dict[str, Budget]:
         return {name: Budget(**entry) for name, entry in tomllib.load(file).items()}
 
 
-def judge(values: Values, budget: Budget, subject: str) -> Verdict:
-    """One row: the subject, or the side that the budget names, against another of the same rounds or a figure."""
+def judge(values: Values, budget: Budget, subject: str, past: Values | None = None) -> Verdict:
+    """One row: the subject, or the side that the budget names, against another of the same rounds or a figure. `past`:
+    the row that the budget names so."""
     sides = {name: median(rounds) for name, rounds in values.by_side.items()}
     judged, mark = budget.side or subject, budget.against if budget.against not in ("", "absolute") else "nginx"
     ours, base, again = (values.by_side.get(name, []) for name in (judged, mark, f"{mark}_again"))
     spread = spread_of(base, again)
     if spread is None:
         spread = spread_of(values.by_side.get("nginx", []), values.by_side.get("nginx_again", []))
-    ratio = None
-    if base and ours:
-        ratio = median(2 * o / (a + b) for o, a, b in zip(ours, base, again or base, strict=False))
+    ratio = ratio_of(ours, base, again)
+    if past is not None:
+        theirs = (past.by_side.get(name, []) for name in (judged, mark, f"{mark}_again"))
+        spread = max(spread or 0.0, (ratio_of(*theirs) or 1.0) - 1)
 
     word, why, gate = "info", "", ""
     if values.void:
@@ -99,6 +103,13 @@ def judge(values: Values, budget: Budget, subject: str) -> Verdict:
     return Verdict(values.name, label, budget.unit, sides, ratio, spread, gate, word, why, side=budget.side, mark=mark)
 
 
+def ratio_of(ours: list[float], base: list[float], again: list[float]) -> float | None:
+    """A side against another one, of which there may be two."""
+    if not base or not ours:
+        return None
+    return median(2 * o / (a + b) for o, a, b in zip(ours, base, again or base, strict=False))
+
+
 def spread_of(one: list[float], again: list[float]) -> float | None:
     """How far a side is from itself."""
     return abs(median(b / a for a, b in zip(one, again, strict=False)) - 1) if one and again else None
@@ -108,7 +119,8 @@ def verdicts(table: Table, subject: str, known: dict[str, Budget]) -> list[Verdi
     """All rows, kinds in the order of the budgets."""
     order = list(known)
     rows = sorted(table.rows.values(), key=lambda values: order.index(values.family))
-    return [judge(values, known[values.family], subject) for values in rows]
+    past = {values.family: values for values in rows}
+    return [judge(values, known[values.family], subject, past.get(known[values.family].past)) for values in rows]
 
 
 def markdown(found: list[Verdict], facts: dict[str, str], subject: str) -> str:

@@ -30,9 +30,9 @@ penstock-load drive MODE --target ADDRESS [--model NAME] [--key KEY] [--path PAT
     streams  --connections N --seconds S [--warmup S] [--chunks N] [--pace-ms N]
     idle     --connections N
     held     --connections N [--chunks N] [--pace-ms N]
-    storm    --keys FILE --rate PER_SECOND --seconds S [--wrong-rate PER_SECOND] [--hashing THREADS]
+    storm    --keys FILE --past UPSTREAM --rate PER_SECOND --seconds S [--wrong-rate PER_SECOND] [--hashing THREADS]
              the file's keys are wrong; each is shown once, and good requests are measured without and with them
-    cold     --keys FILE --rate PER_SECOND --seconds S [--hashing THREADS]
+    cold     --keys FILE --past UPSTREAM --rate PER_SECOND --seconds S [--hashing THREADS]
              the file's keys are right and were never shown; the seconds are those of the calm afterwards
 ";
 

@@ -77,6 +77,24 @@ def test_what_happens_in_a_storm_is_judged_by_the_calm_around_it() -> None:
     assert word(values(calm=[180], calm_again=[220], penstock_keys=[301]), budget) == "pass"
 
 
+def test_what_requests_past_the_gateway_notice_of_a_storm_is_spread() -> None:
+    known = {
+        "storm": Budget("row", "µs", "penstock_keys", "calm", 1.5, past="past"),
+        "past": Budget("past", "µs", "penstock_keys", "calm"),
+    }
+
+    def words(past: float) -> list[str]:
+        table = Table()
+        for side, us, beside in (("calm", 200, 100), ("calm_again", 200, 100), ("penstock_keys", 340, past)):
+            table.add("storm", "", side, us)
+            table.add("past", "", side, beside)
+        return [verdict.word for verdict in report.verdicts(table, "penstock", known)]
+
+    assert words(past=115) == ["MISS", "info"]
+    assert words(past=125) == ["pass", "info"]
+    assert words(past=90) == ["MISS", "info"]
+
+
 def test_rows_about_keys_have_a_table_of_their_own() -> None:
     table = Table()
     for side, value in {"nginx": 100.0, "nginx_again": 101.0, "penstock": 90.0, "penstock_keys": 93.0}.items():

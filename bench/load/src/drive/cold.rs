@@ -24,7 +24,9 @@ use crate::{
         client::{Client, Reply},
         closed::note,
         keys::{self, PATIENCE, Refusals},
+        open,
         plan::Plan,
+        window::Aside,
     },
     stats::Samples,
 };
@@ -35,9 +37,9 @@ const LIMIT_NS: u64 = 60 * SECOND;
 const REST: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
-    let (keys, hashing) = (keys::read(args)?, args.or("hashing", 1_usize)?);
+    let (keys, hashing, past) = (keys::read(args)?, args.or("hashing", 1_usize)?, plan.past(args)?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, measure(plan, keys, hashing))
+    LocalSet::new().block_on(&runtime, measure(plan, past, keys, hashing))
 }
 
 struct Turn {
@@ -59,7 +61,7 @@ struct Seen {
     waited: Samples,
 }
 
-async fn measure(plan: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value> {
+async fn measure(plan: Plan, past: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value> {
     let (processes, window_ns) = (plan.processes.clone(), plan.window_ns);
     let before = processes.pss_kib()?;
     processes.forget_peak()?;
@@ -74,7 +76,9 @@ async fn measure(plan: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value
         keys,
     });
     let begin_ns = now_ns();
+    let aside = Aside::start(&past, open::work);
     let cold = phase(&turn, |due_ns| turn.left.get() == 0 || due_ns > begin_ns + LIMIT_NS).await?;
+    let cold_past = aside.end()?;
     if turn.left.get() > 0 {
         let (left, all, limit) = (turn.left.get(), turn.keys.len(), LIMIT_NS / SECOND);
         return Err(format!("{left} of {all} keys were not let in within {limit} s").into());
@@ -86,12 +90,14 @@ async fn measure(plan: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value
     let mut calm = Vec::new();
     for hashing in [0, hashing, hashing] {
         let _busy = Busy::start(hashing);
+        let aside = Aside::start(&past, open::work);
         let end_ns = now_ns() + window_ns;
-        calm.push(phase(&turn, |due_ns| due_ns > end_ns).await?.known.summary());
+        let seen = phase(&turn, |due_ns| due_ns > end_ns).await?;
+        calm.push(beside(seen.known, aside.end()?));
     }
     Ok(json!({
         "seconds": (turn.last_ns.get() - begin_ns) as f64 / 1e9,
-        "cold": cold.known.summary(),
+        "cold": beside(cold.known, cold_past),
         "waited": cold.waited.summary(),
         "calm_again": calm.pop(),
         "calm": calm.pop(),
@@ -101,6 +107,13 @@ async fn measure(plan: Plan, keys: Vec<String>, hashing: usize) -> Outcome<Value
         "pss_kib_peak": peak,
         "pss_kib_after": after,
     }))
+}
+
+/// What was seen, and meanwhile by requests that went past the gateway.
+fn beside(seen: Samples, past: Value) -> Value {
+    let mut value = seen.summary();
+    value["past"] = past;
+    value
 }
 
 /// Asks with one key after another until it is over and all are answered.

@@ -74,6 +74,12 @@ impl Plan {
         })
     }
 
+    /// The same requests, past the gateway to the upstream that `--past` names.
+    pub(crate) fn past(&self, args: &Args) -> Outcome<Self> {
+        let past = Self::toward(args.need("past")?, "bench", None, "open", args)?;
+        Ok(Self { rate: self.rate, ..past })
+    }
+
     /// The same request with another key.
     pub(crate) fn request_as(&self, key: &str) -> Vec<u8> {
         [&self.request[..self.key.start], key.as_bytes(), &self.request[self.key.end..]].concat()

@@ -31,7 +31,7 @@ use crate::{
         keys::{self, PATIENCE, Refusals},
         open,
         plan::Plan,
-        window,
+        window::{self, Aside},
     },
 };
 
@@ -57,10 +57,10 @@ struct Told {
 pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     let (keys, rate) = (keys::read(args)?, args.or("wrong-rate", 5000_u64)?.max(1));
     let storm = Arc::new(Storm { plan: plan.clone(), keys, rate, over: AtomicBool::new(false) });
-    let hashing = args.or("hashing", 1_usize)?;
-    let alone = window::measure(plan.clone(), open::work)?;
+    let (hashing, past) = (args.or("hashing", 1_usize)?, plan.past(args)?);
+    let alone = good(&plan, &past)?;
     let busy = Busy::start(hashing);
-    let calm = window::measure(plan.clone(), open::work)?;
+    let calm = good(&plan, &past)?;
     drop(busy);
     let (rising, risen) = mpsc::channel();
     let theirs = storm.clone();
@@ -71,13 +71,13 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     });
     // An error here is told by the thread's own end.
     let _ = risen.recv();
-    let stormy = window::measure(plan.clone(), open::work);
+    let stormy = good(&plan, &past);
     storm.over.store(true, Ordering::Relaxed);
     let told = raging.join().map_err(|_| "the storm's thread panicked")??;
     let stormy = stormy?;
     window::wait(REST);
     let busy = Busy::start(hashing);
-    let again = window::measure(plan, open::work)?;
+    let again = good(&plan, &past)?;
     drop(busy);
     Ok(json!({
         "alone": alone,
@@ -88,6 +88,14 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
         "refused_per_s": told.refusals.count() as f64 / (told.sent_for_ns.max(1) as f64 / 1e9),
         "longest_refusal_s": told.longest_ns as f64 / 1e9,
     }))
+}
+
+/// Good requests, and beside them as many that go past the gateway: what those notice is the machine's doing.
+fn good(plan: &Plan, past: &Plan) -> Outcome<Value> {
+    let aside = Aside::start(past, open::work);
+    let mut seen = window::measure(plan.clone(), open::work)?;
+    seen["past"] = aside.end()?;
+    Ok(seen)
 }
 
 /// Whoever shows wrong keys does so from other machines: here it takes what is left, but not behind the gateway's hashing.

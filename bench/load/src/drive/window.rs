@@ -101,6 +101,39 @@ fn report(plan: &Plan, samples: Samples, cpu_ns: u64, took_ns: u64) -> Value {
     value
 }
 
+/// Work on a thread of its own beside what is measured, from its start until it is told to end.
+pub(crate) struct Aside {
+    window: Arc<Window>,
+    thread: thread::JoinHandle<Outcome<Samples>>,
+}
+
+impl Aside {
+    /// Begins; returns once every connection stands.
+    pub(crate) fn start<F, W>(plan: &Plan, work: W) -> Self
+    where
+        W: Fn(Share) -> F + Send + 'static,
+        F: Future<Output = Outcome<Samples>>,
+    {
+        let window = Arc::new(Window { start: AtomicU64::new(0), end: AtomicU64::new(u64::MAX) });
+        let (ready, standing) = mpsc::channel();
+        let share = Share { plan: Arc::new(plan.clone()), window: window.clone(), connections: 1, ready };
+        let thread = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            LocalSet::new().block_on(&runtime, work(share))
+        });
+        // An error here is told by the thread's own end.
+        let _ = standing.recv();
+        Self { window, thread }
+    }
+
+    /// What it saw.
+    pub(crate) fn end(self) -> Outcome<Value> {
+        self.window.end.store(0, Ordering::Relaxed);
+        let samples = self.thread.join().map_err(|_| "a thread of the driver panicked")??;
+        Ok(samples.summary())
+    }
+}
+
 /// Blocks this thread, which serves nobody.
 pub(crate) fn wait(time: Duration) {
     wait_until(now_ns() + time.as_nanos() as u64);
