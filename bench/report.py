@@ -37,7 +37,8 @@ class Budget:
     unfinished: bool = False
     """What it is about is not whole yet: a miss is shown as one and does not fail the run."""
     past: str = ""
-    """The row of requests that went past the gateway meanwhile: what they notice is the machine's, and is spread."""
+    """The row of requests that went past the gateway meanwhile: by how much they became slower, as a part of what the
+    other requests take in calm, is spread."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ def judge(values: Values, budget: Budget, subject: str, past: Values | None = No
     if spread is None:
         spread = spread_of(values.by_side.get("nginx", []), values.by_side.get("nginx_again", []))
     ratio = ratio_of(ours, base, again)
-    if past is not None:
+    if past is not None and base and again:
         theirs = (past.by_side.get(name, []) for name in (judged, mark, f"{mark}_again"))
-        spread = max(spread or 0.0, (ratio_of(*theirs) or 1.0) - 1)
+        more = [2 * (o - (a + b) / 2) / (c + d) for o, a, b, c, d in zip(*theirs, base, again, strict=True)]
+        spread = max(spread or 0.0, median(more))
 
     word, why, gate = "info", "", ""
     if values.void:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import rows
 from bench.machine import BenchError
-from bench.sides import PORTS_TRIED, Side
+from bench.sides import PORTS_TRIED, Governed, Many, Nginx, Penstock, Side
 
 
 @dataclass
@@ -42,6 +43,20 @@ def test_ports_that_are_always_taken_are_an_error(tmp_path: Path) -> None:
         started.start()
     assert started.launches == PORTS_TRIED
     started.stop()
+
+
+def test_streams_whose_usage_is_not_stated_have_a_cell_and_a_model_of_their_own(tmp_path: Path) -> None:
+    stated, unstated, _ = rows.streams(1.0, 2)
+    governed = Governed("penstock_governed", mock=None, directory=tmp_path)  # type: ignore[arg-type]
+    governed.model_tls, governed.model_unstated = "bench-tls", "bench-unstated"
+    assert [cell.model(governed) for cell in (stated, unstated)] == ["bench", "bench-unstated"]
+    sides = [governed, *(kind("any", None, tmp_path) for kind in (Nginx, Penstock, Many))]  # type: ignore[arg-type]
+    assert [set(rows.rows_of(unstated, each)) for each in sides] == [
+        {"governed_unstated"},
+        {"governed_unstated"},
+        set(),
+        set(),
+    ]
 
 
 def test_any_other_failure_is_said_at_once(tmp_path: Path) -> None:

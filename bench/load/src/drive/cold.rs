@@ -75,8 +75,8 @@ async fn measure(plan: Plan, past: Plan, keys: Vec<String>, hashing: usize) -> O
         plan,
         keys,
     });
-    let begin_ns = now_ns();
     let aside = Aside::start(&past, open::work);
+    let begin_ns = now_ns();
     let cold = phase(&turn, |due_ns| turn.left.get() == 0 || due_ns > begin_ns + LIMIT_NS).await?;
     let cold_past = aside.end()?;
     if turn.left.get() > 0 {

@@ -74,10 +74,11 @@ impl Plan {
         })
     }
 
-    /// The same requests, past the gateway to the upstream that `--past` names.
+    /// Half as many requests, past the gateway to the upstream that `--past` names: enough to tell what the machine does, and
+    /// little of what it has.
     pub(crate) fn past(&self, args: &Args) -> Outcome<Self> {
         let past = Self::toward(args.need("past")?, "bench", None, "open", args)?;
-        Ok(Self { rate: self.rate, ..past })
+        Ok(Self { rate: self.rate.div_ceil(2), ..past })
     }
 
     /// The same request with another key.

@@ -90,7 +90,7 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     }))
 }
 
-/// Good requests, and beside them as many that go past the gateway: what those notice is the machine's doing.
+/// Good requests, and beside them others that go past the gateway: what those notice is the machine's doing.
 fn good(plan: &Plan, past: &Plan) -> Outcome<Value> {
     let aside = Aside::start(past, open::work);
     let mut seen = window::measure(plan.clone(), open::work)?;

@@ -101,10 +101,10 @@ fn report(plan: &Plan, samples: Samples, cpu_ns: u64, took_ns: u64) -> Value {
     value
 }
 
-/// Work on a thread of its own beside what is measured, from its start until it is told to end.
+/// Work on a thread of its own beside what is measured, from its start until it is told to end or is dropped.
 pub(crate) struct Aside {
     window: Arc<Window>,
-    thread: thread::JoinHandle<Outcome<Samples>>,
+    thread: Option<thread::JoinHandle<Outcome<Samples>>>,
 }
 
 impl Aside {
@@ -114,7 +114,7 @@ impl Aside {
         W: Fn(Share) -> F + Send + 'static,
         F: Future<Output = Outcome<Samples>>,
     {
-        let window = Arc::new(Window { start: AtomicU64::new(0), end: AtomicU64::new(u64::MAX) });
+        let window = Arc::new(Window { start: AtomicU64::new(u64::MAX), end: AtomicU64::new(u64::MAX) });
         let (ready, standing) = mpsc::channel();
         let share = Share { plan: Arc::new(plan.clone()), window: window.clone(), connections: 1, ready };
         let thread = thread::spawn(move || {
@@ -123,14 +123,22 @@ impl Aside {
         });
         // An error here is told by the thread's own end.
         let _ = standing.recv();
-        Self { window, thread }
+        window.start.store(now_ns() + plan.warmup_ns, Ordering::Relaxed);
+        Self { window, thread: Some(thread) }
     }
 
-    /// What it saw.
-    pub(crate) fn end(self) -> Outcome<Value> {
-        self.window.end.store(0, Ordering::Relaxed);
-        let samples = self.thread.join().map_err(|_| "a thread of the driver panicked")??;
+    /// What it saw once it was warm.
+    pub(crate) fn end(mut self) -> Outcome<Value> {
+        self.window.end.store(now_ns(), Ordering::Relaxed);
+        let thread = self.thread.take().ok_or("it has ended before")?;
+        let samples = thread.join().map_err(|_| "a thread of the driver panicked")??;
         Ok(samples.summary())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.window.end.store(0, Ordering::Relaxed);
     }
 }
 

@@ -69,13 +69,14 @@ pub struct Writer {
     /// After what lasts, and after what is written.
     chain: Chain,
     ahead: Chain,
-    /// What was taken from the ring; how much of it lasts, and is written.
+    /// What was taken from the ring and has no room on disk yet, and the number of its last entry.
+    taken: Vec<u8>,
+    taken_upto: Option<u64>,
+    /// What is to be written, and the number of the last entry from the ring; how much of it lasts, and is written.
     work: Vec<u8>,
+    upto: u64,
     kept: usize,
     written: usize,
-    upto: u64,
-    /// How many entries of the work have no room yet that they may take on disk.
-    unplaced: Option<u64>,
     /// When all of the work was begun to be brought to disk, if that goes on by itself.
     begun_us: Option<u64>,
     /// When the disk's time is measured next.
@@ -120,11 +121,12 @@ impl Writer {
             previous_bytes: 0,
             chain,
             ahead: chain,
+            taken: Vec::new(),
+            taken_upto: None,
             work: Vec::new(),
+            upto: 0,
             kept: 0,
             written: 0,
-            upto: 0,
-            unplaced: None,
             begun_us: None,
             measure_us: 0,
             out: Vec::new(),
@@ -152,10 +154,14 @@ impl Writer {
     /// and by [`Writer::tell_readers`].
     pub fn begin_commit(&mut self) -> io::Result<()> {
         self.finish_commit()?;
+        if !self.work.is_empty() && self.taken_upto.is_some() {
+            // What it says is removed makes room.
+            self.write_all()?;
+        }
         if self.work.is_empty() {
             self.take();
+            self.place()?;
         }
-        self.place()?;
         if self.work.is_empty() {
             return Ok(());
         }
@@ -184,7 +190,11 @@ impl Writer {
 
     /// Whether something waits that the ring knows nothing of any more.
     pub(super) fn has_work(&self) -> bool {
-        !self.is_writing() && (!self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0))
+        !self.is_writing() && (!self.work.is_empty() || self.taken_upto.is_some() || self.has_lost())
+    }
+
+    fn has_lost(&self) -> bool {
+        self.lost.iter().any(|(lost, _)| lost.entries > 0)
     }
 
     /// Writes all of the work, and removes what it says is removed.
@@ -266,34 +276,33 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes what waits in the ring, unless what was taken before still has no room.
     fn take(&mut self) {
-        let before = self.upto;
-        let taken = self.ring.take(&mut self.work);
-        self.upto = taken.upto;
+        if self.taken_upto.is_some() {
+            return;
+        }
+        let taken = self.ring.take(&mut self.taken);
         self.facts.lose(taken.lost.entries, Why::Memory);
         self.lost[0].0.add(taken.lost);
-        let is_some = !self.work.is_empty() || self.lost.iter().any(|(lost, _)| lost.entries > 0);
-        self.unplaced = is_some.then_some(self.upto - before);
+        self.taken_upto = (!self.taken.is_empty() || self.has_lost()).then_some(taken.upto);
     }
 
-    /// Sees to it that what was taken has room on disk, or is told as a gap. After an error it waits for the next call.
+    /// Makes work of what was taken, if it has room on disk, and else a gap. After an error it waits for the next call.
     fn place(&mut self) -> io::Result<()> {
-        let Some(entries) = self.unplaced else { return Ok(()) };
-        let length = self.work.len();
-        let is_room = self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64);
-        if is_room.is_err() && self.removals.is_empty() {
-            return is_room.map(drop);
-        }
-        self.unplaced = None;
-        if !is_room? {
+        let Some(upto) = self.taken_upto else { return Ok(()) };
+        let (entries, length) = (upto - self.upto, self.taken.len());
+        let is_room = self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64)?;
+        (self.taken_upto, self.upto) = (None, upto);
+        if !is_room {
             // The gap is told once there is room for it.
             let now_us = self.clock.utc_us();
             self.lost[1].0.add(Lost { entries, bytes: length as u64, first_us: now_us, last_us: now_us });
             self.facts.lose(entries, Why::Disk);
-            self.work.drain(..length);
-            self.ring.durable(self.upto);
+            self.taken.clear();
+            self.ring.durable(upto);
             return Ok(());
         }
+        std::mem::swap(&mut self.work, &mut self.taken);
         for (lost, why) in &mut self.lost {
             let lost = std::mem::take(lost);
             if lost.entries > 0 {
@@ -317,17 +326,18 @@ impl Writer {
             return Ok(true);
         }
         let shipped = self.shipped.changes();
-        if is_full && self.removals.is_empty() && self.in_vain != Some(shipped) {
+        if is_full && self.in_vain != Some(shipped) {
             let over = (used + self.settings.segment_bytes).saturating_sub(most);
-            let oldest = self.oldest(over)?;
+            let oldest = match self.oldest(over) {
+                // The looks at the directory tell of it; there is room all the same.
+                Err(_) if used + self.disk.block_bytes() <= most => return Ok(true),
+                oldest => oldest?,
+            };
             self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
             // What goes is told, and gone, before what comes is written.
-            let items = std::mem::take(&mut self.work);
             let why = if self.settings.pinned { Why::Shipped } else { Why::Disk };
             oldest.into_iter().for_each(|removal| self.note_removal(removal, why));
-            let removed = self.write_all();
-            self.work.extend(items);
-            removed?;
+            self.write_all()?;
         }
         Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
     }

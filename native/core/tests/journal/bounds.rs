@@ -1,6 +1,9 @@
 //! Memory, disk and time: what goes when there is too much, and that the chain tells of it.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use penstock_core::journal::{
     Durability, Event, Position, Reader, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify,
@@ -198,28 +201,85 @@ fn a_segment_that_cannot_be_read_stays_and_holds_up_no_other() {
     }
 }
 
-#[test]
-fn while_no_segment_can_be_read_what_comes_waits_in_memory_and_the_bound_holds() {
-    let limits = small("one");
-    let most = limits.max_bytes;
-    let mut made = Made::with(limits, None);
-    fill(&mut made, 200);
+/// A journal that is full, whose segments cannot be read; and these.
+fn unreadable(records: u64) -> (Made, Vec<PathBuf>) {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, records);
     let closed: Vec<_> = (1..50).map(|number| made.segment(number)).collect();
     closed.iter().for_each(|path| made.sim.close(path));
+    (made, closed)
+}
+
+/// Pushes three records again and again; how often that could not be written. The bound holds meanwhile.
+fn try_often(made: &mut Made, times: u32) -> u32 {
+    let most = small("one").max_bytes;
     let mut failed = 0;
-    for _ in 0..20 {
-        for _ in 0..3 {
-            made.push_of(200);
-        }
+    for _ in 0..times {
+        push_many(made, 3);
         failed += u32::from(made.writer.commit().is_err());
-        assert!(disk_bytes(&made) <= most, "{} of {most}", disk_bytes(&made));
+        assert!(disk_bytes(made) <= most, "{} of {most}", disk_bytes(made));
     }
-    assert!(failed > 5, "{failed}");
+    failed
+}
+
+fn push_many(made: &mut Made, records: u32) {
+    for _ in 0..records {
+        made.push_of(200);
+    }
+}
+
+fn lost_on_disk(made: &Made) -> u64 {
+    made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[test]
+fn while_no_segment_can_be_read_what_comes_waits_in_memory_and_the_bound_holds() {
+    let (mut made, closed) = unreadable(200);
+    assert!(try_often(&mut made, 20) > 5);
     closed.iter().for_each(|path| made.sim.open(path));
     made.writer.commit().unwrap();
     made.writer.commit().unwrap();
-    let lost = made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!((lost, made.report(true).fault), (0, None));
+    assert_eq!((lost_on_disk(&made), made.report(true).fault), (0, None));
+    let read = made.read(true);
+    assert_eq!((read.last(), read.windows(2).all(|pair| pair[0] + 1 == pair[1])), (Some(&259), true), "{read:?}");
+}
+
+#[test]
+fn room_that_is_left_is_taken_though_no_segment_can_be_read() {
+    let (mut made, _) = unreadable(200);
+    let before = disk_bytes(&made);
+    try_often(&mut made, 20);
+    let room = small("one").max_bytes - disk_bytes(&made);
+    assert!(disk_bytes(&made) > before && room < 3 * 400 + 4096, "{room}");
+}
+
+#[test]
+fn what_is_too_old_goes_and_is_told_of_while_something_waits_for_room() {
+    let (mut made, closed) = unreadable(200);
+    push_many(&mut made, 60);
+    assert!(made.writer.commit().is_err());
+    closed.iter().for_each(|path| made.sim.open(path));
+    made.later(91 * DAY_US);
+    made.writer.sweep().unwrap();
+    for _ in 0..3 {
+        made.writer.commit().unwrap();
+    }
+    assert!(disk_bytes(&made) <= small("one").max_bytes);
+    assert_eq!((made.report(true).fault, made.read(true).last()), (None, Some(&259)));
+}
+
+#[test]
+fn what_makes_room_is_written_first_though_that_fails_at_first() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 200);
+    push_many(&mut made, 60);
+    made.sim.fail_syncs(2);
+    for fails in [true, true, false, false] {
+        assert_eq!(made.writer.commit().is_err(), fails);
+        let (bytes, most) = (disk_bytes(&made), small("one").max_bytes);
+        assert!(bytes <= most, "{bytes} of {most}");
+    }
+    assert_eq!((made.report(true).fault, made.read(true).last(), lost_on_disk(&made)), (None, Some(&259), 0));
 }
 
 #[test]
