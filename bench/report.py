@@ -74,7 +74,7 @@ def judge(values: Values, budget: Budget, subject: str, past: Values | None = No
     if spread is None:
         spread = spread_of(values.by_side.get("nginx", []), values.by_side.get("nginx_again", []))
     ratio = ratio_of(ours, base, again)
-    if past is not None and base and again:
+    if past is not None and not values.void and not past.void and base and again:
         theirs = (past.by_side.get(name, []) for name in (judged, mark, f"{mark}_again"))
         more = [2 * (o - (a + b) / 2) / (c + d) for o, a, b, c, d in zip(*theirs, base, again, strict=True)]
         spread = max(spread or 0.0, median(more))

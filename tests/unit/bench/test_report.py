@@ -95,6 +95,14 @@ def test_what_requests_past_the_gateway_notice_of_a_storm_is_spread() -> None:
     assert words(past=90) == ["MISS", "info"]
 
 
+def test_a_row_that_broke_off_is_void_and_costs_no_other_its_word() -> None:
+    row = values(calm=[200, 200], calm_again=[200, 200], penstock_keys=[340])
+    row.void = "3 keys were told nothing"
+    past = Values("past", "", {"calm": [100.0], "calm_again": [100.0], "penstock_keys": [100.0]})
+    budget = Budget("row", "µs", "penstock_keys", "calm", 1.5, past="past")
+    assert report.judge(row, budget, "penstock", past).word == "VOID"
+
+
 def test_rows_about_keys_have_a_table_of_their_own() -> None:
     table = Table()
     for side, value in {"nginx": 100.0, "nginx_again": 101.0, "penstock": 90.0, "penstock_keys": 93.0}.items():

@@ -41,7 +41,7 @@ fn single(mode: &str, args: &Args) -> Outcome<Value> {
         "streams" => window::measure(plan, streams::work),
         "idle" => held::idle(plan),
         "held" => held::streams(plan),
-        "storm" => storm::run(plan, args),
+        "storm" => storm::run(&plan, args),
         "cold" => cold::run(plan, args),
         _ => Err(USAGE.into()),
     }

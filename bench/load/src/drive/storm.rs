@@ -54,13 +54,13 @@ struct Told {
     longest_ns: u64,
 }
 
-pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
+pub(crate) fn run(plan: &Plan, args: &Args) -> Outcome<Value> {
     let (keys, rate) = (keys::read(args)?, args.or("wrong-rate", 5000_u64)?.max(1));
     let storm = Arc::new(Storm { plan: plan.clone(), keys, rate, over: AtomicBool::new(false) });
     let (hashing, past) = (args.or("hashing", 1_usize)?, plan.past(args)?);
-    let alone = good(&plan, &past)?;
+    let alone = good(plan, &past)?;
     let busy = Busy::start(hashing);
-    let calm = good(&plan, &past)?;
+    let calm = good(plan, &past)?;
     drop(busy);
     let (rising, risen) = mpsc::channel();
     let theirs = storm.clone();
@@ -71,13 +71,13 @@ pub(crate) fn run(plan: Plan, args: &Args) -> Outcome<Value> {
     });
     // An error here is told by the thread's own end.
     let _ = risen.recv();
-    let stormy = good(&plan, &past);
+    let stormy = good(plan, &past);
     storm.over.store(true, Ordering::Relaxed);
     let told = raging.join().map_err(|_| "the storm's thread panicked")??;
     let stormy = stormy?;
     window::wait(REST);
     let busy = Busy::start(hashing);
-    let again = good(&plan, &past)?;
+    let again = good(plan, &past)?;
     drop(busy);
     Ok(json!({
         "alone": alone,

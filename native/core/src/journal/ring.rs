@@ -18,7 +18,7 @@ use super::{
 /// Kind, length of the public and of the private part.
 const ITEM_BYTES: usize = 9;
 /// What the writer's storage may keep between two batches.
-const KEPT_BYTES: usize = 1 << 20;
+pub(super) const KEPT_BYTES: usize = 1 << 20;
 /// How long beginnings of streams wait for a record that they are written with.
 const BEGINS_US: u64 = 20_000;
 
@@ -169,9 +169,6 @@ impl Ring {
 
     /// Gives all that waits in exchange for an empty `work`.
     pub fn take(&self, work: &mut Vec<u8>) -> Taken {
-        if work.capacity() > KEPT_BYTES {
-            *work = Vec::new();
-        }
         let mut state = self.state.lock();
         std::mem::swap(&mut state.front, work);
         state.urgent_us = None;

@@ -13,7 +13,7 @@ use super::{
     facts::{Event, Facts, Why},
     read::Position,
     recover::Recovered,
-    ring::{Item, Lost, Ring},
+    ring::{Item, KEPT_BYTES, Lost, Ring},
     segment::{HEADER_BYTES, Header, file_name},
     shipped::Shipped,
     space::{Removal, Space},
@@ -30,6 +30,8 @@ const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 const MEASURE_US: u64 = 1_000_000;
 /// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
 const TELL_US: u64 = 20_000;
+/// Segments that may go and could not be read are looked at again after this.
+const LOOK_US: u64 = 1_000_000;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
 /// What was to take a segment's place, and is older than this, never will.
@@ -88,6 +90,9 @@ pub struct Writer {
     stuck: Vec<Removal>,
     /// What was shipped when room was last looked for in vain.
     in_vain: Option<u64>,
+    /// Why no segment that may go could be read while there was room, to be told; when that is tried again.
+    unread: Option<io::Error>,
+    look_us: u64,
 }
 
 impl Writer {
@@ -134,6 +139,8 @@ impl Writer {
             removals: Vec::new(),
             stuck: Vec::new(),
             in_vain: None,
+            unread: None,
+            look_us: 0,
         }
     }
 
@@ -207,6 +214,9 @@ impl Writer {
     fn end_work(&mut self) -> io::Result<()> {
         self.tried(Self::settle)?;
         self.work.clear();
+        if self.work.capacity() > KEPT_BYTES {
+            self.work = Vec::new();
+        }
         (self.kept, self.written) = (0, 0);
         let removals = std::mem::take(&mut self.removals);
         let is_freed = !removals.is_empty();
@@ -258,7 +268,7 @@ impl Writer {
         }
         self.shipped.keep(&self.space.instances()?);
         self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
-        self.measure().and(unread)
+        self.measure().and(unread).and(self.unread.take().map_or(Ok(()), Err))
     }
 
     /// The journal ends in order.
@@ -291,7 +301,10 @@ impl Writer {
     fn place(&mut self) -> io::Result<()> {
         let Some(upto) = self.taken_upto else { return Ok(()) };
         let (entries, length) = (upto - self.upto, self.taken.len());
-        let is_room = self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64)?;
+        let is_room = match self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64) {
+            Err(_) if self.ring.stops() => false, // nobody comes back to it
+            is_room => is_room?,
+        };
         (self.taken_upto, self.upto) = (None, upto);
         if !is_room {
             // The gap is told once there is room for it.
@@ -328,9 +341,17 @@ impl Writer {
         let shipped = self.shipped.changes();
         if is_full && self.in_vain != Some(shipped) {
             let over = (used + self.settings.segment_bytes).saturating_sub(most);
+            // Notes of what goes need room, too.
+            let is_room = used + self.settings.segment_bytes / 2 <= most;
+            if is_room && self.clock.boot_us() < self.look_us {
+                return Ok(true);
+            }
             let oldest = match self.oldest(over) {
-                // The looks at the directory tell of it; there is room all the same.
-                Err(_) if used + self.disk.block_bytes() <= most => return Ok(true),
+                Err(error) if is_room => {
+                    self.look_us = self.clock.boot_us() + LOOK_US;
+                    self.unread = Some(error);
+                    return Ok(true);
+                }
                 oldest => oldest?,
             };
             self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
