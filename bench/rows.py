@@ -111,7 +111,7 @@ STREAMS_GOVERNED = {
 }
 STREAMS_UNSTATED = {"governed_unstated": STREAMS["cpu_chunk"]}
 REFUSED = {"refused_cpu": FLOW["cpu_request"]}
-OPEN = {"open_p99": at("added_us", "p99", scale=1e-3)}
+OPEN = {name: at("added_us", "p99", scale=1e-3) for name in ("open_p99", "governed_open")}
 IDLE = {
     "idle": at("pss_kib_before", scale=1 / 1024),
     "per_connection": at("kib_per_connection"),
