@@ -78,7 +78,7 @@ async fn measure(plan: Plan, past: Plan, keys: Vec<String>, hashing: usize) -> O
     let aside = Aside::start(&past, open::work);
     let begin_ns = now_ns();
     let cold = phase(&turn, |due_ns| turn.left.get() == 0 || due_ns > begin_ns + LIMIT_NS).await?;
-    let cold_past = aside.end()?;
+    let known = aside.end(cold.known.summary())?;
     if turn.left.get() > 0 {
         let (left, all, limit) = (turn.left.get(), turn.keys.len(), LIMIT_NS / SECOND);
         return Err(format!("{left} of {all} keys were not let in within {limit} s").into());
@@ -93,11 +93,11 @@ async fn measure(plan: Plan, past: Plan, keys: Vec<String>, hashing: usize) -> O
         let aside = Aside::start(&past, open::work);
         let end_ns = now_ns() + window_ns;
         let seen = phase(&turn, |due_ns| due_ns > end_ns).await?;
-        calm.push(beside(seen.known, aside.end()?));
+        calm.push(aside.end(seen.known.summary())?);
     }
     Ok(json!({
         "seconds": (turn.last_ns.get() - begin_ns) as f64 / 1e9,
-        "cold": beside(cold.known, cold_past),
+        "cold": known,
         "waited": cold.waited.summary(),
         "calm_again": calm.pop(),
         "calm": calm.pop(),
@@ -107,13 +107,6 @@ async fn measure(plan: Plan, past: Plan, keys: Vec<String>, hashing: usize) -> O
         "pss_kib_peak": peak,
         "pss_kib_after": after,
     }))
-}
-
-/// What was seen, and meanwhile by requests that went past the gateway.
-fn beside(seen: Samples, past: Value) -> Value {
-    let mut value = seen.summary();
-    value["past"] = past;
-    value
 }
 
 /// Asks with one key after another until it is over and all are answered.

@@ -56,11 +56,7 @@ where
         .map(|n| {
             let connections = plan.connections / plan.threads + usize::from(n < plan.connections % plan.threads);
             let share = Share { plan: plan.clone(), window: window.clone(), connections, ready: ready.clone() };
-            let work = work.clone();
-            thread::spawn(move || {
-                let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-                LocalSet::new().block_on(&runtime, work(share))
-            })
+            spawn(share, work.clone())
         })
         .collect();
     drop(ready);
@@ -81,6 +77,18 @@ where
         samples.merge(thread.join().map_err(|_| "a thread of the driver panicked")??);
     }
     Ok(report(&plan, samples, cpu_to - cpu_from, to - from))
+}
+
+/// A thread of the driver, with a runtime of its own.
+fn spawn<F, W>(share: Share, work: W) -> thread::JoinHandle<Outcome<Samples>>
+where
+    W: Fn(Share) -> F + Send + 'static,
+    F: Future<Output = Outcome<Samples>>,
+{
+    thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, work(share))
+    })
 }
 
 fn report(plan: &Plan, samples: Samples, cpu_ns: u64, took_ns: u64) -> Value {
@@ -117,22 +125,20 @@ impl Aside {
         let window = Arc::new(Window { start: AtomicU64::new(u64::MAX), end: AtomicU64::new(u64::MAX) });
         let (ready, standing) = mpsc::channel();
         let share = Share { plan: Arc::new(plan.clone()), window: window.clone(), connections: 1, ready };
-        let thread = thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            LocalSet::new().block_on(&runtime, work(share))
-        });
+        let thread = spawn(share, work);
         // An error here is told by the thread's own end.
         let _ = standing.recv();
         window.start.store(now_ns() + plan.warmup_ns, Ordering::Relaxed);
         Self { window, thread: Some(thread) }
     }
 
-    /// What it saw once it was warm.
-    pub(crate) fn end(mut self) -> Outcome<Value> {
+    /// Ends it; what was measured, with what it saw once it was warm as `past`.
+    pub(crate) fn end(mut self, mut measured: Value) -> Outcome<Value> {
         self.window.end.store(now_ns(), Ordering::Relaxed);
         let thread = self.thread.take().ok_or("it has ended before")?;
         let samples = thread.join().map_err(|_| "a thread of the driver panicked")??;
-        Ok(samples.summary())
+        measured["past"] = samples.summary();
+        Ok(measured)
     }
 }
 

@@ -17,8 +17,6 @@ use super::{
 
 /// Kind, length of the public and of the private part.
 const ITEM_BYTES: usize = 9;
-/// What the writer's storage may keep between two batches.
-pub(super) const KEPT_BYTES: usize = 1 << 20;
 /// How long beginnings of streams wait for a record that they are written with.
 const BEGINS_US: u64 = 20_000;
 

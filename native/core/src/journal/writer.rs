@@ -13,7 +13,7 @@ use super::{
     facts::{Event, Facts, Why},
     read::Position,
     recover::Recovered,
-    ring::{Item, KEPT_BYTES, Lost, Ring},
+    ring::{Item, Lost, Ring},
     segment::{HEADER_BYTES, Header, file_name},
     shipped::Shipped,
     space::{Removal, Space},
@@ -24,6 +24,8 @@ use crate::clock::Clock;
 
 /// Bytes that go to the disk in one write.
 const PIECE_BYTES: usize = 256 << 10;
+/// What its storage may keep between two batches.
+const KEPT_BYTES: usize = 1 << 20;
 /// What an entry takes more than its parts.
 const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 /// How long the disk takes is measured so often, and where it holds up the next entries.

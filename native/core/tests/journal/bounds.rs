@@ -152,8 +152,7 @@ fn where_nothing_can_go_records_are_dropped_and_the_gap_is_told_once_there_is_ro
     assert!(disk_bytes(&made) <= 8 << 10);
     let found = made.read(true).len() as u64;
     assert!(found > 10 && found < 100);
-    let lost = made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(found + lost, 100);
+    assert_eq!(found + made.lost_on_disk(), 100);
 }
 
 #[test]
@@ -228,10 +227,6 @@ fn push_many(made: &mut Made, records: u32) {
     }
 }
 
-fn lost_on_disk(made: &Made) -> u64 {
-    made.facts.lost_disk.load(std::sync::atomic::Ordering::Relaxed)
-}
-
 #[test]
 fn while_no_segment_can_be_read_what_comes_waits_in_memory_and_the_bound_holds() {
     let (mut made, closed) = unreadable(200);
@@ -239,7 +234,7 @@ fn while_no_segment_can_be_read_what_comes_waits_in_memory_and_the_bound_holds()
     closed.iter().for_each(|path| made.sim.open(path));
     made.writer.commit().unwrap();
     made.writer.commit().unwrap();
-    assert_eq!((lost_on_disk(&made), made.report(true).fault), (0, None));
+    assert_eq!((made.lost_on_disk(), made.report(true).fault), (0, None));
     let read = made.read(true);
     assert_eq!((read.last(), read.windows(2).all(|pair| pair[0] + 1 == pair[1])), (Some(&259), true), "{read:?}");
 }
@@ -264,12 +259,12 @@ fn that_no_segment_can_be_read_is_told_once_though_there_is_room() {
 fn what_still_waits_for_room_at_the_end_is_counted_as_lost() {
     let (mut made, closed) = unreadable(200);
     let failed = try_often(&mut made, 20);
-    assert!(failed > 5 && lost_on_disk(&made) == 0);
+    assert!(failed > 5 && made.lost_on_disk() == 0);
     made.ring.stop();
     made.writer.end().unwrap();
     closed.iter().for_each(|path| made.sim.open(path));
     let read = made.read(true).last().copied().unwrap();
-    assert_eq!(lost_on_disk(&made), 259 - read);
+    assert_eq!(made.lost_on_disk(), 259 - read);
 }
 
 #[test]
@@ -298,7 +293,7 @@ fn what_makes_room_is_written_first_though_that_fails_at_first() {
         let (bytes, most) = (disk_bytes(&made), small("one").max_bytes);
         assert!(bytes <= most, "{bytes} of {most}");
     }
-    assert_eq!((made.report(true).fault, made.read(true).last(), lost_on_disk(&made)), (None, Some(&259), 0));
+    assert_eq!((made.report(true).fault, made.read(true).last(), made.lost_on_disk()), (None, Some(&259), 0));
 }
 
 #[test]

@@ -118,6 +118,11 @@ impl Made {
         reports.pop().unwrap()
     }
 
+    /// Records that found no room on disk.
+    pub(crate) fn lost_on_disk(&self) -> u64 {
+        self.facts.lost_disk.load(Relaxed)
+    }
+
     pub(crate) fn segment(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:010}.segment"))
     }

@@ -31,16 +31,12 @@ fn why(made: &mut Made) -> Vec<Why> {
     told.filter_map(|event| if let Event::Removed { why, .. } = event { Some(why) } else { None }).collect()
 }
 
-fn lost(made: &Made) -> u64 {
-    made.facts.lost_disk.load(Relaxed)
-}
-
 #[test]
 fn nothing_goes_that_the_store_lacks_and_new_records_are_dropped() {
     let mut made = Made::with(pinned("one"), None);
     fill(&mut made, 400);
     let found = made.read(true);
-    assert_eq!((found[0], found.len() as u64 + lost(&made)), (0, 400));
+    assert_eq!((found[0], found.len() as u64 + made.lost_on_disk()), (0, 400));
     assert!(found.len() > 50 && why(&mut made).is_empty());
     made.writer.shipped.note("one", 3);
     fill(&mut made, 40);
@@ -118,5 +114,5 @@ fn with_shed_requests_are_let_in_again_once_the_store_has_caught_up() {
     made.writer.shipped.note("one", 6);
     sweep(&mut made);
     assert!(!made.facts.is_full.load(Relaxed));
-    assert_eq!((lost(&made), made.report(true).fault), (0, None));
+    assert_eq!((made.lost_on_disk(), made.report(true).fault), (0, None));
 }
