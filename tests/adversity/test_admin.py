@@ -55,13 +55,13 @@ def test_health_is_on_the_admin_port(gateway: Gateway) -> None:
 
 def test_metrics_count_what_happens(gateway: Gateway, upstream: Upstream) -> None:
     upstream.always(stream(list(CHAT.frames)))
-    before = gateway.metrics()
+    before = gateway.at_rest()
     for _ in range(3):
         assert ask(gateway, CHAT).status == 200
     upstream.always(answer({"error": {"message": "x"}}, 500))
     ask(gateway, CHAT)
     ask(gateway, CHAT, model="unknown")
-    after = gateway.metrics()
+    after = gateway.at_rest()
 
     def grown(name: str, **labels: str) -> float:
         return after.value(name, **labels) - before.value(name, **labels)

@@ -44,7 +44,7 @@ def test_an_unstreamed_answer_tells_what_it_cost(upstream: Upstream, tmp_path: P
         upstream.always(answer(CHAT.whole))
         assert told("free/x") == "0"
         assert told("m-unknown") is None
-        assert gateway.metrics().value("penstock_unpriced_requests_total") == 1
+        assert gateway.at_rest().value("penstock_unpriced_requests_total") == 1
         upstream.always(stream(CHAT.frames))
         assert ask(gateway, CHAT).header("x-penstock-cost-usd") is None
         rows = sorted(recorded(gateway, 6), key=lambda row: str(row["started"]))

@@ -27,7 +27,7 @@ def recorded(gateway: Gateway, least: int) -> list[dict[str, Any]]:
 
 
 def unpriced(gateway: Gateway) -> float | None:
-    return gateway.metrics().value("penstock_unpriced_requests_total")
+    return gateway.at_rest().value("penstock_unpriced_requests_total")
 
 
 def transcribe(gateway: Gateway, model: str = "m", sound: str = "RIFF") -> Answer:

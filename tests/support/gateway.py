@@ -244,6 +244,11 @@ class Gateway:
         assert (answer.header("content-type") or "").startswith("text/plain")
         return parse_metrics(answer.body.decode())
 
+    def at_rest(self) -> Metrics:
+        """What it has counted when no request is being served: one is counted after its client has the answer."""
+        until(lambda: self.metrics().value("penstock_requests_in_flight") == 0, "no request is served")
+        return self.metrics()
+
     @property
     def data_dir(self) -> Path:
         return Path(self.config["data_dir"])
