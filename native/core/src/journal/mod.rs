@@ -22,6 +22,7 @@ mod tell;
 mod thread;
 pub mod unpack;
 pub mod verify;
+mod waiting;
 pub mod walk;
 pub mod writer;
 

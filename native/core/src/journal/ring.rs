@@ -175,10 +175,11 @@ impl Ring {
         Taken { upto: state.accepted, lost: std::mem::take(&mut state.lost) }
     }
 
-    /// All entries up to this number are as safe as they get.
-    pub fn durable(&self, upto: u64) {
+    /// All entries up to this number are as safe as they get; the writer has so many bytes of others.
+    pub fn durable(&self, upto: u64, work_bytes: usize) {
         let mut state = self.state.lock();
-        (state.durable, state.work_bytes, state.work_us) = (upto, 0, None);
+        (state.durable, state.work_bytes) = (upto, work_bytes);
+        state.work_us = state.work_us.filter(|_| work_bytes > 0);
         let ready = state.waiting.iter().take_while(|(number, _)| *number <= upto).count();
         let ready: Vec<_> = state.waiting.drain(..ready).collect();
         drop(state);

@@ -1,5 +1,7 @@
 //! What the writer thread does: takes what waits, makes entries of it, brings them to disk, keeps within the bounds.
 
+mod room;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -9,35 +11,27 @@ use std::{
 use super::{
     Durability, Settings, WhenFull,
     disk::{Disk, Mark, Target, parent},
-    entry::{Chain, FIXED_BYTES, Kind, SALT_BYTES},
+    entry::{Chain, Kind},
     facts::{Event, Facts, Why},
     read::Position,
-    recover::Recovered,
     ring::{Item, Lost, Ring},
     segment::{HEADER_BYTES, Header, file_name},
     shipped::Shipped,
     space::{Removal, Space},
     tell,
-    walk::{COMMITTED, File, write_committed},
+    waiting::{ENTRY_BYTES, Portion, Waiting, empty},
+    walk::{COMMITTED, write_committed},
 };
 use crate::clock::Clock;
 
 /// Bytes that go to the disk in one write.
 const PIECE_BYTES: usize = 256 << 10;
-/// What its storage may keep between two batches.
-const KEPT_BYTES: usize = 1 << 20;
-/// What an entry takes more than its parts.
-const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
+/// What was lost, of both kinds, and the end take at most so much on disk.
+const LAST_BYTES: u64 = 3 * (ENTRY_BYTES as u64 + 64);
 /// How long the disk takes is measured so often, and where it holds up the next entries.
 const MEASURE_US: u64 = 1_000_000;
 /// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
 const TELL_US: u64 = 20_000;
-/// Segments that may go and could not be read are looked at again after this.
-const LOOK_US: u64 = 1_000_000;
-/// What the store has stays so long for those who read the journal itself.
-const STAYS_US: u64 = 3_600_000_000;
-/// What was to take a segment's place, and is older than this, never will.
-const ASIDE_US: u64 = 3_600_000_000;
 
 /// A segment that is written.
 struct Open {
@@ -73,9 +67,7 @@ pub struct Writer {
     /// After what lasts, and after what is written.
     chain: Chain,
     ahead: Chain,
-    /// What was taken from the ring and has no room on disk yet, and the number of its last entry.
-    taken: Vec<u8>,
-    taken_upto: Option<u64>,
+    waiting: Waiting,
     /// What is to be written, and the number of the last entry from the ring; how much of it lasts, and is written.
     work: Vec<u8>,
     upto: u64,
@@ -128,8 +120,7 @@ impl Writer {
             previous_bytes: 0,
             chain,
             ahead: chain,
-            taken: Vec::new(),
-            taken_upto: None,
+            waiting: Waiting::default(),
             work: Vec::new(),
             upto: 0,
             kept: 0,
@@ -163,7 +154,7 @@ impl Writer {
     /// and by [`Writer::tell_readers`].
     pub fn begin_commit(&mut self) -> io::Result<()> {
         self.finish_commit()?;
-        if !self.work.is_empty() && self.taken_upto.is_some() {
+        if !self.work.is_empty() && !self.waiting.is_empty() {
             // What it says is removed makes room.
             self.write_all()?;
         }
@@ -193,32 +184,29 @@ impl Writer {
         self.end_work()?;
         let is_due = self.clock.boot_us().saturating_sub(self.told_us) >= TELL_US;
         let told = if is_due || self.settings.durability != Durability::Group { self.tell_readers() } else { Ok(()) };
-        self.ring.durable(self.upto);
+        self.ring.durable(self.upto, self.waiting.bytes());
         told
     }
 
     /// Whether something waits that the ring knows nothing of any more.
     pub(super) fn has_work(&self) -> bool {
-        !self.is_writing() && (!self.work.is_empty() || self.taken_upto.is_some() || self.has_lost())
+        !self.is_writing() && (!self.work.is_empty() || !self.waiting.is_empty() || self.has_lost())
     }
 
     fn has_lost(&self) -> bool {
         self.lost.iter().any(|(lost, _)| lost.entries > 0)
     }
 
-    /// Writes all of the work, and removes what it says is removed.
+    /// Writes all of the work and waits until it lasts, as [`Writer::finish`] does.
     fn write_all(&mut self) -> io::Result<()> {
         self.tried(Self::write)?;
-        self.end_work()
+        self.finish()
     }
 
     /// Sees to it that all of the work, which is written, lasts; removes what it says is removed.
     fn end_work(&mut self) -> io::Result<()> {
         self.tried(Self::settle)?;
-        self.work.clear();
-        if self.work.capacity() > KEPT_BYTES {
-            self.work = Vec::new();
-        }
+        empty(&mut self.work);
         (self.kept, self.written) = (0, 0);
         let removals = std::mem::take(&mut self.removals);
         let is_freed = !removals.is_empty();
@@ -237,42 +225,6 @@ impl Writer {
         })
     }
 
-    /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
-    pub fn sweep(&mut self) -> io::Result<()> {
-        std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
-        self.measure()?;
-        for (instance, dir) in self.space.strangers()? {
-            let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
-            self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
-            // A journal takes up to a second, and there may be many.
-            self.commit()?;
-            if self.ring.stops() {
-                break;
-            }
-        }
-        self.renew()?;
-        let mut unread = Ok(());
-        if self.removals.is_empty() {
-            let now_us = self.clock.utc_us();
-            let too_old_us = now_us.saturating_sub(self.settings.retain_us);
-            // Where requests are refused for want of room nothing stays for readers.
-            let is_full = self.facts.is_full.load(Relaxed);
-            let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
-            let why = |instance: &str, file: &File| match file.changed_us {
-                _ if !self.is_free(instance, file) => None,
-                changed_us if changed_us < too_old_us => Some(Why::Age),
-                changed_us if self.settings.pinned && changed_us < stays_us => Some(Why::Shipped),
-                _ => None,
-            };
-            let found;
-            (found, unread) = self.space.which(self.open_number(), why)?;
-            found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
-        }
-        self.shipped.keep(&self.space.instances()?);
-        self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
-        self.measure().and(unread).and(self.unread.take().map_or(Ok(()), Err))
-    }
-
     /// The journal ends in order.
     pub fn end(&mut self) -> io::Result<()> {
         self.commit()?;
@@ -280,6 +232,7 @@ impl Writer {
             self.commit()?;
         }
         if self.open.is_some() || self.next_number > 1 {
+            self.tell_lost(); // there is always room for that
             let mut public = Vec::new();
             tell::end(self.clock.utc_us(), &mut public);
             self.note(Kind::End, &public);
@@ -290,34 +243,48 @@ impl Writer {
 
     /// Takes what waits in the ring, unless what was taken before still has no room.
     fn take(&mut self) {
-        if self.taken_upto.is_some() {
-            return;
+        if self.waiting.is_empty() {
+            let taken = self.waiting.take(&self.ring, self.upto);
+            self.facts.lose(taken.lost.entries, Why::Memory);
+            self.lost[0].0.add(taken.lost);
         }
-        let taken = self.ring.take(&mut self.taken);
-        self.facts.lose(taken.lost.entries, Why::Memory);
-        self.lost[0].0.add(taken.lost);
-        self.taken_upto = (!self.taken.is_empty() || self.has_lost()).then_some(taken.upto);
     }
 
-    /// Makes work of what was taken, if it has room on disk, and else a gap. After an error it waits for the next call.
+    /// Makes work of what was taken, as far as it has room on disk, and else a gap. Of a long batch all but the last part
+    /// is written. After an error the rest waits for the next call.
     fn place(&mut self) -> io::Result<()> {
-        let Some(upto) = self.taken_upto else { return Ok(()) };
-        let (entries, length) = (upto - self.upto, self.taken.len());
-        let is_room = match self.make_room((length + (entries as usize + 2) * ENTRY_BYTES) as u64) {
-            Err(_) if self.ring.stops() => false, // nobody comes back to it
-            is_room => is_room?,
-        };
-        (self.taken_upto, self.upto) = (None, upto);
-        if !is_room {
-            // The gap is told once there is room for it.
-            let now_us = self.clock.utc_us();
-            self.lost[1].0.add(Lost { entries, bytes: length as u64, first_us: now_us, last_us: now_us });
-            self.facts.lose(entries, Why::Disk);
-            self.taken.clear();
-            self.ring.durable(upto);
-            return Ok(());
+        while !self.waiting.is_empty() || self.has_lost() {
+            let portion = self.waiting.portion(self.settings.segment_bytes / 2);
+            let is_room = match self.make_room(portion.room() + 2 * LAST_BYTES) {
+                Err(_) if self.ring.stops() => false, // nobody comes back to it
+                is_room => is_room?,
+            };
+            self.upto += portion.entries;
+            if is_room {
+                self.waiting.place(portion, &mut self.work);
+                self.tell_lost();
+                if self.waiting.is_empty() {
+                    break;
+                }
+                self.write_all()?;
+            } else if portion.entries > 0 {
+                self.lose(portion);
+            } else {
+                break; // the gap is told once there is room for it
+            }
         }
-        std::mem::swap(&mut self.work, &mut self.taken);
+        Ok(())
+    }
+
+    fn lose(&mut self, portion: Portion) {
+        let (entries, now_us) = (portion.entries, self.clock.utc_us());
+        self.lost[1].0.add(Lost { entries, bytes: portion.bytes as u64, first_us: now_us, last_us: now_us });
+        self.facts.lose(entries, Why::Disk);
+        self.waiting.forget(portion);
+        self.ring.durable(self.upto, self.waiting.bytes());
+    }
+
+    fn tell_lost(&mut self) {
         for (lost, why) in &mut self.lost {
             let lost = std::mem::take(lost);
             if lost.entries > 0 {
@@ -327,86 +294,11 @@ impl Writer {
                 self.events.push(Event::Lost { entries: lost.entries, why: *why });
             }
         }
-        Ok(())
-    }
-
-    /// Sees to it that so many bytes more stay within `max_bytes`. `false`: they do not.
-    fn make_room(&mut self, more: u64) -> io::Result<bool> {
-        let most = self.settings.max_bytes;
-        let used = self.facts.disk_bytes.load(Relaxed) + more;
-        // One segment's room is kept free, as it is only whole ones that can be removed.
-        let is_full = used + self.settings.segment_bytes > most;
-        if self.settings.when_full == WhenFull::Shed {
-            self.facts.is_full.store(is_full, Relaxed);
-            return Ok(true);
-        }
-        let shipped = self.shipped.changes();
-        if is_full && self.in_vain != Some(shipped) {
-            let over = (used + self.settings.segment_bytes).saturating_sub(most);
-            // Notes of what goes need room, too.
-            let is_room = used + self.settings.segment_bytes / 2 <= most;
-            if is_room && self.clock.boot_us() < self.look_us {
-                return Ok(true);
-            }
-            let oldest = match self.oldest(over) {
-                Err(error) if is_room => {
-                    self.look_us = self.clock.boot_us() + LOOK_US;
-                    self.unread = Some(error);
-                    return Ok(true);
-                }
-                oldest => oldest?,
-            };
-            self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
-            // What goes is told, and gone, before what comes is written.
-            let why = if self.settings.pinned { Why::Shipped } else { Why::Disk };
-            oldest.into_iter().for_each(|removal| self.note_removal(removal, why));
-            self.write_all()?;
-        }
-        Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
-    }
-
-    /// The oldest segments that may go for others to find room.
-    fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
-        self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
-    }
-
-    /// Whether no store waits for a segment, and it was not to go before.
-    fn is_free(&self, instance: &str, file: &File) -> bool {
-        let is_stuck = self.stuck.iter().any(|removal| removal.file.path == file.path);
-        !is_stuck && (!self.settings.pinned || self.shipped.has(instance, file.number))
-    }
-
-    fn note_removal(&mut self, removal: Removal, why: Why) {
-        let mut public = Vec::new();
-        tell::removed(&removal, why, self.clock.utc_us(), &mut public);
-        self.note(Kind::Removed, &public);
-        let (instance, segment) = (removal.instance.clone(), removal.file.number);
-        self.events.push(Event::Removed { instance, segment, why });
-        self.removals.push(removal);
     }
 
     /// An entry of the writer's own, behind what it has taken.
     fn note(&mut self, kind: Kind, public: &[u8]) {
         Item { kind: kind as u8, public, private: b"" }.write(&mut self.work);
-    }
-
-    fn remove(&mut self, removal: Removal) {
-        if self.space.remove(&removal) {
-            self.facts.removed.fetch_add(1, Relaxed);
-            let bytes = removal.file.bytes;
-            let _ = self.facts.disk_bytes.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(bytes)));
-        } else if self.disk.read(&removal.file.path, 0, 0).is_ok() {
-            self.stuck.push(removal);
-        }
-    }
-
-    fn measure(&mut self) -> io::Result<()> {
-        let ahead = self.open.as_ref().map_or(0, |open| open.file.ahead());
-        self.facts.disk_bytes.store(self.space.bytes()?.saturating_sub(ahead), Relaxed);
-        if self.settings.when_full == WhenFull::Shed {
-            self.make_room(0)?;
-        }
-        Ok(())
     }
 
     fn write(&mut self) -> io::Result<()> {

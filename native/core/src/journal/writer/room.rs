@@ -1,0 +1,125 @@
+//! Room on disk: what goes for others to find some, and what is too old.
+
+use std::{io, sync::atomic::Ordering::Relaxed};
+
+use super::Writer;
+use crate::journal::{Event, Kind, WhenFull, Why, recover::Recovered, space::Removal, tell, walk::File};
+
+/// Segments that may go and could not be read are looked at again after this.
+const LOOK_US: u64 = 1_000_000;
+/// What the store has stays so long for those who read the journal itself.
+const STAYS_US: u64 = 3_600_000_000;
+/// What was to take a segment's place, and is older than this, never will.
+const ASIDE_US: u64 = 3_600_000_000;
+
+impl Writer {
+    /// Looks for what is too old, for other journals' segments, and for journals whose process is gone.
+    pub fn sweep(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
+        self.measure()?;
+        for (instance, dir) in self.space.strangers()? {
+            let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
+            self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
+            // A journal takes up to a second, and there may be many.
+            self.commit()?;
+            if self.ring.stops() {
+                break;
+            }
+        }
+        self.renew()?;
+        let mut unread = Ok(());
+        if self.removals.is_empty() {
+            let now_us = self.clock.utc_us();
+            let too_old_us = now_us.saturating_sub(self.settings.retain_us);
+            // Where requests are refused for want of room nothing stays for readers.
+            let is_full = self.facts.is_full.load(Relaxed);
+            let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
+            let why = |instance: &str, file: &File| match file.changed_us {
+                _ if !self.is_free(instance, file) => None,
+                changed_us if changed_us < too_old_us => Some(Why::Age),
+                changed_us if self.settings.pinned && changed_us < stays_us => Some(Why::Shipped),
+                _ => None,
+            };
+            let found;
+            (found, unread) = self.space.which(self.open_number(), why)?;
+            found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
+        }
+        self.shipped.keep(&self.space.instances()?);
+        self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
+        self.measure().and(unread).and(self.unread.take().map_or(Ok(()), Err))
+    }
+
+    /// Sees to it that so many bytes more stay within `max_bytes`. `false`: they do not.
+    pub(super) fn make_room(&mut self, more: u64) -> io::Result<bool> {
+        let most = self.settings.max_bytes;
+        let used = self.facts.disk_bytes.load(Relaxed) + more;
+        // One segment's room is kept free, as it is only whole ones that can be removed.
+        let is_full = used + self.settings.segment_bytes > most;
+        if self.settings.when_full == WhenFull::Shed {
+            self.facts.is_full.store(is_full, Relaxed);
+            return Ok(true);
+        }
+        let shipped = self.shipped.changes();
+        if is_full && self.in_vain != Some(shipped) {
+            let over = (used + self.settings.segment_bytes).saturating_sub(most);
+            // Notes of what goes need room, too.
+            let is_room = used + self.settings.segment_bytes / 2 <= most;
+            if is_room && self.clock.boot_us() < self.look_us {
+                return Ok(true);
+            }
+            let oldest = match self.oldest(over) {
+                Err(error) if is_room => {
+                    self.look_us = self.clock.boot_us() + LOOK_US;
+                    self.unread = Some(error);
+                    return Ok(true);
+                }
+                oldest => oldest?,
+            };
+            self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
+            // What goes is told, and gone, before what comes is written.
+            let why = if self.settings.pinned { Why::Shipped } else { Why::Disk };
+            oldest.into_iter().for_each(|removal| self.note_removal(removal, why));
+            self.write_all()?;
+        }
+        Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
+    }
+
+    /// The oldest segments that may go for others to find room.
+    fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
+        self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
+    }
+
+    /// Whether no store waits for a segment, and it was not to go before.
+    fn is_free(&self, instance: &str, file: &File) -> bool {
+        let is_stuck = self.stuck.iter().any(|removal| removal.file.path == file.path);
+        !is_stuck && (!self.settings.pinned || self.shipped.has(instance, file.number))
+    }
+
+    fn note_removal(&mut self, removal: Removal, why: Why) {
+        let mut public = Vec::new();
+        tell::removed(&removal, why, self.clock.utc_us(), &mut public);
+        self.note(Kind::Removed, &public);
+        let (instance, segment) = (removal.instance.clone(), removal.file.number);
+        self.events.push(Event::Removed { instance, segment, why });
+        self.removals.push(removal);
+    }
+
+    pub(super) fn remove(&mut self, removal: Removal) {
+        if self.space.remove(&removal) {
+            self.facts.removed.fetch_add(1, Relaxed);
+            let bytes = removal.file.bytes;
+            let _ = self.facts.disk_bytes.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(bytes)));
+        } else if self.disk.read(&removal.file.path, 0, 0).is_ok() {
+            self.stuck.push(removal);
+        }
+    }
+
+    pub(super) fn measure(&mut self) -> io::Result<()> {
+        let ahead = self.open.as_ref().map_or(0, |open| open.file.ahead());
+        self.facts.disk_bytes.store(self.space.bytes()?.saturating_sub(ahead), Relaxed);
+        if self.settings.when_full == WhenFull::Shed {
+            self.make_room(0)?;
+        }
+        Ok(())
+    }
+}
