@@ -40,7 +40,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     least_bytes: int = 64 << 10
     """Of the journal in one batch; less while the store does not answer in time."""
     scan: float = 10.0
-    """How often journals are looked for whose process is gone."""
+    """How often journals are looked for whose process is gone. Sooner at first, after one `batch`, two, four and so on:
+    while native looks through a journal its process seems to live."""
     ask: float = 60.0
     """How often the store is asked anew how far it is: it may have been put back from a copy meanwhile."""
     first: float = 0.2
@@ -85,7 +86,7 @@ class Shipper:
         self._most_bytes = pace.most_bytes
         self._failures = self._in_a_row = self._left_bytes = self._gone_records = 0
         self._failing_since: float | None = None
-        self._scanned: float | None = None
+        self._scans_at = self._scan_pause = 0.0
         self._asked: float | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -183,9 +184,10 @@ class Shipper:
 
     async def _scan(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._scanned is not None and now - self._scanned < self._pace.scan:
+        if now < self._scans_at:
             return
-        self._scanned = now
+        self._scan_pause = min(self._pace.scan, 2 * self._scan_pause or self._pace.batch)
+        self._scans_at = now + self._scan_pause
         found, self._left_bytes = await self._packer.run(self._look)
         for instance in self._dead.keys() - found:
             self._let_go(instance)

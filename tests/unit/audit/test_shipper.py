@@ -226,6 +226,19 @@ async def test_journals_of_processes_that_are_gone_are_shipped_to_their_end(scen
     assert scene.tidied > 0
 
 
+async def test_a_journal_that_native_looks_through_at_the_start_is_shipped_soon_after(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, msgspec.structs.replace(FAST, scan=3_600.0))
+    scene.records(1, 9, "dead")
+    lock = os.open(scene.journals.data_dir / "journal/dead/lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    scene.shipper.start()
+    await scene.until(lambda: scene.tidied > 0, "it was looked for")
+    assert not scene.told
+    os.close(lock)
+    await scene.until(lambda: scene.told == {"dead": ALL}, "it is found")
+    await scene.shipper.stop()
+
+
 @pytest.mark.parametrize("noticed", ["by a watermark", "by silence", "in time"])
 async def test_what_the_store_has_lost_is_shipped_again_also_of_journals_it_once_had_all_of(
     tmp_path: Path, noticed: str
