@@ -233,7 +233,7 @@ def topics_of(side: Side) -> set[str]:
         case Governed():
             return {"governed"}
         case Nginx():
-            return {BARE, "governed"}
+            return {BARE, *GOVERNED}  # how far it is from itself is the spread of every row of a cell
         case Limited():
             return {"limits"}
         case Many():

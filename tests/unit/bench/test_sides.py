@@ -59,6 +59,14 @@ def test_streams_whose_usage_is_not_stated_have_a_cell_and_a_model_of_their_own(
     ]
 
 
+def test_rows_that_compare_two_of_ours_have_the_spread_of_nginx_in_their_cell(tmp_path: Path) -> None:
+    """How far a machine's noise takes nginx from itself is no less there."""
+    nginx = Nginx("nginx", None, tmp_path)  # type: ignore[arg-type]
+    latency, flow = rows.latency(1.0)[0], rows.flow(1.0, 1)[0]
+    assert {"keys_p50", "limits_p99", "shared_p50", "governed_p50"} <= set(rows.rows_of(latency, nginx))
+    assert {"keys_cpu", "limits_cpu", "shared_cpu", "governed_cpu"} <= set(rows.rows_of(flow, nginx))
+
+
 def test_any_other_failure_is_said_at_once(tmp_path: Path) -> None:
     started = side(tmp_path, "unknown directive")
     with pytest.raises(BenchError, match="unknown directive"):
