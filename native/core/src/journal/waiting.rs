@@ -10,7 +10,7 @@ use super::{
 /// What an entry takes more than its parts.
 pub(super) const ENTRY_BYTES: usize = FIXED_BYTES + 32 + SALT_BYTES;
 /// What storage may keep between two batches.
-pub(super) const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 1 << 20;
 
 /// One batch, the items that have no room yet: a long one is placed piece by piece, as each makes room for the next.
 #[derive(Debug, Default)]
@@ -40,8 +40,13 @@ impl Waiting {
         self.entries == 0
     }
 
+    /// What it takes of memory, that of items included which have been placed.
     pub(super) fn bytes(&self) -> usize {
-        self.items.len() - self.done
+        self.items.len()
+    }
+
+    pub(super) fn all(&self) -> Portion {
+        Portion { entries: self.entries, bytes: self.items.len() - self.done }
     }
 
     /// Takes all that waits in the ring, of which `upto` entries were taken before. Nothing may wait here.
@@ -53,9 +58,8 @@ impl Waiting {
 
     /// What is placed next: all of it, or as much as takes `most_bytes` on disk, but an item at least.
     pub(super) fn portion(&self, most_bytes: u64) -> Portion {
-        let all = Portion { entries: self.entries, bytes: self.bytes() };
-        if all.room() <= most_bytes {
-            return all;
+        if self.all().room() <= most_bytes {
+            return self.all();
         }
         let (mut portion, mut rest) = (Portion::default(), &self.items[self.done..]);
         while let Some((_, behind)) = Item::read(rest) {
@@ -68,9 +72,9 @@ impl Waiting {
         portion
     }
 
-    /// Moves a portion to `work`, which is empty.
-    pub(super) fn place(&mut self, portion: Portion, work: &mut Vec<u8>) {
-        if portion.bytes == self.items.len() {
+    /// Moves a portion to the end of `work`.
+    pub(super) fn give(&mut self, portion: Portion, work: &mut Vec<u8>) {
+        if work.is_empty() && portion.bytes == self.items.len() {
             mem::swap(&mut self.items, work);
         } else {
             work.extend_from_slice(&self.items[self.done..][..portion.bytes]);

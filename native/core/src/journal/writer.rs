@@ -26,7 +26,7 @@ use crate::clock::Clock;
 
 /// Bytes that go to the disk in one write.
 const PIECE_BYTES: usize = 256 << 10;
-/// What was lost, of both kinds, and the end take at most so much on disk.
+/// What was lost, of both kinds, and the end take at most so much on disk: it is kept free for the end of the journal.
 const LAST_BYTES: u64 = 3 * (ENTRY_BYTES as u64 + 64);
 /// How long the disk takes is measured so often, and where it holds up the next entries.
 const MEASURE_US: u64 = 1_000_000;
@@ -68,7 +68,8 @@ pub struct Writer {
     chain: Chain,
     ahead: Chain,
     waiting: Waiting,
-    /// What is to be written, and the number of the last entry from the ring; how much of it lasts, and is written.
+    /// What is to be written, and the number of the last entry that is in it, or was lost before; how much of it lasts, and
+    /// is written.
     work: Vec<u8>,
     upto: u64,
     kept: usize,
@@ -155,7 +156,7 @@ impl Writer {
     pub fn begin_commit(&mut self) -> io::Result<()> {
         self.finish_commit()?;
         if !self.work.is_empty() && !self.waiting.is_empty() {
-            // What it says is removed makes room.
+            // What it says is removed makes room, and what it is part of goes on.
             self.write_all()?;
         }
         if self.work.is_empty() {
@@ -197,10 +198,12 @@ impl Writer {
         self.lost.iter().any(|(lost, _)| lost.entries > 0)
     }
 
-    /// Writes all of the work and waits until it lasts, as [`Writer::finish`] does.
+    /// Writes all of the work and waits until it lasts; readers are told later.
     fn write_all(&mut self) -> io::Result<()> {
         self.tried(Self::write)?;
-        self.finish()
+        self.end_work()?;
+        self.ring.durable(self.upto, self.waiting.bytes());
+        Ok(())
     }
 
     /// Sees to it that all of the work, which is written, lasts; removes what it says is removed.
@@ -227,18 +230,30 @@ impl Writer {
 
     /// The journal ends in order.
     pub fn end(&mut self) -> io::Result<()> {
-        self.commit()?;
-        while !self.ring.is_empty() {
-            self.commit()?;
-        }
+        self.write_rest();
         if self.open.is_some() || self.next_number > 1 {
-            self.tell_lost(); // there is always room for that
+            self.tell_lost();
             let mut public = Vec::new();
             tell::end(self.clock.utc_us(), &mut public);
             self.note(Kind::End, &public);
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Writes what there is; what has no room is lost, as nobody comes back to it. A disk that fails is tried once more.
+    fn write_rest(&mut self) {
+        let mut tries = 2;
+        loop {
+            let is_failing = self.commit().is_err();
+            tries -= u32::from(is_failing && !self.work.is_empty());
+            if is_failing && (self.work.is_empty() || tries == 0) {
+                self.lose(self.waiting.all());
+            }
+            if tries == 0 || self.ring.is_empty() && self.waiting.is_empty() {
+                return;
+            }
+        }
     }
 
     /// Takes what waits in the ring, unless what was taken before still has no room.
@@ -255,15 +270,12 @@ impl Writer {
     fn place(&mut self) -> io::Result<()> {
         while !self.waiting.is_empty() || self.has_lost() {
             let portion = self.waiting.portion(self.settings.segment_bytes / 2);
-            let is_room = match self.make_room(portion.room() + 2 * LAST_BYTES) {
-                Err(_) if self.ring.stops() => false, // nobody comes back to it
-                is_room => is_room?,
-            };
-            self.upto += portion.entries;
-            if is_room {
-                self.waiting.place(portion, &mut self.work);
-                self.tell_lost();
+            // What was lost may be told with it, and once more at the end.
+            if self.make_room(portion.room() + 2 * LAST_BYTES)? {
+                self.upto += portion.entries;
+                self.waiting.give(portion, &mut self.work);
                 if self.waiting.is_empty() {
+                    self.tell_lost();
                     break;
                 }
                 self.write_all()?;
@@ -278,6 +290,10 @@ impl Writer {
 
     fn lose(&mut self, portion: Portion) {
         let (entries, now_us) = (portion.entries, self.clock.utc_us());
+        if entries == 0 {
+            return;
+        }
+        self.upto += entries;
         self.lost[1].0.add(Lost { entries, bytes: portion.bytes as u64, first_us: now_us, last_us: now_us });
         self.facts.lose(entries, Why::Disk);
         self.waiting.forget(portion);

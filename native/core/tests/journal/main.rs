@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test's helpers they are its verdict")]
 
+mod batches;
 mod bounds;
 mod crash;
 mod entries;

@@ -67,6 +67,7 @@ impl Writer {
             if is_room && self.clock.boot_us() < self.look_us {
                 return Ok(true);
             }
+            self.unread = None;
             let oldest = match self.oldest(over) {
                 Err(error) if is_room => {
                     self.look_us = self.clock.boot_us() + LOOK_US;

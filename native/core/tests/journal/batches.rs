@@ -1,0 +1,123 @@
+//! Batches that are long for the room there is, and what becomes of them where a journal ends.
+
+use penstock_core::journal::{Durability, Settings};
+
+use crate::{
+    bounds::{disk_bytes, fill, push_many, small},
+    made::{Made, settings},
+};
+
+#[test]
+fn a_batch_that_is_larger_than_a_segment_finds_the_room_that_older_ones_give() {
+    let mut made = Made::with(small("one"), None);
+    for _ in 0..20 {
+        for _ in 0..60 {
+            made.push_of(200).unwrap();
+        }
+        made.writer.commit().unwrap();
+        assert!(disk_bytes(&made) <= 32 << 10, "{}", disk_bytes(&made));
+        made.later(1_000);
+    }
+    let report = made.report(true);
+    assert_eq!((report.fault, report.lost), (None, 0));
+    assert_eq!(made.read(true).last(), Some(&1_199));
+}
+
+#[test]
+fn of_a_batch_that_is_larger_than_the_journal_the_latest_stay_and_the_oldest_go_with_a_word() {
+    let limits = Settings { max_bytes: 16 << 10, segment_bytes: 2 << 10, ..settings("one", Durability::Group) };
+    let mut made = Made::with(limits, None);
+    fill(&mut made, 10);
+    made.sim.fail_syncs(1);
+    push_many(&mut made, 1);
+    assert!(made.writer.commit().is_err());
+    push_many(&mut made, 150);
+    made.writer.commit().unwrap();
+    made.writer.commit().unwrap();
+    assert!(disk_bytes(&made) <= 16 << 10, "{}", disk_bytes(&made));
+    assert_eq!((made.ring.held_bytes(), made.lost_on_disk(), made.report(true).fault), (0, 0, None));
+    let found = made.read(true);
+    assert!(found.len() > 30 && found.last() == Some(&160), "{found:?}");
+    assert!(found.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{found:?}");
+}
+
+#[test]
+fn of_a_batch_that_a_store_lacks_as_much_is_kept_as_has_room() {
+    let limits =
+        Settings { pinned: true, max_bytes: 16 << 10, segment_bytes: 2 << 10, ..settings("one", Durability::Group) };
+    let mut made = Made::with(limits, None);
+    push_many(&mut made, 150);
+    let last = made.push_of(200).unwrap();
+    made.writer.commit().unwrap();
+    assert!(made.is_durable(last) && made.ring.held_bytes() == 0);
+    let found = made.read(true);
+    assert!(found.starts_with(&(0..40).collect::<Vec<_>>()), "{found:?}");
+    assert_eq!(found.len() as u64 + made.lost_on_disk(), 151);
+    made.writer.shipped.note("one", u64::MAX);
+    fill(&mut made, 1);
+    let report = made.report(true);
+    assert_eq!((made.read(true).last(), report.lost, report.fault), (Some(&151), made.lost_on_disk(), None));
+}
+
+#[test]
+fn a_long_batch_whose_writing_fails_half_way_goes_on_where_it_was() {
+    let mut halves = 0;
+    for (durability, syncs) in
+        [Durability::Group, Durability::Flush].into_iter().flat_map(|d| (0..12).map(move |n| (d, n)))
+    {
+        let mut made = Made::with(Settings { durability, ..small("one") }, None);
+        fill(&mut made, 3);
+        let numbers: Vec<_> = (0..60).map(|_| made.push_of(200).unwrap()).collect();
+        let held = made.ring.held_bytes();
+        made.sim.fail_syncs_after(syncs, 2);
+        while made.writer.commit().is_err() {
+            let durable = numbers.iter().filter(|number| made.is_durable(**number)).count();
+            let read = made.read(true);
+            assert_eq!((durable + 3, made.ring.held_bytes()), (read.len(), held), "{syncs}");
+            halves += u32::from(durable > 0);
+        }
+        assert!(numbers.iter().all(|number| made.is_durable(*number)));
+        assert_eq!((made.read(true), made.report(true).fault), ((0..63).collect(), None), "{syncs}");
+        assert_eq!(made.ring.held_bytes(), 0);
+    }
+    assert!(halves > 10, "{halves}");
+}
+
+#[test]
+fn a_journal_that_ends_full_tells_what_it_lost() {
+    for bytes in 40..140 {
+        let mut made = Made::with(Settings { pinned: true, ..small("one") }, None);
+        while made.lost_on_disk() < 3 {
+            made.push_of(bytes);
+            made.writer.commit().unwrap();
+        }
+        made.ring.stop();
+        made.writer.end().unwrap();
+        assert!(disk_bytes(&made) <= small("one").max_bytes, "{bytes}: {}", disk_bytes(&made));
+        made.die();
+        let report = made.report(false);
+        assert_eq!((report.lost, report.fault), (made.lost_on_disk(), None), "{bytes}");
+    }
+}
+
+#[test]
+fn a_full_journal_that_ends_on_a_disk_that_fails_at_first_tells_of_all_that_is_gone() {
+    for (more, syncs, fails) in (1..80).flat_map(|n| (0..6).flat_map(move |s| (1..4).map(move |f| (n, s, f)))) {
+        let mut made = Made::with(small("one"), None);
+        fill(&mut made, 120);
+        push_many(&mut made, more);
+        made.sim.fail_syncs_after(syncs, fails);
+        made.ring.stop();
+        let ended = made.writer.end();
+        made.sim.fail_syncs(0);
+        made.die();
+        made.recover();
+        let report = made.report(false);
+        assert_eq!(report.fault, None, "{more} {syncs} {fails}");
+        if ended.is_ok() {
+            assert_eq!(report.lost, made.lost_on_disk(), "{more} {syncs} {fails}");
+            let read = made.read(false);
+            assert!(read.windows(2).all(|pair| pair[0] < pair[1]), "{more} {syncs} {fails}");
+        }
+    }
+}
