@@ -175,7 +175,7 @@ impl Ring {
         Taken { upto: state.accepted, lost: std::mem::take(&mut state.lost) }
     }
 
-    /// All entries up to this number are as safe as they get; the writer has so many bytes of others.
+    /// All entries up to this number are as safe as they get; the writer holds so many bytes until others are.
     pub fn durable(&self, upto: u64, work_bytes: usize) {
         let mut state = self.state.lock();
         (state.durable, state.work_bytes) = (upto, work_bytes);
@@ -284,7 +284,7 @@ impl Ring {
         self.state.lock().stops
     }
 
-    /// Bytes that are not on disk yet.
+    /// Bytes that are not on disk yet; of a long batch all, until its last part is written.
     pub fn held_bytes(&self) -> usize {
         let state = self.state.lock();
         state.front.len() + state.work_bytes

@@ -40,7 +40,7 @@ impl Waiting {
         self.entries == 0
     }
 
-    /// What it takes of memory, that of items included which have been placed.
+    /// What the batch takes of memory, items included that were placed.
     pub(super) fn bytes(&self) -> usize {
         self.items.len()
     }

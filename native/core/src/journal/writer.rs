@@ -198,10 +198,11 @@ impl Writer {
         self.lost.iter().any(|(lost, _)| lost.entries > 0)
     }
 
-    /// Writes all of the work and waits until it lasts; readers are told later.
+    /// Writes all of the work and waits until it lasts. That readers cannot be told holds up nothing: they are later.
     fn write_all(&mut self) -> io::Result<()> {
         self.tried(Self::write)?;
         self.end_work()?;
+        let _ = self.tell_readers();
         self.ring.durable(self.upto, self.waiting.bytes());
         Ok(())
     }
@@ -230,7 +231,7 @@ impl Writer {
 
     /// The journal ends in order.
     pub fn end(&mut self) -> io::Result<()> {
-        self.write_rest();
+        self.write_rest()?;
         if self.open.is_some() || self.next_number > 1 {
             self.tell_lost();
             let mut public = Vec::new();
@@ -241,17 +242,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what there is; what has no room is lost, as nobody comes back to it. A disk that fails is tried once more.
-    fn write_rest(&mut self) {
+    /// Writes what there is. Whatever fails is tried once more; then what has no room is lost, as nobody comes back to it.
+    fn write_rest(&mut self) -> io::Result<()> {
         let mut tries = 2;
         loop {
-            let is_failing = self.commit().is_err();
-            tries -= u32::from(is_failing && !self.work.is_empty());
-            if is_failing && (self.work.is_empty() || tries == 0) {
-                self.lose(self.waiting.all());
+            match self.commit() {
+                Err(error) if tries == 1 && !self.work.is_empty() => return Err(error),
+                Err(_) if tries == 1 => {
+                    self.lose(self.waiting.all());
+                    tries = 2;
+                }
+                Err(_) => tries -= 1,
+                Ok(()) => {}
             }
-            if tries == 0 || self.ring.is_empty() && self.waiting.is_empty() {
-                return;
+            if self.work.is_empty() && self.waiting.is_empty() && self.ring.is_empty() {
+                return Ok(());
             }
         }
     }
