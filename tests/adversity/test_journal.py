@@ -133,3 +133,16 @@ def test_a_directory_that_cannot_be_written_is_degraded_and_serves_on(upstream: 
         assert gateway.metrics().value("penstock_journal_failures_total") > 0
     assert any("cannot be written" in line["message"] for line in gateway.log_records())
     verified(gateway.data_dir)
+
+
+def test_a_gateway_that_ends_on_a_disk_that_refuses_says_how_much_is_lost(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always(answer(CHAT.whole))
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        gateway.checked = False  # an error stands in the log, as it should
+        (instance,) = (gateway.data_dir / "journal").iterdir()
+        (instance / "0000000001.segment").mkdir()
+        for _ in range(3):
+            assert ask(gateway, CHAT, False).status == 200
+    (line,) = (line for line in gateway.log_records() if "did not take" in line["message"])
+    assert (line["level"], line["entries"]) == ("error", 3)
+    assert query(gateway.data_dir) == []

@@ -254,11 +254,12 @@ impl Journal {
         }
     }
 
-    /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds.
-    pub fn stop(&self) {
-        if let Some(thread) = self.thread.lock().take() {
-            thread.stop(&self.ring);
-        }
+    /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds. How many entries did not
+    /// reach it, said once.
+    pub fn stop(&self) -> u64 {
+        let Some(thread) = self.thread.lock().take() else { return 0 };
+        thread.stop(&self.ring);
+        self.ring.unwritten()
     }
 }
 

@@ -284,6 +284,12 @@ impl Ring {
         self.state.lock().stops
     }
 
+    /// Entries that are not on disk, or found no room here and were not taken as lost yet.
+    pub fn unwritten(&self) -> u64 {
+        let state = self.state.lock();
+        state.accepted - state.durable + state.lost.entries
+    }
+
     /// Bytes that are not on disk yet; of a long batch all, until its last part is written.
     pub fn held_bytes(&self) -> usize {
         let state = self.state.lock();

@@ -229,8 +229,18 @@ impl Writer {
         })
     }
 
-    /// The journal ends in order.
+    /// The journal ends in order. After an error what it could not tell as lost is an event all the same.
     pub fn end(&mut self) -> io::Result<()> {
+        let ended = self.write_end();
+        for (lost, why) in &self.lost {
+            if lost.entries > 0 {
+                self.events.push(Event::Lost { entries: lost.entries, why: *why });
+            }
+        }
+        ended
+    }
+
+    fn write_end(&mut self) -> io::Result<()> {
         self.write_rest()?;
         if self.open.is_some() || self.next_number > 1 {
             self.tell_lost();

@@ -351,7 +351,7 @@ impl Engine {
             let _ = thread.join();
         }
         drop(self.keeper.lock().take());
-        self.shared.journal().inspect(|journal| journal.stop());
+        journaled::stop(&self.shared);
         true
     }
 }

@@ -21,6 +21,17 @@ pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> 
     journal.map(Arc::new).map_err(|e| told(&e))
 }
 
+/// Ends the journal, if there is one.
+pub(super) fn stop(shared: &Shared) {
+    let unwritten = shared.journal().map_or(0, |journal| journal.stop());
+    if unwritten > 0 {
+        shared.log.error(
+            "the journal's disk did not take what was left at the end: these entries are lost",
+            &[("entries", &unwritten)],
+        );
+    }
+}
+
 fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
     match event {
         Event::Failed(error) => log.error(

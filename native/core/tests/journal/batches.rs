@@ -1,6 +1,6 @@
 //! Batches that are long for the room there is, and what becomes of them where a journal ends.
 
-use penstock_core::journal::{Durability, Settings};
+use penstock_core::journal::{Durability, Event, RING_BYTES, Settings, Why};
 
 use crate::{
     bounds::{disk_bytes, fill, push_many, small},
@@ -150,4 +150,20 @@ fn a_journal_that_never_could_be_written_does_not_end_well() {
     push_many(&mut made, 3);
     made.ring.stop();
     assert!(made.writer.end().is_err());
+    assert_eq!(made.ring.unwritten(), 3);
+}
+
+#[test]
+fn what_memory_lost_is_said_at_the_end_though_no_disk_takes_the_word() {
+    let mut made = Made::new(Durability::Group);
+    made.sim.set_read_only(true);
+    push_many(&mut made, 3);
+    assert!(made.push_of(RING_BYTES + 1).is_none());
+    assert!(made.writer.commit().is_err());
+    assert!(made.push_of(RING_BYTES + 1).is_none());
+    made.ring.stop();
+    assert!(made.writer.end().is_err());
+    let events = made.writer.events();
+    assert!(matches!(events[..], [Event::Lost { entries: 1, why: Why::Memory }]), "{events:?}");
+    assert_eq!(made.ring.unwritten(), 4, "three that no disk took, and one of which nobody was told");
 }

@@ -70,8 +70,7 @@ fn what_many_threads_append_is_there_once_and_verifies() {
                 });
             }
         });
-        journal.stop();
-        journal.stop();
+        assert_eq!(journal.stop(), 0);
         assert_eq!(journal.append(Kind::Record, b"late", b""), None);
         let reader = Reader::new(Arc::new(RealDisk::default()), &dir.0.join("journal/one"));
         let batch = reader.read(Position::default(), usize::MAX, true).unwrap();
@@ -116,6 +115,18 @@ fn a_disk_that_refuses_is_told_once_and_holds_answers_no_longer_than_it_may() {
         assert_eq!(std::mem::take(&mut *told.lock().unwrap()), ["failed", "Recovered"]);
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_journal_says_at_its_end_how_many_entries_the_disk_did_not_take() {
+    let sim = Sim::new(Clock::System);
+    let settings = settings("one", Durability::Group);
+    let journal = Journal::start(settings, Arc::new(sim.clone()), Clock::System, [1; 32], |_| {}).unwrap();
+    wait(journal.kept(journal.append(Kind::Record, b"kept", b"").unwrap()));
+    sim.set_read_only(true);
+    journal.append(Kind::Record, b"one", b"").unwrap();
+    journal.append(Kind::Record, b"two", b"").unwrap();
+    assert_eq!((journal.stop(), journal.stop()), (2, 0));
 }
 
 #[test]
