@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::read::Position;
+use super::{WhenFull, read::Position};
 use crate::observe::histogram::{Histogram, SYNC};
 
 /// Why entries were lost, or a segment was removed.
@@ -40,6 +40,9 @@ pub enum Event {
     /// It cannot be written.
     Failed(io::Error),
     Recovered,
+    /// There is no room, and nothing may go.
+    Full(WhenFull),
+    HasRoom,
     /// Its directory cannot be looked after: what is to go stays.
     Untidy(io::Error),
     Tidy,

@@ -172,7 +172,11 @@ impl Journal {
     /// Appends an entry; its ticket for [`Journal::kept`]. `None`: there was no room, and that is counted.
     pub fn append(&self, kind: Kind, public: &[u8], private: &[u8]) -> Option<u64> {
         let item = Item { kind: kind as u8, public, private };
-        self.ring.push(item, || self.clock.boot_us(), || self.clock.utc_us())
+        let ticket = self.ring.push(item, || self.clock.boot_us(), || self.clock.utc_us());
+        if ticket.is_none() {
+            self.facts.lose(1, Why::Memory);
+        }
+        ticket
     }
 
     /// Whether the ends of answers wait for their records.
@@ -246,8 +250,7 @@ impl Journal {
 
     /// What is wrong, for people; `None`: all is well.
     pub fn trouble(&self) -> Option<&'static str> {
-        let is_full = self.settings.when_full == WhenFull::Shed && self.facts.is_full.load(Relaxed);
-        match (self.ring.is_failing(), is_full) {
+        match (self.ring.is_failing(), self.facts.is_full.load(Relaxed)) {
             (true, _) => Some("the journal cannot be written"),
             (false, true) => Some("the journal is full"),
             (false, false) => None,

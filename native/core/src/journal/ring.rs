@@ -284,6 +284,11 @@ impl Ring {
         self.state.lock().stops
     }
 
+    /// What found no room since it was last asked for.
+    pub fn take_lost(&self) -> Lost {
+        std::mem::take(&mut self.state.lock().lost)
+    }
+
     /// Entries that are not on disk, or found no room here and were not taken as lost yet.
     pub fn unwritten(&self) -> u64 {
         let state = self.state.lock();

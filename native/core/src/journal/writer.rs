@@ -74,6 +74,8 @@ pub struct Writer {
     upto: u64,
     kept: usize,
     written: usize,
+    /// How many records are written and not known to last.
+    records: u64,
     /// When all of the work was begun to be brought to disk, if that goes on by itself.
     begun_us: Option<u64>,
     /// When the disk's time is measured next.
@@ -126,6 +128,7 @@ impl Writer {
             upto: 0,
             kept: 0,
             written: 0,
+            records: 0,
             begun_us: None,
             measure_us: 0,
             out: Vec::new(),
@@ -232,37 +235,36 @@ impl Writer {
     /// The journal ends in order. After an error what it could not tell as lost is an event all the same.
     pub fn end(&mut self) -> io::Result<()> {
         let ended = self.write_end();
-        for (lost, why) in &self.lost {
-            if lost.entries > 0 {
-                self.events.push(Event::Lost { entries: lost.entries, why: *why });
-            }
+        if ended.is_err() {
+            self.lost[0].0.add(self.ring.take_lost());
+            let lost = self.lost.iter().filter(|(lost, _)| lost.entries > 0);
+            self.events.extend(lost.map(|(lost, why)| Event::Lost { entries: lost.entries, why: *why }));
         }
         ended
     }
 
     fn write_end(&mut self) -> io::Result<()> {
         self.write_rest()?;
-        if self.open.is_some() || self.next_number > 1 {
-            self.tell_lost();
-            let mut public = Vec::new();
-            tell::end(self.clock.utc_us(), &mut public);
-            self.note(Kind::End, &public);
-            self.commit()?;
+        let is_begun = self.open.is_some() || self.next_number > 1;
+        if !is_begun && !self.has_lost() {
+            return Ok(());
         }
-        Ok(())
+        if !is_begun && !self.make_room(HEADER_BYTES as u64 + LAST_BYTES)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.tell_lost();
+        let mut public = Vec::new();
+        tell::end(self.clock.utc_us(), &mut public);
+        self.note(Kind::End, &public);
+        self.commit_twice()
     }
 
-    /// Writes what there is. Whatever fails is tried once more; then what has no room is lost, as nobody comes back to it.
+    /// Writes what there is; what has no room is lost, as nobody comes back to it.
     fn write_rest(&mut self) -> io::Result<()> {
-        let mut tries = 2;
         loop {
-            match self.commit() {
-                Err(error) if tries == 1 && !self.work.is_empty() => return Err(error),
-                Err(_) if tries == 1 => {
-                    self.lose(self.waiting.all());
-                    tries = 2;
-                }
-                Err(_) => tries -= 1,
+            match self.commit_twice() {
+                Err(error) if !self.work.is_empty() => return Err(error),
+                Err(_) => self.lose(self.waiting.all()),
                 Ok(()) => {}
             }
             if self.work.is_empty() && self.waiting.is_empty() && self.ring.is_empty() {
@@ -271,11 +273,18 @@ impl Writer {
         }
     }
 
+    /// Commits; what fails is tried once more. That readers cannot be told is no failure: all of it lasts.
+    fn commit_twice(&mut self) -> io::Result<()> {
+        let once = |writer: &mut Self| writer.begin_commit().and_then(|()| writer.finish_commit());
+        once(self).or_else(|_| once(self))?;
+        let _ = self.tell_readers();
+        Ok(())
+    }
+
     /// Takes what waits in the ring, unless what was taken before still has no room.
     fn take(&mut self) {
         if self.waiting.is_empty() {
             let taken = self.waiting.take(&self.ring, self.upto);
-            self.facts.lose(taken.lost.entries, Why::Memory);
             self.lost[0].0.add(taken.lost);
         }
     }
@@ -286,7 +295,11 @@ impl Writer {
         while !self.waiting.is_empty() || self.has_lost() {
             let portion = self.waiting.portion(self.settings.segment_bytes / 2);
             // What was lost may be told with it, and once more at the end.
-            if self.make_room(portion.room() + 2 * LAST_BYTES)? {
+            let has_room = self.make_room(portion.room() + 2 * LAST_BYTES)?;
+            if self.settings.when_full == WhenFull::Drop {
+                self.set_full(!has_room);
+            }
+            if has_room {
                 self.upto += portion.entries;
                 self.waiting.give(portion, &mut self.work);
                 if self.waiting.is_empty() {
@@ -347,8 +360,7 @@ impl Writer {
             open.bytes += self.out.len() as u64;
             self.facts.bytes.fetch_add(self.out.len() as u64, Relaxed);
             self.facts.disk_bytes.fetch_add(self.out.len() as u64, Relaxed);
-            self.facts.entries.fetch_add(ahead.sequence - self.ahead.sequence, Relaxed);
-            self.facts.records.fetch_add(records, Relaxed);
+            self.records += records;
             (self.written, self.ahead) = (upto, ahead);
         }
         Ok(())
@@ -441,6 +453,8 @@ impl Writer {
         if let Some(open) = &mut self.open {
             open.kept_bytes = open.bytes;
         }
+        self.facts.entries.fetch_add(self.ahead.sequence - self.chain.sequence, Relaxed);
+        self.facts.records.fetch_add(std::mem::take(&mut self.records), Relaxed);
         (self.kept, self.chain) = (self.written, self.ahead);
         if let Some(open) = &self.open {
             *self.facts.committed.lock() = Position { segment: open.number, offset: open.bytes };
@@ -491,12 +505,19 @@ impl Writer {
 
     /// Gives the segment up: what is behind its last known state is written again to a new one.
     fn abandon(&mut self) {
+        let was_told = self.is_told;
         let _ = self.tell_readers();
         if let Some(open) = self.open.take() {
-            let _ = self.disk.truncate(&open.path, open.kept_bytes);
-            self.previous_bytes = open.kept_bytes;
+            let is_known = !was_told || self.facts.committed.lock().segment == open.number;
+            if !is_known && self.disk.remove(&open.path).is_ok() {
+                // Nothing but its head, of which nobody heard: on a disk that fails for long there would be ever more.
+                self.next_number = open.number;
+            } else {
+                let _ = self.disk.truncate(&open.path, open.kept_bytes);
+                self.previous_bytes = open.kept_bytes;
+            }
         }
-        (self.written, self.ahead) = (self.kept, self.chain);
+        (self.written, self.ahead, self.records) = (self.kept, self.chain, 0);
         let _ = self.measure();
     }
 

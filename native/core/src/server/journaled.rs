@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::journal::{Durability, Event, Journal, Options, Settings, disk::RealDisk};
+use crate::journal::{Durability, Event, Journal, Options, Settings, WhenFull, disk::RealDisk};
 
 /// Starts the journal.
 pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> Result<Arc<Journal>, String> {
@@ -39,6 +39,13 @@ fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
             &[("dir", &dir), ("error", &error.to_string())],
         ),
         Event::Recovered => log.info("the journal is written again", &[("dir", &dir)]),
+        Event::Full(WhenFull::Drop) => log.error(
+            "the journal is full and the store lacks all of it: records are dropped until the store has taken some",
+            &[("dir", &dir)],
+        ),
+        Event::Full(WhenFull::Shed) => log
+            .error("the journal is full: requests are refused until the store has taken some of it", &[("dir", &dir)]),
+        Event::HasRoom => log.info("the journal has room again", &[("dir", &dir)]),
         Event::Untidy(error) => log.error(
             "the journal's directory cannot be looked after, so that what is to go may stay; it is tried again",
             &[("dir", &dir), ("error", &error.to_string())],

@@ -103,6 +103,26 @@ fn what_is_older_than_retain_goes_once_the_store_has_it() {
 }
 
 #[test]
+fn that_somebody_held_a_dead_journals_lock_for_a_moment_costs_records_for_a_minute_at_most() {
+    let mut dead = Made::with(pinned("one"), None);
+    while dead.lost_on_disk() == 0 {
+        fill(&mut dead, 1);
+    }
+    dead.die();
+    let mut made = Made::with(pinned("two"), Some(&dead));
+    made.writer.sweep().unwrap();
+    made.writer.shipped.note("one", u64::MAX);
+    dead.sim.set_locked(&dead.dir.join("lock"), true);
+    fill(&mut made, 3);
+    assert_eq!(made.lost_on_disk(), 3);
+    dead.die();
+    sweep(&mut made);
+    fill(&mut made, 3);
+    assert_eq!((made.read(true), made.lost_on_disk()), (vec![3, 4, 5], 3));
+    assert_eq!((made.report(true).lost, made.report(true).fault), (3, None));
+}
+
+#[test]
 fn with_shed_requests_are_let_in_again_once_the_store_has_caught_up() {
     let mut made = Made::with(Settings { when_full: WhenFull::Shed, ..pinned("one") }, None);
     while !made.facts.is_full.load(Relaxed) {

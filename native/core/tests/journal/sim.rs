@@ -38,9 +38,8 @@ struct File {
 struct State {
     files: BTreeMap<PathBuf, File>,
     locked: BTreeSet<PathBuf>,
-    failing_syncs: u32,
-    /// How many do well before those.
-    sparing_syncs: u32,
+    /// Which of the next syncs fail, one a bit, the lowest first.
+    failing_syncs: u64,
     /// Directories and files that nobody may look into.
     closed: BTreeSet<PathBuf>,
     /// Nothing can be removed.
@@ -95,13 +94,17 @@ impl Sim {
     }
 
     pub(crate) fn fail_syncs(&self, count: u32) {
-        self.state.lock().unwrap().failing_syncs = count;
+        self.fail_syncs_after(0, count);
     }
 
     /// The same once so many have done well.
     pub(crate) fn fail_syncs_after(&self, good: u32, count: u32) {
-        let mut state = self.state.lock().unwrap();
-        (state.sparing_syncs, state.failing_syncs) = (good, count);
+        self.fail_syncs_at(((1 << count) - 1) << good);
+    }
+
+    /// The same of those whose bit is set, that of the next one being the lowest.
+    pub(crate) fn fail_syncs_at(&self, which: u64) {
+        self.state.lock().unwrap().failing_syncs = which;
     }
 
     pub(crate) fn close(&self, dir: &Path) {
@@ -153,7 +156,7 @@ impl Sim {
     pub(crate) fn cut_power(&self, random: &mut fastrand::Rng, spares: bool) {
         let mut state = self.state.lock().unwrap();
         state.locked.clear();
-        (state.failing_syncs, state.sparing_syncs, state.room, state.is_read_only) = (0, 0, None, false);
+        (state.failing_syncs, state.room, state.is_read_only) = (0, None, false);
         state.files.retain(|_, file| file.is_named || !spares && random.bool());
         for file in state.files.values_mut() {
             let longest = file.live.len().max(file.durable.len());
@@ -177,21 +180,23 @@ impl Sim {
 
     fn handle(&self, path: &Path, most: usize) -> io::Result<Box<Handle>> {
         let mut state = self.state.lock().unwrap();
-        Self::spend(&mut state, 0)?;
+        Self::spend(&mut state, 0).1?;
         let named = Arc::new(Mutex::new(path.to_owned()));
         let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
         state.files.insert(path.to_owned(), file);
         Ok(Box::new(Handle { sim: self.clone(), path: named, most, is_begun: false }))
     }
 
-    fn spend(state: &mut State, bytes: usize) -> io::Result<()> {
+    /// How many of so many bytes the disk takes, and what it says: one that fills up takes the beginning.
+    fn spend(state: &mut State, bytes: usize) -> (usize, io::Result<()>) {
         if state.is_read_only {
-            return Err(ErrorKind::ReadOnlyFilesystem.into());
+            return (0, Err(ErrorKind::ReadOnlyFilesystem.into()));
         }
-        if let Some(room) = &mut state.room {
-            *room = room.checked_sub(bytes as u64).ok_or(ErrorKind::StorageFull)?;
-        }
-        Ok(())
+        let Some(room) = &mut state.room else { return (bytes, Ok(())) };
+        let is_enough = *room >= bytes as u64;
+        let taken = if is_enough { bytes } else { (*room as usize).min(bytes / 2) };
+        *room -= taken as u64;
+        (taken, if is_enough { Ok(()) } else { Err(ErrorKind::StorageFull.into()) })
     }
 }
 
@@ -248,11 +253,14 @@ impl Disk for Sim {
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        Self::spend(&mut state, 0)?;
+        Self::spend(&mut state, 0).1?;
         let file = state.files.get_mut(path).ok_or(ErrorKind::NotFound)?;
+        let before = file.live.len();
         file.live.truncate(usize::try_from(bytes).unwrap());
+        let freed = before - file.live.len();
         file.room = 0;
         file.durable = file.live.clone();
+        state.room = state.room.map(|room| room + freed as u64);
         Ok(())
     }
 
@@ -325,13 +333,11 @@ impl Handle {
 
 impl Target for Handle {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let spent = Sim::spend(&mut self.sim.state.lock().unwrap(), bytes.len());
-        // A disk that fills up has taken the beginning.
-        let taken = if spent.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        let (taken, spent) = Sim::spend(&mut self.sim.state.lock().unwrap(), bytes.len());
         let now_us = self.sim.clock.utc_us();
         let most = self.most;
         self.with(|file| {
-            file.live.extend(taken);
+            file.live.extend(&bytes[..taken]);
             file.room = most.min(file.live.len() + AHEAD);
             file.changed_us = now_us;
         });
@@ -354,9 +360,8 @@ impl Target for Handle {
         self.is_begun = false;
         let mut state = self.sim.state.lock().unwrap();
         state.syncs += 1;
-        let fails = state.failing_syncs > 0 && state.sparing_syncs == 0;
-        state.sparing_syncs = state.sparing_syncs.saturating_sub(1);
-        state.failing_syncs = state.failing_syncs.saturating_sub(u32::from(fails));
+        let fails = state.failing_syncs & 1 == 1;
+        state.failing_syncs >>= 1;
         let file = state.files.get_mut(&*self.path.lock().unwrap()).unwrap();
         if fails {
             file.is_poisoned = true;

@@ -7,6 +7,8 @@ use crate::journal::{Event, Kind, WhenFull, Why, recover::Recovered, space::Remo
 
 /// Segments that may go and could not be read are looked at again after this.
 const LOOK_US: u64 = 1_000_000;
+/// Their notes fit into the room that is kept free.
+const REMOVALS_AT_ONCE: usize = 8;
 /// What the store has stays so long for those who read the journal itself.
 const STAYS_US: u64 = 3_600_000_000;
 /// What was to take a segment's place, and is older than this, never will.
@@ -17,6 +19,7 @@ impl Writer {
     pub fn sweep(&mut self) -> io::Result<()> {
         std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
         self.measure()?;
+        self.in_vain = None; // somebody who only looked may have held the lock of a journal whose process is gone
         for (instance, dir) in self.space.strangers()? {
             let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
@@ -56,7 +59,7 @@ impl Writer {
         // One segment's room is kept free, as it is only whole ones that can be removed.
         let is_full = used + self.settings.segment_bytes > most;
         if self.settings.when_full == WhenFull::Shed {
-            self.facts.is_full.store(is_full, Relaxed);
+            self.set_full(is_full);
             return Ok(true);
         }
         let shipped = self.shipped.changes();
@@ -79,10 +82,19 @@ impl Writer {
             self.in_vain = (self.settings.pinned && oldest.is_empty()).then_some(shipped);
             // What goes is told, and gone, before what comes is written.
             let why = if self.settings.pinned { Why::Shipped } else { Why::Disk };
-            oldest.into_iter().for_each(|removal| self.note_removal(removal, why));
-            self.write_all()?;
+            for some in oldest.chunks(REMOVALS_AT_ONCE) {
+                some.iter().for_each(|removal| self.note_removal(removal.clone(), why));
+                self.write_all()?;
+            }
         }
         Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
+    }
+
+    pub(super) fn set_full(&mut self, is_full: bool) {
+        if self.facts.is_full.swap(is_full, Relaxed) != is_full {
+            let when_full = self.settings.when_full;
+            self.events.push(if is_full { Event::Full(when_full) } else { Event::HasRoom });
+        }
     }
 
     /// The oldest segments that may go for others to find room.
