@@ -145,4 +145,5 @@ def test_a_gateway_that_ends_on_a_disk_that_refuses_says_how_much_is_lost(upstre
             assert ask(gateway, CHAT, False).status == 200
     (line,) = (line for line in gateway.log_records() if "did not take" in line["message"])
     assert (line["level"], line["entries"]) == ("error", 3)
+    (instance / "0000000001.segment").rmdir()
     assert query(gateway.data_dir) == []
