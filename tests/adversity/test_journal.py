@@ -83,6 +83,7 @@ def test_a_full_journal_that_may_not_lose_records_refuses_requests(upstream: Ups
     upstream.always(answer(CHAT.whole))
     config = config_of(upstream, journal={"when_full": "shed", "max_bytes": "1MiB"})
     with Gateway(tmp_path, config) as gateway:
+        gateway.checked = False  # an error stands in the log, as it should
         with raw.Client(gateway.address) as client:
             body = json.dumps(CHAT.request("m", False)).encode()
             served = 0
@@ -99,6 +100,7 @@ def test_a_full_journal_that_may_not_lose_records_refuses_requests(upstream: Ups
         assert sum(file.stat().st_size for file in gateway.data_dir.glob("journal/*/*.segment")) <= 1 << 20
     assert len(query(gateway.data_dir)) == served
     verified(gateway.data_dir)
+    assert any("requests are refused" in line["message"] for line in gateway.log_records())
 
 
 def test_a_full_journal_lets_its_oldest_records_go(upstream: Upstream, tmp_path: Path) -> None:
