@@ -145,7 +145,7 @@ def test_a_gateway_that_ends_on_a_disk_that_refuses_says_how_much_is_lost(upstre
         (instance / "0000000001.segment").mkdir()
         for _ in range(3):
             assert ask(gateway, CHAT, False).status == 200
-    (line,) = (line for line in gateway.log_records() if "did not take" in line["message"])
+    (line,) = (line for line in gateway.log_records() if "ended without" in line["message"])
     assert (line["level"], line["entries"]) == ("error", 3)
     (instance / "0000000001.segment").rmdir()
     assert query(gateway.data_dir) == []

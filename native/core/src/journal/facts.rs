@@ -71,6 +71,8 @@ pub struct Facts {
     pub bytes: AtomicU64,
     pub lost_memory: AtomicU64,
     pub lost_disk: AtomicU64,
+    /// How many of both an event has told of.
+    pub lost_told: AtomicU64,
     pub removed: AtomicU64,
     /// Of all journals beside this one too.
     pub disk_bytes: AtomicU64,
@@ -94,6 +96,7 @@ impl Default for Facts {
             bytes: zero(),
             lost_memory: zero(),
             lost_disk: zero(),
+            lost_told: zero(),
             removed: zero(),
             disk_bytes: zero(),
             failures: zero(),
@@ -113,6 +116,12 @@ impl Facts {
         self.shipped.store(records, Relaxed);
         self.ship_failures.store(failures, Relaxed);
         self.unshipped_us.store(oldest_us, Relaxed);
+    }
+
+    /// Entries that were lost and of which no event has told.
+    pub fn untold(&self) -> u64 {
+        let told = self.lost_told.load(Relaxed);
+        (self.lost_memory.load(Relaxed) + self.lost_disk.load(Relaxed)).saturating_sub(told)
     }
 
     pub(super) fn lose(&self, entries: u64, why: Why) {

@@ -257,12 +257,12 @@ impl Journal {
         }
     }
 
-    /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds. How many entries did not
-    /// reach it, said once.
+    /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds. How many entries are lost of
+    /// which no event told, said once.
     pub fn stop(&self) -> u64 {
         let Some(thread) = self.thread.lock().take() else { return 0 };
         thread.stop(&self.ring);
-        self.ring.unwritten()
+        self.ring.unwritten() + self.facts.untold()
     }
 }
 

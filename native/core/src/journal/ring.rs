@@ -284,15 +284,10 @@ impl Ring {
         self.state.lock().stops
     }
 
-    /// What found no room since it was last asked for.
-    pub fn take_lost(&self) -> Lost {
-        std::mem::take(&mut self.state.lock().lost)
-    }
-
-    /// Entries that are not on disk, or found no room here and were not taken as lost yet.
+    /// Entries that were taken, and are neither on disk nor lost.
     pub fn unwritten(&self) -> u64 {
         let state = self.state.lock();
-        state.accepted - state.durable + state.lost.entries
+        state.accepted - state.durable
     }
 
     /// Bytes that are not on disk yet; of a long batch all, until its last part is written.

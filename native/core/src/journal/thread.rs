@@ -4,6 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{Builder, JoinHandle},
@@ -120,7 +121,16 @@ impl<T: FnMut(Event)> Run<T> {
             _ => {}
         }
         self.fails = failed;
-        self.writer.events().into_iter().for_each(&mut self.tell);
+        self.tell_events();
+    }
+
+    fn tell_events(&mut self) {
+        for event in self.writer.events() {
+            if let Event::Lost { entries, .. } = event {
+                self.writer.facts.lost_told.fetch_add(entries, Relaxed);
+            }
+            (self.tell)(event);
+        }
     }
 
     /// The same of the directory, and says when it is looked after again.
@@ -137,7 +147,7 @@ impl<T: FnMut(Event)> Run<T> {
             Ok(()) => {}
         }
         self.sweep_us = self.now_us() + self.retry_us.unwrap_or(SWEEP_US);
-        self.writer.events().into_iter().for_each(&mut self.tell);
+        self.tell_events();
     }
 
     fn now_us(&self) -> u64 {

@@ -125,8 +125,12 @@ impl One<'_> {
         let mut last_number = 0;
         for (index, file) in files.iter().enumerate() {
             let limit = limit(self.disk, &self.dir, &files, index, self.is_live)?.min(file.bytes);
-            let bytes = self.disk.read(&file.path, 0, usize::try_from(limit).unwrap_or(usize::MAX))?;
             let is_last = index + 1 == files.len();
+            let bytes = match self.disk.read(&file.path, 0, usize::try_from(limit).unwrap_or(usize::MAX)) {
+                // Its writer had only begun it, and took it away meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && is_last && self.is_live => break,
+                bytes => bytes?,
+            };
             let Some(header) = Header::read(&bytes) else {
                 if is_last && self.is_unwritten(&bytes, file) {
                     report.unfinished_bytes = Walk::new(&bytes, 0).rest();

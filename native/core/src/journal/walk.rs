@@ -50,7 +50,12 @@ pub fn header(disk: &dyn Disk, file: &File) -> io::Result<Option<Header>> {
 pub fn limit(disk: &dyn Disk, dir: &Path, files: &[File], index: usize, is_live: bool) -> io::Result<u64> {
     let file = &files[index];
     let next = files.get(index + 1).filter(|next| next.number == file.number + 1);
-    if let Some(header) = next.map(|next| header(disk, next)).transpose()?.flatten() {
+    let head = match next.map(|next| header(disk, next)).transpose() {
+        // Nobody had heard of it, and it was taken away meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        head => head?.flatten(),
+    };
+    if let Some(header) = head {
         return Ok(header.previous_bytes);
     }
     if !is_live {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Durability, Settings, WhenFull,
+    Durability, Settings,
     disk::{Disk, Mark, Target, parent},
     entry::{Chain, Kind},
     facts::{Event, Facts, Why},
@@ -62,8 +62,9 @@ pub struct Writer {
     told_us: u64,
     is_told: bool,
     next_number: u64,
-    /// What counts of the segment before the next one.
+    /// What counts of the segment before the next one, and whether nothing stands behind it.
     previous_bytes: u64,
+    is_cut: bool,
     /// After what lasts, and after what is written.
     chain: Chain,
     ahead: Chain,
@@ -121,6 +122,7 @@ impl Writer {
             is_told: true,
             next_number: 1,
             previous_bytes: 0,
+            is_cut: true,
             chain,
             ahead: chain,
             waiting: Waiting::default(),
@@ -218,10 +220,7 @@ impl Writer {
         let removals = std::mem::take(&mut self.removals);
         let is_freed = !removals.is_empty();
         removals.into_iter().for_each(|removal| self.remove(removal));
-        if is_freed && self.settings.when_full == WhenFull::Shed {
-            self.make_room(0)?;
-        }
-        Ok(())
+        if is_freed { self.see_room() } else { Ok(()) }
     }
 
     /// After a fault the segment is given up.
@@ -232,18 +231,8 @@ impl Writer {
         })
     }
 
-    /// The journal ends in order. After an error what it could not tell as lost is an event all the same.
+    /// The journal ends in order.
     pub fn end(&mut self) -> io::Result<()> {
-        let ended = self.write_end();
-        if ended.is_err() {
-            self.lost[0].0.add(self.ring.take_lost());
-            let lost = self.lost.iter().filter(|(lost, _)| lost.entries > 0);
-            self.events.extend(lost.map(|(lost, why)| Event::Lost { entries: lost.entries, why: *why }));
-        }
-        ended
-    }
-
-    fn write_end(&mut self) -> io::Result<()> {
         self.write_rest()?;
         let is_begun = self.open.is_some() || self.next_number > 1;
         if !is_begun && !self.has_lost() {
@@ -273,12 +262,15 @@ impl Writer {
         }
     }
 
-    /// Commits; what fails is tried once more. That readers cannot be told is no failure: all of it lasts.
+    /// Commits; what fails is tried once more. That readers cannot be told is no failure.
     fn commit_twice(&mut self) -> io::Result<()> {
-        let once = |writer: &mut Self| writer.begin_commit().and_then(|()| writer.finish_commit());
-        once(self).or_else(|_| once(self))?;
-        let _ = self.tell_readers();
-        Ok(())
+        self.commit_all().or_else(|_| self.commit_all())
+    }
+
+    fn commit_all(&mut self) -> io::Result<()> {
+        let committed = self.commit();
+        let lasts = self.work.is_empty() && self.waiting.is_empty();
+        if lasts { Ok(()) } else { committed }
     }
 
     /// Takes what waits in the ring, unless what was taken before still has no room.
@@ -295,11 +287,7 @@ impl Writer {
         while !self.waiting.is_empty() || self.has_lost() {
             let portion = self.waiting.portion(self.settings.segment_bytes / 2);
             // What was lost may be told with it, and once more at the end.
-            let has_room = self.make_room(portion.room() + 2 * LAST_BYTES)?;
-            if self.settings.when_full == WhenFull::Drop {
-                self.set_full(!has_room);
-            }
-            if has_room {
+            if self.make_room(portion.room() + 2 * LAST_BYTES)? {
                 self.upto += portion.entries;
                 self.waiting.give(portion, &mut self.work);
                 if self.waiting.is_empty() {
@@ -308,6 +296,7 @@ impl Writer {
                 }
                 self.write_all()?;
             } else if portion.entries > 0 {
+                self.set_full(true);
                 self.lose(portion);
             } else {
                 break; // the gap is told once there is room for it
@@ -499,7 +488,7 @@ impl Writer {
     fn close(&mut self) {
         let _ = self.tell_readers();
         if let Some(open) = self.open.take() {
-            self.previous_bytes = open.bytes;
+            (self.previous_bytes, self.is_cut) = (open.bytes, true);
         }
     }
 
@@ -509,11 +498,11 @@ impl Writer {
         let _ = self.tell_readers();
         if let Some(open) = self.open.take() {
             let is_known = !was_told || self.facts.committed.lock().segment == open.number;
-            if !is_known && self.disk.remove(&open.path).is_ok() {
+            if !is_known && self.is_cut && self.disk.remove(&open.path).is_ok() {
                 // Nothing but its head, of which nobody heard: on a disk that fails for long there would be ever more.
                 self.next_number = open.number;
             } else {
-                let _ = self.disk.truncate(&open.path, open.kept_bytes);
+                self.is_cut = self.disk.truncate(&open.path, open.kept_bytes).is_ok();
                 self.previous_bytes = open.kept_bytes;
             }
         }

@@ -341,17 +341,22 @@ impl Engine {
         self.shared.questions.close();
         let threads: Vec<_> = std::mem::take(&mut *self.threads.lock());
         let give_up = self.shared.clock.boot_us() + u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX / 2);
-        for thread in threads {
-            while !thread.is_finished() {
-                if self.shared.clock.boot_us() > give_up {
-                    return false;
-                }
-                std::thread::park_timeout(Duration::from_millis(1));
-            }
-            let _ = thread.join();
+        let have_ended = threads.into_iter().all(|thread| self.ends_before(thread, give_up));
+        if have_ended {
+            drop(self.keeper.lock().take());
         }
-        drop(self.keeper.lock().take());
-        journaled::stop(&self.shared);
+        journaled::stop(&self.shared); // what it has is written even where a thread goes on
+        have_ended
+    }
+
+    fn ends_before(&self, thread: JoinHandle<()>, give_up_us: u64) -> bool {
+        while !thread.is_finished() {
+            if self.shared.clock.boot_us() > give_up_us {
+                return false;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        let _ = thread.join();
         true
     }
 }

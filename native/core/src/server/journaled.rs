@@ -25,10 +25,7 @@ pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> 
 pub(super) fn stop(shared: &Shared) {
     let unwritten = shared.journal().map_or(0, |journal| journal.stop());
     if unwritten > 0 {
-        shared.log.error(
-            "the journal's disk did not take what was left at the end: these entries are lost",
-            &[("entries", &unwritten)],
-        );
+        shared.log.error("the journal has ended without these entries: they are lost", &[("entries", &unwritten)]);
     }
 }
 
@@ -40,11 +37,12 @@ fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
         ),
         Event::Recovered => log.info("the journal is written again", &[("dir", &dir)]),
         Event::Full(WhenFull::Drop) => log.error(
-            "the journal is full and the store lacks all of it: records are dropped until the store has taken some",
+            "the journal is full and nothing of it may go: records are dropped until there is room",
             &[("dir", &dir)],
         ),
-        Event::Full(WhenFull::Shed) => log
-            .error("the journal is full: requests are refused until the store has taken some of it", &[("dir", &dir)]),
+        Event::Full(WhenFull::Shed) => {
+            log.error("the journal is full: requests are refused until there is room", &[("dir", &dir)])
+        }
         Event::HasRoom => log.info("the journal has room again", &[("dir", &dir)]),
         Event::Untidy(error) => log.error(
             "the journal's directory cannot be looked after, so that what is to go may stay; it is tried again",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use penstock_core::journal::{
     Durability, Position, Reader, Settings,
+    disk::Disk,
     entry::{FIXED_BYTES, MAX_PARTS_BYTES},
     recover::{Verdict, check, recover},
     segment::HEADER_BYTES,
@@ -160,5 +161,25 @@ fn an_unfinished_end_is_cut_off_and_damage_in_the_middle_is_set_aside_and_passed
         } else {
             assert_eq!(made.report(false).fault, None);
         }
+    }
+}
+
+#[test]
+fn a_segment_that_its_writer_takes_away_meanwhile_is_no_fault() {
+    let mut made = Made::new(Durability::Group);
+    while !made.sim.paths().contains(&made.segment(3)) {
+        made.push_of(200);
+        made.writer.commit().unwrap();
+    }
+    let third = made.sim.bytes(&made.segment(3));
+    for after in 1..3 {
+        made.sim.put(&made.segment(3), &third);
+        let (sim, path) = (made.sim.clone(), made.segment(3));
+        made.sim.after_reading(made.segment(after), move || sim.remove(&path).unwrap());
+        assert!(made.read(true).len() > 10);
+        made.sim.put(&made.segment(3), &third);
+        let (sim, path) = (made.sim.clone(), made.segment(3));
+        made.sim.after_reading(made.segment(after), move || sim.remove(&path).unwrap());
+        assert_eq!(made.report(true).fault, None);
     }
 }

@@ -115,8 +115,14 @@ fn that_somebody_held_a_dead_journals_lock_for_a_moment_costs_records_for_a_minu
     dead.sim.set_locked(&dead.dir.join("lock"), true);
     fill(&mut made, 3);
     assert_eq!(made.lost_on_disk(), 3);
+    let events = made.writer.events();
+    assert!(
+        matches!(events[..], [.., Event::Full(WhenFull::Drop)]),
+        "once, though it is looked for thrice: {events:?}"
+    );
     dead.die();
     sweep(&mut made);
+    assert!(!made.facts.is_full.load(Relaxed), "though nothing comes");
     fill(&mut made, 3);
     assert_eq!((made.read(true), made.lost_on_disk()), (vec![3, 4, 5], 3));
     assert_eq!((made.report(true).lost, made.report(true).fault), (3, None));

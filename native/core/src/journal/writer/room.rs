@@ -20,6 +20,9 @@ impl Writer {
         std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
         self.measure()?;
         self.in_vain = None; // somebody who only looked may have held the lock of a journal whose process is gone
+        if self.settings.when_full == WhenFull::Drop && self.facts.is_full.load(Relaxed) {
+            let _ = self.make_room(self.settings.segment_bytes / 2); // what fails is tried with what comes
+        }
         for (instance, dir) in self.space.strangers()? {
             let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
@@ -35,7 +38,7 @@ impl Writer {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
             // Where requests are refused for want of room nothing stays for readers.
-            let is_full = self.facts.is_full.load(Relaxed);
+            let is_full = self.settings.when_full == WhenFull::Shed && self.facts.is_full.load(Relaxed);
             let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
             let why = |instance: &str, file: &File| match file.changed_us {
                 _ if !self.is_free(instance, file) => None,
@@ -90,6 +93,7 @@ impl Writer {
         Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
     }
 
+    /// Told once until it is over.
     pub(super) fn set_full(&mut self, is_full: bool) {
         if self.facts.is_full.swap(is_full, Relaxed) != is_full {
             let when_full = self.settings.when_full;
@@ -130,8 +134,15 @@ impl Writer {
     pub(super) fn measure(&mut self) -> io::Result<()> {
         let ahead = self.open.as_ref().map_or(0, |open| open.file.ahead());
         self.facts.disk_bytes.store(self.space.bytes()?.saturating_sub(ahead), Relaxed);
+        self.see_room()
+    }
+
+    /// Says that there is room again, where there is.
+    pub(super) fn see_room(&mut self) -> io::Result<()> {
         if self.settings.when_full == WhenFull::Shed {
             self.make_room(0)?;
+        } else if self.facts.disk_bytes.load(Relaxed) + self.settings.segment_bytes / 2 <= self.settings.max_bytes {
+            self.set_full(false);
         }
         Ok(())
     }
