@@ -41,7 +41,7 @@ fn tell(log: &crate::observe::Log, dir: &str, event: &Event) {
             &[("dir", &dir)],
         ),
         Event::Full(WhenFull::Shed) => {
-            log.error("the journal is full: requests are refused until there is room", &[("dir", &dir)])
+            log.error("the journal is full: requests are refused until there is room", &[("dir", &dir)]);
         }
         Event::HasRoom => log.info("the journal has room again", &[("dir", &dir)]),
         Event::Untidy(error) => log.error(
