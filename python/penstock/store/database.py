@@ -74,6 +74,9 @@ class Session(Protocol):
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         """Runs one statement; its rows, if it gives any."""
 
+    async def fetch_page(self, sql: str, columns: Sequence[str], *values: Value) -> Sequence[Sequence[Any]]:
+        """The same for a query of many rows: its columns, which have these names, and no bytes in them."""
+
     async def script(self, sql: str) -> None:
         """Runs several statements without values."""
 

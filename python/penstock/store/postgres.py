@@ -271,6 +271,9 @@ class _Session:
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         return await self._connection.fetch(sql, *values)
 
+    async def fetch_page(self, sql: str, columns: Sequence[str], *values: Value) -> Sequence[Sequence[Any]]:
+        return await self._connection.fetch(sql, *values)
+
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)
 

@@ -96,7 +96,8 @@ class SqlStore:
             rows: list[Row] = []
             for shape in SHAPES.values():
                 sql = statements.written_after(shape, self._database.flavour)
-                rows += [read_row(shape, each) for each in await session.fetch(sql, version, limit + 1)]
+                page = await session.fetch_page(sql, statements.columns(shape), version, limit + 1)
+                rows += [read_row(shape, each) for each in page]
             rows.sort(key=lambda row: row.version)
             if len(rows) <= limit:
                 return id, Delta(newest, tuple(rows), False)

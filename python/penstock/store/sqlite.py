@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any, TypeVar
 
 import aiosqlite
+import msgspec
 
 from penstock.private_file import sync_directory, tighten
 from penstock.store.database import Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
 T = TypeVar("T")
+_page = msgspec.json.Decoder(list[list[Any]]).decode
 BUSY_S = 5.0
 """How long another process may hold the file."""
 AGAIN_S = 0.02
@@ -31,8 +33,8 @@ OLDEST = (3, 35, 0)
 FLAVOUR = Flavour(
     migrations="sqlite",
     secrets=(
-        "(SELECT json_group_array(json_array(s.generation, s.hash, s.until_us)) FROM"
-        " (SELECT * FROM penstock_secrets WHERE key_id = r.id ORDER BY generation) AS s)"
+        "((SELECT json_group_array(json_array(s.generation, s.hash, s.until_us)) FROM"
+        " (SELECT * FROM penstock_secrets WHERE key_id = r.id ORDER BY generation) AS s) || '')"
     ),
     tagged="EXISTS (SELECT 1 FROM json_each(r.tags) AS t WHERE t.key = {name} AND t.value = {value})",
     tag_of="(SELECT t.value FROM json_each({tags}) AS t WHERE t.key = {name})",
@@ -276,6 +278,15 @@ class _Side:
     async def fetch(self, sql: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(place): value for place, value in enumerate(values, 1)}
         return list(await self.connection.execute_fetchall(sql, named))
+
+    async def fetch_page(self, sql: str, columns: Sequence[str], *values: Value) -> Sequence[Sequence[Any]]:
+        """As one value: of rows each is a step, at which threads hand the interpreter's lock to and fro."""
+        page = f"SELECT json_group_array(json_array({', '.join(columns)})) FROM ({sql})"  # noqa: S608
+        ((text,),) = await self.fetch(page, *values)
+        try:
+            return _page(text)
+        except (msgspec.MsgspecError, ValueError):
+            raise StoreRefusedError("a row holds what is no JSON; who wrote it?") from None
 
     @contextlib.contextmanager
     def within(self, seconds: float | None) -> Iterator[None]:

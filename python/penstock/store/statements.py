@@ -48,10 +48,15 @@ def put(shape: Shape) -> str:
     return f"INSERT INTO {shape.table} ({columns}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {values}"  # noqa: S608
 
 
+def columns(shape: Shape) -> tuple[str, ...]:
+    """The names of what `select` gives."""
+    return (*shape.columns, "secrets") if shape is KEYS else shape.columns
+
+
 def select(shape: Shape, flavour: Flavour) -> str:
     """Whole rows as `r`, without a condition yet."""
-    columns = [f"r.{column}" for column in shape.columns] + ([flavour.secrets] if shape is KEYS else [])
-    return f"SELECT {', '.join(columns)} FROM {shape.table} AS r"  # noqa: S608
+    values = [f"{flavour.secrets} AS secrets" if name == "secrets" else f"r.{name}" for name in columns(shape)]
+    return f"SELECT {', '.join(values)} FROM {shape.table} AS r"  # noqa: S608
 
 
 def of_ids(shape: Shape, flavour: Flavour, count: int) -> str:

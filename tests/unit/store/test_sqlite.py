@@ -156,6 +156,27 @@ async def test_a_row_that_somebody_else_wrote_is_named(store: SqlStore, tmp_path
         await store.get(Key, "k1")
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("owner", "x'00ff'"), ("owner", "CAST(x'ff' AS TEXT)"), ("created_us", "1e999")]
+)
+async def test_a_value_that_nobody_here_wrote_is_refused_among_many(
+    store: SqlStore, tmp_path: Path, column: str, value: str
+) -> None:
+    await put(store, key())
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute(f"UPDATE penstock_keys SET {column} = {value}")  # noqa: S608
+    with pytest.raises(StoreRefusedError):
+        await store.changed_since(0, 100)
+
+
+async def test_odd_letters_come_back_as_they_are_among_many(store: SqlStore) -> None:
+    odd = "".join(map(chr, range(1, 0x180))) + "\u2028\ufeff\U0001f600"
+    await put(store, key(owner=odd, tags={odd: odd}))
+    (found,) = (await store.changed_since(0, 100)).rows
+    assert isinstance(found, Key)
+    assert (found.owner, found.tags) == (odd, {odd: odd})
+
+
 async def test_a_store_without_its_counter_is_refused(store: SqlStore, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
         other.execute("DELETE FROM penstock_state")
