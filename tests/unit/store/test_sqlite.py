@@ -157,16 +157,19 @@ async def test_a_row_that_somebody_else_wrote_is_named(store: SqlStore, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("owner", "x'00ff'"), ("owner", "CAST(x'ff' AS TEXT)"), ("created_us", "1e999")]
+    ("column", "value", "words"),
+    [("owner", "x'00ff'", "BLOB"), ("owner", "CAST(x'ff' AS TEXT)", "owner"), ("tags", "CAST(x'ff' AS TEXT)", "tags")],
 )
 async def test_a_value_that_nobody_here_wrote_is_refused_among_many(
-    store: SqlStore, tmp_path: Path, column: str, value: str
+    store: SqlStore, tmp_path: Path, column: str, value: str, words: str
 ) -> None:
-    await put(store, key())
+    await put(store, key("k1"))
+    await put(store, key("k2"))
     with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
-        other.execute(f"UPDATE penstock_keys SET {column} = {value}")  # noqa: S608
-    with pytest.raises(StoreRefusedError):
+        other.execute(f"UPDATE penstock_keys SET {column} = {value} WHERE id = 'k2'")  # noqa: S608
+    with pytest.raises(StoreRefusedError, match=words) as refused:
         await store.changed_since(0, 100)
+    assert "argon2id" not in str(refused.value)
 
 
 async def test_odd_letters_come_back_as_they_are_among_many(store: SqlStore) -> None:

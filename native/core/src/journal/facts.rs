@@ -71,7 +71,7 @@ pub struct Facts {
     pub bytes: AtomicU64,
     pub lost_memory: AtomicU64,
     pub lost_disk: AtomicU64,
-    /// How many of both an event has told of.
+    /// How many of both were told of.
     pub lost_told: AtomicU64,
     pub removed: AtomicU64,
     /// Of all journals beside this one too.
@@ -118,10 +118,10 @@ impl Facts {
         self.unshipped_us.store(oldest_us, Relaxed);
     }
 
-    /// Entries that were lost and of which no event has told.
-    pub fn untold(&self) -> u64 {
-        let told = self.lost_told.load(Relaxed);
-        (self.lost_memory.load(Relaxed) + self.lost_disk.load(Relaxed)).saturating_sub(told)
+    /// Entries that were lost and of which nothing has told: whoever asks tells of them.
+    pub fn tell_lost(&self) -> u64 {
+        let lost = self.lost_memory.load(Relaxed) + self.lost_disk.load(Relaxed);
+        lost.saturating_sub(self.lost_told.swap(lost, Relaxed))
     }
 
     pub(super) fn lose(&self, entries: u64, why: Why) {

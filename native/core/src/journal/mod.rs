@@ -258,11 +258,13 @@ impl Journal {
     }
 
     /// Writes what is left and ends; a disk that hangs is not waited for longer than five seconds. How many entries are lost of
-    /// which no event told, said once.
+    /// which nothing told yet; once more called, those that came too late.
     pub fn stop(&self) -> u64 {
-        let Some(thread) = self.thread.lock().take() else { return 0 };
-        thread.stop(&self.ring);
-        self.ring.unwritten() + self.facts.untold()
+        let unwritten = self.thread.lock().take().map_or(0, |thread| {
+            thread.stop(&self.ring);
+            self.ring.unwritten()
+        });
+        unwritten + self.facts.tell_lost()
     }
 }
 

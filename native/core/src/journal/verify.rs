@@ -127,8 +127,15 @@ impl One<'_> {
             let limit = limit(self.disk, &self.dir, &files, index, self.is_live)?.min(file.bytes);
             let is_last = index + 1 == files.len();
             let bytes = match self.disk.read(&file.path, 0, usize::try_from(limit).unwrap_or(usize::MAX)) {
-                // Its writer had only begun it, and took it away meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && is_last && self.is_live => break,
+                // Its writer had only begun it, told nobody of it, and took it away meanwhile.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && is_last
+                        && self.is_live
+                        && told.is_none_or(|(segment, _)| segment < file.number) =>
+                {
+                    break;
+                }
                 bytes => bytes?,
             };
             let Some(header) = Header::read(&bytes) else {

@@ -341,7 +341,10 @@ impl Engine {
         self.shared.questions.close();
         let threads: Vec<_> = std::mem::take(&mut *self.threads.lock());
         let give_up = self.shared.clock.boot_us() + u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX / 2);
-        let have_ended = threads.into_iter().all(|thread| self.ends_before(thread, give_up));
+        let (ended, left): (Vec<_>, Vec<_>) = threads.into_iter().partition(|thread| self.ends_before(thread, give_up));
+        ended.into_iter().for_each(|thread| drop(thread.join()));
+        let have_ended = left.is_empty();
+        *self.threads.lock() = left;
         if have_ended {
             drop(self.keeper.lock().take());
         }
@@ -349,14 +352,13 @@ impl Engine {
         have_ended
     }
 
-    fn ends_before(&self, thread: JoinHandle<()>, give_up_us: u64) -> bool {
+    fn ends_before(&self, thread: &JoinHandle<()>, give_up_us: u64) -> bool {
         while !thread.is_finished() {
             if self.shared.clock.boot_us() > give_up_us {
                 return false;
             }
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        let _ = thread.join();
         true
     }
 }

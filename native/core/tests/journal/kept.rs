@@ -126,9 +126,14 @@ fn a_journal_says_at_its_end_how_many_entries_the_disk_did_not_take() {
     sim.set_read_only(true);
     journal.append(Kind::Record, b"one", b"").unwrap();
     journal.append(Kind::Record, b"two", b"").unwrap();
+    while journal.trouble().is_none() {
+        std::thread::yield_now(); // from now on nothing more is taken
+    }
     assert_eq!(journal.append(Kind::Record, &vec![b'x'; RING_BYTES], b""), None);
     assert_eq!(journal.facts().lost_memory.load(Relaxed), 1, "it counts at once");
     assert_eq!((journal.stop(), journal.stop()), (3, 0), "two that the disk did not take, and one without room");
+    assert_eq!(journal.append(Kind::Record, b"late", b""), None);
+    assert_eq!((journal.stop(), journal.stop()), (1, 0));
 }
 
 #[test]

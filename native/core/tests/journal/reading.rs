@@ -1,6 +1,6 @@
 //! Readers: only what is committed, from any position on, while the writer goes on.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use penstock_core::journal::{
     Durability, Position, Reader, Settings,
@@ -8,7 +8,8 @@ use penstock_core::journal::{
     entry::{FIXED_BYTES, MAX_PARTS_BYTES},
     recover::{Verdict, check, recover},
     segment::HEADER_BYTES,
-    walk::Walk,
+    verify::verify,
+    walk::{COMMITTED, Walk},
 };
 
 use crate::made::{Made, settings};
@@ -165,21 +166,31 @@ fn an_unfinished_end_is_cut_off_and_damage_in_the_middle_is_set_aside_and_passed
 }
 
 #[test]
-fn a_segment_that_its_writer_takes_away_meanwhile_is_no_fault() {
+fn a_segment_that_its_writer_takes_away_meanwhile_is_no_fault_unless_it_was_told_of() {
     let mut made = Made::new(Durability::Group);
+    let committed = made.dir.join(COMMITTED);
+    let mut before = Vec::new();
     while !made.sim.paths().contains(&made.segment(3)) {
+        if made.sim.paths().contains(&committed) {
+            before = made.sim.bytes(&committed);
+        }
         made.push_of(200);
         made.writer.commit().unwrap();
     }
-    let third = made.sim.bytes(&made.segment(3));
-    for after in 1..3 {
+    let (third, after) = (made.sim.bytes(&made.segment(3)), made.sim.bytes(&committed));
+    let vanishing = |told: &[u8], behind: u64| {
+        made.sim.put(&committed, told);
         made.sim.put(&made.segment(3), &third);
         let (sim, path) = (made.sim.clone(), made.segment(3));
-        made.sim.after_reading(made.segment(after), move || sim.remove(&path).unwrap());
+        made.sim.after_reading(made.segment(behind), move || sim.remove(&path).unwrap());
+    };
+    let verified = || verify(&made.sim, Path::new("/data/journal"), &[], |_| true);
+    for behind in 1..3 {
+        vanishing(&before, behind);
         assert!(made.read(true).len() > 10);
-        made.sim.put(&made.segment(3), &third);
-        let (sim, path) = (made.sim.clone(), made.segment(3));
-        made.sim.after_reading(made.segment(after), move || sim.remove(&path).unwrap());
-        assert_eq!(made.report(true).fault, None);
+        vanishing(&before, behind);
+        assert_eq!(verified().unwrap()[0].fault, None);
+        vanishing(&after, behind);
+        assert!(verified().is_err());
     }
 }

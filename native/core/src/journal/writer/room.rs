@@ -2,7 +2,7 @@
 
 use std::{io, sync::atomic::Ordering::Relaxed};
 
-use super::Writer;
+use super::{LAST_BYTES, Writer};
 use crate::journal::{Event, Kind, WhenFull, Why, recover::Recovered, space::Removal, tell, walk::File};
 
 /// Segments that may go and could not be read are looked at again after this.
@@ -20,7 +20,8 @@ impl Writer {
         std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
         self.measure()?;
         self.in_vain = None; // somebody who only looked may have held the lock of a journal whose process is gone
-        if self.settings.when_full == WhenFull::Drop && self.facts.is_full.load(Relaxed) {
+        let is_full = self.settings.when_full == WhenFull::Drop && self.facts.is_full.load(Relaxed);
+        if is_full && self.work.is_empty() && self.removals.is_empty() {
             let _ = self.make_room(self.settings.segment_bytes / 2); // what fails is tried with what comes
         }
         for (instance, dir) in self.space.strangers()? {
@@ -141,7 +142,11 @@ impl Writer {
     pub(super) fn see_room(&mut self) -> io::Result<()> {
         if self.settings.when_full == WhenFull::Shed {
             self.make_room(0)?;
-        } else if self.facts.disk_bytes.load(Relaxed) + self.settings.segment_bytes / 2 <= self.settings.max_bytes {
+            return Ok(());
+        }
+        // As much as the largest portion needs.
+        let more = self.settings.segment_bytes / 2 + 2 * LAST_BYTES + self.disk.block_bytes();
+        if self.facts.disk_bytes.load(Relaxed) + more <= self.settings.max_bytes {
             self.set_full(false);
         }
         Ok(())
