@@ -42,6 +42,15 @@ def _has(answered: dict[str, float], enough: int) -> bool:
     return len(answered) > enough
 
 
+def _in_the_way(gateway: Gateway) -> Path:
+    """A directory where the first segment is to be: nothing can be written while it is there."""
+    gateway.checked = False  # an error stands in the log, as it should
+    (instance,) = (gateway.data_dir / "journal").iterdir()
+    segment = instance / "0000000001.segment"
+    segment.mkdir()
+    return segment
+
+
 @pytest.mark.parametrize("durability", ["flush", "group"])
 def test_after_kill_9_every_answer_is_recorded_once_and_none_is_invented(
     upstream: Upstream, tmp_path: Path, durability: str
@@ -122,14 +131,12 @@ def test_a_full_journal_lets_its_oldest_records_go(upstream: Upstream, tmp_path:
 def test_a_directory_that_cannot_be_written_is_degraded_and_serves_on(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     with Gateway(tmp_path, config_of(upstream)) as gateway:
-        gateway.checked = False  # an error stands in the log, as it should
-        (instance,) = (gateway.data_dir / "journal").iterdir()
-        (instance / "0000000001.segment").mkdir()
+        segment = _in_the_way(gateway)
         assert ask(gateway, CHAT, False).status == 200
         degraded = ["the journal cannot be written"]
         until(lambda: raw.get(gateway.address, "/health/ready").json().get("reasons") == degraded, "it is told")
         assert ask(gateway, CHAT, False).status == 200
-        (instance / "0000000001.segment").rmdir()
+        segment.rmdir()
         until(lambda: len(query(gateway.data_dir)) == 2, "both are recorded after all")
         assert raw.get(gateway.address, "/health/ready").json() == {"status": "ready"}
         assert gateway.metrics().value("penstock_journal_failures_total") > 0
@@ -140,12 +147,10 @@ def test_a_directory_that_cannot_be_written_is_degraded_and_serves_on(upstream: 
 def test_a_gateway_that_ends_on_a_disk_that_refuses_says_how_much_is_lost(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     with Gateway(tmp_path, config_of(upstream)) as gateway:
-        gateway.checked = False  # an error stands in the log, as it should
-        (instance,) = (gateway.data_dir / "journal").iterdir()
-        (instance / "0000000001.segment").mkdir()
+        segment = _in_the_way(gateway)
         for _ in range(3):
             assert ask(gateway, CHAT, False).status == 200
     (line,) = (line for line in gateway.log_records() if "ended without" in line["message"])
     assert (line["level"], line["entries"]) == ("error", 3)
-    (instance / "0000000001.segment").rmdir()
+    segment.rmdir()
     assert query(gateway.data_dir) == []

@@ -272,7 +272,7 @@ class _Session:
         return await self._connection.fetch(sql, *values)
 
     async def fetch_page(self, sql: str, columns: Sequence[str], *values: Value) -> Sequence[Sequence[Any]]:
-        return await self._connection.fetch(sql, *values)
+        return await self.fetch(sql, *values)
 
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)

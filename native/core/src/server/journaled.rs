@@ -23,9 +23,9 @@ pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> 
 
 /// Ends the journal, if there is one.
 pub(super) fn stop(shared: &Shared) {
-    let unwritten = shared.journal().map_or(0, |journal| journal.stop());
-    if unwritten > 0 {
-        shared.log.error("the journal has ended without these entries: they are lost", &[("entries", &unwritten)]);
+    let lost = shared.journal().map_or(0, |journal| journal.stop());
+    if lost > 0 {
+        shared.log.error("the journal has ended without these entries: they are lost", &[("entries", &lost)]);
     }
 }
 

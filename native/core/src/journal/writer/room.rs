@@ -19,11 +19,7 @@ impl Writer {
     pub fn sweep(&mut self) -> io::Result<()> {
         std::mem::take(&mut self.stuck).into_iter().for_each(|removal| self.remove(removal));
         self.measure()?;
-        self.in_vain = None; // somebody who only looked may have held the lock of a journal whose process is gone
-        let is_full = self.settings.when_full == WhenFull::Drop && self.facts.is_full.load(Relaxed);
-        if is_full && self.work.is_empty() && self.removals.is_empty() {
-            let _ = self.make_room(self.settings.segment_bytes / 2); // what fails is tried with what comes
-        }
+        self.look_for_room();
         for (instance, dir) in self.space.strangers()? {
             let Some(Recovered { cut_bytes, is_damaged, .. }) = self.space.adopt(&instance, &dir) else { continue };
             self.events.push(Event::Adopted { instance, cut_bytes, is_damaged });
@@ -39,8 +35,7 @@ impl Writer {
             let now_us = self.clock.utc_us();
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
             // Where requests are refused for want of room nothing stays for readers.
-            let is_full = self.settings.when_full == WhenFull::Shed && self.facts.is_full.load(Relaxed);
-            let stays_us = if is_full { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
+            let stays_us = if self.is_full(WhenFull::Shed) { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
             let why = |instance: &str, file: &File| match file.changed_us {
                 _ if !self.is_free(instance, file) => None,
                 changed_us if changed_us < too_old_us => Some(Why::Age),
@@ -92,6 +87,19 @@ impl Writer {
             }
         }
         Ok(self.facts.disk_bytes.load(Relaxed) + more + self.disk.block_bytes() <= most)
+    }
+
+    fn is_full(&self, when_full: WhenFull) -> bool {
+        self.settings.when_full == when_full && self.facts.is_full.load(Relaxed)
+    }
+
+    /// Looks again where there was none, though nothing comes; whoever only looked at the journal of a process that is gone
+    /// may have held its lock before. What fails is tried with what comes.
+    fn look_for_room(&mut self) {
+        self.in_vain = None;
+        if self.is_full(WhenFull::Drop) && self.work.is_empty() && self.removals.is_empty() {
+            let _ = self.make_room(self.settings.segment_bytes / 2);
+        }
     }
 
     /// Told once until it is over.
