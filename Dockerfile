@@ -1,5 +1,6 @@
-# The gateway as an image: built with Rust in one stage, run without it in the next.
-FROM rust:1-slim-bookworm AS build
+# The gateway as an image: built with Rust in one stage, run without it in the next. The release of Rust is the one that
+# native/profile is for.
+FROM rust:1.95.0-slim-bookworm AS build
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv g++ make \
@@ -9,7 +10,7 @@ WORKDIR /build
 COPY . .
 # The target directory is a cache of this machine and no part of the image; the wheel goes elsewhere.
 RUN --mount=type=cache,target=/build/target --mount=type=cache,target=/usr/local/cargo/registry \
-    /tools/bin/maturin build --release --locked --out /wheels
+    scripts/profile.sh use /tools/bin/maturin build --release --locked --out /wheels
 
 # The same Debian as above, so that the wheel finds its glibc.
 FROM python:3.13-slim-bookworm

@@ -20,7 +20,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 # What the extension is made of; tests and fuzz targets are not part of it.
 NATIVE := $(shell find native/core/src native/binding/src -name '*.rs' -o -name '*.txt') $(wildcard native/*/Cargo.toml) \
-	Cargo.toml Cargo.lock .cargo/config.toml
+	Cargo.toml Cargo.lock .cargo/config.toml $(wildcard native/profile/*) scripts/profile.sh
 PYTHON_CODE := python tests bench scripts
 
 .PHONY: help
@@ -111,7 +111,11 @@ format: $(VENV)/.dev ## Put every file into shape
 
 .PHONY: wheel
 wheel: rust $(VENV)/.runtime ## Build the wheel into dist/
-	$(BIN)/maturin build --release --locked --out dist
+	scripts/profile.sh use $(BIN)/maturin build --release --locked --out dist
+
+.PHONY: profile
+profile: rust system $(VENV)/.dev ## The compiler's profile of the extension under load, anew
+	scripts/profile.sh make
 
 .PHONY: clean
 clean: ## Remove what was built: environment, libraries, wheels
@@ -139,5 +143,5 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)/.extension: $(VENV)/.runtime $(NATIVE) pyproject.toml
 	@scripts/need_rust.sh
 	@scripts/need.sh cc build-essential
-	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
+	PIP_QUIET=1 scripts/profile.sh use $(BIN)/maturin develop --release --locked --quiet
 	@touch $@

@@ -7,6 +7,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -103,6 +104,7 @@ def facts(scratch: Path) -> dict[str, str]:
         "python": platform.python_version(),
         "nginx": output("nginx", "-v").rpartition("/")[2],
         "rustc": output("rustc", "--version").removeprefix("rustc "),
+        "profile": output(sys.executable, "-c", "from penstock._native import __profile__ as name; print(name)"),
         "commit": commit(),
     }
 

@@ -49,6 +49,7 @@ class Side:
     model_unstated: str = "bench"
     key: str = field(default="", repr=False)
     process: subprocess.Popen[bytes] | None = None
+    exit_code: int | None = None  # of its last life
     log: IO[bytes] | None = field(default=None, repr=False)
     start_limit_s = START_LIMIT_S
     # Between the start and what is measured on a fresh instance.
@@ -143,6 +144,7 @@ class Side:
                 for pid in self.pids():
                     os.kill(pid, signal.SIGKILL)
                 self.process.wait()
+            self.exit_code = self.process.returncode
             self.process = None
         if self.log is not None:
             self.log.close()

@@ -11,6 +11,7 @@ __all__ = [
     "Engine",
     "JournalReader",
     "Rows",
+    "__profile__",
     "__version__",
     "check_pattern",
     "error_codes",
@@ -21,6 +22,9 @@ __all__ = [
 
 __version__: str
 """Version of the native library; equal to the package's."""
+
+__profile__: str | None
+"""Name of the profile that it was compiled with (``native/profile``); ``None``: without one."""
 
 @final
 class Engine:

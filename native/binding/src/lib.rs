@@ -32,4 +32,8 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __profile__: Option<&str> = option_env!("PENSTOCK_PROFILE");
 }
