@@ -104,9 +104,15 @@ def facts(scratch: Path) -> dict[str, str]:
         "python": platform.python_version(),
         "nginx": output("nginx", "-v").rpartition("/")[2],
         "rustc": output("rustc", "--version").removeprefix("rustc "),
-        "profile": output(sys.executable, "-c", "from penstock._native import __profile__ as name; print(name)"),
+        "profile": profile(),
         "commit": commit(),
     }
+
+
+def profile() -> str:
+    """Name of the profile that the extension was compiled with; `none` without one."""
+    ask = "from penstock._native import __profile__ as name; print(name or 'none')"
+    return subprocess.run([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def commit() -> str:

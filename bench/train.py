@@ -1,5 +1,5 @@
-"""What an extension that counts is shown for `make profile`: `loads`, the benchmark's own and some text; or `kinds`, as
-many answers of each kind.
+"""What an extension that counts is shown for `make profile`: `loads`, the benchmark's own and some text; or `kinds`,
+the answers of every kind.
 """
 
 import functools

@@ -1,7 +1,7 @@
 #!/bin/sh
 # profile.sh: what the compiler knows of how the extension runs under load (profile-guided optimization).
 set -eu
-unset CDPATH
+unset CDPATH PENSTOCK_PROFILE
 cd "$(dirname "$0")/.."
 
 help() {
@@ -13,17 +13,19 @@ END
     exit 2
 }
 
-compiler=$("${RUSTC:-rustc}" --version --verbose)
+rustc=${RUSTC:-rustc}
 
 # fact NAME: what the compiler says of it.
 fact() { echo "$compiler" | sed -n "s/^$1: //p"; }
 
 llvm() { fact 'LLVM version' | cut -d . -f 1; }
 
-# A profile calls functions by names that hold the release of rustc, the host, and the version of every crate.
-file() {
-    crates=$(cat Cargo.toml native/core/Cargo.toml native/binding/Cargo.toml Cargo.lock | cksum | cut -d ' ' -f 1)
-    echo "native/profile/$(fact release)-llvm$(llvm)-$(fact host)-$crates.profdata"
+# A profile calls functions by names that hold the release of rustc, the host, the version of every crate, and settings.
+look() {
+    compiler=$("$rustc" --version --verbose)
+    crates=$(cat Cargo.toml native/core/Cargo.toml native/binding/Cargo.toml Cargo.lock .cargo/config.toml)
+    crates=$(printf '%s' "$crates" | cksum | cut -d ' ' -f 1)
+    profile="native/profile/$(fact release)-llvm$(llvm)-$(fact host)-$crates.profdata"
 }
 
 target() {
@@ -32,33 +34,42 @@ target() {
 }
 
 # Flags of the environment replace those of any configuration.
-has_flags() { [ -n "${RUSTFLAGS+set}${CARGO_ENCODED_RUSTFLAGS+set}" ]; }
+has_flags() { env | grep -Eq '^(RUSTFLAGS|CARGO_ENCODED_RUSTFLAGS|CARGO_TARGET_[A-Z0-9_]+_RUSTFLAGS)='; }
+
+# without WHY COMMAND…: the build as it stands.
+without() {
+    echo "note: $1, so the extension is built without a profile (CONTRIBUTING.md)" >&2
+    shift
+    exec "$@"
+}
 
 use() {
-    profile=$(file)
+    look
+    at=$(target)
+    case $at in
+        *\'*) without "the path of $at is not for TOML" "$@" ;;
+    esac
     if has_flags; then
-        echo "note: RUSTFLAGS is set, so the extension is built without its profile (CONTRIBUTING.md)" >&2
-        exec "$@"
+        without "RUSTFLAGS is set" "$@"
     elif [ ! -f "$profile" ]; then
-        echo "note: $profile is not there, so the extension is built without a profile (CONTRIBUTING.md)" >&2
-        exec "$@"
+        without "$profile is not there" "$@"
     fi
     # Its path is part of what cargo knows a build by: one for all clones that share a target directory, and a new one
     # for new content.
-    at=$(target)
     copy="$at/profile-$(cksum <"$profile" | tr ' ' '-').profdata"
     if [ ! -f "$copy" ]; then
         cp "$profile" "$copy.$$"
         mv "$copy.$$" "$copy"
     fi
+    PENSTOCK_PROFILE=$(basename "$profile" .profdata)
+    export PENSTOCK_PROFILE
     # Functions that changed since are compiled without it; which ones, only the next `make profile` needs to know.
-    PENSTOCK_PROFILE=$(basename "$profile" .profdata) exec "$@" \
-        --config "build.rustflags=['-Cprofile-use=$copy', '-Cllvm-args=-no-pgo-warn-mismatch']"
+    exec "$@" --config "build.rustflags=['-Cprofile-use=$copy', '-Cllvm-args=-no-pgo-warn-mismatch']"
 }
 
 # The tool that reads counts, of the compiler's own LLVM: rustup's component, or Debian's package.
 profdata() {
-    own="$(rustc --print sysroot)/lib/rustlib/$(fact host)/bin/llvm-profdata"
+    own="$("$rustc" --print sysroot)/lib/rustlib/$(fact host)/bin/llvm-profdata"
     if [ -x "$own" ]; then
         echo "$own"
     else
@@ -75,7 +86,7 @@ make_anew() {
         echo "RUSTFLAGS is set: unset it, or nothing is counted" >&2
         exit 1
     fi
-    profile=$(file)
+    look
     tool=$(profdata)
     at=$(mktemp -d "$(target)/profile.XXXXXX")
     trap 'rm -rf "$at"' EXIT
@@ -88,16 +99,20 @@ make_anew() {
         LLVM_PROFILE_FILE="$at/$part/%m.profraw" PYTHONPATH="$at/package:$PWD" .venv/bin/python -m bench.train $part
         "$tool" merge --sparse --output "$at/$part.profdata" "$at/$part"
     done
-    # As many answers of each other kind as the loads have chat completions.
-    "$tool" merge --sparse --output "$at/profile" "$at/loads.profdata" --weighted-input "100,$at/kinds.profdata"
-    rm -f "native/profile/$(fact release)"-*"-$(fact host)"-*.profdata
+    # The loads answer hundreds of thousands of chat completions; the other kinds are no rarer elsewhere.
     mkdir -p native/profile
-    mv "$at/profile" "$profile"
+    "$tool" merge --sparse --output "$profile.new" "$at/loads.profdata" --weighted-input "100,$at/kinds.profdata"
+    # No other compiler's fits either, once the crates have changed.
+    find native/profile -name '*.profdata' ! -name "*-$crates.profdata" -delete
+    mv "$profile.new" "$profile"
     echo "$profile is new"
 }
 
 case ${1:-} in
-    file) file ;;
+    file)
+        look
+        echo "$profile"
+        ;;
     use)
         shift
         [ $# -gt 0 ] || help

@@ -21,17 +21,22 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in [
-            "scripts/profile.sh",
+        manifests = [
             "Cargo.toml",
             "Cargo.lock",
+            ".cargo/config.toml",
             "native/core/Cargo.toml",
             "native/binding/Cargo.toml",
-        ]:
+        ]
+        for name in ["scripts/profile.sh", *manifests]:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         shutil.copytree(ROOT / "native" / "profile", root / "native" / "profile")
-        self.environment = {name: value for name, value in os.environ.items() if "RUSTFLAGS" not in name}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if "RUSTFLAGS" not in name and name not in ("RUSTC", "PENSTOCK_PROFILE")
+        }
         self.environment |= {"PATH": f"{root}/bin:{os.environ['PATH']}", "CARGO_TARGET_DIR": "out"}
 
     def compiler(self, release: str, llvm: str, host: str) -> None:
@@ -64,9 +69,10 @@ def test_the_profile_fits_its_compiler_and_the_crates(tree: Tree) -> None:
 
 
 def test_the_image_is_built_by_a_compiler_that_has_one() -> None:
-    release = re.search(r"^FROM rust:(\S+?)-slim", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert release
-    assert any(name.startswith(f"{release[1]}-") for name in PROFILES)
+    found = re.search(r"^FROM rust:(\S+?)-slim", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert found
+    of = re.compile(rf"{re.escape(found[1])}-llvm\d+-x86_64-unknown-linux-gnu-\d+")
+    assert any(of.fullmatch(name) for name in PROFILES), f"no profile for rustc {found[1]}: `make profile` with it"
 
 
 def test_a_build_has_the_profile_that_fits(tree: Tree) -> None:
@@ -93,14 +99,27 @@ def test_a_compiler_without_a_profile_builds_as_it_stands(tree: Tree) -> None:
     assert re.search(r"native/profile/9\.9\.9-llvm99-m68k-unknown-none-\d+\.profdata is not there", done.stderr)
 
 
-def test_flags_of_the_environment_go_without(tree: Tree) -> None:
+@pytest.mark.parametrize(
+    "name", ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"]
+)
+def test_flags_of_the_environment_go_without(tree: Tree, name: str) -> None:
     tree.compiler(**STRANGE)
     (tree.root / tree.profile("file").stdout.strip()).write_text("counts")
-    tree.environment["RUSTFLAGS"] = "-Ctarget-cpu=native"
+    tree.environment[name] = "-Ctarget-cpu=native"
     done = tree.profile("use", "echo", "build")
     assert (done.returncode, done.stdout) == (0, "build\n")
     assert "RUSTFLAGS is set" in done.stderr
-    assert tree.profile("make").returncode == 1
+    made = tree.profile("make")
+    assert (made.returncode, "nothing is counted" in made.stderr) == (1, True)
+
+
+def test_a_path_that_cannot_be_told_goes_without(tree: Tree) -> None:
+    tree.compiler(**STRANGE)
+    (tree.root / tree.profile("file").stdout.strip()).write_text("counts")
+    tree.environment["CARGO_TARGET_DIR"] = "o'brien"
+    done = tree.profile("use", "echo", "build")
+    assert (done.returncode, done.stdout) == (0, "build\n")
+    assert "o'brien" in done.stderr
 
 
 def test_what_fails_has_failed(tree: Tree) -> None:
