@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import calendar
 import errno
 import fcntl
 import os
 import re
 import time
+from datetime import datetime
 
 LOCK = "lock"
 LEFT_S = 60.0
 """What is older was left by a start that broke off: none takes that long to take its lock."""
+_BEGAN = re.compile(r"\d{8}T\d{6}")
 _ASIDE = re.compile(r"\.\d{8}T\d{6}-[0-9a-f]{8}\Z")
 
 
@@ -64,8 +65,10 @@ class Instance:
 
 def day_of(instance: str) -> int:
     """The day since 1970 on which a process began, of its name; 0: it has another kind of name."""
+    began = _BEGAN.match(instance)
     try:
-        return calendar.timegm(time.strptime(instance[:15], "%Y%m%dT%H%M%S")) // 86_400
+        # Not strptime: its module is 0.2 MiB, for this alone.
+        return int(datetime.fromisoformat(f"{began[0]}Z").timestamp()) // 86_400 if began else 0
     except ValueError:
         return 0
 
