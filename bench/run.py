@@ -5,7 +5,8 @@ import functools
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -38,22 +39,29 @@ METHOD = (
 )
 
 
-def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock: load.Mock, at: Path) -> Table:
-    """Latency, CPU and streams: all servers up, sides alternating within each cell."""
-    table = Table()
+@contextmanager
+def started(names: list[str], mock: load.Mock, at: Path) -> Iterator[list[Side]]:
+    """All of these up at once; ended behind it, whatever happens."""
     up: list[Side] = []
     try:
         for name in names:
             side = sides.make(name, mock, at)
             up.append(side)
             side.start()
+        yield up
+    finally:
+        for side in up:
+            side.stop()
+
+
+def steady(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock: load.Mock, at: Path) -> Table:
+    """Latency, CPU and streams: all servers up, sides alternating within each cell."""
+    table = Table()
+    with started(names, mock, at) as up:
         for number in range(rounds):
             for cell in cells:
                 rows.run(cell, turned(up, number), drive, table)
             say(f"round {number + 1} of {rounds}")
-    finally:
-        for side in up:
-            side.stop()
     return table
 
 

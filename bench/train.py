@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import load, machine, rows, run, sides
+from bench import load, machine, rows, run
 from bench.machine import BenchError
 from bench.sides import Side
 from penstock.tokens import count
@@ -43,16 +43,9 @@ def loads(at: Path) -> None:
     drive = functools.partial(load.drive, program)
     cells = [*rows.latency(SECONDS), *rows.flow(SECONDS, DRIVER_THREADS), *rows.streams(SECONDS, 50)]
     table = rows.Table()
-    with load.Mock(program, at, max(1, machine.cores() // 2)) as mock:
-        up = [sides.make(name, mock, at) for name in SIDES]
-        try:
-            for side in up:
-                side.start()
-            for cell in cells:
-                rows.run(cell, up, drive, table)
-        finally:
-            for side in up:
-                side.stop()
+    with load.Mock(program, at, max(1, machine.cores() // 2)) as mock, run.started(SIDES, mock, at) as up:
+        for cell in cells:
+            rows.run(cell, up, drive, table)
     _check(up, table)
     _texts()
 

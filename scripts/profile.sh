@@ -99,8 +99,8 @@ make_anew() {
         LLVM_PROFILE_FILE="$at/$part/%m.profraw" PYTHONPATH="$at/package:$PWD" .venv/bin/python -m bench.train $part
         "$tool" merge --sparse --output "$at/$part.profdata" "$at/$part"
     done
-    # The loads answer hundreds of thousands of chat completions; the other kinds are no rarer elsewhere.
     mkdir -p native/profile
+    # The loads answer hundreds of thousands of chat completions; the other kinds are no rarer elsewhere.
     "$tool" merge --sparse --output "$profile.new" "$at/loads.profdata" --weighted-input "100,$at/kinds.profdata"
     # No other compiler's fits either, once the crates have changed.
     find native/profile -name '*.profdata' ! -name "*-$crates.profdata" -delete

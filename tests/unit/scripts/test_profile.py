@@ -50,6 +50,10 @@ class Tree:
         script = self.root / "scripts" / "profile.sh"
         return subprocess.run([script, *words], env=self.environment, capture_output=True, text=True, check=False)
 
+    def fitting(self) -> Path:
+        """Where the profile of the compiler would be."""
+        return self.root / self.profile("file").stdout.strip()
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
@@ -77,7 +81,7 @@ def test_the_image_is_built_by_a_compiler_that_has_one() -> None:
 
 def test_a_build_has_the_profile_that_fits(tree: Tree) -> None:
     tree.compiler(**STRANGE)
-    profile = tree.root / tree.profile("file").stdout.strip()
+    profile = tree.fitting()
     copies = []
     for content in ("counts", "others"):
         profile.write_text(content)
@@ -104,7 +108,7 @@ def test_a_compiler_without_a_profile_builds_as_it_stands(tree: Tree) -> None:
 )
 def test_flags_of_the_environment_go_without(tree: Tree, name: str) -> None:
     tree.compiler(**STRANGE)
-    (tree.root / tree.profile("file").stdout.strip()).write_text("counts")
+    tree.fitting().write_text("counts")
     tree.environment[name] = "-Ctarget-cpu=native"
     done = tree.profile("use", "echo", "build")
     assert (done.returncode, done.stdout) == (0, "build\n")
@@ -115,7 +119,7 @@ def test_flags_of_the_environment_go_without(tree: Tree, name: str) -> None:
 
 def test_a_path_that_cannot_be_told_goes_without(tree: Tree) -> None:
     tree.compiler(**STRANGE)
-    (tree.root / tree.profile("file").stdout.strip()).write_text("counts")
+    tree.fitting().write_text("counts")
     tree.environment["CARGO_TARGET_DIR"] = "o'brien"
     done = tree.profile("use", "echo", "build")
     assert (done.returncode, done.stdout) == (0, "build\n")
