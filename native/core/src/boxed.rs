@@ -1,4 +1,4 @@
-//! Futures with a place of their own in memory, which the next one takes over.
+//! Futures with a place of their own in memory, which the next one takes over, and which is in the cache when they go on.
 
 use std::{
     cell::RefCell,
@@ -55,7 +55,7 @@ impl<F: Future> Future for Boxed<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        fetch(self.place.cast(), size_of::<F>());
+        prefetch(self.place.cast(), size_of::<F>());
         // SAFETY: `boxed` wrote the future there; it never moves, and is dropped only with its `Boxed`.
         unsafe { Pin::new_unchecked(self.place.cast::<F>().as_mut()) }.poll(cx)
     }
@@ -70,21 +70,22 @@ impl<F> Drop for Boxed<F> {
     }
 }
 
-/// Has the processor bring memory into its cache, all lines at once. Of a stream that waited nothing is there any more, and
-/// a future that goes on in a future in a future would wait for the line of each.
+/// Asks the processor for all lines of a future's memory, without waiting for any. A stream that waited has mostly been
+/// driven out of the cache, and a future that goes on in a future in a future would wait for the line of each in turn.
 #[cfg(target_arch = "x86_64")]
-fn fetch(place: NonNull<u8>, bytes: usize) {
+fn prefetch(place: NonNull<u8>, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     const LINE: usize = 64;
-    for offset in (0..bytes).step_by(LINE) {
-        // SAFETY: it reads nothing that a program could notice, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.as_ptr().wrapping_add(offset).cast()) };
+    let before = place.addr().get() % LINE;
+    for offset in (0..bytes + before).step_by(LINE) {
+        // SAFETY: each x86-64 has it, and it reads nothing that a program could notice, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.as_ptr().wrapping_add(offset).wrapping_sub(before).cast()) };
     }
 }
 
-/// Of others, the processor's own guesses have to do.
+/// Other processors have their own guesses only.
 #[cfg(not(target_arch = "x86_64"))]
-fn fetch(_: NonNull<u8>, _: usize) {}
+fn prefetch(_: NonNull<u8>, _: usize) {}
 
 fn take(steps: usize) -> Place {
     let kept = FREE.with_borrow_mut(|free| free[steps - 1].pop());
@@ -134,6 +135,25 @@ mod tests {
             assert_eq!(drops.get(), round);
         }
         assert!(places.windows(2).all(|two| two[0] == two[1]));
+    }
+
+    #[test]
+    fn what_it_holds_is_there_whenever_it_goes_on() {
+        let mut empty = boxed(|| ready(()));
+        let mut large = boxed(|| async {
+            let mut all = [1_u8; 7000];
+            for round in 1..=3 {
+                tokio::task::yield_now().await;
+                all[6999] += round;
+            }
+            all.iter().map(|byte| u32::from(*byte)).sum::<u32>()
+        });
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(Pin::new(&mut empty).poll(&mut cx), Poll::Ready(()));
+        for _ in 0..3 {
+            assert_eq!(Pin::new(&mut large).poll(&mut cx), Poll::Pending);
+        }
+        assert_eq!(Pin::new(&mut large).poll(&mut cx), Poll::Ready(7006));
     }
 
     #[test]
