@@ -15,12 +15,6 @@ pub(super) struct Blocks {
     filled: usize,
 }
 
-impl std::fmt::Debug for Blocks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blocks").field("filled", &self.filled).finish_non_exhaustive()
-    }
-}
-
 impl Blocks {
     /// Without the zeros.
     pub(super) fn filled(&self) -> usize {

@@ -1,41 +1,34 @@
-//! A segment that is written past the page cache (`O_DIRECT`), while its writer does other things. That takes less than
-//! half of the processor that a write and an fsync take: nobody sleeps until the disk is done, and wakes for it.
+//! A segment that is written past the page cache (`O_DIRECT`) by one call that returns once it lasts (`O_DSYNC`). That takes
+//! less of the processor than a write and an fsync. By `io_submit(2)` its writer need not wait, but then a thread of the
+//! kernel's does: one that is bound to the core which the disk interrupts, whatever is to run there, where the scheduler
+//! gives a waiting writer the core that is free.
 
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
-    sync::Arc,
 };
 
-use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
 use super::{
     blocks::Blocks,
     disk::{Target, cut},
-    queue::Queue,
 };
 
 /// What waits to be written takes so much memory before it is, and keeps so much of it.
 const MOST_BYTES: usize = 1 << 20;
 const KEPT_BYTES: usize = 64 << 10;
-/// A file is made longer before it has to be, by a quarter within these bounds: a write that makes it longer is waited for.
+/// A file is made longer before it has to be, by a quarter within these bounds: a write that makes it longer takes longer.
 const AHEAD_BYTES: [u64; 2] = [64 << 10, 1 << 20];
-
-/// The queue of the file before, for the next one: making and ending one takes milliseconds.
-pub(super) type Spare = Mutex<Option<Queue>>;
 
 pub(super) struct Direct {
     file: File,
-    /// Gone only while this is dropped.
-    queue: Option<Queue>,
-    spare: Arc<Spare>,
     /// Where the blocks stand that are not full, or do not last.
     at: u64,
     blocks: Blocks,
-    /// What was appended since a write was begun last.
+    /// Whether there is more in them than lasts.
     is_new: bool,
     /// Something went wrong: what the file has is not known.
     has_failed: bool,
@@ -46,58 +39,29 @@ pub(super) struct Direct {
 
 impl Direct {
     /// A file that begins with `head`, which lasts. `None`: this system, or the file system, has none that is written so.
-    pub(super) fn create(path: &Path, head: &[u8], most_bytes: u64, spare: &Arc<Spare>) -> Option<Self> {
+    pub(super) fn create(path: &Path, head: &[u8], most_bytes: u64) -> Option<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECT | OFlags::DSYNC;
         let file = options.custom_flags(flags.bits().cast_signed()).open(path).ok()?;
-        let queue = spare.lock().take();
-        let queue = Some(queue.map_or_else(Queue::new, Ok).ok()?);
-        let (spare, blocks) = (spare.clone(), Blocks::default());
-        let mut made =
-            Self { file, queue, spare, at: 0, blocks, is_new: false, has_failed: false, room: 0, most_bytes };
+        let blocks = Blocks::default();
+        let mut made = Self { file, at: 0, blocks, is_new: false, has_failed: false, room: 0, most_bytes };
         made.append(head).ok()?;
         made.sync().ok()?;
         Some(made)
     }
 
-    fn begin(&mut self) -> io::Result<()> {
-        let Some(queue) = &mut self.queue else { return Err(io::ErrorKind::NotConnected.into()) };
-        let blocks = std::mem::take(&mut self.blocks);
-        let upto = self.at + blocks.bytes().len() as u64;
+    fn write(&mut self) -> io::Result<()> {
+        let bytes = self.blocks.bytes();
+        let upto = self.at + bytes.len() as u64;
         if upto > self.room {
             self.room = lengthen(&self.file, self.room, upto, self.most_bytes);
         }
-        let begun = queue.begin(&self.file, self.at, blocks);
-        self.has_failed |= begun.is_err();
-        begun.map_err(|(blocks, error)| {
-            self.blocks = blocks;
-            error
-        })?;
+        self.file.write_all_at(bytes, self.at)?;
         self.is_new = false;
-        Ok(())
-    }
-
-    /// Whether nothing is being written any more.
-    fn land(&mut self, waits: bool) -> io::Result<bool> {
-        let landed = self.take_back(waits);
-        self.has_failed |= landed.is_err();
-        landed
-    }
-
-    fn take_back(&mut self, waits: bool) -> io::Result<bool> {
-        let Some(queue) = &mut self.queue else { return Ok(true) };
-        let Some((blocks, written)) = queue.finish(waits)? else { return Ok(!queue.is_busy()) };
-        let most = blocks.bytes().len();
-        self.blocks = blocks;
-        let written = written?;
-        if written < most {
-            let what = format!("{written} bytes of {most} found room");
-            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
-        }
         self.at += self.blocks.keep_open_block() as u64;
         self.blocks.shrink(KEPT_BYTES);
-        Ok(true)
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {
@@ -107,31 +71,18 @@ impl Direct {
 
 impl Target for Direct {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.land(true)?;
         self.blocks.append(bytes);
         self.is_new = true;
         if self.blocks.filled() > MOST_BYTES { self.sync() } else { Ok(()) }
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.land(true)?;
-        if self.is_new {
-            self.begin()?;
-            self.land(true)?;
+        if !self.is_new {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn begin_sync(&mut self) -> io::Result<bool> {
-        self.land(true)?;
-        if self.is_new {
-            self.begin()?;
-        }
-        Ok(true)
-    }
-
-    fn is_synced(&mut self) -> io::Result<bool> {
-        Ok(self.land(false)? && !self.is_new)
+        let written = self.write();
+        self.has_failed |= written.is_err();
+        written
     }
 
     fn ahead(&self) -> u64 {
@@ -142,12 +93,7 @@ impl Target for Direct {
 impl Drop for Direct {
     /// The file ends where its last byte is; after a fault whoever has it knows where that is.
     fn drop(&mut self) {
-        let _ = self.land(true);
-        if self.has_failed {
-            return;
-        }
-        *self.spare.lock() = self.queue.take();
-        if self.ahead() > 0 {
+        if !self.has_failed && self.ahead() > 0 {
             let _ = cut(&self.file, self.bytes());
         }
     }
@@ -200,9 +146,9 @@ mod tests {
     #[test]
     fn what_is_appended_stands_in_the_file_once_it_is_synchronised_and_nothing_else_at_the_end() {
         let dir = Dir::new("whole");
-        let (path, spare) = (dir.0.join("one"), Arc::default());
+        let path = dir.0.join("one");
         let all = bytes(3 << 20);
-        let mut file = Direct::create(&path, &all[..100], MOST, &spare).expect("a file system that takes O_DIRECT");
+        let mut file = Direct::create(&path, &all[..100], MOST).expect("a file system that takes O_DIRECT");
         assert_eq!(fs::read(&path).unwrap()[..100], all[..100]);
         let mut upto = 100;
         for length in [1, 7, BLOCK - 8, BLOCK, 3 * BLOCK + 1, 200_000, MOST_BYTES + 1, 5] {
@@ -221,9 +167,7 @@ mod tests {
         drop(file);
         assert!(fs::read(&path).unwrap() == all[..upto]);
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), changed, "it changed with its last entry");
-        let again = Direct::create(&path, b"", MOST, &spare).unwrap();
-        assert!(spare.lock().is_none(), "it has the first one's");
-        drop(again);
+        drop(Direct::create(&path, b"", MOST).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     }
 
@@ -231,7 +175,7 @@ mod tests {
     fn a_file_is_no_longer_than_it_may_be_but_for_what_is_in_it() {
         let dir = Dir::new("bound");
         let path = dir.0.join("one");
-        let mut file = Direct::create(&path, b"head", 100_000, &Arc::default()).unwrap();
+        let mut file = Direct::create(&path, b"head", 100_000).unwrap();
         for _ in 0..30 {
             file.append(&bytes(5_000)).unwrap();
             file.sync().unwrap();
@@ -241,30 +185,10 @@ mod tests {
     }
 
     #[test]
-    fn a_write_goes_on_while_its_writer_does_other_things() {
-        let dir = Dir::new("begun");
+    fn after_a_fault_the_file_stays_as_it_is() {
+        let dir = Dir::new("fault");
         let path = dir.0.join("one");
-        let mut file = Direct::create(&path, b"", MOST, &Arc::default()).unwrap();
-        for count in 1..=50 {
-            file.append(&bytes(700)).unwrap();
-            assert!(!file.is_synced().unwrap());
-            assert!(file.begin_sync().unwrap());
-            while !file.is_synced().unwrap() {
-                std::thread::yield_now();
-            }
-            assert_eq!(fs::read(&path).unwrap()[700 * (count - 1)..700 * count], bytes(700));
-        }
-        file.append(b"last").unwrap();
-        file.begin_sync().unwrap();
-        drop(file);
-        assert!(fs::read(&path).unwrap().ends_with(b"last"));
-    }
-
-    #[test]
-    fn after_a_fault_neither_the_file_nor_its_queue_is_used_again() {
-        let (dir, spare) = (Dir::new("fault"), Arc::default());
-        let path = dir.0.join("one");
-        let mut shut = Direct::create(&path, b"head", MOST, &spare).unwrap();
+        let mut shut = Direct::create(&path, b"head", MOST).unwrap();
         shut.file = File::open(&path).unwrap();
         let length = fs::metadata(&path).unwrap().len();
         for _ in 0..2 {
@@ -272,13 +196,12 @@ mod tests {
             assert_eq!(shut.sync().unwrap_err().raw_os_error(), Some(libc::EBADF));
         }
         drop(shut);
-        assert!(spare.lock().is_none());
         assert_eq!(fs::metadata(&path).unwrap().len(), length, "whoever gave it up knows what lasts");
     }
 
     #[test]
     fn where_none_is_to_be_had_there_is_none() {
-        assert!(Direct::create(Path::new("/dev/full"), b"head", MOST, &Arc::default()).is_none());
-        assert!(Direct::create(Path::new("/proc/none"), b"head", MOST, &Arc::default()).is_none());
+        assert!(Direct::create(Path::new("/dev/full"), b"head", MOST).is_none());
+        assert!(Direct::create(Path::new("/proc/none"), b"head", MOST).is_none());
     }
 }

@@ -6,16 +6,12 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::{
-    blocks::BLOCK,
-    direct::{Direct, Spare},
-};
+use super::{blocks::BLOCK, direct::Direct};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +59,6 @@ pub trait Target: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was written last. After a fault nothing more is to be expected of it.
     fn sync(&mut self) -> io::Result<()>;
-    /// Begins to do so, where that goes on by itself. `false`: it does not, and nothing was begun.
-    fn begin_sync(&mut self) -> io::Result<bool> {
-        Ok(false)
-    }
-    /// Whether what was begun is over.
-    fn is_synced(&mut self) -> io::Result<bool> {
-        Ok(false)
-    }
     /// By how many bytes the file is longer than what was appended.
     fn ahead(&self) -> u64 {
         0
@@ -85,14 +73,14 @@ pub trait Mark: Send {
 /// The system's own.
 #[derive(Clone, Debug, Default)]
 pub struct RealDisk {
-    /// Segments are written while their writer does other things.
-    spare: Option<Arc<Spare>>,
+    /// Segments are written past the page cache.
+    is_direct: bool,
 }
 
 impl RealDisk {
-    /// One whose segments are written, where the system can, while their writer does other things.
+    /// One whose segments are written past the page cache, where the system can.
     pub fn direct() -> Self {
-        Self { spare: Some(Arc::default()) }
+        Self { is_direct: true }
     }
 }
 
@@ -120,7 +108,9 @@ impl Disk for RealDisk {
     }
 
     fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>> {
-        if let Some(direct) = self.spare.as_ref().and_then(|spare| Direct::create(path, head, most_bytes, spare)) {
+        if self.is_direct
+            && let Some(direct) = Direct::create(path, head, most_bytes)
+        {
             return Ok(Box::new(direct));
         }
         let mut target = self.create(path)?;
@@ -129,7 +119,7 @@ impl Disk for RealDisk {
     }
 
     fn block_bytes(&self) -> u64 {
-        self.spare.as_ref().map_or(0, |_| BLOCK as u64)
+        if self.is_direct { BLOCK as u64 } else { 0 }
     }
 
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>> {

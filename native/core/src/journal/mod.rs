@@ -11,7 +11,6 @@ pub mod entry;
 pub mod facts;
 mod forgetting;
 pub mod pack;
-mod queue;
 pub mod read;
 pub mod recover;
 pub mod ring;

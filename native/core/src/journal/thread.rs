@@ -16,8 +16,6 @@ use super::{Durability, Event, ring::Ring, writer::Writer};
 /// How long an entry waits for others that are brought to disk with it, unless each answer waits for it. The disk has the
 /// rest of the 5 ms.
 const GROUP_US: u64 = 4_000;
-/// What the disk has done by itself is looked at so long afterwards, if nothing comes before: readers wait for it.
-const LOOK_US: u64 = 20_000;
 const SWEEP_US: u64 = 60_000_000;
 /// What fails is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -64,8 +62,6 @@ impl<T: FnMut(Event)> Run<T> {
         loop {
             let now_us = self.now_us();
             if self.ring.looks() || now_us >= self.sweep_us {
-                let finished = self.writer.finish_commit();
-                self.written(finished);
                 let swept = self.writer.sweep();
                 self.swept(swept);
             }
@@ -87,23 +83,16 @@ impl<T: FnMut(Event)> Run<T> {
         drop(alive);
     }
 
-    /// Brings to disk what is due, and sees what became of what was begun before.
+    /// Brings to disk what is due, or else tells readers of what was before.
     fn commit(&mut self, now_us: u64) -> io::Result<()> {
         let is_ripe = self.ring.due_us(self.group_us()).is_some_and(|due_us| due_us <= now_us);
-        if is_ripe || self.writer.has_work() {
-            self.writer.begin_commit()?;
-        } else {
-            self.writer.finish_commit()?;
-        }
-        if self.writer.is_writing() { Ok(()) } else { self.writer.tell_readers() }
+        if is_ripe || self.writer.has_work() { self.writer.commit_untold() } else { self.writer.tell_readers() }
     }
 
     /// Sleeps until something is due.
     fn rest(&self) {
-        let now_us = self.now_us();
-        let is_idle = !self.writer.is_writing() && self.writer.has_told_readers();
-        let look_us = if is_idle { u64::MAX } else { now_us + LOOK_US };
-        self.ring.rest(now_us, look_us.min(self.sweep_us), self.group_us());
+        let until_us = self.writer.tell_us().map_or(self.sweep_us, |tell_us| tell_us.min(self.sweep_us));
+        self.ring.rest(self.now_us(), until_us, self.group_us());
     }
 
     /// How long an entry waits for others that are written with it.

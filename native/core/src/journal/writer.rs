@@ -28,8 +28,6 @@ use crate::clock::Clock;
 const PIECE_BYTES: usize = 256 << 10;
 /// What was lost, of both kinds, and the end take at most so much on disk: it is kept free for the end of the journal.
 const LAST_BYTES: u64 = 3 * (ENTRY_BYTES as u64 + 64);
-/// How long the disk takes is measured so often, and where it holds up the next entries.
-const MEASURE_US: u64 = 1_000_000;
 /// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
 const TELL_US: u64 = 20_000;
 
@@ -77,10 +75,6 @@ pub struct Writer {
     written: usize,
     /// How many records are written and not known to last.
     records: u64,
-    /// When all of the work was begun to be brought to disk, if that goes on by itself.
-    begun_us: Option<u64>,
-    /// When the disk's time is measured next.
-    measure_us: u64,
     out: Vec<u8>,
     lost: [(Lost, Why); 2],
     removals: Vec<Removal>,
@@ -131,8 +125,6 @@ impl Writer {
             kept: 0,
             written: 0,
             records: 0,
-            begun_us: None,
-            measure_us: 0,
             out: Vec::new(),
             lost: [(Lost::default(), Why::Memory), (Lost::default(), Why::Disk)],
             removals: Vec::new(),
@@ -151,15 +143,12 @@ impl Writer {
     /// Brings all that waits to disk. After an error nothing is lost: the next call begins a new segment with all that
     /// is not known to last.
     pub fn commit(&mut self) -> io::Result<()> {
-        self.begin_commit()?;
-        self.finish_commit()?;
+        self.commit_untold()?;
         self.tell_readers()
     }
 
-    /// The same, but returns where the rest goes on by itself until [`Writer::finish_commit`]; readers are told now and then,
-    /// and by [`Writer::tell_readers`].
-    pub fn begin_commit(&mut self) -> io::Result<()> {
-        self.finish_commit()?;
+    /// The same, but with `group` readers are told now and then, and by [`Writer::tell_readers`].
+    pub fn commit_untold(&mut self) -> io::Result<()> {
         if !self.work.is_empty() && !self.waiting.is_empty() {
             // What it says is removed makes room, and what it is part of goes on.
             self.write_all()?;
@@ -169,34 +158,23 @@ impl Writer {
             self.place()?;
         }
         if self.work.is_empty() {
-            return Ok(());
+            return self.tell_in_time();
         }
         self.tried(Self::write)?;
-        self.tried(Self::begin_sync)?;
-        if self.is_writing() { Ok(()) } else { self.finish() }
-    }
-
-    /// Waits for what [`Writer::begin_commit`] has begun.
-    pub fn finish_commit(&mut self) -> io::Result<()> {
-        if self.is_writing() { self.finish() } else { Ok(()) }
-    }
-
-    /// Whether what was begun is not known to be over.
-    pub fn is_writing(&self) -> bool {
-        self.begun_us.is_some()
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
         self.end_work()?;
-        let is_due = self.clock.boot_us().saturating_sub(self.told_us) >= TELL_US;
-        let told = if is_due || self.settings.durability != Durability::Group { self.tell_readers() } else { Ok(()) };
+        let told = self.tell_in_time();
         self.ring.durable(self.upto, self.waiting.bytes());
         told
     }
 
+    fn tell_in_time(&mut self) -> io::Result<()> {
+        let waits = self.settings.durability == Durability::Group && self.clock.boot_us() < self.told_us + TELL_US;
+        if waits { Ok(()) } else { self.tell_readers() }
+    }
+
     /// Whether something waits that the ring knows nothing of any more.
     pub(super) fn has_work(&self) -> bool {
-        !self.is_writing() && (!self.work.is_empty() || !self.waiting.is_empty() || self.has_lost())
+        !self.work.is_empty() || !self.waiting.is_empty() || self.has_lost()
     }
 
     fn has_lost(&self) -> bool {
@@ -424,16 +402,6 @@ impl Writer {
         Ok(file)
     }
 
-    /// Begins to make last what is written, where that goes on by itself; but now and then it is waited for and measured.
-    fn begin_sync(&mut self) -> io::Result<()> {
-        let begun_us = self.clock.boot_us();
-        let is_asked = self.settings.durability == Durability::Group && begun_us < self.measure_us;
-        if let Some(open) = self.open.as_mut().filter(|_| is_asked) {
-            self.begun_us = open.file.begin_sync()?.then_some(begun_us);
-        }
-        Ok(())
-    }
-
     /// What is written lasts from now on, as far as the durability promises, and readers see it.
     fn settle(&mut self) -> io::Result<()> {
         if self.settings.durability != Durability::Os {
@@ -452,9 +420,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether readers in other processes know of all that lasts.
-    pub(super) fn has_told_readers(&self) -> bool {
-        self.is_told || self.open.is_none() // the next segment's head tells them
+    /// When readers in other processes are told of what lasts, microseconds since boot; `None`: they know all of it.
+    pub(super) fn tell_us(&self) -> Option<u64> {
+        let is_told = self.is_told || self.open.is_none(); // the next segment's head tells them
+        (!is_told).then_some(self.told_us + TELL_US)
     }
 
     /// Tells them.
@@ -470,18 +439,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until what is written lasts. How long that takes is not known where it was over before anybody looked.
+    /// Waits until what is written lasts.
     fn sync(&mut self) -> io::Result<()> {
-        let begun_us = self.begun_us.take();
         let Some(open) = &mut self.open else { return Ok(()) };
-        if begun_us.is_some() && open.file.is_synced()? {
-            return Ok(());
-        }
-        let begun_us = begun_us.unwrap_or_else(|| self.clock.boot_us());
+        let begun_us = self.clock.boot_us();
         open.file.sync()?;
-        let now_us = self.clock.boot_us();
-        self.measure_us = now_us + MEASURE_US;
-        self.facts.sync.observe(now_us.saturating_sub(begun_us));
+        self.facts.sync.observe(self.clock.boot_us().saturating_sub(begun_us));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Journals made for tests, on a disk in memory and by a clock that is moved by hand.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -96,6 +97,14 @@ impl Made {
 
     pub(crate) fn is_durable(&self, number: u64) -> bool {
         self.ring.poll_durable(number, true, &Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// Commits, and if that comes to one sync more than so many, the process ends there: the writer is not to be used again.
+    pub(crate) fn ends_in_commit(&mut self, syncs: u32) -> bool {
+        self.sim.end_in_sync(Some(syncs));
+        let ended = catch_unwind(AssertUnwindSafe(|| self.writer.commit_untold())).is_err();
+        self.sim.end_in_sync(None);
+        ended
     }
 
     /// The process is gone, its lock free.

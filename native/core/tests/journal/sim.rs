@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -40,6 +41,8 @@ struct State {
     locked: BTreeSet<PathBuf>,
     /// Which of the next syncs fail, one a bit, the lowest first.
     failing_syncs: u64,
+    /// Whoever has a segment synchronised does not come back from there, once so many have.
+    syncs_left: Option<u32>,
     /// Directories and files that nobody may look into.
     closed: BTreeSet<PathBuf>,
     /// Nothing can be removed.
@@ -105,6 +108,11 @@ impl Sim {
     /// The same of those whose bit is set, that of the next one being the lowest.
     pub(crate) fn fail_syncs_at(&self, which: u64) {
         self.state.lock().unwrap().failing_syncs = which;
+    }
+
+    /// Has the process end, as an unwinding panic, in the middle of a segment's sync once so many are over; `None`: no longer.
+    pub(crate) fn end_in_sync(&self, after: Option<u32>) {
+        self.state.lock().unwrap().syncs_left = after;
     }
 
     pub(crate) fn close(&self, dir: &Path) {
@@ -184,7 +192,7 @@ impl Sim {
         let named = Arc::new(Mutex::new(path.to_owned()));
         let file = File { changed_us: self.clock.utc_us(), path: named.clone(), ..File::default() };
         state.files.insert(path.to_owned(), file);
-        Ok(Box::new(Handle { sim: self.clone(), path: named, most, is_begun: false }))
+        Ok(Box::new(Handle { sim: self.clone(), path: named, most }))
     }
 
     /// How many of so many bytes the disk takes, and what it says: one that fills up takes the beginning.
@@ -222,7 +230,7 @@ impl Disk for Sim {
         Ok(self.handle(path, 0)?)
     }
 
-    /// One that is synchronised by itself, later, and is longer than what is in it.
+    /// One that is longer than what is in it.
     fn create_segment(&self, path: &Path, head: &[u8], most_bytes: u64) -> io::Result<Box<dyn Target>> {
         let mut handle = self.handle(path, usize::try_from(most_bytes).unwrap().max(1))?;
         handle.append(head)?;
@@ -319,9 +327,8 @@ impl Disk for Sim {
 struct Handle {
     sim: Sim,
     path: Arc<Mutex<PathBuf>>,
-    /// Of a segment: how long it may be made ahead. What is begun goes on by itself, and is over when somebody looks.
+    /// Of a segment: how long it may be made ahead.
     most: usize,
-    is_begun: bool,
 }
 
 impl Handle {
@@ -344,21 +351,15 @@ impl Target for Handle {
         spent
     }
 
-    fn begin_sync(&mut self) -> io::Result<bool> {
-        self.is_begun = self.most > 0;
-        Ok(self.is_begun)
-    }
-
-    fn is_synced(&mut self) -> io::Result<bool> {
-        if self.is_begun {
-            self.sync()?;
-        }
-        Ok(true)
-    }
-
     fn sync(&mut self) -> io::Result<()> {
-        self.is_begun = false;
         let mut state = self.sim.state.lock().unwrap();
+        if let Some(left) = state.syncs_left.as_mut().filter(|_| self.most > 0) {
+            if *left == 0 {
+                drop(state);
+                resume_unwind(Box::new("the power is cut"));
+            }
+            *left -= 1;
+        }
         state.syncs += 1;
         let fails = state.failing_syncs & 1 == 1;
         state.failing_syncs >>= 1;
