@@ -34,8 +34,6 @@ class Budget:
     budget: float | None = None
     stretch: float | None = None
     at_least: bool = False
-    unfinished: bool = False
-    """What it is about is not whole yet: a miss is shown as one and does not fail the run."""
     past: str = ""
     """The row of requests that went past the gateway meanwhile: by how much they became slower, as a part of what the
     other requests take in calm, is spread."""
@@ -95,7 +93,7 @@ def judge(values: Values, budget: Budget, subject: str, past: Values | None = No
             if not relative:
                 allowed = abs(median(base) - median(again)) if base and again else 0.0
             missed = value < budget.budget - allowed if budget.at_least else value > budget.budget + allowed
-            word = ("MISS, unfinished" if budget.unfinished else "MISS") if missed else "pass"
+            word = "MISS" if missed else "pass"
             if not missed and budget.stretch is not None:
                 stretched = value >= budget.stretch if budget.at_least else value <= budget.stretch
                 word = "pass, stretch" if stretched else "pass"

@@ -124,13 +124,6 @@ def test_an_error_voids_the_row_and_fails_the_run() -> None:
     assert report.failed([judged])
 
 
-def test_a_miss_of_what_is_not_whole_yet_is_shown_and_does_not_fail_the_run() -> None:
-    measured = values(nginx=[100], nginx_again=[100], penstock=[200])
-    judged = report.judge(measured, Budget("row", "µs", "", "nginx", 1.0, unfinished=True), "penstock")
-    assert judged.word == "MISS, unfinished"
-    assert not report.failed([judged])
-
-
 def test_a_row_without_the_subject_is_void() -> None:
     assert word(values(nginx=[100], nginx_again=[100]), RATIO) == "VOID"
 

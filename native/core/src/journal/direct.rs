@@ -38,7 +38,7 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// A file that begins with `head`, which lasts. `None`: this system, or the file system, has none that is written so.
+    /// A file that begins with `head`, which lasts. `None`: the file system has none that is written so.
     pub(super) fn create(path: &Path, head: &[u8], most_bytes: u64) -> Option<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);

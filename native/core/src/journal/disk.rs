@@ -78,7 +78,7 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// One whose segments are written past the page cache, where the system can.
+    /// One whose segments are written past the page cache, where the file system can.
     pub fn direct() -> Self {
         Self { is_direct: true }
     }

@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Durability, Event, ring::Ring, writer::Writer};
+use super::{
+    Durability, Event,
+    ring::Ring,
+    writer::{TELL_US, Writer},
+};
 
 /// How long an entry waits for others that are brought to disk with it, unless each answer waits for it. The disk has the
 /// rest of the 5 ms.
@@ -91,8 +95,10 @@ impl<T: FnMut(Event)> Run<T> {
 
     /// Sleeps until something is due.
     fn rest(&self) {
-        let until_us = self.writer.tell_us().map_or(self.sweep_us, |tell_us| tell_us.min(self.sweep_us));
-        self.ring.rest(self.now_us(), until_us, self.group_us());
+        let now_us = self.now_us();
+        // What comes next is due before that, and tells them with it.
+        let tell_us = if self.writer.has_told_readers() { u64::MAX } else { now_us + TELL_US };
+        self.ring.rest(now_us, tell_us.min(self.sweep_us), self.group_us());
     }
 
     /// How long an entry waits for others that are written with it.

@@ -29,7 +29,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// What was lost, of both kinds, and the end take at most so much on disk: it is kept free for the end of the journal.
 const LAST_BYTES: u64 = 3 * (ENTRY_BYTES as u64 + 64);
 /// Readers in other processes are told of what lasts so often: that takes the processor as long as an entry does.
-const TELL_US: u64 = 20_000;
+pub(super) const TELL_US: u64 = 20_000;
 
 /// A segment that is written.
 struct Open {
@@ -147,7 +147,7 @@ impl Writer {
         self.tell_readers()
     }
 
-    /// The same, but with `group` readers are told now and then, and by [`Writer::tell_readers`].
+    /// The same, but with `group` readers are told every 20 ms at most, and by [`Writer::tell_readers`].
     pub fn commit_untold(&mut self) -> io::Result<()> {
         if !self.work.is_empty() && !self.waiting.is_empty() {
             // What it says is removed makes room, and what it is part of goes on.
@@ -420,10 +420,9 @@ impl Writer {
         Ok(())
     }
 
-    /// When readers in other processes are told of what lasts, microseconds since boot; `None`: they know all of it.
-    pub(super) fn tell_us(&self) -> Option<u64> {
-        let is_told = self.is_told || self.open.is_none(); // the next segment's head tells them
-        (!is_told).then_some(self.told_us + TELL_US)
+    /// Whether readers in other processes know of all that lasts.
+    pub(super) fn has_told_readers(&self) -> bool {
+        self.is_told || self.open.is_none() // the next segment's head tells them
     }
 
     /// Tells them.
