@@ -102,7 +102,8 @@ fn group_loses_at_most_the_last_five_milliseconds() {
         assert!(life.promised.iter().all(|number| life.found.contains(number)), "seed {seed}");
         (cut, torn) = (cut + u64::from(life.is_writing), torn + u64::from(life.is_torn));
     }
-    assert!(cut >= rounds(100) / 5 && torn > 0 && torn <= cut / 2, "{cut} in the middle of a write, {torn} torn");
+    assert!(cut >= rounds(100) / 5 && torn > 0, "{cut} in the middle of a write, {torn} torn");
+    assert!(torn <= rounds(100) / 5, "{torn}");
 }
 
 #[test]
