@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -33,6 +34,8 @@ GATHER_S = 0.25
 """How long a digest waits for others: one transaction for many costs requests less than one for each."""
 PAGE = 2_000
 """Rows that are read in one step, other threads running in between."""
+LINES = 100
+"""Rows that one statement puts where there are many: at each step threads hand the interpreter's lock to and fro."""
 NOTES = 1_000
 """Versions back from the newest whose notes stay when the place does not pass them."""
 
@@ -58,6 +61,8 @@ _PASSED = """DELETE FROM notes WHERE life != ?
 _PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, deleted = excluded.deleted, body = excluded.body,
     change = excluded.change WHERE excluded.version > rows.version"""
+_LINE = "(?, ?, ?, ?, ?, ?)"
+_PUT_LINES = _PUT.replace(_LINE, ", ".join([_LINE] * LINES))
 _KEYS = """SELECT r.id, r.body, group_concat(d.generation || ':' || hex(d.digest))
     FROM (SELECT id, body FROM rows WHERE kind = 'key' AND id > ? ORDER BY id LIMIT ?) r
     LEFT JOIN digests d ON d.key = r.id AND d.memory_kib >= ? AND d.iterations >= ? AND d.parallelism >= ?
@@ -72,6 +77,7 @@ _tokens = msgspec.json.Decoder(list[AdminToken]).decode
 _KINDS: dict[type, str] = {KeptKey: "key", KeptTeam: "team", AdminToken: "token"}
 
 ResultT = TypeVar("ResultT")
+_Line = tuple[str, str, int, int, str, str | None]
 
 
 class Place(NamedTuple):
@@ -326,7 +332,7 @@ class Cache:
                 return
             (there,) = database.execute("SELECT version FROM place").fetchone()
             newer = [each for each in rows if each[0].version > there]  # the others are in it, or were deleted since
-            database.executemany(_PUT, sorted(_line(row, change) for row, change in newer))
+            _put(database, sorted(_line(row, change) for row, change in newer))
             notes = [(row.version, change, self._life) for row, change in newer if change is not None]
             database.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", notes)
             (learnt,) = database.execute("SELECT EXISTS (SELECT 1 FROM digests)").fetchone()
@@ -391,8 +397,15 @@ def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     database.execute("COMMIT")
 
 
-def _line(row: Kept, change: str | None) -> tuple[str, str, int, bool, str, str | None]:
-    return _KINDS[type(row)], row.id, row.version, row.state == "deleted", _encode(row).decode(), change
+def _put(database: sqlite3.Connection, lines: Sequence[_Line]) -> None:
+    whole = len(lines) // LINES * LINES
+    for start in range(0, whole, LINES):
+        database.execute(_PUT_LINES, tuple(chain.from_iterable(lines[start : start + LINES])))
+    database.executemany(_PUT, lines[whole:])
+
+
+def _line(row: Kept, change: str | None) -> _Line:
+    return _KINDS[type(row)], row.id, row.version, int(row.state == "deleted"), _encode(row).decode(), change
 
 
 def _with_digests(key: KeptKey, known: str) -> KeptKey:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.keys.argon2id import OWASP, Cost
-from penstock.keys.cache import GATHER_S, NOTES, Cache, CacheLostError, Place
+from penstock.keys.cache import GATHER_S, LINES, NOTES, Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.limits.policy import Limits
@@ -119,6 +119,19 @@ async def test_of_two_rows_the_newer_stays_whatever_the_order(cache: Open) -> No
     await first.write([key(version=5)], 0, NOWHERE)
     await first.write([key(version=4, secrets=())], 0, NOWHERE)
     assert await rows(first) == [key(version=5)]
+
+
+@pytest.mark.parametrize("count", [LINES - 1, LINES, 2 * LINES + 3])
+async def test_of_many_rows_written_at_once_each_is_there_and_the_newer_stays(cache: Open, count: int) -> None:
+    first = cache()
+    await first.open()
+    ids = [f"key{n:09}" for n in range(count)]
+    # Every other one is there already, and newer: it is behind a gap, which the place has not passed.
+    newer = [key(id, 5 * count) for id in ids[::2]]
+    await first.write_ahead([(row, None) for row in newer])
+    kept = [key(id, n) for n, id in enumerate(ids, 1)]
+    await first.write(kept[::-1], 0, NOWHERE)
+    assert await rows(first) == [newer[n // 2] if n % 2 == 0 else row for n, row in enumerate(kept)]
 
 
 async def test_a_tombstone_stays_until_everything_older_is_in(cache: Open) -> None:
