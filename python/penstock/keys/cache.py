@@ -34,8 +34,8 @@ GATHER_S = 0.25
 """How long a digest waits for others: one transaction for many costs requests less than one for each."""
 PAGE = 2_000
 """Rows that are read in one step, other threads running in between."""
-LINES = 100
-"""Rows that one statement puts where there are many: at each step threads hand the interpreter's lock to and fro."""
+ROWS_A_STATEMENT = 100
+"""Where there are many: at each statement threads hand the interpreter's lock to and fro."""
 NOTES = 1_000
 """Versions back from the newest whose notes stay when the place does not pass them."""
 
@@ -58,11 +58,10 @@ _AHEAD = """SELECT version, change FROM notes WHERE life = ? AND version > (SELE
     UNION SELECT version, change FROM rows WHERE change IS NOT NULL AND version > (SELECT version FROM place)"""
 _PASSED = """DELETE FROM notes WHERE life != ?
     OR version <= max((SELECT version FROM place), (SELECT max(version) FROM notes) - ?)"""
-_PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES (?, ?, ?, ?, ?, ?)
+_PUT = """INSERT INTO rows (kind, id, version, deleted, body, change) VALUES {}
     ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, deleted = excluded.deleted, body = excluded.body,
     change = excluded.change WHERE excluded.version > rows.version"""
-_LINE = "(?, ?, ?, ?, ?, ?)"
-_PUT_LINES = _PUT.replace(_LINE, ", ".join([_LINE] * LINES))
+_PUT_ROW, _PUT_ROWS = (_PUT.format(", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)) for rows in (1, ROWS_A_STATEMENT))
 _KEYS = """SELECT r.id, r.body, group_concat(d.generation || ':' || hex(d.digest))
     FROM (SELECT id, body FROM rows WHERE kind = 'key' AND id > ? ORDER BY id LIMIT ?) r
     LEFT JOIN digests d ON d.key = r.id AND d.memory_kib >= ? AND d.iterations >= ? AND d.parallelism >= ?
@@ -271,6 +270,7 @@ class Cache:
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "cache_size = -512",
+            "temp_store = MEMORY",  # a statement of many rows keeps what pages were; on disk that would be in /tmp
             "journal_size_limit = 4194304",
         ):
             database.execute(f"PRAGMA {pragma}")
@@ -398,10 +398,10 @@ def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def _put(database: sqlite3.Connection, lines: Sequence[_Line]) -> None:
-    whole = len(lines) // LINES * LINES
-    for start in range(0, whole, LINES):
-        database.execute(_PUT_LINES, tuple(chain.from_iterable(lines[start : start + LINES])))
-    database.executemany(_PUT, lines[whole:])
+    whole = len(lines) // ROWS_A_STATEMENT * ROWS_A_STATEMENT
+    for start in range(0, whole, ROWS_A_STATEMENT):
+        database.execute(_PUT_ROWS, tuple(chain.from_iterable(lines[start : start + ROWS_A_STATEMENT])))
+    database.executemany(_PUT_ROW, lines[whole:])
 
 
 def _line(row: Kept, change: str | None) -> _Line:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from penstock.keys.argon2id import OWASP, Cost
-from penstock.keys.cache import GATHER_S, LINES, NOTES, Cache, CacheLostError, Place
+from penstock.keys.cache import GATHER_S, NOTES, ROWS_A_STATEMENT, Cache, CacheLostError, Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
 from penstock.limits.policy import Limits
@@ -121,7 +123,7 @@ async def test_of_two_rows_the_newer_stays_whatever_the_order(cache: Open) -> No
     assert await rows(first) == [key(version=5)]
 
 
-@pytest.mark.parametrize("count", [LINES - 1, LINES, 2 * LINES + 3])
+@pytest.mark.parametrize("count", [ROWS_A_STATEMENT - 1, ROWS_A_STATEMENT, 2 * ROWS_A_STATEMENT + 3])
 async def test_of_many_rows_written_at_once_each_is_there_and_the_newer_stays(cache: Open, count: int) -> None:
     first = cache()
     await first.open()
@@ -132,6 +134,37 @@ async def test_of_many_rows_written_at_once_each_is_there_and_the_newer_stays(ca
     kept = [key(id, n) for n, id in enumerate(ids, 1)]
     await first.write(kept[::-1], 0, NOWHERE)
     assert await rows(first) == [newer[n // 2] if n % 2 == 0 else row for n, row in enumerate(kept)]
+
+
+CHANGES_MANY = """
+import asyncio, sys
+from penstock.keys.cache import Cache, Place, ROWS_A_STATEMENT
+from penstock.keys.rows import KeptKey
+
+async def main():
+    cache = Cache(sys.argv[1], "this", log=None)
+    await cache.open()
+    for version in (1, 1_000):
+        tags = tuple((f"name {n}", f"{version}" * 30) for n in range(20))  # so large that each has a page of its own
+        keys = [KeptKey(f"key{n:09}", version + n, "active", tags=tags) for n in range(ROWS_A_STATEMENT)]
+        await cache.write(keys, 0, Place("store"))
+    print(len([row async for page in cache.load() for row in page if row.version >= 1_000]))
+    await cache.close()
+
+asyncio.run(main())
+"""
+
+
+def test_no_file_is_made_elsewhere_however_many_rows_change(tmp_path: Path) -> None:
+    """SQLite would keep there what pages were before the statement; it takes the directory when it is loaded."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    before = elsewhere.stat().st_mtime_ns
+    command = [sys.executable, "-c", CHANGES_MANY, str(tmp_path)]
+    environment = {**os.environ, "SQLITE_TMPDIR": str(elsewhere)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == (f"{ROWS_A_STATEMENT}\n", "")
+    assert elsewhere.stat().st_mtime_ns == before
 
 
 async def test_a_tombstone_stays_until_everything_older_is_in(cache: Open) -> None:
