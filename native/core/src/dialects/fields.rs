@@ -324,7 +324,10 @@ impl Sink for Fields {
                 !array || at == Place::Body
             }
             Place::Item => {
-                self.restart();
+                // The last object counts; an array among them is none.
+                if !array {
+                    self.restart();
+                }
                 !array
             }
             Place::Choices => {

@@ -209,6 +209,17 @@ fn a_name_that_stands_twice_counts_the_second_time() {
 }
 
 #[test]
+fn of_an_array_the_last_object_counts() {
+    for (body, usage) in [
+        (r#"[{"usage":{"prompt_tokens":1}},{"usage":{"prompt_tokens":2}}]"#, Some(crate::drive::tokens(2, 0))),
+        (r#"[{"usage":{"prompt_tokens":1}},{}]"#, None),
+        (r#"[{"usage":{"prompt_tokens":1}},[],[{"usage":{"prompt_tokens":3}}],4]"#, Some(crate::drive::tokens(1, 0))),
+    ] {
+        assert_eq!(tapped(Dialect::OpenAi, [body.as_bytes()]).usage(), usage, "{body}");
+    }
+}
+
+#[test]
 fn an_error_body_is_known() {
     for (dialect, body, message) in [
         (Dialect::OpenAi, r#"{"error":{"message":"m"}}"#, Some("m")),
