@@ -6,7 +6,10 @@ use std::slice;
 pub(super) const BLOCK: usize = 4 << 10;
 
 #[repr(C, align(4096))]
-struct Block([u8; BLOCK]);
+pub(super) struct Block(pub [u8; BLOCK]);
+
+/// What a file is filled with ahead.
+pub(super) static ZEROS: Block = Block([0; BLOCK]);
 
 /// Bytes, and zeros behind them up to the end of a block.
 #[derive(Default)]

@@ -14,8 +14,9 @@ pub struct Recovered {
     pub segments: usize,
     /// Bytes of the last write that were not all there.
     pub cut_bytes: u64,
-    /// Whole entries stand behind what is none, or it was whole before: somebody changed the file, or the disk did. It
-    /// keeps all of its bytes under the name `<number>.damaged`, and readers pass over what is damaged.
+    /// Whole entries stand behind what is none, or it was whole before: somebody changed the file, or the disk did, or the
+    /// power was cut while several blocks were written. It keeps all of its bytes under the name `<number>.damaged`, and
+    /// readers pass over what is damaged.
     pub is_damaged: bool,
 }
 

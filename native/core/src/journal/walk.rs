@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
         Self { bytes, at: at.min(bytes.len()), fault: None }
     }
 
-    /// How many bytes stand behind the last entry: the file's room that was never written is none.
+    /// How many bytes stand behind the last entry: the zeros of its room, written or not, are none.
     pub fn rest(&self) -> u64 {
         let rest = &self.bytes[self.at..];
         rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
