@@ -29,7 +29,8 @@ pub trait Sink {
     /// Where nothing is of interest.
     const NOWHERE: Self::Place;
 
-    /// The place of the member `name` of an object; the name is unescaped.
+    /// The place of the member `name` of an object; the name is unescaped, but for the beginning of one longer than any of
+    /// ours.
     fn member(&mut self, object: Self::Place, name: &[u8]) -> Self::Place;
     /// The place of each element of an array.
     fn element(&self, array: Self::Place) -> Self::Place;
@@ -246,12 +247,10 @@ impl<P: Copy + PartialEq> Skimmer<P> {
             self.hold(&bytes[pos..end], MAX_NAME + 1);
             &self.held
         };
-        self.at = if raw.len() > MAX_NAME {
-            S::NOWHERE
-        } else if self.escaped {
+        self.at = if self.escaped && raw.len() <= MAX_NAME {
             sink.member(object, &unescape(raw))
         } else {
-            sink.member(object, raw)
+            sink.member(object, &raw[..raw.len().min(MAX_NAME + 1)])
         };
         // Mostly the colon and the value are here too.
         if bytes.get(end + 1) != Some(&b':') {
