@@ -47,8 +47,7 @@ class Desk:
         self.store = store
         self._log, self._migrate, self._pace, self._degraded = log, migrate, pace, degraded
         self._hasher = Hasher(cost, floor=floor, threads=threads)
-        self._cache = Cache(data_dir, key.fingerprint, log, cost)
-        self._table = Table(self._cache, log)
+        self._table = Table(Cache(data_dir, key.fingerprint, log, cost), log)
         self._feed = Feed(store, self._table, self._tell, log, migrate=migrate, pace=pace)
         self._verifier = Verifier(store, self._table, self._hasher, log, missed=self._feed.wake)
         self._table.changed = self._verifier.changed
@@ -97,7 +96,7 @@ class Desk:
         if self._used is not None:
             await self._used.stop()
         self._hasher.close()
-        await self._cache.close()
+        await self._table.close()
         with contextlib.suppress(StoreError):
             await self.store.close()
 

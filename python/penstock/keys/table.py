@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from penstock.keys.argon2id import Cost
+from penstock.keys.backlog import Backlog
 from penstock.keys.cache import Cache, CacheLostError, Note, Place
 from penstock.keys.model import AdminToken, Row
 from penstock.keys.rows import Kept, KeptKey, batch_of, closed, digest_batch, encode, in_batches, keep
@@ -33,7 +33,7 @@ class Table:
         self._engine: KeyEngine | None = None
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
-        self._writing: asyncio.Future[None] | None = None
+        self._backlog = Backlog(cache.write)
         self.place = Place()
         self.life = 0
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
@@ -105,13 +105,11 @@ class Table:
             self._tokens = {id: token for id, token in self._tokens.items() if token.state != "deleted"}
         self.place = place
         self.ahead = {note for note in self.ahead if note.version > place.version}
-        # While one piece goes to disk the next is fetched; what the disk has is never ahead of what native has.
-        before, self._writing = self._writing, self._cache.write(kept, since, place)
-        if before is not None:
-            await before
-        if settled:
-            await self._writing
-            self._writing = None
+        # What the disk has is never ahead of what native has.
+        if settled and self._backlog.is_empty:
+            await self._cache.write(kept, since, place)
+        else:
+            await self._backlog.put(kept, since, place, complete=settled)
 
     async def reset(self, store: str) -> None:
         """Forgets everything: what follows comes from another store, or from one that lost data."""
@@ -121,7 +119,13 @@ class Table:
         self._send(Batch(FORMAT, reset=True))
         self.ahead.clear()
         self.place = Place(store)
+        self._backlog.drop()
         await self._cache.reset(store)
+
+    async def close(self) -> None:
+        """Finishes what is on its way to `data_dir`; nothing is taken after that."""
+        await self._backlog.finish()
+        await self._cache.close()
 
     def learn(self, life: int, key: str, generation: int, digest: str, cost: Cost) -> bool:
         """A secret has been verified by a hash of this cost; False, and nothing done, when that was before a reset."""

@@ -97,7 +97,7 @@ async def test_a_hundred_thousand_keys_are_loaded_in_little_time_and_a_change_co
     assert native.rows == MANY
     for n in range(0, MANY, 10):
         first.desk._table.learn(first.desk._table.life, f"{n:012}", 1, "ab" * 32, TINY)
-    await first.desk._cache.known("")
+    await first.desk._table._cache.known("")
     began = time.perf_counter()
     await first.ledger.create_key(NewKey(name="one more"), "test")
     changing_s = time.perf_counter() - began

@@ -282,7 +282,7 @@ async def test_a_damaged_cache_is_made_up_for_by_the_store(node: Node, tmp_path:
     await put(first.store, foreign(ONE))
     await first.start()
     await first.stop()
-    path = first.desk._cache._path
+    path = first.desk._table._cache._path
     with sqlite3.connect(path) as database:
         database.execute("UPDATE rows SET body = '{'")
     database.close()

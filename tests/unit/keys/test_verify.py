@@ -422,7 +422,7 @@ async def test_what_was_verified_by_another_process_on_data_dir_is_not_computed_
     issued = await first.ledger.create_key(NewKey(name="one"), "test")
     await second.start()
     assert (await first.ask(issued.secret)).verdict == "right"
-    await first.desk._cache.flush()
+    await first.desk._table._cache.flush()
     monkeypatch.setattr(Hasher, "verify", lambda *_: pytest.fail("computed"))
     assert (await second.ask(issued.secret)).verdict == "right"
     assert (await second.ask(new_key_text(issued.key.id).text)).verdict == "wrong"

@@ -1,0 +1,262 @@
+"""A load serves before it is on disk, and is there soon after, in order, whole."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from penstock.keys import backlog
+from penstock.keys.backlog import Backlog
+from penstock.keys.cache import Place
+from penstock.keys.model import AdminToken
+from penstock.keys.rows import Kept, KeptKey, KeptTeam
+from penstock.limits.policy import Limits
+from penstock.policy.key_table import Access, Secret
+from penstock.store.interface import StoreAwayError
+from tests.unit.conftest import until
+from tests.unit.keys.scene import Scene, foreign, put
+
+Node = Callable[..., Scene]
+SECRETS = [f"sk-{n}-0123456789abcdef" for n in range(10)]
+IDS = {foreign(secret).id for secret in SECRETS}
+NEWCOMER = "sk-new-0123456789abcdef"
+
+
+class Disk:
+    """Takes pieces, once it is let."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[list[Kept], int, Place]] = []
+        self.lets = asyncio.Event()
+        self.lets.set()
+
+    def write(self, rows: Sequence[Kept], since: int, place: Place) -> asyncio.Future[None]:
+        self.found.append((list(rows), since, place))
+        return asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        await self.lets.wait()
+
+    @property
+    def versions(self) -> list[int]:
+        return [place.version for _, _, place in self.found]
+
+
+def at(version: int) -> Place:
+    return Place("store", version, f"change{version}", 5)
+
+
+def keys(count: int) -> list[KeptKey]:
+    return [KeptKey(f"key{n:09}", n + 1, "active", secrets=(Secret(1, None, None),)) for n in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "REST", 0.0)
+
+
+async def test_nothing_is_written_until_the_load_is_complete() -> None:
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    await waiting.put(keys(3), 0, at(3), complete=False)
+    await waiting.put(keys(2), 3, at(5), complete=False)
+    await asyncio.sleep(0.02)
+    assert (disk.found, waiting.is_empty) == ([], False)
+    await waiting.put([], 5, at(6), complete=True)
+    await until(lambda: waiting.is_empty)
+    assert disk.found == [(keys(3), 0, at(3)), (keys(2), 3, at(5)), ([], 5, at(6))]
+
+
+async def test_a_load_that_does_not_come_to_its_end_is_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "HOLD_S", 0.05)
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    await waiting.put(keys(3), 0, at(3), complete=False)
+    await until(lambda: disk.versions == [3])
+
+
+async def test_rows_of_every_kind_come_back_as_they_were() -> None:
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    limits = Limits(requests=("600/min", "9/day"), concurrent="none", queue="2s")
+    access = Access(("fast",), None, ("10.0.0.0/8",))
+    given: list[Kept] = [
+        KeptKey(
+            "key", 1, "active", "team", access, 2, 3, (Secret(1, 4, None),), limits, '{"new":1}', (("a", "b"),), False
+        ),
+        KeptTeam("team", 2, "a team", "disabled", access, limits, None, (("c", "d"),), False),
+        AdminToken(id="t", name="ops", role="viewer", digest="cd" * 32, version=3),
+    ]
+    await waiting.put(given, 0, at(3), complete=True)
+    await until(lambda: waiting.is_empty)
+    assert disk.found[0][0] == given
+
+
+async def test_where_much_waits_a_piece_waits_for_an_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MOST_BYTES", 300)
+    disk = Disk()
+    disk.lets.clear()
+    waiting = Backlog(disk.write)
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    assert disk.found == []
+    second = asyncio.ensure_future(waiting.put(keys(5), 1, at(2), complete=False))
+    await until(lambda: disk.versions == [1])
+    assert not second.done()
+    disk.lets.set()
+    await second
+    assert disk.versions == [1, 2]  # alone it is too much too
+    await waiting.put(keys(1), 2, at(3), complete=True)
+    await until(lambda: waiting.is_empty)
+    assert disk.versions == [1, 2, 3]
+
+
+async def test_what_is_left_is_finished_at_once_and_each_piece_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "REST", 1e9)
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    for version in range(1, 6):
+        await waiting.put(keys(1), version - 1, at(version), complete=version == 5)
+    await until(lambda: disk.versions == [1])
+    await waiting.finish()
+    assert disk.versions == [1, 2, 3, 4, 5]
+    await waiting.finish()
+    assert disk.versions == [1, 2, 3, 4, 5]
+
+
+async def test_one_that_is_given_up_has_been_handed_on() -> None:
+    disk = Disk()
+    disk.lets.clear()
+    waiting = Backlog(disk.write)
+    done = asyncio.Event()
+    write = waiting._write
+
+    def watched(*given: object) -> asyncio.Future[None]:
+        future = write(*given)  # type: ignore[arg-type]
+        assert isinstance(future, asyncio.Future)
+        future.add_done_callback(lambda future: done.set() if not future.cancelled() else None)
+        return future
+
+    waiting._write = watched
+    await waiting.put(keys(1), 0, at(1), complete=True)
+    await until(lambda: disk.versions == [1])
+    await waiting.finish()
+    disk.lets.set()
+    await asyncio.wait_for(done.wait(), 5.0)
+
+
+async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "MOST_BYTES", 800)
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    await waiting.put(keys(3), 0, at(3), complete=True)
+    waiting.drop()
+    await waiting.put(keys(3), 0, at(2), complete=False)
+    await asyncio.sleep(0.02)
+    assert disk.found == []
+    await waiting.put(keys(1), 2, at(4), complete=True)
+    await until(lambda: waiting.is_empty)
+    assert disk.versions == [2, 4]
+
+
+# --- a node ---
+
+
+async def loaded(node: Node, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A node that has loaded ten keys in pieces, of which none is on disk."""
+    monkeypatch.setattr("penstock.keys.feed.ROWS_AT_ONCE", 3)
+    scene = node()
+    for secret in SECRETS:
+        await put(scene.store, foreign(secret))
+    monkeypatch.setattr(backlog, "REST", 1e9)
+    await scene.start()
+    return scene
+
+
+async def restarted(node: Node) -> Scene:
+    """The same after a restart, without its store."""
+    scene = node()
+    scene.store.away = True
+    await scene.start()
+    return scene
+
+
+def on_disk(scene: Scene) -> set[str]:
+    with sqlite3.connect(scene.desk._table._cache._path) as database:
+        found = {id for (id,) in database.execute("SELECT id FROM rows")}
+    database.close()
+    return found
+
+
+async def test_keys_are_known_before_they_are_on_disk(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await loaded(node, monkeypatch)
+    assert all(scene.check(secret) == "unverified" for secret in SECRETS)
+    assert scene.check(NEWCOMER) == "unknown"
+    assert on_disk(scene) < IDS
+    rests = scene.desk._table._backlog._task
+    assert rests is not None
+    assert rests.cancel()  # it is over
+    monkeypatch.setattr(backlog, "REST", 0.0)
+    await put(scene.store, foreign(NEWCOMER))
+    await scene.poll()
+    await until(lambda: on_disk(scene) == {*IDS, foreign(NEWCOMER).id})
+
+
+async def test_a_stop_writes_what_is_not_on_disk_yet(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await loaded(node, monkeypatch)
+    assert on_disk(first) < IDS
+    await first.stop()
+    second = await restarted(node)
+    assert all(second.check(secret) == "unverified" for secret in SECRETS)
+
+
+async def test_what_changes_meanwhile_is_newer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await loaded(node, monkeypatch)
+    ids = [foreign(secret).id for secret in SECRETS]
+    await first.ledger.set_key_state(ids[8], "disabled", "test")  # by this node, past the feed
+    await put(first.store, foreign(SECRETS[9], state="deleted", secrets=()))
+    await first.poll()
+    await first.stop()
+    second = await restarted(node)
+    assert second.table.keys[ids[8]].state == "disabled"
+    assert second.check(SECRETS[9]) == "away"
+    second.store.away = False
+    await second.poll()
+    assert second.table.resets == 0
+    assert second.check(SECRETS[9]) == "unknown"
+
+
+async def test_nothing_of_a_store_that_is_another_now_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await loaded(node, monkeypatch)
+    empty = type(first.store)()
+    first.store.restore(empty.copy())
+    await put(first.store, foreign(NEWCOMER))
+    await first.poll()
+    assert first.table.resets > 0
+    await first.stop()
+    assert on_disk(first) == {foreign(NEWCOMER).id}
+
+
+async def test_a_load_that_the_store_breaks_off_goes_on_later(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.keys.feed.ROWS_AT_ONCE", 3)
+    scene = node()
+    for secret in SECRETS:
+        await put(scene.store, foreign(secret))
+    handle = scene.desk.store
+    asked, changed_since = [0], handle.changed_since
+
+    async def breaks_off(version: int, limit: int) -> object:
+        asked[0] += 1
+        if asked[0] == 3:
+            raise StoreAwayError("gone")
+        return await changed_since(version, limit)
+
+    monkeypatch.setattr(handle, "changed_since", breaks_off)
+    await scene.start()
+    assert scene.check(SECRETS[0]) == "unverified"
+    assert scene.check(SECRETS[9]) == "away"
+    await scene.poll()
+    assert scene.check(SECRETS[9]) == "unverified"
+    await until(lambda: on_disk(scene) == IDS)
