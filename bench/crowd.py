@@ -1,16 +1,19 @@
 """What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet; and
 one key whose limits are shared."""
 
+import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from bench import keys, machine, rows, sides
+from bench import keys, machine, rows
 from bench.load import Mock
 from bench.machine import BenchError
 from bench.rows import Driver, Result, Table
 from bench.sides import Keyed, Many, Shared
+from penstock.keys import cache
 from penstock.keys.hashing import threads_on
 
 # By the name of the side whom budgets.toml judges.
@@ -43,11 +46,14 @@ def starts(rounds: int, mock: Mock, at: Path, table: Table) -> None:
         few = Keyed(SIDE, mock, at / f"few-{number}")
         many = Many(SIDE, mock, at / f"many-{number}")
         try:
-            few_s, few_kib = few.start(), _rested(few, sides.REST_S)
+            few_s, few_kib = few.start(), _rested(few)
             few.stop()
-            first_s, many_kib = many.start(), _rested(many, WRITTEN_S)
+            first_s, many_kib = many.start(), _rested(many)
             many.stop()
             again_s = many.start()
+        except BenchError as error:
+            table.void(STARTS, error)
+            return
         finally:
             few.stop()
             many.stop()
@@ -56,9 +62,13 @@ def starts(rounds: int, mock: Mock, at: Path, table: Table) -> None:
         table.add("keys_memory", "", SIDE, (many_kib - few_kib) * 1024 / keys.MANY)
 
 
-def _rested(side: Keyed, seconds: float) -> int:
+def _rested(side: Keyed) -> int:
     """Memory once that of the first verification, and of the load, has been given back, in KiB."""
-    time.sleep(seconds)
+    time.sleep(WRITTEN_S)
+    with closing(sqlite3.connect(side.directory / "data" / cache.NAME)) as database:
+        ((written,),) = database.execute("SELECT count(*) FROM rows WHERE kind = 'key'").fetchall()
+    if written < side.strangers:
+        raise BenchError(f"{written} of {side.strangers} keys are in {cache.NAME} {WRITTEN_S:.0f} s after the start")
     return machine.pss_kib(side.pids())
 
 

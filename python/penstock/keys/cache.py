@@ -113,7 +113,7 @@ class Cache:
     """Opened by `open`; before, and when the file is of no use, it is empty and forgets what it is told.
 
     Every method but `learn` hands its step to the thread before it returns, behind the digests learnt before: they are
-    done in the order in which they were asked.
+    done in the order in which they were asked, whether somebody still waits for them or not.
     """
 
     def __init__(self, data_dir: str, fingerprint: str, log: Log, cost: Cost = OWASP) -> None:
@@ -199,7 +199,7 @@ class Cache:
     def _hand(self, work: Callable[[], ResultT], otherwise: ResultT) -> asyncio.Future[ResultT]:
         loop = asyncio.get_running_loop()
         if not self._closed:
-            return loop.run_in_executor(self._thread, self._try, work, otherwise)
+            return asyncio.shield(loop.run_in_executor(self._thread, self._try, work, otherwise))
         nothing: asyncio.Future[ResultT] = loop.create_future()
         nothing.set_result(otherwise)
         return nothing

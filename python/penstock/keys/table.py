@@ -1,4 +1,7 @@
-"""What native's key table and `data_dir` are told: rows, digests, resets, always both and in one order."""
+"""What native's key table and `data_dir` are told: rows, digests, resets, always both and in one order.
+
+Native at once, `data_dir` somewhat later where a load has many rows: what is in it was true at a moment before.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ class Table:
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
         self._backlog = Backlog(cache.write)
+        self._is_loading = False
         self.place = Place()
         self.life = 0
         """Rises with every reset: what was found out about rows before it says nothing about rows after it."""
@@ -93,8 +97,10 @@ class Table:
         newer = [keep(row) for row in rows if row.version > self.place.version]
         if newer:
             self._put(newer)
-            changes = dict(self.ahead)
-            await self._cache.write_ahead([(row, changes.get(row.version)) for row in newer])
+            life, changes = self.life, dict(self.ahead)
+            await self._backlog.finish()
+            if life == self.life:
+                await self._cache.write_ahead([(row, changes.get(row.version)) for row in newer])
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""
@@ -106,10 +112,13 @@ class Table:
         self.place = place
         self.ahead = {note for note in self.ahead if note.version > place.version}
         # What the disk has is never ahead of what native has.
-        if settled and self._backlog.is_empty:
+        is_part, self._is_loading = self._is_loading or not settled, not settled
+        if self._backlog.is_empty and not is_part:
             await self._cache.write(kept, since, place)
-        else:
-            await self._backlog.put(kept, since, place, complete=settled)
+            return
+        await self._backlog.put(kept, since, place, complete=settled)
+        if kept and not is_part:
+            await self._backlog.finish()
 
     async def reset(self, store: str) -> None:
         """Forgets everything: what follows comes from another store, or from one that lost data."""
@@ -124,16 +133,20 @@ class Table:
 
     async def close(self) -> None:
         """Finishes what is on its way to `data_dir`; nothing is taken after that."""
-        await self._backlog.finish()
-        await self._cache.close()
+        try:
+            if not await self._backlog.finish():
+                self._log.warning("not all keys are in data_dir yet: the next start loads them from the store")
+        finally:
+            self._backlog.close()
+            await self._cache.close()
 
     def learn(self, life: int, key: str, generation: int, digest: str, cost: Cost) -> bool:
         """A secret has been verified by a hash of this cost; False, and nothing done, when that was before a reset."""
         if life != self.life:
             return False
         self._send(digest_batch(key, generation, digest))
-        # Nobody waits for the disk: what a crash loses is verified once more.
-        self._cache.learn(key, generation, digest, cost)
+        # Nobody waits for the disk: what a crash loses is verified once more. The row is there first.
+        self._backlog.after(partial(self._cache.learn, key, generation, digest, cost))
         return True
 
     def remembering(self) -> Callable[[str, int, str], None]:

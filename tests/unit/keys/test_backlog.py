@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.keys import backlog
 from penstock.keys.backlog import Backlog
 from penstock.keys.cache import Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
+from penstock.keys.wishes import NewKey
 from penstock.limits.policy import Limits
 from penstock.policy.key_table import Access, Secret
 from penstock.store.interface import StoreAwayError
@@ -120,38 +122,49 @@ async def test_what_is_left_is_finished_at_once_and_each_piece_once(monkeypatch:
     for version in range(1, 6):
         await waiting.put(keys(1), version - 1, at(version), complete=version == 5)
     await until(lambda: disk.versions == [1])
-    await waiting.finish()
+    assert await waiting.finish()
+    assert await waiting.finish()
     assert disk.versions == [1, 2, 3, 4, 5]
-    await waiting.finish()
-    assert disk.versions == [1, 2, 3, 4, 5]
+    waiting.close()
 
 
-async def test_one_that_is_given_up_has_been_handed_on() -> None:
+async def test_whoever_waits_for_a_disk_that_hangs_does_so_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "FINISH_S", 0.05)
     disk = Disk()
     disk.lets.clear()
     waiting = Backlog(disk.write)
-    done = asyncio.Event()
-    write = waiting._write
-
-    def watched(*given: object) -> asyncio.Future[None]:
-        future = write(*given)  # type: ignore[arg-type]
-        assert isinstance(future, asyncio.Future)
-        future.add_done_callback(lambda future: done.set() if not future.cancelled() else None)
-        return future
-
-    waiting._write = watched
-    await waiting.put(keys(1), 0, at(1), complete=True)
-    await until(lambda: disk.versions == [1])
-    await waiting.finish()
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    await waiting.put(keys(1), 1, at(2), complete=False)
+    assert not await waiting.finish()
+    assert disk.versions == [1]
     disk.lets.set()
-    await asyncio.wait_for(done.wait(), 5.0)
+    assert await waiting.finish()
+    assert disk.versions == [1, 2]
+    waiting.close()
+
+
+async def test_steps_come_behind_what_was_put_before_them() -> None:
+    disk = Disk()
+    waiting = Backlog(disk.write)
+    seen: list[list[int]] = []
+    waiting.after(lambda: seen.append(disk.versions))
+    assert seen == [[]]
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    waiting.after(lambda: seen.append(disk.versions))
+    await waiting.put(keys(1), 1, at(2), complete=False)
+    assert len(seen) == 1
+    assert await waiting.finish()
+    assert seen == [[], [1, 2]]
+    waiting.close()
 
 
 async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
     monkeypatch.setattr(backlog, "MOST_BYTES", 800)
     disk = Disk()
     waiting = Backlog(disk.write)
     await waiting.put(keys(3), 0, at(3), complete=True)
+    waiting.after(lambda: seen.append("of what was dropped"))
     waiting.drop()
     await waiting.put(keys(3), 0, at(2), complete=False)
     await asyncio.sleep(0.02)
@@ -159,6 +172,7 @@ async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pyt
     await waiting.put(keys(1), 2, at(4), complete=True)
     await until(lambda: waiting.is_empty)
     assert disk.versions == [2, 4]
+    assert seen == []
 
 
 # --- a node ---
@@ -183,9 +197,9 @@ async def restarted(node: Node) -> Scene:
     return scene
 
 
-def on_disk(scene: Scene) -> set[str]:
+def on_disk(scene: Scene, column: str = "id", table: str = "rows") -> set[str]:
     with sqlite3.connect(scene.desk._table._cache._path) as database:
-        found = {id for (id,) in database.execute("SELECT id FROM rows")}
+        found = {id for (id,) in database.execute(f"SELECT {column} FROM {table}")}  # noqa: S608
     database.close()
     return found
 
@@ -195,13 +209,46 @@ async def test_keys_are_known_before_they_are_on_disk(node: Node, monkeypatch: p
     assert all(scene.check(secret) == "unverified" for secret in SECRETS)
     assert scene.check(NEWCOMER) == "unknown"
     assert on_disk(scene) < IDS
-    rests = scene.desk._table._backlog._task
-    assert rests is not None
-    assert rests.cancel()  # it is over
-    monkeypatch.setattr(backlog, "REST", 0.0)
-    await put(scene.store, foreign(NEWCOMER))
-    await scene.poll()
-    await until(lambda: on_disk(scene) == {*IDS, foreign(NEWCOMER).id})
+    await scene.desk._feed.poll()  # nothing new
+    assert on_disk(scene) < IDS
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_a_change_takes_to_disk_what_waits(node: Node, monkeypatch: pytest.MonkeyPatch, is_ours: bool) -> None:
+    scene = await loaded(node, monkeypatch)
+    if is_ours:
+        issued = await scene.ledger.create_key(NewKey(name="new"), "test")
+        assert on_disk(scene) == {*IDS, issued.key.id}
+    else:
+        await put(scene.store, foreign(NEWCOMER))
+        await scene.poll()
+        await until(lambda: on_disk(scene) == {*IDS, foreign(NEWCOMER).id})
+
+
+async def test_a_change_that_waited_over_a_reset_is_not_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await loaded(node, monkeypatch)
+    table = scene.desk._table
+
+    async def resets() -> bool:
+        await table.reset("other")
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table._backlog, "finish", resets)
+        await table.publish([replace(foreign(NEWCOMER), version=99)])
+    await table._cache.ahead()
+    assert on_disk(scene) == set()
+
+
+async def test_no_digest_is_on_disk_before_its_row(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await loaded(node, monkeypatch)
+    assert (await scene.ask(SECRETS[9])).verdict == "right"
+    await until(lambda: not len(scene.desk._verifier._rehasher))
+    await scene.desk._table._cache.flush()
+    assert on_disk(scene, "key", "digests") == set()
+    await scene.stop()
+    assert on_disk(scene, "key", "digests") == {foreign(SECRETS[9]).id}
+    assert (await restarted(node)).check(SECRETS[9]) == "right"
 
 
 async def test_a_stop_writes_what_is_not_on_disk_yet(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +273,16 @@ async def test_what_changes_meanwhile_is_newer(node: Node, monkeypatch: pytest.M
     await second.poll()
     assert second.table.resets == 0
     assert second.check(SECRETS[9]) == "unknown"
+
+
+async def test_a_stop_does_not_wait_for_ever(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await loaded(node, monkeypatch)
+    monkeypatch.setattr(backlog, "FINISH_S", 0.0)
+    await scene.stop()
+    assert "not all keys are in data_dir yet" in scene.log.texts("warning")
+    second = node()
+    await second.start()
+    assert all(second.check(secret) == "unverified" for secret in SECRETS)
 
 
 async def test_nothing_of_a_store_that_is_another_now_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -47,6 +48,21 @@ async def cache(tmp_path: Path) -> AsyncIterator[Open]:
 
 async def rows(cache: Cache) -> list[Kept]:
     return [row async for page in cache.load() for row in page]
+
+
+async def test_what_was_asked_for_is_done_though_nobody_waits_for_it_any_more(cache: Open) -> None:
+    first = cache()
+    await first.open()
+    await first.reset("store")
+    busy = threading.Event()
+    held = first._thread.submit(busy.wait, 5.0)
+    given_up = first.write([key()], 0, AT)
+    assert given_up.cancel()
+    await asyncio.sleep(0.01)
+    busy.set()
+    assert held.result()
+    assert await first.ahead() == set()
+    assert [row.id for row in await rows(first)] == [key().id]
 
 
 async def test_rows_and_how_far_they_go_are_found_again(cache: Open, tmp_path: Path) -> None:
