@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from bench import keys, machine, rows
+from bench import keys, machine, rows, sides
 from bench.load import Mock
 from bench.machine import BenchError
 from bench.rows import Driver, Result, Table
@@ -23,9 +23,6 @@ STORM = {"storm_p99", "storm_past", "storm_refused", "storm_alone"}
 COLD = {"cold_seconds", "cold_p99", "cold_past", "cold_memory", "cold_after", "cold_alone"}
 # A start takes seconds here: fewer rounds of it than of the rest are enough.
 START_ROUNDS, COLD_ROUNDS = 3, 3
-
-# After a first start: until the keys are on disk too.
-WRITTEN_S = 6.0
 
 BUSY = {"shared_commands"}
 SHARED_SIDE = "penstock_shared"
@@ -64,11 +61,12 @@ def starts(rounds: int, mock: Mock, at: Path, table: Table) -> None:
 
 def _rested(side: Keyed) -> int:
     """Memory once that of the first verification, and of the load, has been given back, in KiB."""
-    time.sleep(WRITTEN_S)
+    time.sleep(sides.MANY_REST_S)
     with closing(sqlite3.connect(side.directory / "data" / cache.NAME)) as database:
         ((written,),) = database.execute("SELECT count(*) FROM rows WHERE kind = 'key'").fetchall()
     if written < side.strangers:
-        raise BenchError(f"{written} of {side.strangers} keys are in {cache.NAME} {WRITTEN_S:.0f} s after the start")
+        after = f"{sides.MANY_REST_S:.0f} s after the start"
+        raise BenchError(f"{written} of {side.strangers} keys are in {cache.NAME} {after}")
     return machine.pss_kib(side.pids())
 
 
@@ -78,6 +76,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
     ids = keys.ids()
     try:
         side.start()
+        time.sleep(side.rest_s)
         for number in range(rounds):
             # Others each time: whoever guessed an id's secret before has to wait, which spares the gateway work.
             guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
@@ -121,6 +120,7 @@ def commands(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, t
     side = Shared(SHARED_SIDE, mock, at / "commands")
     try:
         side.start()
+        time.sleep(side.rest_s)
         assert side.redis is not None
         for _ in range(rounds):
             before = side.redis.commands()

@@ -48,6 +48,7 @@ def started(names: list[str], mock: load.Mock, at: Path) -> Iterator[list[Side]]
             side = sides.make(name, mock, at)
             up.append(side)
             side.start()
+        time.sleep(max(side.rest_s for side in up))
         yield up
     finally:
         for side in up:

@@ -34,6 +34,8 @@ SHIPPED_LOOK_S = 0.1
 # An ordinary store, and how long after a verification its memory has surely been given back.
 FEW = 100
 REST_S = 1.5
+# The same of a great many keys: by then they are in data_dir too.
+MANY_REST_S = 6.0
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Side:
     exit_code: int | None = None  # of its last life
     log: IO[bytes] | None = field(default=None, repr=False)
     start_limit_s = START_LIMIT_S
-    # Between the start and what is measured on a fresh instance.
+    # Between the start and what is measured: what a start leaves to do is done by then.
     rest_s = 0.0
 
     def start(self) -> float:
@@ -260,6 +262,7 @@ class Many(Keyed):
     """The same with a great many keys."""
 
     strangers = keys.MANY
+    rest_s = MANY_REST_S
 
 
 class Limited(Many):
@@ -313,6 +316,7 @@ class Governed(Shipping):
     """
 
     strangers = keys.MANY
+    rest_s = MANY_REST_S
     last = True
     states_usage = "true"
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000, budget: 1000000 usd/day }"
