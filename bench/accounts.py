@@ -84,7 +84,7 @@ def tail(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, table
     side = Governed(GOVERNED, mock, at / "tail")
     try:
         side.start()
-        time.sleep(side.rest_s)
+        side.rest()
         with _tail(side) as pipe:
             lags: list[float] = []
             reader = threading.Thread(target=_note_lags, args=(pipe, lags), daemon=True)

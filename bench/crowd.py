@@ -1,19 +1,15 @@
 """What keys in great numbers do: 100,000 in the store, 5,000 wrong ones a second, 1,000 that nobody has shown yet; and
 one key whose limits are shared."""
 
-import sqlite3
-import time
 from collections.abc import Iterable
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from bench import keys, machine, rows, sides
+from bench import keys, machine, rows
 from bench.load import Mock
 from bench.machine import BenchError
 from bench.rows import Driver, Result, Table
 from bench.sides import Keyed, Many, Shared
-from penstock.keys import cache
 from penstock.keys.hashing import threads_on
 
 # By the name of the side whom budgets.toml judges.
@@ -60,13 +56,8 @@ def starts(rounds: int, mock: Mock, at: Path, table: Table) -> None:
 
 
 def _rested(side: Keyed) -> int:
-    """Memory once that of the first verification, and of the load, has been given back, in KiB."""
-    time.sleep(sides.MANY_REST_S)
-    with closing(sqlite3.connect(side.directory / "data" / cache.NAME)) as database:
-        ((written,),) = database.execute("SELECT count(*) FROM rows WHERE kind = 'key'").fetchall()
-    if written < side.strangers:
-        after = f"{sides.MANY_REST_S:.0f} s after the start"
-        raise BenchError(f"{written} of {side.strangers} keys are in {cache.NAME} {after}")
+    """Memory once what a start leaves to do is done, in KiB."""
+    side.rest()
     return machine.pss_kib(side.pids())
 
 
@@ -76,7 +67,7 @@ def storm(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, tabl
     ids = keys.ids()
     try:
         side.start()
-        time.sleep(side.rest_s)
+        side.rest()
         for number in range(rounds):
             # Others each time: whoever guessed an id's secret before has to wait, which spares the gateway work.
             guessed = list(islice(ids, round(GUESSED_PER_S * seconds)))
@@ -120,7 +111,7 @@ def commands(rounds: int, seconds: float, drive: Driver, mock: Mock, at: Path, t
     side = Shared(SHARED_SIDE, mock, at / "commands")
     try:
         side.start()
-        time.sleep(side.rest_s)
+        side.rest()
         assert side.redis is not None
         for _ in range(rounds):
             before = side.redis.commands()

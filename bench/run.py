@@ -48,7 +48,8 @@ def started(names: list[str], mock: load.Mock, at: Path) -> Iterator[list[Side]]
             side = sides.make(name, mock, at)
             up.append(side)
             side.start()
-        time.sleep(max(side.rest_s for side in up))
+        for side in up:
+            side.rest()
         yield up
     finally:
         for side in up:
@@ -75,7 +76,7 @@ def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock:
                 side = sides.make(name, mock, at / f"{cell.mode}-{number}", sides.FRESH)
                 try:
                     table.add("start", "", name, side.start())
-                    time.sleep(side.rest_s)
+                    side.rest()
                     rows.run(cell, [side], drive, table)
                 finally:
                     side.stop()

@@ -5,11 +5,13 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +21,7 @@ from bench.load import Mock
 from bench.machine import BenchError
 from bench.postgres import Postgres
 from bench.redis import Redis
+from penstock.keys import cache
 from tests.support.gateway import Metrics, parse_metrics
 
 Result = dict[str, Any]
@@ -30,12 +33,12 @@ PORTS_TRIED = 3
 STOP_LIMIT_S = 10.0
 # Fine enough for a start that is a matter of milliseconds.
 ASK_EVERY_S = 0.001
-SHIPPED_LOOK_S = 0.1
+LOOK_S = 0.1
 # An ordinary store, and how long after a verification its memory has surely been given back.
 FEW = 100
 REST_S = 1.5
-# The same of a great many keys: by then they are in data_dir too.
-MANY_REST_S = 6.0
+# By when a great many keys must be in data_dir.
+WRITTEN_LIMIT_S = 60.0
 
 
 @dataclass
@@ -54,8 +57,6 @@ class Side:
     exit_code: int | None = None  # of its last life
     log: IO[bytes] | None = field(default=None, repr=False)
     start_limit_s = START_LIMIT_S
-    # Between the start and what is measured: what a start leaves to do is done by then.
-    rest_s = 0.0
 
     def start(self) -> float:
         """Starts the server; returns the seconds until it had answered its first request."""
@@ -76,6 +77,9 @@ class Side:
         for address in {self.plain, self.tls} - {""}:
             machine.check_listener(int(address.rpartition(":")[2]), self.pids())
         return took
+
+    def rest(self) -> None:
+        """To be called between the start and what is measured: waits until what a start leaves to do is done."""
 
     def launch(self) -> None:
         """Starts the process and learns its addresses; no proxy, no process."""
@@ -236,7 +240,6 @@ class Keyed(Penstock):
 
     auth = "keys"
     strangers = FEW
-    rest_s = REST_S
 
     def start(self) -> float:
         """As any side; before that, and not timed, its store is made unless it is there."""
@@ -245,6 +248,23 @@ class Keyed(Penstock):
             self.stock(keys.Stock(self.mock.directory), self.directory / "data")
             self.key = keys.create(self.configured(), self.directory)
         return super().start()
+
+    def rest(self) -> None:
+        """Until the keys are in its data_dir, and memory of the load and of the first verification is given back."""
+        deadline = time.monotonic() + WRITTEN_LIMIT_S
+        while self._written() < self.strangers:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name}: the keys were not in {cache.NAME} within {WRITTEN_LIMIT_S:.0f} s")
+            time.sleep(LOOK_S)
+        time.sleep(REST_S)
+
+    def _written(self) -> int:
+        try:
+            with closing(sqlite3.connect(f"file:{self.directory}/data/{cache.NAME}?mode=ro", uri=True)) as database:
+                ((count,),) = database.execute("SELECT count(*) FROM rows WHERE kind = 'key'").fetchall()
+        except sqlite3.Error:
+            return 0
+        return int(count)
 
     def stock(self, stock: keys.Stock, data_dir: Path) -> None:
         """Fills its store unless it is there."""
@@ -262,7 +282,6 @@ class Many(Keyed):
     """The same with a great many keys."""
 
     strangers = keys.MANY
-    rest_s = MANY_REST_S
 
 
 class Limited(Many):
@@ -316,7 +335,6 @@ class Governed(Shipping):
     """
 
     strangers = keys.MANY
-    rest_s = MANY_REST_S
     last = True
     states_usage = "true"
     limits = "{ requests: 1000000000/min, tokens: 1000000000000/min, concurrent: 100000, budget: 1000000 usd/day }"
@@ -339,7 +357,7 @@ class Governed(Shipping):
         while self._is_behind():
             if time.monotonic() > deadline:
                 raise BenchError(f"{self.name}: records were not shipped within {self.shipped_limit_s:.0f} s")
-            time.sleep(SHIPPED_LOOK_S)
+            time.sleep(LOOK_S)
 
     def _is_behind(self) -> bool:
         found = self.metrics()

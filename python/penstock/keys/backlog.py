@@ -16,6 +16,7 @@ from msgspec import Struct
 from penstock.keys.cache import Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
+from penstock.observe.logs import Log
 
 MOST_BYTES = 32 << 20
 """What may wait: some 180,000 keys. From then on each further piece waits for an earlier one to be written."""
@@ -24,10 +25,12 @@ HOLD_S = 5.0
 REST = 3.0
 """Seconds of rest for each that a piece took: as long as nobody waits, a quarter of a core goes into this at most."""
 FINISH_S = 10.0
-"""The longest that anybody waits for all that is left."""
+"""The longest that anybody waits for what was put before; what the disk has in hand already comes on top."""
 
 Write = Callable[[Sequence[Kept], int, Place], Awaitable[None]]
 """Hands a piece on before it returns; done when that is on disk. To wait no more does not take it back."""
+Step = Callable[[], Awaitable[None] | None]
+"""The same of anything else."""
 
 
 class _Rows(Struct, frozen=True, array_like=True):
@@ -48,26 +51,29 @@ _decode = msgspec.json.Decoder(_Rows).decode
 
 
 class Backlog:
-    """Written in the order in which it was put: by itself with rests, or without for whoever waits for it."""
+    """A line before the disk: all is handed on in the order in which it came, one after the other.
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
-        self._pieces: deque[_Piece] = deque()
-        self._bytes = 0
-        self._steps: list[Callable[[], None]] = []
+    By itself, with rests; or without, as long as somebody waits for it.
+    """
+
+    def __init__(self, write: Write, log: Log) -> None:
+        self._write, self._log = write, log
+        self._line: deque[_Piece | Step] = deque()
+        self._came = self._done = self._bytes = 0
+        self._turn = asyncio.Lock()
         self._complete = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was put has been handed on."""
-        return not self._pieces
+        """Whether all has been handed on."""
+        return not self._line
 
     async def put(self, rows: Sequence[Kept], since: int, place: Place, *, complete: bool) -> None:
         """What changed between a version and a place; with `complete` nothing of the load is left to come."""
         area = _aside(_encode(_by_kind(rows)))
-        self._pieces.append(_Piece(area, since, place))
         self._bytes += len(area)
+        self._enter(_Piece(area, since, place))
         if complete:
             self._complete.set()
         if self._task is None:
@@ -75,39 +81,52 @@ class Backlog:
         while self._bytes > MOST_BYTES:
             await self._next()
 
-    def after(self, step: Callable[[], None]) -> None:
-        """Takes a step once all that was put has been handed on: at once where nothing waits."""
-        if self._pieces:
-            self._steps.append(step)
+    def leave(self, step: Step) -> None:
+        """Takes a step behind all that came before: at once where nothing waits."""
+        if self._line:
+            self._enter(step)
         else:
             step()
 
+    async def take(self, step: Step) -> None:
+        """The same, without rest until then; waits for the step too, unless that takes too long."""
+        if self._line:
+            self._enter(step)
+            await self.finish()
+        elif (done := step()) is not None:
+            await done
+
     def drop(self) -> None:
-        """Forgets what was put, and the steps behind it."""
-        self._pieces.clear()
-        self._steps.clear()
+        """Forgets what waits. Nobody waits for it any more."""
+        self._line.clear()
+        self._done = self._came
         self._bytes = 0
         self._complete.clear()
 
     async def finish(self) -> bool:
-        """Hands on all that was put, without rest. False when that took too long, and some is left."""
+        """Hands on all that came until now, without rest. False when that took too long, and some is left."""
+        upto = self._came
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_S):
-                while self._pieces:
+                while self._done < upto:
                     await self._next()
-        return not self._pieces
+        return self._done >= upto
 
     def close(self) -> None:
         """Nothing is handed on by itself any more."""
         if self._task is not None:
             self._task.cancel()
 
+    def _enter(self, what: _Piece | Step) -> None:
+        self._line.append(what)
+        self._came += 1
+
     async def _run(self) -> None:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HOLD_S):
                     await self._complete.wait()
-            while self._pieces:
+            while self._line:
                 began = time.monotonic()
                 await self._next()
                 await asyncio.sleep(REST * (time.monotonic() - began))
@@ -116,16 +135,27 @@ class Backlog:
             self._task = None
 
     async def _next(self) -> None:
-        piece = self._pieces.popleft()
+        async with self._turn:
+            if not self._line:
+                return
+            what, came = self._line.popleft(), self._came - len(self._line)
+            try:
+                done = self._hand_on(what) if isinstance(what, _Piece) else what()
+                if done is not None:
+                    await done
+            finally:
+                self._done = max(self._done, came)
+
+    def _hand_on(self, piece: _Piece) -> Awaitable[None] | None:
         with piece.rows as area:
             self._bytes -= len(area)
-            rows = _decode(area)
-        written = self._write([*rows.keys, *rows.teams, *rows.tokens], piece.since, piece.place)
-        if not self._pieces:
-            steps, self._steps = self._steps, []
-            for step in steps:
-                step()
-        await written
+            try:
+                rows = _decode(area)
+            except (msgspec.MsgspecError, ValueError) as error:
+                # As with a write that fails, later ones do not go past what is missing.
+                self._log.warning(f"keys are missing in data_dir: {error}; the next start loads them from the store")
+                return None
+        return self._write([*rows.keys, *rows.teams, *rows.tokens], piece.since, piece.place)
 
 
 def _aside(text: bytes) -> mmap.mmap:

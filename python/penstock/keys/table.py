@@ -36,7 +36,7 @@ class Table:
         self._engine: KeyEngine | None = None
         self._tokens: dict[str, AdminToken] = {}
         self._empty = True
-        self._backlog = Backlog(cache.write)
+        self._backlog = Backlog(cache.write, log)
         self._is_loading = False
         self.place = Place()
         self.life = 0
@@ -97,10 +97,9 @@ class Table:
         newer = [keep(row) for row in rows if row.version > self.place.version]
         if newer:
             self._put(newer)
-            life, changes = self.life, dict(self.ahead)
-            await self._backlog.finish()
-            if life == self.life:
-                await self._cache.write_ahead([(row, changes.get(row.version)) for row in newer])
+            changes = dict(self.ahead)
+            noted = [(row, changes.get(row.version)) for row in newer]
+            await self._backlog.take(lambda: self._cache.write_ahead(noted))
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""
@@ -129,6 +128,7 @@ class Table:
         self.ahead.clear()
         self.place = Place(store)
         self._backlog.drop()
+        self._is_loading = False
         await self._cache.reset(store)
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class Table:
             return False
         self._send(digest_batch(key, generation, digest))
         # Nobody waits for the disk: what a crash loses is verified once more. The row is there first.
-        self._backlog.after(partial(self._cache.learn, key, generation, digest, cost))
+        self._backlog.leave(partial(self._cache.learn, key, generation, digest, cost))
         return True
 
     def remembering(self) -> Callable[[str, int, str], None]:

@@ -14,11 +14,12 @@ class Standing:
     plain: str = "127.0.0.1:1"
     key: str = "sk-good"
     stopped: bool = False
-    rest_s: float = 0.0
 
     def start(self) -> float:
         self.directory.mkdir(parents=True, exist_ok=True)
         return 0.1
+
+    def rest(self) -> None: ...
 
     def pids(self) -> list[int]:
         return [7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from penstock.limits.policy import Limits
 from penstock.policy.key_table import Access, Secret
 from penstock.store.interface import StoreAwayError
 from tests.unit.conftest import until
-from tests.unit.keys.scene import Scene, foreign, put
+from tests.unit.keys.scene import Lines, Scene, foreign, put
 
 Node = Callable[..., Scene]
 SECRETS = [f"sk-{n}-0123456789abcdef" for n in range(10)]
@@ -62,7 +63,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_nothing_is_written_until_the_load_is_complete() -> None:
     disk = Disk()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(3), 0, at(3), complete=False)
     await waiting.put(keys(2), 3, at(5), complete=False)
     await asyncio.sleep(0.02)
@@ -75,14 +76,14 @@ async def test_nothing_is_written_until_the_load_is_complete() -> None:
 async def test_a_load_that_does_not_come_to_its_end_is_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "HOLD_S", 0.05)
     disk = Disk()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(3), 0, at(3), complete=False)
     await until(lambda: disk.versions == [3])
 
 
 async def test_rows_of_every_kind_come_back_as_they_were() -> None:
     disk = Disk()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     limits = Limits(requests=("600/min", "9/day"), concurrent="none", queue="2s")
     access = Access(("fast",), None, ("10.0.0.0/8",))
     given: list[Kept] = [
@@ -101,7 +102,7 @@ async def test_where_much_waits_a_piece_waits_for_an_earlier_one(monkeypatch: py
     monkeypatch.setattr(backlog, "MOST_BYTES", 300)
     disk = Disk()
     disk.lets.clear()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(1), 0, at(1), complete=False)
     assert disk.found == []
     second = asyncio.ensure_future(waiting.put(keys(5), 1, at(2), complete=False))
@@ -118,7 +119,7 @@ async def test_where_much_waits_a_piece_waits_for_an_earlier_one(monkeypatch: py
 async def test_what_is_left_is_finished_at_once_and_each_piece_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "REST", 1e9)
     disk = Disk()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     for version in range(1, 6):
         await waiting.put(keys(1), version - 1, at(version), complete=version == 5)
     await until(lambda: disk.versions == [1])
@@ -132,39 +133,89 @@ async def test_whoever_waits_for_a_disk_that_hangs_does_so_for_a_while(monkeypat
     monkeypatch.setattr(backlog, "FINISH_S", 0.05)
     disk = Disk()
     disk.lets.clear()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(1), 0, at(1), complete=False)
     await waiting.put(keys(1), 1, at(2), complete=False)
+    await waiting.put(keys(1), 2, at(3), complete=False)
     assert not await waiting.finish()
     assert disk.versions == [1]
     disk.lets.set()
     assert await waiting.finish()
-    assert disk.versions == [1, 2]
+    assert disk.versions == [1, 2, 3]
     waiting.close()
 
 
-async def test_steps_come_behind_what_was_put_before_them() -> None:
+async def test_however_many_wait_one_piece_is_in_hand() -> None:
     disk = Disk()
-    waiting = Backlog(disk.write)
-    seen: list[list[int]] = []
-    waiting.after(lambda: seen.append(disk.versions))
-    assert seen == [[]]
-    await waiting.put(keys(1), 0, at(1), complete=False)
-    waiting.after(lambda: seen.append(disk.versions))
-    await waiting.put(keys(1), 1, at(2), complete=False)
-    assert len(seen) == 1
-    assert await waiting.finish()
-    assert seen == [[], [1, 2]]
+    disk.lets.clear()
+    waiting = Backlog(disk.write, Lines())
+    for version in range(1, 6):
+        await waiting.put(keys(1), version - 1, at(version), complete=False)
+    finishing = [asyncio.ensure_future(waiting.finish()) for _ in range(10)]
+    await asyncio.sleep(0.02)
+    assert disk.versions == [1]
+    disk.lets.set()
+    assert await asyncio.gather(*finishing) == [True] * 10
+    assert disk.versions == [1, 2, 3, 4, 5]
     waiting.close()
+
+
+async def test_nobody_waits_for_what_came_after_him() -> None:
+    disk = Disk()
+    disk.lets.clear()
+    waiting = Backlog(disk.write, Lines())
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    finishing = asyncio.ensure_future(waiting.finish())
+    await until(lambda: disk.versions == [1])
+    await waiting.put(keys(1), 1, at(2), complete=False)
+    disk.lets.set()
+    assert await finishing
+    assert disk.versions == [1]
+    waiting.close()
+
+
+async def test_steps_come_between_what_was_put_before_and_after_them() -> None:
+    disk = Disk()
+    waiting = Backlog(disk.write, Lines())
+    seen: list[tuple[str, list[int]]] = []
+
+    async def note(name: str) -> None:
+        await asyncio.sleep(0)
+        seen.append((name, disk.versions))
+
+    waiting.leave(lambda: seen.append(("at once", disk.versions)))
+    await waiting.take(lambda: note("at once too"))
+    assert seen == [("at once", []), ("at once too", [])]
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    waiting.leave(lambda: seen.append(("left", disk.versions)))
+    taken = asyncio.ensure_future(waiting.take(lambda: note("taken")))
+    await asyncio.sleep(0)
+    await waiting.put(keys(1), 1, at(2), complete=False)
+    await taken
+    assert seen[2:] == [("left", [1]), ("taken", [1])]
+    assert disk.versions == [1]
+    waiting.close()
+
+
+async def test_a_row_that_cannot_be_read_back_is_told_and_holds_up_nothing() -> None:
+    disk, log, seen = Disk(), Lines(), list[str]()
+    waiting = Backlog(disk.write, log)
+    later: Any = AdminToken(id="t", name="ops", role="later", digest="cd" * 32, version=1)  # type: ignore[arg-type]
+    await waiting.put([later], 0, at(1), complete=False)
+    waiting.leave(lambda: seen.append("step"))
+    await waiting.put(keys(1), 1, at(2), complete=True)
+    await until(lambda: waiting.is_empty)
+    assert (disk.versions, seen) == ([2], ["step"])
+    assert "keys are missing in data_dir" in log.texts("warning")
 
 
 async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(backlog, "MOST_BYTES", 800)
     disk = Disk()
-    waiting = Backlog(disk.write)
+    waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(3), 0, at(3), complete=True)
-    waiting.after(lambda: seen.append("of what was dropped"))
+    waiting.leave(lambda: seen.append("of what was dropped"))
     waiting.drop()
     await waiting.put(keys(3), 0, at(2), complete=False)
     await asyncio.sleep(0.02)
@@ -225,19 +276,24 @@ async def test_a_change_takes_to_disk_what_waits(node: Node, monkeypatch: pytest
         await until(lambda: on_disk(scene) == {*IDS, foreign(NEWCOMER).id})
 
 
-async def test_a_change_that_waited_over_a_reset_is_not_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_that_waits_over_a_reset_is_not_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = await loaded(node, monkeypatch)
     table = scene.desk._table
-
-    async def resets() -> bool:
-        await table.reset("other")
-        return True
-
-    with monkeypatch.context() as patch:
-        patch.setattr(table._backlog, "finish", resets)
-        await table.publish([replace(foreign(NEWCOMER), version=99)])
+    publishing = asyncio.ensure_future(table.publish([replace(foreign(NEWCOMER), version=99)]))
+    await asyncio.sleep(0)
+    await table.reset("other")
+    await publishing
     await table._cache.ahead()
     assert on_disk(scene) == set()
+
+
+async def test_a_change_that_nobody_waits_for_any_more_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await loaded(node, monkeypatch)
+    publishing = asyncio.ensure_future(scene.desk._table.publish([replace(foreign(NEWCOMER), version=99)]))
+    await asyncio.sleep(0)
+    publishing.cancel()
+    await scene.stop()
+    assert on_disk(scene) == {*IDS, foreign(NEWCOMER).id}
 
 
 async def test_no_digest_is_on_disk_before_its_row(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

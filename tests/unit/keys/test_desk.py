@@ -78,8 +78,9 @@ class Counting:
 
 @pytest.mark.slow
 async def test_a_hundred_thousand_keys_are_loaded_in_little_time_and_a_change_costs_what_it_costs_with_ten(
-    node: Node,
+    node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("penstock.keys.backlog.FINISH_S", 60.0)
     store = FakeStore()
     lists = [("fast", f"model-{n}") for n in range(20)]
     for n in range(MANY):
