@@ -23,9 +23,10 @@ MOST_BYTES = 32 << 20
 HOLD_S = 5.0
 """The longest that a load keeps all of its pieces from the disk."""
 REST = 3.0
-"""Seconds of rest for each that a piece took: as long as nobody waits, a quarter of a core goes into this at most."""
+"""Seconds of rest for each that a piece took, `HOLD_S` at most: as long as nobody waits, a quarter of a core goes into
+this."""
 FINISH_S = 10.0
-"""The longest that anybody waits for what was put before; what the disk has in hand already comes on top."""
+"""The longest that anybody waits for what came before; what a disk has in hand that hangs comes on top."""
 
 Write = Callable[[Sequence[Kept], int, Place], Awaitable[None]]
 """Hands a piece on before it returns; done when that is on disk. To wait no more does not take it back."""
@@ -46,6 +47,9 @@ class _Piece(NamedTuple):
     place: Place
 
 
+# As with a write that fails, later ones do not go past what is missing.
+MISSING = "keys are missing in data_dir: the next start loads them from the store"
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Rows).decode
 
@@ -61,6 +65,7 @@ class Backlog:
         self._line: deque[_Piece | Step] = deque()
         self._came = self._done = self._bytes = 0
         self._turn = asyncio.Lock()
+        self._in_hand: asyncio.Future[None] | None = None
         self._complete = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -79,7 +84,7 @@ class Backlog:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="key backlog")
         while self._bytes > MOST_BYTES:
-            await self._next()
+            await self._next(lambda: self._bytes > MOST_BYTES)
 
     def leave(self, step: Step) -> None:
         """Takes a step behind all that came before: at once where nothing waits."""
@@ -88,13 +93,14 @@ class Backlog:
         else:
             step()
 
-    async def take(self, step: Step) -> None:
-        """The same, without rest until then; waits for the step too, unless that takes too long."""
+    async def take(self, step: Step) -> bool:
+        """The same without rest, and waits for the step too. False when that takes too long: it is still to come."""
         if self._line:
             self._enter(step)
-            await self.finish()
-        elif (done := step()) is not None:
+            return await self.finish()
+        if (done := step()) is not None:
             await done
+        return True
 
     def drop(self) -> None:
         """Forgets what waits. Nobody waits for it any more."""
@@ -109,7 +115,7 @@ class Backlog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_S):
                 while self._done < upto:
-                    await self._next()
+                    await self._next(lambda: self._done < upto)
         return self._done >= upto
 
     def close(self) -> None:
@@ -127,34 +133,46 @@ class Backlog:
                 async with asyncio.timeout(HOLD_S):
                     await self._complete.wait()
             while self._line:
-                began = time.monotonic()
-                await self._next()
-                await asyncio.sleep(REST * (time.monotonic() - began))
+                took_s = await self._next(lambda: True)
+                await asyncio.sleep(min(HOLD_S, REST * took_s))
         finally:
             self._complete.clear()
             self._task = None
 
-    async def _next(self) -> None:
+    async def _next(self, is_wanted: Callable[[], bool]) -> float:
+        """Hands one on and waits for it, if that is still wanted when it is its turn; how many seconds it took."""
         async with self._turn:
-            if not self._line:
-                return
-            what, came = self._line.popleft(), self._came - len(self._line)
-            try:
-                done = self._hand_on(what) if isinstance(what, _Piece) else what()
-                if done is not None:
-                    await done
-            finally:
-                self._done = max(self._done, came)
+            if self._in_hand is not None:
+                await asyncio.shield(self._in_hand)  # of somebody who was given up
+            if not self._line or not is_wanted():
+                return 0.0
+            began, what = time.monotonic(), self._line.popleft()
+            begun = self._begin(what)
+            self._in_hand = asyncio.ensure_future(self._end(begun, self._came - len(self._line)))
+            await asyncio.shield(self._in_hand)
+            return time.monotonic() - began
 
-    def _hand_on(self, piece: _Piece) -> Awaitable[None] | None:
+    def _begin(self, what: _Piece | Step) -> Awaitable[None] | None:
+        try:
+            return self._hand_on(what) if isinstance(what, _Piece) else what()
+        except Exception as error:  # it holds up no other, and is nobody else's
+            self._log.error(f"{MISSING}: {error!r}")
+            return None
+
+    async def _end(self, begun: Awaitable[None] | None, came: int) -> None:
+        try:
+            if begun is not None:
+                await begun
+        except Exception as error:
+            self._log.error(f"{MISSING}: {error!r}")
+        finally:
+            self._done = max(self._done, came)
+            self._in_hand = None
+
+    def _hand_on(self, piece: _Piece) -> Awaitable[None]:
         with piece.rows as area:
             self._bytes -= len(area)
-            try:
-                rows = _decode(area)
-            except (msgspec.MsgspecError, ValueError) as error:
-                # As with a write that fails, later ones do not go past what is missing.
-                self._log.warning(f"keys are missing in data_dir: {error}; the next start loads them from the store")
-                return None
+            rows = _decode(area)
         return self._write([*rows.keys, *rows.teams, *rows.tokens], piece.since, piece.place)
 
 

@@ -99,7 +99,8 @@ class Table:
             self._put(newer)
             changes = dict(self.ahead)
             noted = [(row, changes.get(row.version)) for row in newer]
-            await self._backlog.take(lambda: self._cache.write_ahead(noted))
+            if not await self._backlog.take(lambda: self._cache.write_ahead(noted)):
+                self._log.warning("a change is in force, but not in data_dir yet: that takes long today")
 
     async def advance(self, rows: Sequence[Row], place: Place, *, settled: bool) -> None:
         """All that changed between the last place and this one; with `settled` there is nothing newer now."""

@@ -1,31 +1,22 @@
-"""A load serves before it is on disk, and is there soon after, in order, whole."""
+"""What waits for the disk is handed on in order, whole, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from penstock.keys import backlog
 from penstock.keys.backlog import Backlog
 from penstock.keys.cache import Place
 from penstock.keys.model import AdminToken
 from penstock.keys.rows import Kept, KeptKey, KeptTeam
-from penstock.keys.wishes import NewKey
 from penstock.limits.policy import Limits
 from penstock.policy.key_table import Access, Secret
-from penstock.store.interface import StoreAwayError
 from tests.unit.conftest import until
-from tests.unit.keys.scene import Lines, Scene, foreign, put
-
-Node = Callable[..., Scene]
-SECRETS = [f"sk-{n}-0123456789abcdef" for n in range(10)]
-IDS = {foreign(secret).id for secret in SECRETS}
-NEWCOMER = "sk-new-0123456789abcdef"
+from tests.unit.keys.scene import Lines
 
 
 class Disk:
@@ -165,12 +156,46 @@ async def test_nobody_waits_for_what_came_after_him() -> None:
     disk.lets.clear()
     waiting = Backlog(disk.write, Lines())
     await waiting.put(keys(1), 0, at(1), complete=False)
-    finishing = asyncio.ensure_future(waiting.finish())
+    finishing = [asyncio.ensure_future(waiting.finish()) for _ in range(3)]
     await until(lambda: disk.versions == [1])
     await waiting.put(keys(1), 1, at(2), complete=False)
     disk.lets.set()
-    assert await finishing
+    assert await asyncio.gather(*finishing) == [True] * 3
     assert disk.versions == [1]
+    waiting.close()
+
+
+async def test_one_who_gives_up_leaves_the_piece_in_hand_and_nobody_takes_another() -> None:
+    disk = Disk()
+    disk.lets.clear()
+    waiting = Backlog(disk.write, Lines())
+    for version in range(1, 4):
+        await waiting.put(keys(1), version - 1, at(version), complete=False)
+    for _ in range(3):
+        given_up = asyncio.ensure_future(waiting.finish())
+        await asyncio.sleep(0.01)
+        given_up.cancel()
+    assert disk.versions == [1]
+    disk.lets.set()
+    assert await waiting.finish()
+    assert disk.versions == [1, 2, 3]
+    waiting.close()
+
+
+async def test_a_step_that_fails_is_told_and_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, log = Disk(), Lines()
+    waiting = Backlog(disk.write, log)
+
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    await waiting.put(keys(1), 0, at(1), complete=False)
+    waiting.leave(lambda: fails())
+    waiting.leave(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    await waiting.put(keys(1), 1, at(2), complete=False)
+    assert await waiting.finish()
+    assert disk.versions == [1, 2]
+    assert log.texts("error").count("ZeroDivisionError") == 2
     waiting.close()
 
 
@@ -206,7 +231,7 @@ async def test_a_row_that_cannot_be_read_back_is_told_and_holds_up_nothing() -> 
     await waiting.put(keys(1), 1, at(2), complete=True)
     await until(lambda: waiting.is_empty)
     assert (disk.versions, seen) == ([2], ["step"])
-    assert "keys are missing in data_dir" in log.texts("warning")
+    assert "keys are missing in data_dir" in log.texts("error")
 
 
 async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,152 +249,3 @@ async def test_what_is_dropped_is_not_written_and_takes_no_room(monkeypatch: pyt
     await until(lambda: waiting.is_empty)
     assert disk.versions == [2, 4]
     assert seen == []
-
-
-# --- a node ---
-
-
-async def loaded(node: Node, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A node that has loaded ten keys in pieces, of which none is on disk."""
-    monkeypatch.setattr("penstock.keys.feed.ROWS_AT_ONCE", 3)
-    scene = node()
-    for secret in SECRETS:
-        await put(scene.store, foreign(secret))
-    monkeypatch.setattr(backlog, "REST", 1e9)
-    await scene.start()
-    return scene
-
-
-async def restarted(node: Node) -> Scene:
-    """The same after a restart, without its store."""
-    scene = node()
-    scene.store.away = True
-    await scene.start()
-    return scene
-
-
-def on_disk(scene: Scene, column: str = "id", table: str = "rows") -> set[str]:
-    with sqlite3.connect(scene.desk._table._cache._path) as database:
-        found = {id for (id,) in database.execute(f"SELECT {column} FROM {table}")}  # noqa: S608
-    database.close()
-    return found
-
-
-async def test_keys_are_known_before_they_are_on_disk(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await loaded(node, monkeypatch)
-    assert all(scene.check(secret) == "unverified" for secret in SECRETS)
-    assert scene.check(NEWCOMER) == "unknown"
-    assert on_disk(scene) < IDS
-    await scene.desk._feed.poll()  # nothing new
-    assert on_disk(scene) < IDS
-
-
-@pytest.mark.parametrize("is_ours", [True, False])
-async def test_a_change_takes_to_disk_what_waits(node: Node, monkeypatch: pytest.MonkeyPatch, is_ours: bool) -> None:
-    scene = await loaded(node, monkeypatch)
-    if is_ours:
-        issued = await scene.ledger.create_key(NewKey(name="new"), "test")
-        assert on_disk(scene) == {*IDS, issued.key.id}
-    else:
-        await put(scene.store, foreign(NEWCOMER))
-        await scene.poll()
-        await until(lambda: on_disk(scene) == {*IDS, foreign(NEWCOMER).id})
-
-
-async def test_a_change_that_waits_over_a_reset_is_not_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await loaded(node, monkeypatch)
-    table = scene.desk._table
-    publishing = asyncio.ensure_future(table.publish([replace(foreign(NEWCOMER), version=99)]))
-    await asyncio.sleep(0)
-    await table.reset("other")
-    await publishing
-    await table._cache.ahead()
-    assert on_disk(scene) == set()
-
-
-async def test_a_change_that_nobody_waits_for_any_more_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await loaded(node, monkeypatch)
-    publishing = asyncio.ensure_future(scene.desk._table.publish([replace(foreign(NEWCOMER), version=99)]))
-    await asyncio.sleep(0)
-    publishing.cancel()
-    await scene.stop()
-    assert on_disk(scene) == {*IDS, foreign(NEWCOMER).id}
-
-
-async def test_no_digest_is_on_disk_before_its_row(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await loaded(node, monkeypatch)
-    assert (await scene.ask(SECRETS[9])).verdict == "right"
-    await until(lambda: not len(scene.desk._verifier._rehasher))
-    await scene.desk._table._cache.flush()
-    assert on_disk(scene, "key", "digests") == set()
-    await scene.stop()
-    assert on_disk(scene, "key", "digests") == {foreign(SECRETS[9]).id}
-    assert (await restarted(node)).check(SECRETS[9]) == "right"
-
-
-async def test_a_stop_writes_what_is_not_on_disk_yet(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = await loaded(node, monkeypatch)
-    assert on_disk(first) < IDS
-    await first.stop()
-    second = await restarted(node)
-    assert all(second.check(secret) == "unverified" for secret in SECRETS)
-
-
-async def test_what_changes_meanwhile_is_newer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = await loaded(node, monkeypatch)
-    ids = [foreign(secret).id for secret in SECRETS]
-    await first.ledger.set_key_state(ids[8], "disabled", "test")  # by this node, past the feed
-    await put(first.store, foreign(SECRETS[9], state="deleted", secrets=()))
-    await first.poll()
-    await first.stop()
-    second = await restarted(node)
-    assert second.table.keys[ids[8]].state == "disabled"
-    assert second.check(SECRETS[9]) == "away"
-    second.store.away = False
-    await second.poll()
-    assert second.table.resets == 0
-    assert second.check(SECRETS[9]) == "unknown"
-
-
-async def test_a_stop_does_not_wait_for_ever(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = await loaded(node, monkeypatch)
-    monkeypatch.setattr(backlog, "FINISH_S", 0.0)
-    await scene.stop()
-    assert "not all keys are in data_dir yet" in scene.log.texts("warning")
-    second = node()
-    await second.start()
-    assert all(second.check(secret) == "unverified" for secret in SECRETS)
-
-
-async def test_nothing_of_a_store_that_is_another_now_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = await loaded(node, monkeypatch)
-    empty = type(first.store)()
-    first.store.restore(empty.copy())
-    await put(first.store, foreign(NEWCOMER))
-    await first.poll()
-    assert first.table.resets > 0
-    await first.stop()
-    assert on_disk(first) == {foreign(NEWCOMER).id}
-
-
-async def test_a_load_that_the_store_breaks_off_goes_on_later(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.keys.feed.ROWS_AT_ONCE", 3)
-    scene = node()
-    for secret in SECRETS:
-        await put(scene.store, foreign(secret))
-    handle = scene.desk.store
-    asked, changed_since = [0], handle.changed_since
-
-    async def breaks_off(version: int, limit: int) -> object:
-        asked[0] += 1
-        if asked[0] == 3:
-            raise StoreAwayError("gone")
-        return await changed_since(version, limit)
-
-    monkeypatch.setattr(handle, "changed_since", breaks_off)
-    await scene.start()
-    assert scene.check(SECRETS[0]) == "unverified"
-    assert scene.check(SECRETS[9]) == "away"
-    await scene.poll()
-    assert scene.check(SECRETS[9]) == "unverified"
-    await until(lambda: on_disk(scene) == IDS)

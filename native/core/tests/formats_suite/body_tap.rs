@@ -241,7 +241,10 @@ fn an_error_with_whatever_name_in_it_is_one() {
     for length in [1, 31, 32, 33, 191, 192, 193, 5_000] {
         for letter in ["a", r"\u0061", r"\n", "\u{1f600}"] {
             let body = format!(r#"{{"error":{{"{}":null}},"usage":{{"prompt_tokens":1}}}}"#, letter.repeat(length));
-            for tap in [tapped(Dialect::OpenAi, [body.as_bytes()]), tapped(Dialect::OpenAi, json_noise::bytes(body.as_bytes()))] {
+            for tap in [
+                tapped(Dialect::OpenAi, [body.as_bytes()]),
+                tapped(Dialect::OpenAi, json_noise::bytes(body.as_bytes())),
+            ] {
                 assert!(tap.error().is_some(), "{body}");
                 assert_eq!(tap.usage(), Some(crate::drive::tokens(1, 0)), "{body}");
             }
