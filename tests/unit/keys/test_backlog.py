@@ -47,6 +47,16 @@ def keys(count: int) -> list[KeptKey]:
     return [KeptKey(f"key{n:09}", n + 1, "active", secrets=(Secret(1, None, None),)) for n in range(count)]
 
 
+async def stalled(count: int) -> tuple[Disk, Backlog]:
+    """A disk that hangs, and so many pieces before it."""
+    disk = Disk()
+    disk.lets.clear()
+    waiting = Backlog(disk.write, Lines())
+    for version in range(1, count + 1):
+        await waiting.put(keys(1), version - 1, at(version), complete=False)
+    return disk, waiting
+
+
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "REST", 0.0)
@@ -122,12 +132,7 @@ async def test_what_is_left_is_finished_at_once_and_each_piece_once(monkeypatch:
 
 async def test_whoever_waits_for_a_disk_that_hangs_does_so_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "FINISH_S", 0.05)
-    disk = Disk()
-    disk.lets.clear()
-    waiting = Backlog(disk.write, Lines())
-    await waiting.put(keys(1), 0, at(1), complete=False)
-    await waiting.put(keys(1), 1, at(2), complete=False)
-    await waiting.put(keys(1), 2, at(3), complete=False)
+    disk, waiting = await stalled(3)
     assert not await waiting.finish()
     assert disk.versions == [1]
     disk.lets.set()
@@ -137,11 +142,7 @@ async def test_whoever_waits_for_a_disk_that_hangs_does_so_for_a_while(monkeypat
 
 
 async def test_however_many_wait_one_piece_is_in_hand() -> None:
-    disk = Disk()
-    disk.lets.clear()
-    waiting = Backlog(disk.write, Lines())
-    for version in range(1, 6):
-        await waiting.put(keys(1), version - 1, at(version), complete=False)
+    disk, waiting = await stalled(5)
     finishing = [asyncio.ensure_future(waiting.finish()) for _ in range(10)]
     await asyncio.sleep(0.02)
     assert disk.versions == [1]
@@ -152,10 +153,7 @@ async def test_however_many_wait_one_piece_is_in_hand() -> None:
 
 
 async def test_nobody_waits_for_what_came_after_him() -> None:
-    disk = Disk()
-    disk.lets.clear()
-    waiting = Backlog(disk.write, Lines())
-    await waiting.put(keys(1), 0, at(1), complete=False)
+    disk, waiting = await stalled(1)
     finishing = [asyncio.ensure_future(waiting.finish()) for _ in range(3)]
     await until(lambda: disk.versions == [1])
     await waiting.put(keys(1), 1, at(2), complete=False)
@@ -166,11 +164,7 @@ async def test_nobody_waits_for_what_came_after_him() -> None:
 
 
 async def test_one_who_gives_up_leaves_the_piece_in_hand_and_nobody_takes_another() -> None:
-    disk = Disk()
-    disk.lets.clear()
-    waiting = Backlog(disk.write, Lines())
-    for version in range(1, 4):
-        await waiting.put(keys(1), version - 1, at(version), complete=False)
+    disk, waiting = await stalled(3)
     for _ in range(3):
         given_up = asyncio.ensure_future(waiting.finish())
         await asyncio.sleep(0.01)
