@@ -126,6 +126,13 @@ class Side:
     def settle(self) -> None:
         """Waits until nothing is left of a run."""
 
+    def _wait_until(self, is_done: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+        deadline = time.monotonic() + limit_s
+        while not is_done():
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name}: {otherwise} within {limit_s:.0f} s")
+            time.sleep(LOOK_S)
+
     def check_alive(self) -> None:
         """Raises if the server has ended by itself."""
         if self.process is not None and self.process.poll() is not None:
@@ -251,11 +258,9 @@ class Keyed(Penstock):
 
     def rest(self) -> None:
         """Until the keys are in its data_dir, and memory of the load and of the first verification is given back."""
-        deadline = time.monotonic() + WRITTEN_LIMIT_S
-        while self._written() < self.strangers:
-            if time.monotonic() > deadline:
-                raise BenchError(f"{self.name}: the keys were not in {cache.NAME} within {WRITTEN_LIMIT_S:.0f} s")
-            time.sleep(LOOK_S)
+        self._wait_until(
+            lambda: self._written() >= self.strangers, WRITTEN_LIMIT_S, f"the keys were not in {cache.NAME}"
+        )
         time.sleep(REST_S)
 
     def _written(self) -> int:
@@ -353,11 +358,7 @@ class Governed(Shipping):
 
     def settle(self) -> None:
         """Waits for the store, so that no other side has that beside it."""
-        deadline = time.monotonic() + self.shipped_limit_s
-        while self._is_behind():
-            if time.monotonic() > deadline:
-                raise BenchError(f"{self.name}: records were not shipped within {self.shipped_limit_s:.0f} s")
-            time.sleep(LOOK_S)
+        self._wait_until(lambda: not self._is_behind(), self.shipped_limit_s, "records were not shipped")
 
     def _is_behind(self) -> bool:
         found = self.metrics()

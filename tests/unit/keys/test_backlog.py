@@ -176,7 +176,7 @@ async def test_one_who_gives_up_leaves_the_piece_in_hand_and_nobody_takes_anothe
     waiting.close()
 
 
-async def test_a_step_that_fails_is_told_and_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_step_that_fails_is_told_and_fails_nobody() -> None:
     disk, log = Disk(), Lines()
     waiting = Backlog(disk.write, log)
 

@@ -13,6 +13,7 @@ from penstock.keys import backlog
 from penstock.keys.wishes import NewKey
 from penstock.store.interface import StoreAwayError
 from tests.unit.conftest import until
+from tests.unit.fake_store import FakeStore
 from tests.unit.keys.scene import Scene, foreign, put
 
 Node = Callable[..., Scene]
@@ -21,13 +22,8 @@ IDS = {foreign(secret).id for secret in SECRETS}
 NEWCOMER = "sk-new-0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "REST", 0.0)
-
-
 async def loaded(node: Node, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A node that has loaded ten keys in pieces, of which none is on disk."""
+    """A node that has loaded ten keys in pieces, of which most wait for the disk."""
     monkeypatch.setattr("penstock.keys.feed.ROWS_AT_ONCE", 3)
     scene = node()
     for secret in SECRETS:
@@ -140,8 +136,7 @@ async def test_a_stop_does_not_wait_for_ever(node: Node, monkeypatch: pytest.Mon
 
 async def test_nothing_of_a_store_that_is_another_now_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await loaded(node, monkeypatch)
-    empty = type(first.store)()
-    first.store.restore(empty.copy())
+    first.store.restore(FakeStore().copy())
     await put(first.store, foreign(NEWCOMER))
     await first.poll()
     assert first.table.resets > 0
