@@ -59,6 +59,12 @@ impl Blocks {
     }
 }
 
+/// The bytes of whole blocks.
+pub(super) fn bytes_mut(blocks: &mut [Block]) -> &mut [u8] {
+    // SAFETY: blocks are bytes without gaps between them.
+    unsafe { slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * BLOCK) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

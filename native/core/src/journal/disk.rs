@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::{blocks::BLOCK, direct::Direct};
+use super::{blocks::BLOCK, direct::Direct, piece::Piece};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub trait Disk: Send + Sync {
     fn create_mark(&self, path: &Path) -> io::Result<Box<dyn Mark>>;
     /// At most `most` bytes from `offset`; fewer where the file ends.
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>>;
+    /// The same into memory that is used again.
+    fn read_into<'a>(&self, path: &Path, offset: u64, most: usize, piece: &'a mut Piece) -> io::Result<&'a [u8]> {
+        Ok(piece.hold(&self.read(path, offset, most)?))
+    }
     /// Cuts the end off. When the file changed last stays as it was.
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
     /// Has a file appear to have changed last at a time, microseconds UTC.
@@ -139,6 +143,10 @@ impl Disk for RealDisk {
         }
         bytes.truncate(filled);
         Ok(bytes)
+    }
+
+    fn read_into<'a>(&self, path: &Path, offset: u64, most: usize, piece: &'a mut Piece) -> io::Result<&'a [u8]> {
+        piece.read(path, offset, most)
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -11,6 +11,7 @@ pub mod entry;
 pub mod facts;
 mod forgetting;
 pub mod pack;
+pub mod piece;
 pub mod read;
 pub mod recover;
 pub mod ring;

@@ -9,9 +9,14 @@ use std::{
 use super::{
     disk::Disk,
     entry::{Entry, MAX_BYTES},
+    piece::Piece,
     segment::HEADER_BYTES,
     walk::{Walk, files, limit},
 };
+
+/// Of a segment in one read. While one runs past the page cache a file system may not make the file longer, and so the writer
+/// may wait as long as it takes.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A place in one journal; the default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,12 +76,12 @@ impl Reader {
         mut seen: impl FnMut(Position, &Entry<'_>),
     ) -> io::Result<(Position, bool)> {
         let files = files(&*self.disk, &self.dir)?;
-        let (mut next, mut left) = (from, most_bytes);
+        let (mut next, mut left, mut piece) = (from, most_bytes, Piece::default());
         for (index, file) in files.iter().enumerate().filter(|(_, file)| file.number >= from.segment) {
             let offset = if file.number == next.segment { next.offset } else { 0 };
             next = Position { segment: file.number, offset: offset.max(HEADER_BYTES as u64) };
             let limit = limit(&*self.disk, &self.dir, &files, index, is_live)?.min(file.bytes);
-            if !self.segment(&file.path, limit, &mut left, &mut next, &mut seen)? {
+            if !self.segment(&file.path, limit, &mut left, &mut next, &mut piece, &mut seen)? {
                 return Ok((next, false));
             }
         }
@@ -98,6 +103,7 @@ impl Reader {
         limit: u64,
         left: &mut usize,
         next: &mut Position,
+        piece: &mut Piece,
         seen: &mut impl FnMut(Position, &Entry<'_>),
     ) -> io::Result<bool> {
         while next.offset < limit {
@@ -107,8 +113,8 @@ impl Reader {
             let offset = next.offset;
             let here = usize::try_from(limit - offset).unwrap_or(usize::MAX);
             // Where nothing is whole the search goes on at least one entry's length further.
-            let most = here.min(left.saturating_add(MAX_BYTES).max(2 * MAX_BYTES));
-            let bytes = match self.disk.read(path, offset, most) {
+            let most = here.min(left.saturating_add(MAX_BYTES).clamp(2 * MAX_BYTES, PIECE_BYTES));
+            let bytes = match self.disk.read_into(path, offset, most, piece) {
                 // It was removed or set aside meanwhile: whoever looks again sees which.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 other => other?,
@@ -116,7 +122,7 @@ impl Reader {
             if bytes.is_empty() {
                 return Ok(true); // its unfinished end was cut off meanwhile
             }
-            let mut walk = Walk::new(&bytes, 0);
+            let mut walk = Walk::new(bytes, 0);
             for (at, entry) in walk.by_ref() {
                 seen(Position { segment: next.segment, offset: offset + at as u64 }, &entry);
                 *left = left.saturating_sub(entry.bytes);
