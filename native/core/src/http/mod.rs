@@ -10,6 +10,7 @@ mod chars;
 pub mod conn;
 pub mod head;
 mod names;
+pub mod socket;
 pub mod stream;
 pub mod write;
 

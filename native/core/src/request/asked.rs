@@ -230,11 +230,11 @@ pub async fn admit(
         Poll::Ready(Err(_)) | Poll::Pending => clock.boot_us(),
     };
     call.record.phases.route_us = Some(now_us - read_us);
-    let admitted = match at_once {
-        Poll::Ready(admitted) => Watched::Done(admitted),
+    let (admitted, has_waited) = match at_once {
+        Poll::Ready(admitted) => (Watched::Done(admitted), false),
         Poll::Pending => {
             call.client.timer.set_at(None);
-            watch(call.client, admitting).await
+            (watch(call.client, admitting).await, true)
         }
     };
     match admitted {
@@ -244,7 +244,7 @@ pub async fn admit(
             call.leased(held.lease_us(), held.away());
             call.record.admitted_boottime_us = Some(held.admitted_us().unwrap_or(now_us));
             let guard = Guard::new(admission, call.worker, &call.snapshot, Some(held));
-            Ok((guard, clock.boot_us()))
+            Ok((guard, if has_waited { clock.boot_us() } else { now_us }))
         }
         Watched::Done(Err(refused)) => {
             call.told.standing = refused.standing;

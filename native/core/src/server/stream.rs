@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::http::stream::Stream;
+use crate::http::{socket, stream::Stream};
 
 macro_rules! each {
     ($self:expr, $s:ident => $do:expr) => {
@@ -75,17 +75,13 @@ impl ClientStream {
 
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+        each!(self.get_mut(), s => socket::poll_read(s, cx, buf))
     }
 }
 
 impl AsyncWrite for ClientStream {
-    /// Tries first, as there is nearly always room: what that finds out costs less than to ask for a turn.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), s => match s.try_write(buf) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Pin::new(s).poll_write(cx, buf),
-            written => Poll::Ready(written),
-        })
+        each!(self.get_mut(), s => socket::poll_write(s, cx, buf))
     }
 
     fn poll_write_vectored(

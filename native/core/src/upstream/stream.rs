@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::http::Stream;
+use crate::http::{Stream, socket};
 
 /// A connection to a provider: plain, TLS, or TLS inside the TLS of a proxy.
 #[derive(Debug)]
@@ -34,13 +34,21 @@ macro_rules! each {
 
 impl AsyncRead for UpstreamStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), io => Pin::new(io).poll_read(cx, buf))
+        match self.get_mut() {
+            Self::Tcp(io) => socket::poll_read(io, cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Nested(io) => Pin::new(io).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for UpstreamStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), io => Pin::new(io).poll_write(cx, buf))
+        match self.get_mut() {
+            Self::Tcp(io) => socket::poll_write(io, cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Nested(io) => Pin::new(io).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
