@@ -202,8 +202,12 @@ class Engine:
 class JournalReader:
     """Reads the journal of one instance, its process alive or not. Takes no lock and changes nothing."""
 
-    def __new__(cls, directory: str) -> JournalReader:
-        """A reader of ``data_dir/journal/<instance>``, which need not be there yet."""
+    def __new__(cls, directory: str, *, past_cache: bool = False) -> JournalReader:
+        """A reader of ``data_dir/journal/<instance>``, which need not be there yet.
+
+        ``past_cache``: long pieces are read past the system's page cache where the file system can, as in the
+        durability ``group`` they are written.
+        """
 
     def read(
         self, segment: int, offset: int, most_bytes: int, live: bool

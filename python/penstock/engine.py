@@ -138,14 +138,17 @@ def open_journal(directory: str) -> JournalReader:
     return Compiled(directory)
 
 
-OpenRows = Callable[[str], RowReader]
+class OpenRows(Protocol):
+    """What `open_rows` does."""
+
+    def __call__(self, directory: str, /, *, past_cache: bool = False) -> RowReader: ...
 
 
-def open_rows(directory: str) -> RowReader:
-    """The same, for whoever wants rows."""
+def open_rows(directory: str, *, past_cache: bool = False) -> RowReader:
+    """The same, for whoever wants rows. `past_cache`: the journal is written past the system's page cache."""
     from penstock._native import JournalReader as Compiled
 
-    return Compiled(directory)
+    return Compiled(directory, past_cache=past_cache)
 
 
 def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -168,6 +169,6 @@ def make_shipping(
         room_bytes=engine.status().get("journal_max_bytes") or 0,
         degraded=degraded.part("records"),
         tidy=instance.remove_dead,
-        open_rows=open_rows,
+        open_rows=partial(open_rows, past_cache=config.journal.durability == "group"),
         before=before,
     )

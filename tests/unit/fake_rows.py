@@ -75,7 +75,8 @@ class FakeJournals:
         (folder / "lock").touch()
         self.entries.setdefault(instance, []).append((kind, number))
 
-    def open(self, path: str) -> FakeReader:
+    def open(self, path: str, *, past_cache: bool = False) -> FakeReader:
+        """A reader, which is the same past any cache."""
         return FakeReader(self, os.path.basename(path))
 
 

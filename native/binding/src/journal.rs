@@ -28,10 +28,12 @@ pub(crate) struct JournalReader {
 #[pymethods]
 impl JournalReader {
     #[new]
-    fn new(directory: String) -> Self {
+    #[pyo3(signature = (directory, *, past_cache=false))]
+    fn new(directory: String, past_cache: bool) -> Self {
         let directory = PathBuf::from(directory);
         let instance = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { reader: Reader::new(Arc::new(RealDisk::default()), &directory), instance }
+        let disk = if past_cache { RealDisk::direct() } else { RealDisk::default() };
+        Self { reader: Reader::new(Arc::new(disk), &directory), instance }
     }
 
     fn read<'py>(

@@ -77,12 +77,13 @@ pub trait Mark: Send {
 /// The system's own.
 #[derive(Clone, Debug, Default)]
 pub struct RealDisk {
-    /// Segments are written past the page cache.
+    /// Segments are written and read past the page cache.
     is_direct: bool,
 }
 
 impl RealDisk {
-    /// One whose segments are written past the page cache, where the file system can.
+    /// One whose segments are written past the page cache, and read so in long pieces, where the file system can. What was
+    /// written through the cache should be read through it: else it is brought to disk first, and writers wait for readers.
     pub fn direct() -> Self {
         Self { is_direct: true }
     }
@@ -146,7 +147,7 @@ impl Disk for RealDisk {
     }
 
     fn read_into<'a>(&self, path: &Path, offset: u64, most: usize, piece: &'a mut Piece) -> io::Result<&'a [u8]> {
-        piece.read(path, offset, most)
+        piece.read(path, offset, most, self.is_direct)
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use super::blocks::{BLOCK, Block, bytes_mut};
 
-/// So much and more is read past the page cache, where the file system can: what was written past it is not in there, and
-/// to take it in costs the processor several times what the bytes themselves do.
+/// So much and more is read past the page cache if what is in the file was written so: it is not in there, and to take it in
+/// costs the processor several times what the bytes themselves do.
 const LONG_BYTES: usize = 64 << 10;
 
 /// What was read last.
@@ -20,17 +20,18 @@ const LONG_BYTES: usize = 64 << 10;
 pub struct Piece(Vec<Block>);
 
 impl Piece {
-    /// At most so many bytes of a file, from an offset on.
-    pub(super) fn read(&mut self, path: &Path, offset: u64, most: usize) -> io::Result<&[u8]> {
+    /// At most so many bytes of a file, from an offset on; past the page cache, if there are many and the file system can.
+    pub(super) fn read(&mut self, path: &Path, offset: u64, most: usize, past_cache: bool) -> io::Result<&[u8]> {
         let skipped = (offset % BLOCK as u64) as usize;
         let from = offset - skipped as u64;
-        self.make_room(skipped + most);
-        let filled = if most >= LONG_BYTES { read_past_cache(path, from, bytes_mut(&mut self.0))? } else { None };
-        let filled = match filled {
-            Some(filled) => filled,
-            None => fill(&File::open(path)?, from, &mut bytes_mut(&mut self.0)[..skipped + most])?,
-        };
-        Ok(self.part(skipped, filled.min(skipped + most)))
+        let wanted = skipped + most;
+        self.make_room(wanted);
+        let room = bytes_mut(&mut self.0);
+        let mut filled = if past_cache && most >= LONG_BYTES { read_past_cache(path, from, room)? } else { 0 };
+        if filled < wanted {
+            filled += fill(&File::open(path)?, from + filled as u64, &mut room[filled..wanted])?;
+        }
+        Ok(self.part(skipped, filled.min(wanted)))
     }
 
     /// Takes bytes from elsewhere.
@@ -49,11 +50,10 @@ impl Piece {
     }
 }
 
-/// Whole blocks, from a whole block on: how many bytes there are up to the end of the file. `None`: the file system has no
-/// such reads.
-fn read_past_cache(path: &Path, from: u64, into: &mut [u8]) -> io::Result<Option<usize>> {
+/// Whole blocks, from a whole block on: how many bytes came, which may be none or not all there are.
+fn read_past_cache(path: &Path, from: u64, into: &mut [u8]) -> io::Result<usize> {
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path) {
-        Err(error) if is_unable(&error) => return Ok(None),
+        Err(error) if is_unable(&error) => return Ok(0),
         file => file?,
     };
     let mut filled = 0;
@@ -61,15 +61,16 @@ fn read_past_cache(path: &Path, from: u64, into: &mut [u8]) -> io::Result<Option
         match file.read_at(&mut into[filled..], from + filled as u64) {
             Ok(0) => break,
             Ok(more) => filled += more,
-            Err(error) if is_unable(&error) => return Ok(None),
+            Err(error) if is_unable(&error) => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(filled))
+    Ok(filled)
 }
 
+/// The file system has no such reads.
 fn is_unable(error: &io::Error) -> bool {
-    Errno::from_io_error(error) == Some(Errno::INVAL)
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP))
 }
 
 /// Reads up to the end of the file, or of the room.
@@ -86,6 +87,10 @@ fn fill(file: &File, from: u64, into: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::fs::{Advice, fadvise};
+
     use super::*;
 
     struct Scratch(std::path::PathBuf);
@@ -106,6 +111,19 @@ mod tests {
         }
     }
 
+    /// How many pages of a file the system has in memory.
+    fn cached_pages(file: &File, bytes: usize) -> usize {
+        let mut pages = vec![0_u8; bytes.div_ceil(BLOCK)];
+        // SAFETY: a mapping of a whole file, which is given back; one byte for each of its pages.
+        unsafe {
+            let at = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            assert_eq!(libc::mincore(at, bytes, pages.as_mut_ptr().cast()), 0);
+            libc::munmap(at, bytes);
+        }
+        pages.iter().filter(|page| **page & 1 == 1).count()
+    }
+
     #[test]
     fn bytes_are_the_same_by_either_way_from_any_offset_on() {
         let all: Vec<u8> = (0..3 * LONG_BYTES + 5).map(|at| (at % 251) as u8 + 1).collect();
@@ -116,26 +134,38 @@ mod tests {
             {
                 let from = offset.min(all.len());
                 let wanted = &all[from..all.len().min(from + most)];
-                assert!(piece.read(&file.0, offset as u64, most).unwrap() == wanted, "{most} from {offset} on");
+                for past_cache in [false, true] {
+                    let read = piece.read(&file.0, offset as u64, most, past_cache).unwrap();
+                    assert!(read == wanted, "{most} from {offset} on, past the cache: {past_cache}");
+                }
             }
         }
         assert_eq!(piece.hold(b"from elsewhere"), b"from elsewhere");
     }
 
     #[test]
-    fn whole_blocks_are_read_past_the_cache_up_to_the_end_of_the_file() {
-        let file = Scratch::new("past", &vec![7; 2 * BLOCK + 5]);
-        let mut piece = Piece::default();
-        piece.make_room(4 * BLOCK);
-        let filled = read_past_cache(&file.0, BLOCK as u64, bytes_mut(&mut piece.0)).unwrap();
-        assert_eq!(filled.expect("a file system that takes O_DIRECT"), BLOCK + 5);
-        assert_eq!(piece.part(0, BLOCK + 5), vec![7; BLOCK + 5]);
+    fn only_what_is_long_and_was_written_so_is_read_past_the_cache() {
+        let bytes = 4 * LONG_BYTES;
+        let scratch = Scratch::new("past", &vec![7; bytes]);
+        let (file, mut piece) = (File::open(&scratch.0).unwrap(), Piece::default());
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        assert_eq!(cached_pages(&file, bytes), 0);
+        for at in 0..4 {
+            piece.read(&scratch.0, (at * LONG_BYTES) as u64 + 1, LONG_BYTES - BLOCK, false).map(<[u8]>::len).unwrap();
+        }
+        assert!(cached_pages(&file, bytes) >= bytes / BLOCK - 4, "short reads go through it");
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        piece.read(&scratch.0, 1, bytes - 1, true).map(<[u8]>::len).unwrap();
+        assert_eq!(cached_pages(&file, bytes), 0, "a file system that takes O_DIRECT");
+        piece.read(&scratch.0, 1, bytes - 1, false).map(<[u8]>::len).unwrap();
+        assert_eq!(cached_pages(&file, bytes), bytes / BLOCK);
     }
 
     #[test]
     fn a_file_that_is_not_there_is_an_error_by_either_way() {
-        for most in [1, LONG_BYTES] {
-            let read = Piece::default().read(Path::new("/nowhere/at/all"), 0, most).map(<[u8]>::len);
+        for past_cache in [false, true] {
+            let read = Piece::default().read(Path::new("/nowhere/at/all"), 0, LONG_BYTES, past_cache).map(<[u8]>::len);
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }

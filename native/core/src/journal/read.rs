@@ -16,7 +16,7 @@ use super::{
 
 /// Of a segment in one read. While one runs past the page cache a file system may not make the file longer, and so the writer
 /// may wait as long as it takes.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = (256 << 10) + MAX_BYTES;
 
 /// A place in one journal; the default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

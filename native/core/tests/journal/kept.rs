@@ -59,7 +59,7 @@ fn what_many_threads_append_is_there_once_and_verifies() {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..500 {
+                    for _ in 0..1_500 {
                         let number = journal.number().to_le_bytes();
                         let ticket = journal.append(Kind::Record, &number, b"private").unwrap();
                         if journal.holds_answers() && number[0].is_multiple_of(16) {
@@ -72,15 +72,21 @@ fn what_many_threads_append_is_there_once_and_verifies() {
         });
         assert_eq!(journal.stop(), 0);
         assert_eq!(journal.append(Kind::Record, b"late", b""), None);
-        let reader = Reader::new(Arc::new(RealDisk::default()), &dir.0.join("journal/one"));
-        let batch = reader.read(Position::default(), usize::MAX, true).unwrap();
-        let records = batch.entries.iter().filter(|entry| entry.kind == Kind::Record as u8);
-        let mut numbers: Vec<_> = records.map(|e| u64::from_le_bytes(e.public[..8].try_into().unwrap())).collect();
-        numbers.sort_unstable();
-        assert_eq!(numbers, (1..=2_000).collect::<Vec<_>>());
+        // Several pieces, by either way to read.
+        for disk in [RealDisk::default(), RealDisk::direct()] {
+            let reader = Reader::new(Arc::new(disk), &dir.0.join("journal/one"));
+            let batch = reader.read(Position::default(), usize::MAX, true).unwrap();
+            let records = batch.entries.iter().filter(|entry| entry.kind == Kind::Record as u8);
+            let mut numbers: Vec<_> = records.map(|e| u64::from_le_bytes(e.public[..8].try_into().unwrap())).collect();
+            numbers.sort_unstable();
+            assert_eq!(numbers, (1..=6_000).collect::<Vec<_>>());
+            let sequences: Vec<_> = batch.entries.iter().map(|entry| entry.sequence).collect();
+            assert!(sequences.is_sorted_by(|a, b| a + 1 == *b));
+            assert!(batch.next.offset > 512 << 10, "{:?}", batch.next);
+        }
         let reports = verify(&RealDisk::default(), &dir.0.join("journal"), &[], |_| false).unwrap();
         assert_eq!((reports.len(), &reports[0].fault, reports[0].ended), (1, &None, true));
-        assert_eq!(journal.facts().records.load(Relaxed), 2_000);
+        assert_eq!(journal.facts().records.load(Relaxed), 6_000);
     }
 }
 

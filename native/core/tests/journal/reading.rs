@@ -72,10 +72,10 @@ fn an_end_that_was_whole_before_is_set_aside_too() {
     assert!(made.sim.paths().contains(&made.dir.join("0000000001.damaged")));
 }
 
-/// A segment of four entries, as long as any may be, and where they begin.
-fn of_long_entries() -> (Made, Vec<u8>, Vec<usize>) {
+/// A segment of entries as long as any may be, and where they begin.
+fn of_long_entries(count: usize) -> (Made, Vec<u8>, Vec<usize>) {
     let mut made = Made::with(Settings { segment_bytes: 1 << 20, ..settings("one", Durability::Group) }, None);
-    for _ in 0..4 {
+    for _ in 0..count {
         made.push_of(MAX_PARTS_BYTES - 9).unwrap(); // and a private part
         made.writer.commit().unwrap();
     }
@@ -88,7 +88,7 @@ fn of_long_entries() -> (Made, Vec<u8>, Vec<usize>) {
 
 #[test]
 fn the_longest_entries_are_cut_off_where_they_are_torn_and_passed_over_where_they_are_damaged() {
-    let (made, whole, begins) = of_long_entries();
+    let (made, whole, begins) = of_long_entries(4);
     assert_eq!(made.read(false), [0, 1, 2, 3]);
     let within = || (0..FIXED_BYTES + 2).chain((FIXED_BYTES..MAX_PARTS_BYTES).step_by(4_093));
     for at in within() {
@@ -192,5 +192,21 @@ fn a_segment_that_its_writer_takes_away_meanwhile_is_no_fault_unless_it_was_told
         assert_eq!(verified().unwrap()[0].fault, None);
         vanishing(&after, behind);
         assert!(verified().is_err());
+    }
+}
+
+#[test]
+fn all_at_once_is_read_in_pieces_and_damage_is_passed_over_in_each() {
+    let (made, whole, begins) = of_long_entries(14);
+    let reader = Reader::new(Arc::new(made.sim.clone()), &made.dir);
+    for damaged in 0..14 {
+        let mut bytes = whole.clone();
+        bytes[begins[damaged] + FIXED_BYTES] ^= 0x10;
+        made.sim.put(&made.segment(1), &bytes);
+        let batch = reader.read(Position::default(), usize::MAX, false).unwrap();
+        let numbers: Vec<_> =
+            batch.entries.iter().map(|e| u64::from_le_bytes(e.public[..8].try_into().unwrap())).collect();
+        assert_eq!(numbers, (0..14).filter(|number| *number != damaged as u64).collect::<Vec<_>>());
+        assert!(batch.is_end);
     }
 }
