@@ -91,7 +91,8 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
     let key = if snapshot.auth == Auth::Keys { credential::key(&facts, bytes).ok() } else { None };
     // The record has it again in the end.
     let mut request_id = std::mem::take(&mut scratch.record.request_id);
-    let trace = facts.ids(bytes, key, &mut worker.rng.borrow_mut(), &mut request_id);
+    let utc_us = scratch.record.started_utc_us;
+    let trace = facts.ids(bytes, key, utc_us, &mut worker.rng.borrow_mut(), &mut request_id);
     let mut call = Call {
         client,
         worker,

@@ -78,11 +78,18 @@ impl Facts {
     }
 
     /// The request's id, put into `id`, and its trace, taken over or made; an id that holds a key, as that of the request,
-    /// is not taken over.
-    pub fn ids(&self, bytes: &[u8], key: Option<Span>, rng: &mut fastrand::Rng, id: &mut String) -> ids::Trace {
+    /// is not taken over. `utc_us`: when the request began.
+    pub fn ids(
+        &self,
+        bytes: &[u8],
+        key: Option<Span>,
+        utc_us: u64,
+        rng: &mut fastrand::Rng,
+        id: &mut String,
+    ) -> ids::Trace {
         let of = |span: Option<Span>| span.map(|s| s.of(bytes));
         let given = of(self.request_id).filter(|id| credential::find_key(id, of(key)).is_none());
-        ids::request_id(given, rng, id);
+        ids::request_id(given, utc_us, rng, id);
         ids::Trace::start(of(self.traceparent), rng)
     }
 }

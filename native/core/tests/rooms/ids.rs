@@ -8,9 +8,17 @@ use penstock_core::request::ids::{self, Trace};
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
 
+/// 2026-11-28 04:00:00.123 UTC, and the digits that it is.
+const NOW_US: u64 = 1_795_838_400_123_000;
+const NOW: &str = "VcEkubr";
+
 fn request_id(given: Option<&[u8]>, rng: &mut Rng) -> String {
+    at(NOW_US, given, rng)
+}
+
+fn at(utc_us: u64, given: Option<&[u8]>, rng: &mut Rng) -> String {
     let mut id = String::new();
-    ids::request_id(given, rng, &mut id);
+    ids::request_id(given, utc_us, rng, &mut id);
     id
 }
 
@@ -61,6 +69,24 @@ fn a_made_request_id_is_itself_well_formed() {
     let mut rng = Rng::with_seed(2);
     let made = request_id(None, &mut rng);
     assert_eq!(request_id(Some(made.as_bytes()), &mut rng), made);
+}
+
+#[test]
+fn a_made_request_id_says_when_and_stands_behind_those_before() {
+    let mut rng = Rng::with_seed(7);
+    let mut before = at(NOW_US - 1_000, None, &mut rng);
+    for us in 0..1_000 {
+        let made = at(NOW_US + us, None, &mut rng);
+        assert_eq!(&made[..11], format!("req_{NOW}"));
+        assert!(before[..11] < made[..11]);
+    }
+    for step in [1_000, 61_000, 62_000, 3_844_000, 86_400_000_000, 30 * 365 * 86_400_000_000] {
+        let made = at(NOW_US + step, None, &mut rng);
+        assert!(before < made, "{before} {made}");
+        before = made;
+    }
+    let far = at(u64::MAX, None, &mut rng);
+    assert_eq!(far.len(), 25, "{far}");
 }
 
 #[test]
