@@ -152,7 +152,7 @@ mod tests {
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         assert_eq!(cached_pages(&file, bytes), 0);
         for at in 0..4 {
-            piece.read(&scratch.0, (at * LONG_BYTES) as u64 + 1, LONG_BYTES - BLOCK, false).map(<[u8]>::len).unwrap();
+            piece.read(&scratch.0, (at * LONG_BYTES) as u64 + 1, LONG_BYTES - BLOCK, true).map(<[u8]>::len).unwrap();
         }
         assert!(cached_pages(&file, bytes) >= bytes / BLOCK - 4, "short reads go through it");
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();

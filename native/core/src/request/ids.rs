@@ -3,16 +3,18 @@
 use fastrand::Rng;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 const HEX: &[u8; 16] = b"0123456789abcdef";
 const LONGEST: usize = 128;
-/// How long the beginning of an id of ours is, and each third of the 21 digits behind it. The first third is the time, the
-/// others are 83 random bits.
+/// How long the beginning of an id of ours is, the time behind it, and each half of the 71 random bits behind that.
 const PREFIX: usize = 4;
-const THIRD: usize = 7;
+const TIME: usize = 9;
+const HALF: usize = 6;
 
 /// Puts into `id` the client's `X-Request-ID` if it is 1 to 128 characters of `A-Za-z0-9._:-`, else a new one, for a request
-/// that began then. Those of a later millisecond stand behind those of an earlier one in the order of bytes, until 2081, as
-/// with UUIDs of version 7 (RFC 9562, 5.7): an index on them grows at its end, and a store has that end in memory.
+/// that began then. Those of a later millisecond stand behind those of an earlier one, as with UUIDs of version 7 (RFC 9562,
+/// 5.7): an index on them grows at its end, and a store has that end in memory. The time is in digits of one case, as many a
+/// database's collation looks at case last.
 pub fn request_id(given: Option<&[u8]>, utc_us: u64, rng: &mut Rng, id: &mut String) {
     let fits = |id: &&[u8]| {
         (1..=LONGEST).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(b))
@@ -22,16 +24,16 @@ pub fn request_id(given: Option<&[u8]>, utc_us: u64, rng: &mut Rng, id: &mut Str
         return;
     }
     let mut text = *b"req_000000000000000000000";
-    let (time, random) = text[PREFIX..].split_at_mut(THIRD);
+    let (time, random) = text[PREFIX..].split_at_mut(TIME);
     let mut ms = utc_us / 1_000;
     for digit in time.iter_mut().rev() {
-        *digit = BASE62[(ms % 62) as usize];
-        ms /= 62;
+        *digit = BASE36[(ms % 36) as usize];
+        ms /= 36;
     }
-    for third in random.chunks_exact_mut(THIRD) {
+    for half in random.chunks_exact_mut(HALF) {
         // 64 random bits behind the point: each multiplication brings the next digit before it.
         let mut bits = rng.u64(..);
-        for digit in third {
+        for digit in half {
             let product = u128::from(bits) * 62;
             *digit = BASE62[(product >> 64) as usize];
             bits = product as u64;
