@@ -148,26 +148,7 @@ mod tests {
 
     use rustix::fs::{SeekFrom, fcntl_getfl, seek};
 
-    use super::*;
-
-    struct Dir(std::path::PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            // Where the build is there is a disk, whatever `/tmp` is.
-            let program = std::env::current_exe().unwrap();
-            let path = program.with_file_name(format!("penstock-direct-{}-{name}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use super::{super::scratch::Scratch, *};
 
     fn bytes(count: usize) -> Vec<u8> {
         (0..count).map(|at| (at % 251) as u8 + 1).collect()
@@ -177,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_appended_stands_in_the_file_once_it_is_synchronised_and_nothing_else_at_the_end() {
-        let dir = Dir::new("whole");
+        let dir = Scratch::new("direct-whole");
         let path = dir.0.join("one");
         let all = bytes(3 << 20);
         let mut file = Direct::create(&path, &all[..100], MOST).expect("a file system that takes O_DIRECT");
@@ -203,7 +184,7 @@ mod tests {
 
     #[test]
     fn ahead_of_short_writes_stand_zeros_and_ahead_of_long_ones_is_room() {
-        let dir = Dir::new("zeros");
+        let dir = Scratch::new("direct-zeros");
         let path = dir.0.join("one");
         let mut file = Direct::create(&path, b"head", MOST).unwrap();
         let flags = fcntl_getfl(&file.file).unwrap().bits().cast_signed();
@@ -231,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_file_is_no_longer_than_it_may_be_but_for_what_is_in_it() {
-        let dir = Dir::new("bound");
+        let dir = Scratch::new("direct-bound");
         let path = dir.0.join("one");
         let mut file = Direct::create(&path, b"head", 100_000).unwrap();
         for _ in 0..30 {
@@ -244,7 +225,7 @@ mod tests {
 
     #[test]
     fn after_a_fault_the_file_stays_as_it_is() {
-        let dir = Dir::new("fault");
+        let dir = Scratch::new("direct-fault");
         let path = dir.0.join("one");
         let mut shut = Direct::create(&path, b"head", MOST).unwrap();
         shut.file = File::open(&path).unwrap();

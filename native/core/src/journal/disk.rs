@@ -11,7 +11,11 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::{blocks::BLOCK, direct::Direct, piece::Piece};
+use super::{
+    blocks::BLOCK,
+    direct::Direct,
+    piece::{Piece, fill},
+};
 
 /// A file or directory in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,13 +139,7 @@ impl Disk for RealDisk {
         let file = File::open(path)?;
         let here = file.metadata()?.len().saturating_sub(offset).min(most as u64);
         let mut bytes = vec![0; here as usize];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
+        let filled = fill(&file, offset, &mut bytes)?;
         bytes.truncate(filled);
         Ok(bytes)
     }

@@ -15,6 +15,8 @@ pub mod piece;
 pub mod read;
 pub mod recover;
 pub mod ring;
+#[cfg(test)]
+mod scratch;
 pub mod segment;
 pub mod shipped;
 pub mod space;

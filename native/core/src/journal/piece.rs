@@ -73,8 +73,8 @@ fn is_unable(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP))
 }
 
-/// Reads up to the end of the file, or of the room.
-fn fill(file: &File, from: u64, into: &mut [u8]) -> io::Result<usize> {
+/// Reads up to the end of the file, or of the room: how many bytes that are.
+pub(super) fn fill(file: &File, from: u64, into: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < into.len() {
         match file.read_at(&mut into[filled..], from + filled as u64)? {
@@ -87,28 +87,18 @@ fn fill(file: &File, from: u64, into: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd as _;
+    use std::{os::fd::AsRawFd as _, path::PathBuf};
 
     use rustix::fs::{Advice, fadvise};
 
-    use super::*;
+    use super::{super::scratch::Scratch, *};
 
-    struct Scratch(std::path::PathBuf);
-
-    impl Scratch {
-        /// A file where the build is: there is a disk, whatever `/tmp` is.
-        fn new(name: &str, bytes: &[u8]) -> Self {
-            let program = std::env::current_exe().unwrap();
-            let path = program.with_file_name(format!("penstock-piece-{}-{name}", std::process::id()));
-            std::fs::write(&path, bytes).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
+    /// A file on a disk; it is there as long as its directory is.
+    fn file(name: &str, bytes: &[u8]) -> (Scratch, PathBuf) {
+        let dir = Scratch::new(name);
+        let path = dir.0.join("file");
+        std::fs::write(&path, bytes).unwrap();
+        (dir, path)
     }
 
     /// How many pages of a file the system has in memory.
@@ -127,7 +117,7 @@ mod tests {
     #[test]
     fn bytes_are_the_same_by_either_way_from_any_offset_on() {
         let all: Vec<u8> = (0..3 * LONG_BYTES + 5).map(|at| (at % 251) as u8 + 1).collect();
-        let (file, mut piece) = (Scratch::new("either", &all), Piece::default());
+        let ((_dir, path), mut piece) = (file("piece-either", &all), Piece::default());
         for offset in [0, 1, BLOCK - 1, BLOCK, LONG_BYTES + 7, all.len() - 1, all.len(), all.len() + BLOCK + 1] {
             for most in
                 [0, 1, BLOCK, LONG_BYTES - 1, LONG_BYTES, LONG_BYTES + 1, 2 * LONG_BYTES, all.len(), 2 * all.len()]
@@ -135,7 +125,7 @@ mod tests {
                 let from = offset.min(all.len());
                 let wanted = &all[from..all.len().min(from + most)];
                 for past_cache in [false, true] {
-                    let read = piece.read(&file.0, offset as u64, most, past_cache).unwrap();
+                    let read = piece.read(&path, offset as u64, most, past_cache).unwrap();
                     assert!(read == wanted, "{most} from {offset} on, past the cache: {past_cache}");
                 }
             }
@@ -146,19 +136,19 @@ mod tests {
     #[test]
     fn only_what_is_long_and_was_written_so_is_read_past_the_cache() {
         let bytes = 4 * LONG_BYTES;
-        let scratch = Scratch::new("past", &vec![7; bytes]);
-        let (file, mut piece) = (File::open(&scratch.0).unwrap(), Piece::default());
+        let (_dir, path) = file("piece-past", &vec![7; bytes]);
+        let (file, mut piece) = (File::open(&path).unwrap(), Piece::default());
         file.sync_all().unwrap();
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         assert_eq!(cached_pages(&file, bytes), 0);
         for at in 0..4 {
-            piece.read(&scratch.0, (at * LONG_BYTES) as u64 + 1, LONG_BYTES - BLOCK, true).map(<[u8]>::len).unwrap();
+            piece.read(&path, (at * LONG_BYTES) as u64 + 1, LONG_BYTES - BLOCK, true).map(<[u8]>::len).unwrap();
         }
         assert!(cached_pages(&file, bytes) >= bytes / BLOCK - 4, "short reads go through it");
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-        piece.read(&scratch.0, 1, bytes - 1, true).map(<[u8]>::len).unwrap();
+        piece.read(&path, 1, bytes - 1, true).map(<[u8]>::len).unwrap();
         assert_eq!(cached_pages(&file, bytes), 0, "a file system that takes O_DIRECT");
-        piece.read(&scratch.0, 1, bytes - 1, false).map(<[u8]>::len).unwrap();
+        piece.read(&path, 1, bytes - 1, false).map(<[u8]>::len).unwrap();
         assert_eq!(cached_pages(&file, bytes), bytes / BLOCK);
     }
 
