@@ -84,7 +84,8 @@ class FakeStore:
         await self._enter("changed_since")
         rows = sorted((row for row in self._rows.values() if row.version > version), key=lambda row: row.version)
         if len(rows) <= limit:
-            return Delta(self._version, tuple(rows), False)
+            newest = next((made.id for made in self._changes if made.version == self._version), None)
+            return Delta(self._version, tuple(rows), False, newest)
         return Delta(rows[limit - 1].version, tuple(rows[:limit]), True)
 
     async def save(self, row: Row, expected: int | None, change: Change) -> int:

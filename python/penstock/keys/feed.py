@@ -172,7 +172,7 @@ class Feed:
         if self._table.place.store is None:
             await self._table.reset(self._store.id)
         if delta.rows or delta.version != version or self._table.place.synced_us == 0:
-            change = await self._change_at(delta.version)
+            change = delta.change or await self._change_at(delta.version)
             place = Place(self._store.id, delta.version, change or "", self._now_us())
             await self._table.advance(delta.rows, place, settled=not delta.more)
         return delta.more
@@ -192,7 +192,9 @@ class Feed:
         newest = max(versions, default=0)
         if delta.version < place.version or (delta.version < newest and not delta.more):
             return "the store has lost changes"
-        made = await self._made(versions)
+        # Of the newest one it came along: nothing else is asked for while nothing changes.
+        made = {delta.version: delta.change} if delta.change else {}
+        made |= await self._made(versions - made.keys())
         if len(versions) < len(ours) or any(made.get(version, change) != change for version, change in ours):
             return "the store has lost changes and made others since"
         return None

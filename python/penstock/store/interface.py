@@ -53,6 +53,8 @@ class Delta(Struct, frozen=True):
     rows: tuple[Row, ...]
     more: bool
     """A bound cut the answer; ask again at once."""
+    change: str | None = None
+    """The id of the change of that version, where it came with the answer."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ class SqlStore:
         self._closed = False
         await self._database.open()
         made = await bring_up(self._database, self._migrations, migrate=migrate)
-        self._id, _ = await self._database.read(self._state)
+        self._id, *_ = await self._database.read(self._state)
         return made
 
     async def close(self) -> None:
@@ -85,14 +85,14 @@ class SqlStore:
     async def changed_since(self, version: int, limit: int) -> Delta:
         self._check_open()
         # Nothing new, nearly always: for that a statement does.
-        self._id, newest = self._state_of(await self._database.ask(statements.STATE))
+        self._id, newest, change = self._state_of(await self._database.ask(statements.STATE))
         if newest <= version:
-            return Delta(newest, (), False)
+            return Delta(newest, (), False, change)
 
         async def look(session: Session) -> tuple[str, Delta]:
-            id, newest = await self._state(session)
+            id, newest, change = await self._state(session)
             if newest <= version:
-                return id, Delta(newest, (), False)
+                return id, Delta(newest, (), False, change)
             rows: list[Row] = []
             for shape in SHAPES.values():
                 sql = statements.written_after(shape, self._database.flavour)
@@ -100,7 +100,7 @@ class SqlStore:
                 rows += [read_row(shape, each) for each in page]
             rows.sort(key=lambda row: row.version)
             if len(rows) <= limit:
-                return id, Delta(newest, tuple(rows), False)
+                return id, Delta(newest, tuple(rows), False, change)
             return id, Delta(rows[limit - 1].version, tuple(rows[:limit]), True)
 
         limit = max(1, limit)
@@ -237,13 +237,14 @@ class SqlStore:
         if self._closed or self._id is None:
             raise StoreAwayError(f"{self.place} {'is closed' if self._closed else 'has not been opened yet'}")
 
-    async def _state(self, session: Session) -> tuple[str, int]:
+    async def _state(self, session: Session) -> tuple[str, int, str | None]:
         return self._state_of(await session.fetch(statements.STATE))
 
-    def _state_of(self, rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
+    def _state_of(self, rows: Sequence[Sequence[Any]]) -> tuple[str, int, str | None]:
         if len(rows) != 1:
             raise StoreRefusedError(f"{self.place}: penstock_state has {len(rows)} rows instead of one: restore it")
-        return rows[0][0], rows[0][1]
+        id, version, change = rows[0]
+        return id, version, change
 
     async def _one(self, kind: type[RowT], condition: str, value: str) -> RowT | None:
         shape = SHAPES[kind]

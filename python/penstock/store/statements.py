@@ -7,7 +7,11 @@ from penstock.store.database import Flavour, Value
 from penstock.store.interface import Filter
 from penstock.store.rows import CHANGE_COLUMNS, KEYS, SHAPES, Shape, fold
 
-STATE = "SELECT id, version FROM penstock_state"
+STATE = (
+    "SELECT s.id, s.version, (SELECT c.id FROM penstock_changes AS c WHERE c.version = s.version)"
+    " FROM penstock_state AS s"
+)
+"""The last is the id of the newest change, if it is kept."""
 
 NEXT_VERSION = "UPDATE penstock_state SET version = version + 1 RETURNING version"
 """Whoever changes something stands in line here until the change before is committed, or was never made."""

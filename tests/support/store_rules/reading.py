@@ -37,6 +37,18 @@ async def changes_come_in_the_order_of_their_versions_whatever_the_bound(make: M
 
 
 @rule
+async def the_newest_change_comes_with_the_answer_that_reaches_it(make: Make) -> None:
+    store = await make()
+    assert (await store.changed_since(0, 1)).change is None
+    for n in range(3):
+        team = Team(id=f"t{n}", name=f"team {n}")
+        await store.save(team, None, change(team, id=f"made-{n}"))
+    asked = {(0, 2): None, (0, 3): "made-2", (1, 1): None, (2, 1): "made-2", (3, 1): "made-2", (9, 1): "made-2"}
+    found = {(since, limit): (await store.changed_since(since, limit)).change for since, limit in asked}
+    assert found == asked
+
+
+@rule
 async def a_version_that_is_ahead_of_the_store_gets_its_own(make: Make) -> None:
     store = await make()
     await put(store, key())

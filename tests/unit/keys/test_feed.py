@@ -55,6 +55,16 @@ async def test_changes_of_other_nodes_are_heard_without_being_told(node: Node) -
     await until(lambda: second.check(issued.secret) == "unknown")
 
 
+async def test_while_nothing_changes_a_poll_asks_for_one_thing(node: Node) -> None:
+    scene = node()
+    await put(scene.store, foreign(ONE))
+    await scene.start()
+    scene.store.calls.clear()
+    for _ in range(3):
+        await scene.poll()
+    assert scene.store.calls == ["changed_since"] * 3
+
+
 async def test_being_woken_hastens_a_slow_poll(node: Node) -> None:
     first, second = node("a"), node("b")
     await first.start()
