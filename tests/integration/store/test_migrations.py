@@ -208,19 +208,54 @@ async def test_indexes_of_records_come_without_reading_days_that_have_rows(postg
             "INSERT INTO penstock_records (day, instance, sequence, kind, hash, public) VALUES (7, 'a', 1, 1, '', '')"
         )
         assert [await direct.fetchval(own, f"penstock_records_{day}") for day in (7, 8)] == [4, 4]
-        assert await opened(make_store(url, "")) == ["0005_asking"]
+        assert await opened(make_store(url, "")) == ["0005_asking", "0006_sparse"]
         await direct.execute(partition("penstock_records_9", 9))
         assert [await direct.fetchval(own, f"penstock_records_{day}") for day in (7, 8, 9)] == [4, 9, 9]
         assert not await direct.fetchval(of_all, "penstock_records_team")
         await direct.execute(
             "CREATE INDEX CONCURRENTLY penstock_records_7_team ON penstock_records_7 (team, started_us)"
-            " WHERE outcome IS NOT NULL"
+            " WHERE outcome IS NOT NULL AND team IS NOT NULL"
         )
         await direct.execute("ALTER INDEX penstock_records_team ATTACH PARTITION penstock_records_7_team")
         assert await direct.fetchval(of_all, "penstock_records_team"), "each day that there is has it"
         await direct.execute("DROP TABLE penstock_records_7")
         await direct.execute(partition("penstock_records_10", 10))
         assert await direct.fetchval(own, "penstock_records_10") == 9
+    finally:
+        await direct.close()
+        postgres.drop(name)
+
+
+@pytest.mark.postgres
+async def test_records_without_team_and_tags_take_nothing_in_the_indexes_of_these(postgres: Postgres) -> None:
+    name = postgres.create()
+    url = postgres.url(name)
+    assert await opened(make_store(url, "")) == OURS
+    direct = await asyncpg.connect(url)
+    try:
+        await direct.execute(partition("penstock_records_7", 7))
+        indexes = "team_started_us", "tags"
+
+        async def sizes() -> list[int]:
+            of = [f"penstock_records_7_{index}_idx" for index in indexes]
+            return [await direct.fetchval("SELECT pg_relation_size($1::text::regclass)", each) for each in of]
+
+        async def add(first: int, team: str | None, tags: str | None) -> None:
+            await direct.execute(
+                "INSERT INTO penstock_records"
+                " (day, instance, sequence, kind, hash, public, started_us, outcome, team, tags)"
+                " SELECT 7, 'a', $1::bigint + n, 1, '', '', n, 'complete', $2::text, $3::text::jsonb"
+                " FROM generate_series(1, 500) AS n",
+                first,
+                team,
+                tags,
+            )
+
+        empty = await sizes()
+        await add(0, None, None)
+        assert await sizes() == empty
+        await add(500, "team_1", '{"env": "dev"}')
+        assert all(size > before for size, before in zip(await sizes(), empty, strict=True))
     finally:
         await direct.close()
         postgres.drop(name)
