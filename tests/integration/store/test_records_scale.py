@@ -7,12 +7,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from msgspec.structs import replace
 
 from penstock.audit.choice import Choice
+from penstock.store import asking_statements
 from penstock.store.asking import Asking
-from penstock.store.postgres import PostgresDatabase
+from penstock.store.postgres import FLAVOUR, PostgresDatabase
 from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import Question
 from tests.support.many_records import BUSY, DAYS, FIRST_DAY, HOUR, NOON, RARE, fill, fill_file
@@ -80,6 +82,22 @@ async def test_an_answer_takes_no_more_than_200_ms(postgres: Postgres, database:
         await check((ASKED | RARELY)[asked], asking)
     finally:
         await asking.close()
+
+
+@in_postgres
+@pytest.mark.parametrize(("asked", "index"), [("team", "team_started_us"), ("a tag", "tags")])
+async def test_what_few_records_have_is_looked_for_in_its_own_index(
+    postgres: Postgres, database: str, asked: str, index: str
+) -> None:
+    sql, values = asking_statements.page(NARROWED[asked], True, None, 101, FLAVOUR)
+    direct = await asyncpg.connect(postgres.url(database))
+    try:
+        # As for any values: what the index leaves out must follow from the condition alone.
+        await direct.execute("SET plan_cache_mode = force_generic_plan")
+        plan = "\n".join(line for (line,) in await direct.fetch(f"EXPLAIN {sql}", *values))
+    finally:
+        await direct.close()
+    assert f"_{index}_idx" in plan, plan
 
 
 @pytest.fixture(scope="module")
