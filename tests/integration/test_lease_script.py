@@ -11,13 +11,13 @@ import pytest
 from redis import Redis as Client
 from redis.exceptions import RedisError
 
+from penstock.times import DAY_US
 from tests.support.redis import Redis
 from tests.support.wait import until
 
 pytestmark = pytest.mark.redis
 
 MINUTE_US = 60_000_000
-DAY_US = 86_400_000_000
 EXACT = 2**53 - 1
 OK, LOST, STALE = 0, 1, 2
 _names = count(1)

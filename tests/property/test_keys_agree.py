@@ -36,6 +36,7 @@ from penstock.keys.takeover import CutShortError
 from penstock.keys.wishes import ForeignKey, KeyPatch, LimitsPatch, NewKey, NewTeam, TeamPatch
 from penstock.limits.policy import policy_of
 from penstock.store.interface import StoreAwayError
+from penstock.times import HOUR_US
 from tests.unit.fake_store import FakeStore
 from tests.unit.keys.fake_table import digest_of
 from tests.unit.keys.scene import NOW_US, STILL, Scene
@@ -43,7 +44,6 @@ from tests.unit.keys.scene import NOW_US, STILL, Scene
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 NODES = {"a": "shared", "b": "own", "c": "shared"}
 FOREIGN = [f"sk-foreign-{n}-0123456789abcdef" for n in range(3)]
-HOUR_US = 3_600_000_000
 DEAF = STILL._replace(hurry=3_600.0)
 """Polls only when a rule says so, whoever wakes it: a node never polls twice at once."""
 PATIENCE_S = 120.0

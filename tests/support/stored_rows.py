@@ -14,9 +14,8 @@ from penstock.audit.stored import Entry, columns_begun, columns_of, hash_of
 from penstock.store.database import Database, Session
 from penstock.store.record_statements import partition
 from penstock.store.usage_statements import NUMBERS
+from penstock.times import DAY_US, HOUR_US
 
-DAY_US = 86_400_000_000
-HOUR_US = 3_600_000_000
 COLUMNS = (
     "day, instance, sequence, kind, hash, digest, private, public, number, started_us, count, request_id, key_id, team,"
     " model, target, status, outcome, error, tags, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens,"

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreError
+from penstock.times import DAY_US, HOUR_US
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
 AHEAD = 2
 """Days whose tables are made ahead."""
 SUMS_US = 400 * DAY_US

@@ -19,9 +19,9 @@ from penstock.engine import OpenRows
 from penstock.instance import is_live
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError, StoreError
+from penstock.times import DAY_US
 
 REASON = "records: the store does not take them"
-DAY_US = 86_400_000_000
 
 
 class ShippingEngine(Protocol):

@@ -14,8 +14,8 @@ from penstock.audit.choice import Choice
 from penstock.audit.record import INTERRUPTED, Record
 from penstock.store.records import Watermark
 from penstock.store.usage_statements import NUMBERS, TAG, Per, Question
+from penstock.times import HOUR_US
 
-HOUR_US = 3_600_000_000
 MOST = 10_000
 """Sums of one answer."""
 NOT_FOUND, NOT_ALLOWED = 404, "model_not_allowed"

@@ -12,13 +12,13 @@ from penstock.keys.cache import Note, Place
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
 from penstock.store.interface import Delta, Store, StoreError, StoreRefusedError
+from penstock.times import DAY_US
 
 ROWS_AT_ONCE = 2_000
 CHANGES_AT_ONCE = 500
 CALL_S = 15.0
 """The longest that one piece may take before the store counts as away."""
 
-DAY_US = 86_400_000_000
 TOMBSTONES_US = 30 * DAY_US
 """How long the store keeps what was deleted."""
 

@@ -11,8 +11,8 @@ from penstock.config.model import Config
 from penstock.policy.names import meet
 from penstock.store.asking import Sum
 from penstock.store.usage_statements import NUMBERS, Question
+from penstock.times import HOUR_US
 
-HOUR_US = 3_600_000_000
 HOURS = 48
 """So many are told one by one; what was before, by days of the zone in which budgets are counted."""
 DAYS = 31

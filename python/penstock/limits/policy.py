@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from penstock.config.units import parse_duration, parse_usd, show_usd
+from penstock.times import DAY_US, HOUR_US
 
 Reserve = Literal["expected", "cap"]
 Away = Literal["fair_share", "closed", "open"]
@@ -25,13 +26,13 @@ NONE = "none"
 """Written in place of a limit of a key: it lifts the default of its kind."""
 LARGEST = (1 << 53) - 1
 """What every JSON reader takes exactly; in nano-dollars 9 million dollars."""
-SHORTEST_US, LONGEST_US = 1_000_000, 400 * 86_400_000_000
+SHORTEST_US, LONGEST_US = 1_000_000, 400 * DAY_US
 MOST = 4
 """Limits of one kind in one place."""
 
 _UNITS_US = {
     "s": 1_000_000, "sec": 1_000_000, "second": 1_000_000, "m": 60_000_000, "min": 60_000_000, "minute": 60_000_000,
-    "h": 3_600_000_000, "hour": 3_600_000_000, "d": 86_400_000_000,
+    "h": HOUR_US, "hour": HOUR_US, "d": DAY_US,
 }  # fmt: skip
 _RATE = re.compile(r"(\d{1,16})\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)
 _BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*usd\s*/\s*(\d{1,9})?\s*([a-z]+)\Z", re.ASCII)

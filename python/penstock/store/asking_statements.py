@@ -10,8 +10,8 @@ from penstock.audit.record import HEAD_BYTES
 from penstock.store.database import Flavour, Value
 from penstock.store.narrowing import between, target_is
 from penstock.store.record_statements import COLUMNS
+from penstock.times import DAY_US
 
-DAY_US = 86_400_000_000
 MOST = 2**63 - 1
 REFUSED = 400
 """The first status of those that have an index of their own."""

@@ -25,9 +25,10 @@ from penstock.store.open import ALONE_S
 from penstock.store.postgres import PostgresDatabase
 from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import NUMBERS, Question
+from penstock.times import DAY_US, HOUR_US
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
-from tests.support.stored_rows import DAY_US, HOUR_US, Chain, begin, record, ship, used
+from tests.support.stored_rows import Chain, begin, record, ship, used
 
 from .conftest import BEHIND_SERVER
 

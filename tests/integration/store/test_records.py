@@ -16,14 +16,13 @@ from penstock.store.database import Session
 from penstock.store.open import make_records, make_store
 from penstock.store.records import Records, Watermark
 from penstock.store.sql import SqlStore
+from penstock.times import DAY_US, HOUR_US
 from tests.support.journal import MadeJournal
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 
 from .conftest import BEHIND_SERVER
 
-DAY_US = 86_400_000_000
-HOUR_US = 3_600_000_000
 DAY = 20_780
 NOON_US = DAY * DAY_US + 12 * HOUR_US
 TOKENS = (

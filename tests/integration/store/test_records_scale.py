@@ -17,6 +17,7 @@ from penstock.store.asking import Asking
 from penstock.store.postgres import FLAVOUR, PostgresDatabase
 from penstock.store.sqlite import SqliteDatabase
 from penstock.store.usage_statements import Question
+from penstock.times import DAY_US
 from tests.support.many_records import BUSY, DAYS, FIRST_DAY, HOUR, NOON, RARE, fill, fill_file
 from tests.support.postgres import Postgres
 
@@ -51,7 +52,6 @@ ASKED: dict[str, Ask] = {
     "the newest": lambda asking: asking.page(Choice(), True, None, 101),
     "a request": lambda asking: asking.page(Choice(request_id="req_77"), True, None, 101),
 }
-DAY_US = 86_400_000_000
 NARROWED = {
     "team": Choice(team=RARE),
     "model": Choice(model=RARE),

@@ -15,7 +15,8 @@ from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
 from penstock.audit.room import AT_ONCE, WAITING, Room
 from penstock.audit.shown import as_object
 from penstock.store.usage_statements import NUMBERS
-from tests.support.stored_rows import DAY_US, Chain, record, used
+from penstock.times import DAY_US
+from tests.support.stored_rows import Chain, record, used
 from tests.unit.admin.conftest import TOKEN, VIEWER, Api
 from tests.unit.audit.test_shown import BARE, ROW
 

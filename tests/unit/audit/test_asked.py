@@ -17,7 +17,8 @@ from penstock.audit.choice import Choice
 from penstock.audit.record import Record
 from penstock.audit.sums import TooManyError, day_of, hour_of, month_of, sums
 from penstock.store.usage_statements import NUMBERS, Question
-from tests.support.stored_rows import DAY_US, HOUR_US, Chain, begin, record, used
+from penstock.times import DAY_US, HOUR_US
+from tests.support.stored_rows import Chain, begin, record, used
 from tests.unit.fake_asking import FakeAsking
 
 START = 20_000 * DAY_US

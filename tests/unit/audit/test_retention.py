@@ -7,11 +7,11 @@ import asyncio
 import msgspec
 import pytest
 
-from penstock.audit.retention import AGAIN_S, EVERY_S, HOUR_US, PAUSE_S, Retention
+from penstock.audit.retention import AGAIN_S, EVERY_S, PAUSE_S, Retention
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
+from penstock.times import DAY_US, HOUR_US
 
-DAY_US = 24 * HOUR_US
 TODAY = 20_783
 
 

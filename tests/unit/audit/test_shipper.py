@@ -19,10 +19,10 @@ from penstock.instance import day_of
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError
 from penstock.store.records import Watermark
+from penstock.times import DAY_US
 from tests.unit.fake_rows import FakeJournals, FakeRows
 
 OWN = "20261126T010203-00000000"
-DAY_US = 86_400_000_000
 NOW_US = 20_783 * DAY_US + 1_000
 FAST = Pace(batch=0.005, most_bytes=64, least_bytes=4, scan=0.01, first=0.001, longest=0.004, degraded=0.02, last=0.5)
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from penstock.audit.spend import Spend
-from tests.support.stored_rows import DAY_US, HOUR_US
+from penstock.times import DAY_US, HOUR_US
 from tests.unit.fake_asking import FakeAsking
 
 NOW = 20_003 * DAY_US + 13 * HOUR_US  # the 7th of October

@@ -9,7 +9,8 @@ import pytest
 
 from penstock.audit.record import END, GAP
 from penstock.audit.stored import Head, Report, verify
-from tests.support.stored_rows import DAY_US, Chain, begin, record, used
+from penstock.times import DAY_US
+from tests.support.stored_rows import Chain, begin, record, used
 from tests.unit.fake_asking import FakeAsking
 
 START = 20_000 * DAY_US

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from penstock.store.interface import StoreError
-from tests.support.stored_rows import DAY_US, Chain, record, used
+from penstock.times import DAY_US
+from tests.support.stored_rows import Chain, record, used
 from tests.unit.cli.conftest import ApiTransport, Run
 
 START = 20_000 * DAY_US

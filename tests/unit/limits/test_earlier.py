@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from penstock.config.load import load
 from penstock.config.model import Config
-from penstock.limits.earlier import DAYS, HOUR_US, HOURS, Gathering, Places, spans
+from penstock.limits.earlier import DAYS, HOURS, Gathering, Places, spans
 from penstock.store.asking import Sum
 from penstock.store.interface import StoreAwayError
 from penstock.store.usage_statements import NUMBERS, Question
+from penstock.times import HOUR_US
 from tests.support.stored_rows import Chain, record, used
 from tests.unit.fake_asking import FakeAsking
 

@@ -13,12 +13,13 @@ from penstock.admin.route import Call, Route
 from penstock.admin.routes.records import Narrowed, read_choice
 from penstock.audit.asked import Asked
 from penstock.audit.choice import statuses
-from penstock.audit.sums import HOUR_US, MOST, Sum, TooManyError, hour_of, month_of, sums
+from penstock.audit.sums import MOST, Sum, TooManyError, hour_of, month_of, sums
 from penstock.config.problem import did_you_mean
 from penstock.config.units import show_usd
 from penstock.keys.problem import FieldProblem, Findings, Invalid
 from penstock.keys.public import rfc3339
 from penstock.store.usage_statements import COLUMNS, TAG, Per, Question
+from penstock.times import HOUR_US
 
 if TYPE_CHECKING:
     from penstock.store.interface import Store
