@@ -122,7 +122,7 @@ fn what_is_open_is_counted_until_its_guard_goes_even_from_another_thread() {
     let (request, connection) = (shard.in_flight(), shard.connection(Listener::Admin));
     assert_eq!((metrics.requests_in_flight(), metrics.open_connections(Listener::Admin)), (1, 1));
     assert_eq!((shard.requests_in_flight(), shard.open_connections()), (1, 1));
-    thread::spawn(move || drop((request, connection))).join().expect("no panic");
+    thread::scope(|scope| scope.spawn(move || drop((request, connection))).join().expect("no panic"));
     assert_eq!((metrics.requests_in_flight(), metrics.open_connections(Listener::Admin)), (0, 0));
 }
 

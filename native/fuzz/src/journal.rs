@@ -3,7 +3,7 @@
 
 use penstock_core::{
     journal::{
-        entry::{Chain, Entry, MAX_PARTS_BYTES, forget},
+        entry::{Chain, Entry, MAX_PARTS_BYTES, Salts, forget},
         recover::{Verdict, check},
         segment::{HEADER_BYTES, Header},
         walk::Walk,
@@ -48,7 +48,7 @@ fn row(data: &[u8]) {
     let (kind, public) = (kind % 6, &public[..public.len().min(MAX_PARTS_BYTES)]);
     settled(public, &mut |_| {}); // whatever it says, it says it
     let mut bytes = Vec::new();
-    Chain::start("one").append(kind, public, b"private", &[0; 32], &mut bytes);
+    Chain::start("one").append(kind, public, b"private", &mut Salts::new([0; 32]), &mut bytes);
     let mut out = Vec::new();
     let made = Entry::read(&bytes).map(|entry| row_form::write(1, "one", &entry, &columns(kind, public), &mut out));
     assert!(made.is_ok(), "an entry that was just made");

@@ -150,14 +150,33 @@ fn taken(digest: &[u8]) -> Hash {
     hash
 }
 
-/// Known to nobody once this process has ended, but for where it is written.
-fn salt(salts: &[u8; 32], sequence: u64) -> [u8; SALT_BYTES] {
-    let mut secret = [0; 40];
-    secret[..32].copy_from_slice(salts);
-    secret[32..].copy_from_slice(&sequence.to_le_bytes());
-    let mut salt = [0; SALT_BYTES];
-    salt.copy_from_slice(&hash(&secret)[..SALT_BYTES]);
-    salt
+/// Salts of private parts: known to nobody once this process has ended, but for where they are written.
+pub struct Salts {
+    key: [u8; 32],
+    /// Those of consecutive entries, as one by one they would cost as much as the digest they go into; which these are.
+    made: [u8; SALTS_AT_ONCE as usize * SALT_BYTES],
+    lot: Option<u64>,
+}
+
+/// So many are made at once.
+const SALTS_AT_ONCE: u64 = 32;
+
+impl Salts {
+    /// `key` is random, and nobody else's.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key, made: [0; SALTS_AT_ONCE as usize * SALT_BYTES], lot: None }
+    }
+
+    /// The salt of one entry, always the same.
+    fn of(&mut self, sequence: u64) -> &[u8] {
+        let (lot, at) = (sequence / SALTS_AT_ONCE, (sequence % SALTS_AT_ONCE) as usize);
+        if self.lot != Some(lot) {
+            let mut stream = blake3::Hasher::new_keyed(&self.key).update(&lot.to_le_bytes()).finalize_xof();
+            stream.fill(&mut self.made);
+            self.lot = Some(lot);
+        }
+        &self.made[at * SALT_BYTES..][..SALT_BYTES]
+    }
 }
 
 fn checksum(length: usize, body: &[u8]) -> u32 {
@@ -178,8 +197,8 @@ impl Chain {
         Self { sequence: 0, hash: hash_of(&[b"penstock journal ", instance.as_bytes()]) }
     }
 
-    /// Appends the next entry to `out`. `salts` makes the salt of its private part; empty: it has none.
-    pub fn append(&mut self, kind: u8, public: &[u8], private: &[u8], salts: &[u8; 32], out: &mut Vec<u8>) {
+    /// Appends the next entry to `out`. `salts` has the salt of its private part; empty: it has none.
+    pub fn append(&mut self, kind: u8, public: &[u8], private: &[u8], salts: &mut Salts, out: &mut Vec<u8>) {
         let sequence = self.sequence + 1;
         let has_private = !private.is_empty();
         let begin = out.len();
@@ -193,7 +212,7 @@ impl Chain {
         if has_private {
             let salt_at = end + HASH_BYTES;
             out.extend_from_slice(&[0; HASH_BYTES]);
-            out.extend_from_slice(&salt(salts, sequence));
+            out.extend_from_slice(salts.of(sequence));
             out.extend_from_slice(private);
             let digest = hash(&out[salt_at..]);
             out[end..salt_at].copy_from_slice(&digest);

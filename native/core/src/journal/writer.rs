@@ -11,7 +11,7 @@ use std::{
 use super::{
     Durability, Settings,
     disk::{Disk, Mark, Target, parent},
-    entry::{Chain, Kind},
+    entry::{Chain, Kind, Salts},
     facts::{Event, Facts, Why},
     read::Position,
     ring::{Item, Lost, Ring},
@@ -51,7 +51,7 @@ pub struct Writer {
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) dir: PathBuf,
-    salts: [u8; 32],
+    salts: Salts,
     events: Vec<Event>,
     space: Space,
     open: Option<Open>,
@@ -108,7 +108,7 @@ impl Writer {
             clock,
             settings,
             dir,
-            salts,
+            salts: Salts::new(salts),
             events: Vec::new(),
             open: None,
             committed: None,
@@ -341,7 +341,7 @@ impl Writer {
         while self.out.len() < most
             && let Some((item, rest)) = Item::read(&self.work[at..])
         {
-            ahead.append(item.kind, item.public, item.private, &self.salts, &mut self.out);
+            ahead.append(item.kind, item.public, item.private, &mut self.salts, &mut self.out);
             records += u64::from(item.kind == Kind::Record as u8);
             at = self.work.len() - rest.len();
         }

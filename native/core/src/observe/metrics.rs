@@ -152,9 +152,9 @@ impl Shard {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub fn in_flight(self: &Arc<Self>) -> InFlight {
+    pub fn in_flight(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight(self)
     }
 
     /// Counts a connection as open until the guard is dropped.
@@ -254,9 +254,9 @@ const fn dialect_index(dialect: Dialect) -> usize {
 
 /// A request in flight.
 #[derive(Debug)]
-pub struct InFlight(Arc<Shard>);
+pub struct InFlight<'a>(&'a Shard);
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

@@ -2,7 +2,7 @@
 
 use penstock_core::journal::{
     Durability, Forgotten, Kind,
-    entry::{Chain, Entry, FIXED_BYTES, Fault, HASH_BYTES, HEAD_BYTES, MAX_BYTES, SALT_BYTES, forget},
+    entry::{Chain, Entry, FIXED_BYTES, Fault, HASH_BYTES, HEAD_BYTES, MAX_BYTES, SALT_BYTES, Salts, forget},
     forget_before,
     pack::Pack,
     segment::{HEADER_BYTES, Header, parse_name},
@@ -16,7 +16,7 @@ proptest! {
     fn what_is_written_is_read(public in prop::collection::vec(any::<u8>(), 0..300), private in prop::collection::vec(any::<u8>(), 0..90)) {
         let (start, mut out) = (Chain::start("one"), Vec::new());
         let mut chain = start;
-        chain.append(1, &public, &private, &[1; 32], &mut out);
+        chain.append(1, &public, &private, &mut Salts::new([1; 32]), &mut out);
         let entry = Entry::read(&out).unwrap();
         prop_assert_eq!((entry.kind, entry.sequence, entry.public, entry.bytes), (1, 1, public.as_slice(), out.len()));
         prop_assert_eq!(entry.private, (!private.is_empty()).then_some(private.as_slice()));
@@ -29,11 +29,37 @@ proptest! {
 }
 
 #[test]
+fn no_two_entries_share_a_salt_and_what_is_written_again_is_the_same() {
+    let written = |key: u8| {
+        let (mut chain, mut salts, mut out) = (Chain::start("one"), Salts::new([key; 32]), Vec::new());
+        (0..200).for_each(|_| chain.append(1, b"", b"private", &mut salts, &mut out));
+        out
+    };
+    let (one, two) = (written(1), written(2));
+    let entry_bytes = one.len() / 200;
+    let salt_at = FIXED_BYTES + HASH_BYTES;
+    let salts = [&one, &two].into_iter().flat_map(|all| all.chunks(entry_bytes));
+    let distinct: std::collections::BTreeSet<_> = salts.map(|entry| &entry[salt_at..][..SALT_BYTES]).collect();
+    assert_eq!(distinct.len(), 400);
+    assert_eq!(written(1), one);
+    // In an order that goes back, as after a write that failed.
+    let (mut salts, mut again) = (Salts::new([1; 32]), Vec::new());
+    for from in [100, 0] {
+        again.clear();
+        let mut chain = Chain::start("one");
+        let mut aside = Vec::new();
+        (0..from).for_each(|_| chain.append(1, b"", b"private", &mut salts, &mut aside));
+        chain.append(1, b"", b"private", &mut salts, &mut again);
+        assert_eq!(again, one[from * entry_bytes..][..entry_bytes]);
+    }
+}
+
+#[test]
 fn anybody_can_compute_the_hashes_from_the_layout() {
     let start = Chain::start("one");
     assert_eq!(start.hash, sha256(b"penstock journal one"));
     let (mut chain, mut out) = (start, Vec::new());
-    chain.append(1, b"public", b"private", &[1; 32], &mut out);
+    chain.append(1, b"public", b"private", &mut Salts::new([1; 32]), &mut out);
     let (digest_at, salt_at) = (HEAD_BYTES + 48 + 6, HEAD_BYTES + 48 + 6 + HASH_BYTES);
     assert_eq!(out[digest_at..salt_at], sha256(&out[salt_at..]));
     assert_eq!(&out[salt_at + SALT_BYTES..], b"private");
@@ -82,7 +108,7 @@ fn an_entry_that_was_changed_and_signed_anew_breaks_the_chain() {
     let mut bytes = made.sim.bytes(&made.segment(1));
     let first = Entry::read(&bytes[HEADER_BYTES..]).unwrap();
     let mut forged = Vec::new();
-    Chain::start("one").append(first.kind, &vec![b'y'; first.public.len()], b"", &[0; 32], &mut forged);
+    Chain::start("one").append(first.kind, &vec![b'y'; first.public.len()], b"", &mut Salts::new([0; 32]), &mut forged);
     bytes.splice(HEADER_BYTES..HEADER_BYTES + first.bytes, forged);
     made.sim.put(&made.segment(1), &bytes);
     assert!(made.report(false).fault.unwrap().starts_with("entry 2 was changed"));
@@ -193,7 +219,7 @@ fn a_head_is_read_as_it_was_written_and_names_are_told_apart() {
 #[test]
 fn no_text_holds_what_an_entry_could_be_made_of() {
     let mut entry = Vec::new();
-    Chain::start("one").append(1, b"public", b"", &[0; 32], &mut entry);
+    Chain::start("one").append(1, b"public", b"", &mut Salts::new([0; 32]), &mut entry);
     entry.retain(u8::is_ascii); // what a client may send as a name
     assert!(entry.windows(6).any(|bytes| bytes == [0; 6]), "lengths and numbers have zeros");
     let (mut out, text) = (Vec::new(), String::from_utf8(entry).unwrap());
