@@ -172,7 +172,7 @@ class Feed:
         if self._table.place.store is None:
             await self._table.reset(self._store.id)
         if delta.rows or delta.version != version or self._table.place.synced_us == 0:
-            change = delta.change or await self._change_at(delta.version)
+            change = delta.change or (await self._made({delta.version})).get(delta.version)
             place = Place(self._store.id, delta.version, change or "", self._now_us())
             await self._table.advance(delta.rows, place, settled=not delta.more)
         return delta.more
@@ -209,11 +209,6 @@ class Feed:
             upto = there[-1].version if len(there) == CHANGES_AT_ONCE else 0
             wanted = [version for version in wanted if version < upto]
         return made
-
-    async def _change_at(self, version: int) -> str | None:
-        """The id of the change of this version; None when it is not kept any more."""
-        found = await self._store.changes(None, version + 1, 1)
-        return found[0].id if found and found[0].version == version else None
 
     async def _forget(self) -> None:
         self._table.set_current(False)
