@@ -36,22 +36,27 @@ MODES = {
     "moderation",
 }
 RATES = {
-    "input": "input_cost_per_token",
-    "cached_input": "cache_read_input_token_cost",
-    "cache_write": "cache_creation_input_token_cost",
-    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
-    "audio_input": "input_cost_per_audio_token",
-    "image_input": "input_cost_per_image_token",
-    "output": "output_cost_per_token",
-    "audio_output": "output_cost_per_audio_token",
-    "image_output": "output_cost_per_image_token",
-    "reasoning": "output_cost_per_reasoning_token",
+    "input": ["input_cost_per_token"],
+    "cached_input": ["cache_read_input_token_cost"],
+    "cache_write": ["cache_creation_input_token_cost"],
+    "cache_write_1h": ["cache_creation_input_token_cost_above_1hr", "cache_creation_input_token_cost_above_12hr"],
+    "audio_input": ["input_cost_per_audio_token"],
+    "image_input": ["input_cost_per_image_token"],
+    "output": ["output_cost_per_token"],
+    "audio_output": ["output_cost_per_audio_token"],
+    "image_output": ["output_cost_per_image_token"],
+    "reasoning": ["output_cost_per_reasoning_token"],
 }
+"""Our rate → the fields that state it, each with the suffix of a tier or a size behind it. The second is OpenAI's."""
+WRONG = {("cohere", "embed-multilingual-light-v3.0"): {"input_cost_per_token": Decimal("1e-7")}}
+"""What the list has wrong, by kind and name: there it is the price of a thousand tokens."""
 UNITS = {
     "audio_transcription": ("audio_second", "input_cost_per_second"),
     "audio_speech": ("input_character", "input_cost_per_character"),
 }
 """Mode → what is paid for where tokens are not, and the field that says how much."""
+MADE_OF = {"image_generation": "image_output", "audio_speech": "audio_output"}
+"""Mode → what its answers are made of, though OpenAI often does not say so: where that is dearer, it is charged."""
 OTHERWISE = {
     "cached_input": "input", "cache_write": "input", "cache_write_1h": "cache_write", "audio_input": "input",
     "image_input": "input", "audio_output": "output", "image_output": "output", "reasoning": "output",
@@ -68,8 +73,12 @@ Numbers = dict[str, Decimal]
 
 def rates(entry: Entry, suffix: str = "") -> Numbers:
     """What the entry states, in usd per million tokens."""
-    found = {name: entry[field + suffix] for name, field in RATES.items() if entry.get(field + suffix) is not None}
-    return {name: Decimal(value) * 1_000_000 for name, value in found.items()}
+    stated = ((name, entry.get(field + suffix)) for name, fields in RATES.items() for field in fields)
+    found = {name: Decimal(value) * 1_000_000 for name, value in stated if value is not None}
+    # What is written to a cache costs no less than what is not: of tokens from a cache that is the price.
+    if 0 < found.get("cache_write", 0) < found.get("input", 0) and "cached_input" not in found:
+        found["cached_input"] = found.pop("cache_write")
+    return {name: found[name] for name in RATES if name in found}
 
 
 def needed(stated: Numbers) -> Numbers:
@@ -98,6 +107,8 @@ def price(entry: Entry, kind: str) -> dict[str, Any] | None:
         return {"input": Decimal(0), "output": Decimal(0), unit: Decimal(entry[field]) * 1_000_000}
     if "output" not in base:
         base["output"] = base.get("image_output", base.get("audio_output", Decimal(0)))
+    if made_of := MADE_OF.get(entry["mode"]) if kind == "openai" else None:
+        base["output"] = max(base["output"], base.get(made_of, base["output"]))
     if entry.get("input_cost_per_image") or entry.get("output_cost_per_image"):
         return None
     made = dict(needed(base))
@@ -144,7 +155,8 @@ def listed(models: Mapping[str, Entry]) -> dict[str, dict[str, dict[str, Any]]]:
         kind = KINDS.get(entry.get("litellm_provider", ""))
         if kind is None or entry.get("mode") not in MODES:
             continue
-        name, made = name_of(key, kind), price(entry, kind)
+        name = name_of(key, kind)
+        made = price({**entry, **WRONG.get((kind, name or ""), {})}, kind)
         if name and made and " " not in name and len(name) <= 256:
             found[kind].setdefault(name, made)
     for prices in found.values():
@@ -181,7 +193,7 @@ HEAD = """\
 #
 # input, output: of the prompt, of the answer
 # cached_input, cache_write: of a prompt's part that came from a cache, or was written to it; input unless said
-# cache_write_1h: the same for an hour; cache_write unless said
+# cache_write_1h: the same for an hour or longer; cache_write unless said
 # audio_input, image_input, audio_output, image_output, reasoning: input or output unless said
 # audio_second: usd per million seconds of sound, for transcriptions that are paid for by their length
 # input_character: usd per million characters, for speech that is paid for by its text

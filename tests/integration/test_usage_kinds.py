@@ -142,6 +142,59 @@ def test_fast_mode_has_its_own_price_or_none(upstream: Upstream, tmp_path: Path)
         assert ask(gateway, MESSAGES, False, "m").status == 200
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_context_that_was_made_shorter_is_paid_for_and_another_models_price_is_unknown(
+    upstream: Upstream, tmp_path: Path, streamed: bool
+) -> None:
+    def told(*iterations: dict[str, Any]) -> Script:
+        usage = {"input_tokens": 9, "output_tokens": 2, "iterations": [{"type": "message"}, *iterations]}
+        if not streamed:
+            return answer({**MESSAGES.whole, "usage": usage})
+        start = {
+            "type": "message_start",
+            "message": {**MESSAGES.whole, "usage": {"input_tokens": 9, "output_tokens": 1}},
+        }
+        end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+        parts = [event(start), event(end), event({"type": "message_stop"})]
+        return stream(parts)
+
+    def event(value: dict[str, Any]) -> bytes:
+        return f"event: {value['type']}\n".encode() + data(value)
+
+    tokens = {"input_tokens": 1000, "output_tokens": 30}
+    prices = {"m": {"input": 1, "output": 10, "above": {500: {"input": 2}}}}
+    config = config_of(upstream, prices=prices, limits={"global": {"budget": "1 usd/day"}})
+    with Gateway(tmp_path, config) as gateway:
+        upstream.always(told({"type": "compaction", **tokens}))
+        assert ask(gateway, MESSAGES, streamed).status == 200
+        assert unpriced(gateway) == 0
+        upstream.always(told({"type": "advisor_message", "model": "m-dear", **tokens}))
+        assert ask(gateway, MESSAGES, streamed).status == 200
+        assert unpriced(gateway) == 1
+        rows = recorded(gateway, 2)
+    assert [(row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) for row in rows] == 2 * [(1_009, 32)]
+    nanousd = 1_009 * 2_000 + 32 * 10_000
+    assert [(row["cost_nanousd"], row["charged_nanousd"]) for row in rows] == [(nanousd, nanousd), (None, nanousd)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated", "factor"), [("flex", "flex", 0.5), ("priority", "default", 1), (None, "priority", 2)]
+)
+def test_a_stream_that_breaks_off_is_paid_for_in_the_tier_that_it_has_stated(
+    upstream: Upstream, tmp_path: Path, asked: str | None, stated: str, factor: float
+) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}], "service_tier": stated}
+    upstream.always([*stream([data(chunk)])[:-1], Pause(0.02), Cut()])
+    more = {} if asked is None else {"service_tier": asked}
+    prices = {"m": {"input": 1, "output": 10, "flex": 0.5, "priority": 2}}
+    with Gateway(tmp_path, config_of(upstream, prices=prices)) as gateway:
+        assert ask(gateway, CHAT, True, "m", **more).status == 200
+        (row,) = recorded(gateway, 1)
+    used = row["usage"]
+    assert used["completion_tokens"] > 0
+    assert row["cost_nanousd"] == factor * (used["prompt_tokens"] * 1_000 + used["completion_tokens"] * 10_000)
+
+
 def test_a_tier_is_known_however_it_is_written(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     body = json.dumps(CHAT.request("m", False, service_tier="priority")).replace("priority", "prior\\u0069ty")

@@ -88,6 +88,13 @@ def test_the_file_says_of_what_date_it_is_and_from_where() -> None:
             ),
         ),
         ("openai", "text-embedding-3-small", Price(input=USD // 50, output=0)),
+        ("cohere", "embed-multilingual-light-v3.0", Price(input=USD // 10, output=0)),
+        ("openai", "gpt-4o-mini-tts", Price(input=USD * 6 // 10, output=12 * USD)),
+        (
+            "openai",
+            "ft:gpt-4o-2024-11-20:*",
+            Price(input=USD * 375 // 100, cached_input=USD * 1875 // 1000, output=15 * USD),
+        ),
     ],
 )
 def test_prices_are_what_the_vendors_state(everything: PriceList, kind: str, name: str, price: Price) -> None:

@@ -16,12 +16,13 @@ macro_rules! counts {
 }
 
 counts! {
-    Prompt, Input, Completion, Output, Total, CacheRead, CacheCreation, CacheCreation1h, CacheHit, Seconds, PromptSeconds,
+    Prompt, Input, Completion, Output, Total, CacheRead, CacheCreation, CacheCreation1h, CacheHit, Cached, Seconds,
+    PromptSeconds,
     PromptCached, PromptWritten, PromptAudio, PromptImage,
     InputCached, InputWritten, InputAudio, InputImage,
     CompletionReasoning, CompletionAudio, CompletionImage,
     OutputReasoning, OutputAudio, OutputImage, OutputThinking,
-    PromptEval, Eval,
+    InputWritten12h, PromptCreated, PromptEval, Eval,
 }
 
 impl Count {
@@ -35,7 +36,9 @@ impl Count {
             b"total_tokens" => Place::Count(Self::Total),
             b"cache_read_input_tokens" => Place::Count(Self::CacheRead),
             b"cache_creation_input_tokens" => Place::Count(Self::CacheCreation),
+            // DeepSeek's, and Moonshot's.
             b"prompt_cache_hit_tokens" => Place::Count(Self::CacheHit),
+            b"cached_tokens" => Place::Count(Self::Cached),
             b"seconds" => Place::Count(Self::Seconds),
             // Mistral's.
             b"prompt_audio_seconds" => Place::Count(Self::PromptSeconds),
@@ -43,6 +46,7 @@ impl Count {
             // Anthropic's.
             b"speed" => Place::Text(TextField::Speed),
             b"cache_creation" => Place::Details(Details::CacheCreation),
+            b"iterations" => Place::Iterations,
             b"prompt_tokens_details" => Place::Details(Details::Prompt),
             // Of transcriptions it is `input_token_details`.
             b"input_tokens_details" | b"input_token_details" => Place::Details(Details::Input),
@@ -60,8 +64,12 @@ impl Count {
     /// The place of a member of one of the details.
     pub(super) fn in_details(details: Details, name: &[u8]) -> Place {
         let count = match (details, name) {
+            (Details::Input, b"cache_write_tokens_details") => return Place::Details(Details::InputWritten),
+            (Details::InputWritten, b"ttl_12h_tokens") => Self::InputWritten12h,
             (Details::Prompt, b"cached_tokens") => Self::PromptCached,
             (Details::Prompt, b"cache_write_tokens") => Self::PromptWritten,
+            // DashScope's.
+            (Details::Prompt, b"cache_creation_input_tokens") => Self::PromptCreated,
             (Details::Prompt, b"audio_tokens") => Self::PromptAudio,
             (Details::Prompt, b"image_tokens") => Self::PromptImage,
             (Details::Input, b"cached_tokens") => Self::InputCached,
@@ -80,6 +88,79 @@ impl Count {
         };
         Place::Count(count)
     }
+
+    /// The place of a member of one of Anthropic's iterations.
+    pub(super) fn in_iteration(name: &[u8]) -> Place {
+        match name {
+            b"type" => Place::Text(TextField::Iteration),
+            b"cache_creation" => Place::IterationCache,
+            _ => match Self::in_usage(name) {
+                Place::Count(count) if ITERATED.contains(&count) => Place::Iterated(count),
+                _ => Place::Nowhere,
+            },
+        }
+    }
+}
+
+/// What an iteration counts.
+const ITERATED: [Count; 5] =
+    [Count::Input, Count::CacheRead, Count::CacheCreation, Count::CacheCreation1h, Count::Output];
+
+/// What one of Anthropic's iterations is, by its `type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Iteration {
+    /// Its tokens are in those of the usage itself.
+    #[default]
+    Within,
+    /// The model made a long context shorter, for as many tokens on top.
+    Compaction,
+    /// Another model was asked, for tokens on top and at a price of its own.
+    Advisor,
+}
+
+/// The iterations whose tokens come on top.
+#[derive(Clone, Copy, Debug, Default)]
+struct Iterations {
+    are_there: bool,
+    /// Of all before the one that is read, and the longest prompt of one.
+    sum: [u64; ITERATED.len()],
+    longest: u64,
+    has_advisor: bool,
+    here: [u64; ITERATED.len()],
+    kind: Iteration,
+}
+
+/// The prompt of what [`ITERATED`] names.
+fn prompt([input, read, written, ..]: &[u64; ITERATED.len()]) -> u64 {
+    input.saturating_add(*read).saturating_add(*written)
+}
+
+impl Iterations {
+    /// The one that is read ends, and another may begin.
+    fn next(&mut self) {
+        *self = Self {
+            are_there: true,
+            sum: self.all(),
+            longest: self.longest(),
+            has_advisor: self.has_advisor(),
+            ..Self::default()
+        };
+    }
+
+    /// 0: there are none.
+    fn longest(&self) -> u64 {
+        let on_top = self.kind != Iteration::Within;
+        self.longest.max(if on_top { prompt(&self.here) } else { 0 })
+    }
+
+    fn all(&self) -> [u64; ITERATED.len()] {
+        let on_top = self.kind != Iteration::Within;
+        std::array::from_fn(|at| self.sum[at].saturating_add(if on_top { self.here[at] } else { 0 }))
+    }
+
+    fn has_advisor(&self) -> bool {
+        self.has_advisor || self.kind == Iteration::Advisor
+    }
 }
 
 /// Numbers found so far.
@@ -88,18 +169,47 @@ pub struct Counts {
     /// A bit for each number that is there.
     present: u32,
     values: [u64; COUNTS],
+    iterations: Iterations,
 }
 
 impl Counts {
     pub fn clear(&mut self) {
         self.present = 0;
+        self.clear_iterations();
+    }
+
+    pub(super) fn clear_iterations(&mut self) {
+        if self.iterations.are_there {
+            self.iterations = Iterations::default();
+        }
+    }
+
+    pub(super) fn next_iteration(&mut self) {
+        self.iterations.next();
+    }
+
+    /// What the iteration that is read is.
+    pub(super) fn set_iteration(&mut self, kind: &[u8]) {
+        self.iterations.kind = match kind {
+            b"compaction" => Iteration::Compaction,
+            b"advisor_message" => Iteration::Advisor,
+            _ => Iteration::Within,
+        };
+    }
+
+    /// A count of the iteration that is read.
+    pub(super) fn set_iterated(&mut self, count: Count, value: Option<u64>) {
+        if let Some(at) = ITERATED.iter().position(|each| *each == count) {
+            self.iterations.here[at] = value.unwrap_or(0);
+        }
     }
 
     pub(super) fn clear_details(&mut self, details: Details) {
         use Count as C;
         let gone: &[C] = match details {
-            Details::Prompt => &[C::PromptCached, C::PromptWritten, C::PromptAudio, C::PromptImage],
-            Details::Input => &[C::InputCached, C::InputWritten, C::InputAudio, C::InputImage],
+            Details::Prompt => &[C::PromptCached, C::PromptWritten, C::PromptAudio, C::PromptImage, C::PromptCreated],
+            Details::Input => &[C::InputCached, C::InputWritten, C::InputAudio, C::InputImage, C::InputWritten12h],
+            Details::InputWritten => &[C::InputWritten12h],
             Details::Completion => &[C::CompletionReasoning, C::CompletionAudio, C::CompletionImage],
             Details::Output => &[C::OutputReasoning, C::OutputAudio, C::OutputImage, C::OutputThinking],
             Details::CacheCreation => &[C::CacheCreation1h],
@@ -137,6 +247,10 @@ impl Counts {
             }
         }
         self.present |= newer.present;
+        // The list comes whole each time.
+        if newer.iterations.are_there {
+            self.iterations = newer.iterations;
+        }
     }
 
     /// Tokens that are in the total alone: what xAI's and Gemini's models thought.
@@ -166,8 +280,9 @@ impl Counts {
                 Usage {
                     prompt_tokens: first(&[C::Prompt, C::Input]),
                     completion_tokens: first(&[C::Completion, C::Output]).saturating_add(hidden),
-                    cached_tokens: first(&[C::PromptCached, C::InputCached, C::CacheHit]),
-                    cache_write_tokens: first(&[C::PromptWritten, C::InputWritten]),
+                    cached_tokens: first(&[C::PromptCached, C::InputCached, C::CacheHit, C::Cached]),
+                    cache_write_tokens: first(&[C::PromptWritten, C::InputWritten, C::PromptCreated]),
+                    cache_write_1h_tokens: first(&[C::InputWritten12h]),
                     reasoning_tokens: first(&[C::CompletionReasoning, C::OutputReasoning]).max(hidden),
                     audio_tokens: first(&[C::PromptAudio, C::InputAudio]).saturating_add(audio_output),
                     image_tokens: first(&[C::PromptImage, C::InputImage]).saturating_add(image_output),
@@ -177,15 +292,23 @@ impl Counts {
                     ..Usage::default()
                 }
             }
-            Dialect::Anthropic => Usage {
-                prompt_tokens: sum(&[C::Input, C::CacheRead, C::CacheCreation]),
-                completion_tokens: first(&[C::Output]),
-                cached_tokens: first(&[C::CacheRead]),
-                cache_write_tokens: first(&[C::CacheCreation]),
-                reasoning_tokens: first(&[C::OutputThinking]),
-                cache_write_1h_tokens: first(&[C::CacheCreation1h]),
-                ..Usage::default()
-            },
+            Dialect::Anthropic => {
+                let on_top = self.iterations.all();
+                let [_, read, written, written_1h, output] = on_top;
+                let own = sum(&[C::Input, C::CacheRead, C::CacheCreation]);
+                let longest = Some(self.iterations.longest()).filter(|longest| *longest > 0);
+                Usage {
+                    prompt_tokens: own.saturating_add(prompt(&on_top)),
+                    completion_tokens: first(&[C::Output]).saturating_add(output),
+                    cached_tokens: first(&[C::CacheRead]).saturating_add(read),
+                    cache_write_tokens: first(&[C::CacheCreation]).saturating_add(written),
+                    reasoning_tokens: first(&[C::OutputThinking]),
+                    cache_write_1h_tokens: first(&[C::CacheCreation1h]).saturating_add(written_1h),
+                    longest_prompt_tokens: longest.map_or(0, |longest| longest.max(own)),
+                    has_other_model: self.iterations.has_advisor(),
+                    ..Usage::default()
+                }
+            }
             Dialect::Ollama => Usage {
                 prompt_tokens: first(&[C::PromptEval]),
                 completion_tokens: first(&[C::Eval]),

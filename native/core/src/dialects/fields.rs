@@ -51,8 +51,13 @@ pub enum Place {
     Choices,
     Choice,
     Usage,
-    /// One of the four `…_tokens_details`, or `cache_creation`.
+    /// One of the four `…_tokens_details`, what is in them, or `cache_creation`.
     Details(Details),
+    /// Anthropic's list of what a usage is made of, one of it, and its `cache_creation`.
+    Iterations,
+    Iteration,
+    IterationCache,
+    Iterated(Count),
     Error,
     ErrorElement,
     Response,
@@ -69,6 +74,7 @@ pub enum Place {
 pub enum Details {
     Prompt,
     Input,
+    InputWritten,
     Completion,
     Output,
     CacheCreation,
@@ -87,6 +93,8 @@ pub enum TextField {
     FlatCode,
     Tier,
     Speed,
+    /// The `type` of an iteration.
+    Iteration,
 }
 
 /// A short text without allocation; what is too long is cut off.
@@ -254,6 +262,7 @@ impl Fields {
             TextField::Type => self.kind.set(&text),
             TextField::Tier => self.served.tier = Some(Tier::of(&text)),
             TextField::Speed => self.served.is_fast = Some(*text == *b"fast"),
+            TextField::Iteration => self.counts.set_iteration(&text),
             TextField::Object => self.object_is_error = *text == *b"error",
             // With several choices the first finish suffices; an empty one says nothing.
             TextField::Finish if !text.is_empty() => self.finish.set(&text),
@@ -296,6 +305,8 @@ impl Sink for Fields {
             },
             Place::Usage => Count::in_usage(name),
             Place::Details(details) => Count::in_details(details, name),
+            Place::Iteration => Count::in_iteration(name),
+            Place::IterationCache if name == b"ephemeral_1h_input_tokens" => Place::Iterated(Count::CacheCreation1h),
             Place::Error => {
                 self.error_is_truthy = true;
                 match name {
@@ -313,6 +324,7 @@ impl Sink for Fields {
         match array {
             Place::Body => Place::Item,
             Place::Choices => Place::Choice,
+            Place::Iterations => Place::Iteration,
             Place::Error => Place::ErrorElement,
             _ => Place::Nowhere,
         }
@@ -347,6 +359,22 @@ impl Sink for Fields {
                 self.counts.clear_details(details);
                 !array
             }
+            Place::Iterations => {
+                self.counts.clear_iterations();
+                array
+            }
+            Place::Iteration => {
+                self.counts.next_iteration();
+                !array
+            }
+            Place::IterationCache => {
+                self.counts.set_iterated(Count::CacheCreation1h, None);
+                !array
+            }
+            Place::Iterated(count) => {
+                self.counts.set_iterated(count, None);
+                false
+            }
             Place::Error => {
                 self.restart_error();
                 true
@@ -380,6 +408,9 @@ impl Sink for Fields {
                 self.has_usage = false;
             }
             Place::Details(details) => self.counts.clear_details(details),
+            Place::Iterations => self.counts.clear_iterations(),
+            Place::IterationCache => self.counts.set_iterated(Count::CacheCreation1h, None),
+            Place::Iterated(count) => self.counts.set_iterated(count, value.count()),
             Place::Error => {
                 self.restart_error();
                 self.error_is_truthy = value.is_truthy();

@@ -21,7 +21,7 @@ pub struct Usage {
     pub audio_tokens: u64,
     /// Image tokens of prompt and completion.
     pub image_tokens: u64,
-    /// Those written to a cache that keeps them for an hour.
+    /// Those written to a cache that keeps them for an hour or longer.
     pub cache_write_1h_tokens: u64,
     /// Audio and image tokens of the completion alone.
     pub audio_output_tokens: u64,
@@ -30,6 +30,10 @@ pub struct Usage {
     pub audio_seconds: u64,
     /// Characters of a text to be spoken, where those are what is paid for.
     pub input_characters: u64,
+    /// Of a prompt that is the sum of several the longest one, which decides whether a long prompt costs more; 0: it is one.
+    pub longest_prompt_tokens: u64,
+    /// Some of it is another model's, at a price that is not this one's.
+    pub has_other_model: bool,
     /// What it was served as, where the answer says so.
     pub tier: Option<Tier>,
 }
@@ -142,7 +146,12 @@ impl BodyTap {
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
         let usage = self.fields.counts.usage(self.dialect, self.is_text)?;
-        Some(Usage { tier: self.fields.served.tier(), ..usage })
+        Some(Usage { tier: self.tier(), ..usage })
+    }
+
+    /// What it was served as, where the body states it.
+    pub fn tier(&self) -> Option<Tier> {
+        self.fields.served.tier()
     }
 
     /// The error that the body states, whatever its status says.

@@ -40,7 +40,7 @@ pub struct Passing<'a> {
 impl Passing<'_> {
     /// Charges what passed.
     pub async fn settle(&self, opening: &mut Opening, is_whole: bool) {
-        let stated = opening.tap.usage();
+        let stated = (opening.tap.usage(), opening.tap.tier());
         let said = self.guard.said(stated, opening.tap.text(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }

@@ -8,7 +8,7 @@ use crate::{
         counts::Counts,
         fields::{Fields, Place, Shape},
         openai,
-        usage::Served,
+        usage::{Served, Tier},
     },
     json::Skimmer,
 };
@@ -213,7 +213,12 @@ impl Tap {
     /// Tokens stated so far.
     pub fn usage(&self) -> Option<Usage> {
         let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
-        Some(Usage { tier: self.served.tier(), ..usage })
+        Some(Usage { tier: self.tier(), ..usage })
+    }
+
+    /// What it was served as, where it said so yet.
+    pub fn tier(&self) -> Option<Tier> {
+        self.served.tier()
     }
 
     /// Why the model stopped, in the dialect's own word, once it said so.

@@ -56,7 +56,7 @@ impl Reading<'_> {
         if self.guard.is_settled() {
             return;
         }
-        let stated = self.usage();
+        let stated = (self.usage(), self.tap.as_ref().and_then(BodyTap::tier));
         let said = self.guard.said(stated, self.text.as_mut(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }

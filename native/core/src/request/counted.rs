@@ -16,7 +16,7 @@ use super::{
     scan::Scan,
 };
 use crate::{
-    dialects::usage::Usage,
+    dialects::usage::{Tier, Usage},
     http::conn::Message,
     limits::Reserve,
     observe::record::Source,
@@ -160,11 +160,11 @@ fn texts(encoding: &Encoding, body: &[u8]) -> Option<u64> {
 }
 
 impl Guard {
-    /// What an answer used, told or counted. `stated`: what it says itself; of one that stops in the middle that may be
-    /// less than what was there.
+    /// What an answer used, told or counted. `stated`: what it says itself, and of how it was served; of one that stops in
+    /// the middle that may be less than what was there.
     pub async fn said(
         &self,
-        stated: Option<Usage>,
+        (stated, tier): (Option<Usage>, Option<Tier>),
         text: Option<&mut Text>,
         asks: &Asks,
         model: &str,
@@ -181,10 +181,17 @@ impl Guard {
         if !is_whole {
             self.free_slots();
         }
-        Box::pin(self.counted(stated, text, asks, model, is_whole)).await
+        Box::pin(self.counted((stated, tier), text, asks, model, is_whole)).await
     }
 
-    async fn counted(&self, stated: Option<Usage>, text: &mut Text, asks: &Asks, model: &str, is_whole: bool) -> Said {
+    async fn counted(
+        &self,
+        (stated, tier): (Option<Usage>, Option<Tier>),
+        text: &mut Text,
+        asks: &Asks,
+        model: &str,
+        is_whole: bool,
+    ) -> Said {
         let shared = &self.worker().shared;
         let measure = Measure::of(model);
         let needs_prompt = stated.is_none_or(|usage| usage.prompt_tokens == 0);
@@ -205,7 +212,7 @@ impl Guard {
             }
             (_, Kept::Copy { body, .. }) => self.prompt_elsewhere(asks.api, body, model, measure).await,
         };
-        let told = stated.unwrap_or_default();
+        let told = stated.unwrap_or(Usage { tier, ..Usage::default() });
         let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
         let is_exact = measure.is_exact && encoding.is_some() && is_text && is_prompt && asks.choices <= 1;
         let source = match stated {

@@ -276,7 +276,8 @@ fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, ask
         return;
     }
     let cost = guard.price().unwrap_or_else(|| call.snapshot.price(provider, model));
-    call.record.cost_nanousd = usage.and_then(|usage| guard.nanousd(&usage, cost));
+    let priced = usage.filter(|usage| !usage.has_other_model);
+    call.record.cost_nanousd = priced.and_then(|usage| guard.nanousd(&usage, cost));
     if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
     }

@@ -81,7 +81,10 @@ impl Price {
             Some(stated) => self.factor(stated)?,
             None => self.factor_asked(asked),
         };
-        let rates = self.rates(usage.prompt_tokens);
+        let rates = self.rates(match usage.longest_prompt_tokens {
+            0 => usage.prompt_tokens,
+            longest => longest,
+        });
         if !rates.can_charge(usage) {
             return None;
         }

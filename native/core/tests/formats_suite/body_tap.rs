@@ -55,8 +55,18 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     let openai = Usage {
         prompt_tokens: first(&[&["prompt_tokens"], &["input_tokens"]]),
         completion_tokens: first(&[&["completion_tokens"], &["output_tokens"]]),
-        cached_tokens: first(&[&[prompt, "cached_tokens"], &[input, "cached_tokens"], &["prompt_cache_hit_tokens"]]),
-        cache_write_tokens: first(&[&[prompt, "cache_write_tokens"], &[input, "cache_write_tokens"]]),
+        cached_tokens: first(&[
+            &[prompt, "cached_tokens"],
+            &[input, "cached_tokens"],
+            &["prompt_cache_hit_tokens"],
+            &["cached_tokens"],
+        ]),
+        cache_write_tokens: first(&[
+            &[prompt, "cache_write_tokens"],
+            &[input, "cache_write_tokens"],
+            &[prompt, "cache_creation_input_tokens"],
+        ]),
+        cache_write_1h_tokens: first(&[&[input, "cache_write_tokens_details", "ttl_12h_tokens"]]),
         reasoning_tokens: first(&[&[completion, "reasoning_tokens"], &[output, "reasoning_tokens"]]),
         audio_tokens: first(&[&[prompt, "audio_tokens"], &[input, "audio_tokens"]]).saturating_add(audio_output),
         image_tokens: first(&[&[prompt, "image_tokens"], &[input, "image_tokens"]]).saturating_add(image_output),
@@ -80,17 +90,64 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     };
     let input = first(&[&["input_tokens"]]);
     let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
+    let (aside, own) = (Aside::of(&usage["iterations"]), input.saturating_add(read).saturating_add(written));
     let anthropic = Usage {
-        prompt_tokens: input.saturating_add(read).saturating_add(written),
-        completion_tokens: first(&[&["output_tokens"]]),
-        cached_tokens: read,
-        cache_write_tokens: written,
+        prompt_tokens: own.saturating_add(aside.prompt()),
+        completion_tokens: first(&[&["output_tokens"]]).saturating_add(aside.output),
+        cached_tokens: read.saturating_add(aside.read),
+        cache_write_tokens: written.saturating_add(aside.written),
         reasoning_tokens: first(&[&[output, "thinking_tokens"]]),
-        cache_write_1h_tokens: first(&[&["cache_creation", "ephemeral_1h_input_tokens"]]),
+        cache_write_1h_tokens: first(&[&["cache_creation", "ephemeral_1h_input_tokens"]])
+            .saturating_add(aside.written_1h),
+        longest_prompt_tokens: if aside.longest == 0 { 0 } else { aside.longest.max(own) },
+        has_other_model: aside.has_advisor,
         tier,
         ..Usage::default()
     };
     any.then_some(if dialect == Dialect::OpenAi { openai } else { anthropic })
+}
+
+/// What Anthropic's iterations add to a usage.
+#[derive(Default)]
+struct Aside {
+    input: u64,
+    read: u64,
+    written: u64,
+    written_1h: u64,
+    output: u64,
+    longest: u64,
+    has_advisor: bool,
+}
+
+impl Aside {
+    fn of(iterations: &Value) -> Self {
+        let mut aside = Self::default();
+        for each in iterations.as_array().into_iter().flatten() {
+            let kind = each["type"].as_str().unwrap_or_default();
+            if !matches!(kind, "compaction" | "advisor_message") {
+                continue;
+            }
+            let number = |value: &Value| count(value).unwrap_or(0);
+            for (sum, value) in [
+                (&mut aside.input, &each["input_tokens"]),
+                (&mut aside.read, &each["cache_read_input_tokens"]),
+                (&mut aside.written, &each["cache_creation_input_tokens"]),
+                (&mut aside.written_1h, &each["cache_creation"]["ephemeral_1h_input_tokens"]),
+                (&mut aside.output, &each["output_tokens"]),
+            ] {
+                *sum = sum.saturating_add(number(value));
+            }
+            let prompt = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+            let prompt = prompt.iter().fold(0_u64, |sum, name| sum.saturating_add(number(&each[*name])));
+            aside.longest = aside.longest.max(prompt);
+            aside.has_advisor |= kind == "advisor_message";
+        }
+        aside
+    }
+
+    fn prompt(&self) -> u64 {
+        self.input.saturating_add(self.read).saturating_add(self.written)
+    }
 }
 
 fn tapped<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> BodyTap {
@@ -168,8 +225,53 @@ fn each_dialects_usage_is_read() {
         (Dialect::OpenAi, r#"{"x":{"usage":{"prompt_tokens":1}}}"#, None),
         (Dialect::OpenAi, "<html>usage</html>", None),
     ] {
-        assert_eq!(tapped(dialect, [body.as_bytes()]).usage(), usage, "{body}");
-        assert_eq!(tapped(dialect, json_noise::bytes(body.as_bytes())).usage(), usage, "{body}");
+        assert_is_read(dialect, body, usage);
+    }
+}
+
+fn assert_is_read(dialect: Dialect, body: &str, usage: Option<Usage>) {
+    assert_eq!(tapped(dialect, [body.as_bytes()]).usage(), usage, "{body}");
+    assert_eq!(tapped(dialect, json_noise::bytes(body.as_bytes())).usage(), usage, "{body}");
+}
+
+#[test]
+fn what_vendors_state_in_places_of_their_own_is_read() {
+    for (dialect, body, usage) in [
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":23000,"output_tokens":1000,"iterations":[{"type":"compaction","input_tokens":180000,"cache_read_input_tokens":7,"cache_creation_input_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":2},"output_tokens":3500},{"input_tokens":23000,"output_tokens":1000,"type":"message"}]}}"#,
+            Some(Usage {
+                cached_tokens: 7,
+                cache_write_tokens: 5,
+                cache_write_1h_tokens: 2,
+                longest_prompt_tokens: 180_012,
+                ..crate::drive::tokens(203_012, 4_500)
+            }),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":9,"output_tokens":1,"iterations":[{"model":"claude-opus-4-8","input_tokens":20,"output_tokens":4,"type":"advisor_message"}]}}"#,
+            Some(Usage { longest_prompt_tokens: 20, has_other_model: true, ..crate::drive::tokens(29, 5) }),
+        ),
+        // Moonshot.
+        (
+            Dialect::OpenAi,
+            r#"{"usage":{"prompt_tokens":29567,"completion_tokens":21,"total_tokens":29588,"cached_tokens":29440}}"#,
+            Some(Usage { cached_tokens: 29_440, ..crate::drive::tokens(29_567, 21) }),
+        ),
+        // DashScope.
+        (
+            Dialect::OpenAi,
+            r#"{"usage":{"prompt_tokens":2100,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":0,"cache_creation_input_tokens":2000}}}"#,
+            Some(Usage { cache_write_tokens: 2_000, ..crate::drive::tokens(2_100, 2) }),
+        ),
+        (
+            Dialect::OpenAi,
+            r#"{"usage":{"input_tokens":9,"output_tokens":2,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":8,"cache_write_tokens_details":{"ttl_12h_tokens":6,"ttl_30m_tokens":2}}}}"#,
+            Some(Usage { cache_write_tokens: 8, cache_write_1h_tokens: 6, ..crate::drive::tokens(9, 2) }),
+        ),
+    ] {
+        assert_is_read(dialect, body, usage);
     }
 }
 
@@ -253,10 +355,19 @@ fn an_error_with_whatever_name_in_it_is_one() {
 }
 
 fn usage_like() -> impl Strategy<Value = Value> {
-    (json_noise::object(), json_noise::object(), json_noise::object(), json_noise::object()).prop_map(
-        |(mut body, mut usage, details, more)| {
+    let kind = proptest::sample::select(&["compaction", "advisor_message", "message"][..]);
+    let iteration = (json_noise::object(), kind, any::<bool>()).prop_map(|(mut each, kind, is_told)| {
+        if is_told {
+            each.insert("type".into(), kind.into());
+        }
+        Value::from(each)
+    });
+    let iterations = proptest::collection::vec(iteration, 0..3);
+    (json_noise::object(), json_noise::object(), json_noise::object(), json_noise::object(), iterations).prop_map(
+        |(mut body, mut usage, details, more, iterations)| {
             usage.insert("prompt_tokens_details".into(), details.into());
             usage.insert("output_tokens_details".into(), more.into());
+            usage.insert("iterations".into(), iterations.into());
             body.insert("usage".into(), usage.into());
             body.into()
         },

@@ -5,7 +5,7 @@ use penstock_core::{
         StreamKind::{self, Chat, Completions, Messages, OllamaChat, OllamaGenerate, OtherSse, Responses},
         usage::Tier,
     },
-    relay::tap::{Closing, Meaning, UpstreamError, Usage},
+    relay::tap::{Closing, Meaning, Tap, UpstreamError, Usage},
 };
 
 use crate::drive::{tokens, whole};
@@ -321,6 +321,32 @@ data: [DONE]
     let seen = whole(Messages, false, &[event("message_start", start), event("message_delta", end)].concat());
     let usage = Usage { tier: Some(Tier::Batch), cache_write_tokens: 3, cache_write_1h_tokens: 2, ..tokens(8, 7) };
     assert_eq!(seen.usage, Some(usage));
+}
+
+#[test]
+fn what_a_stream_was_served_as_is_known_before_its_usage() {
+    let mut tap = Tap::new(Chat, true);
+    assert_eq!(tap.tier(), None);
+    let chunk = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}],"service_tier":"flex","usage":null}
+
+"#;
+    tap.frame(chunk.as_bytes());
+    assert_eq!((tap.usage(), tap.tier()), (None, Some(Tier::Flex)));
+    let mut tap = Tap::new(Responses, false);
+    let created = r#"{"type":"response.created","response":{"service_tier":"priority","usage":null}}"#;
+    tap.frame(event("response.created", created).as_bytes());
+    assert_eq!((tap.usage(), tap.tier()), (None, Some(Tier::Priority)));
+}
+
+#[test]
+fn what_iterations_add_comes_whole_each_time() {
+    let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1,"iterations":[{"type":"compaction","input_tokens":900,"output_tokens":20}]}}}"#;
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7,"iterations":[{"type":"compaction","input_tokens":1000,"output_tokens":30},{"type":"message","input_tokens":5,"output_tokens":7},{"type":"compaction","input_tokens":100,"output_tokens":3}]}}"#;
+    let seen = whole(Messages, false, &[event("message_start", start), event("message_delta", end)].concat());
+    assert_eq!(seen.usage, Some(Usage { longest_prompt_tokens: 1_000, ..tokens(1_105, 40) }));
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+    let seen = whole(Messages, false, &[event("message_start", start), event("message_delta", end)].concat());
+    assert_eq!(seen.usage, Some(Usage { longest_prompt_tokens: 900, ..tokens(905, 27) }));
 }
 
 #[test]

@@ -147,6 +147,8 @@ fn each_kind_of_token_has_its_rate_and_counts_once() {
         reasoning_tokens: million,
         audio_seconds: 2 * million,
         input_characters: 3 * million,
+        longest_prompt_tokens: 0,
+        has_other_model: false,
         tier: None,
     };
     assert_eq!(price.cost(&usage, Tier::Standard), Some(3_021_112_211_221));
@@ -168,6 +170,9 @@ fn a_long_prompt_is_dearer_as_a_whole_and_a_tier_has_its_factor() {
     assert_eq!(of(1, Tier::Standard), 24);
     let tiers = [Tier::Batch, Tier::Flex, Tier::Priority, Tier::Ultrafast, Tier::Fast];
     assert_eq!(tiers.map(|tier| of(1, tier)), [12, 6, 48, 144, 72]);
+    let summed = |longest| Usage { prompt_tokens: 1_000_000, longest_prompt_tokens: longest, ..Usage::default() };
+    let costs = [0, 100, 101, 1_001].map(|longest| price.cost(&summed(longest), Tier::Standard));
+    assert_eq!(costs, [8, 1, 2, 8].map(Some), "of several prompts the longest decides");
     let stated = Usage { prompt_tokens: 1_000_000, tier: Some(Tier::Flex), ..Usage::default() };
     assert_eq!(price.cost(&stated, Tier::Standard), Some(2), "the answer's word goes before the request's");
 }
