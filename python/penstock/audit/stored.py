@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from penstock.audit.record import BEGIN, GAP, INTERRUPTED, RECORD, Begin, Record, read_begin, read_record
 from penstock.store.asking import Asking
@@ -17,6 +17,10 @@ from penstock.store.records import Watermark
 _OUTCOME, _TAGS = 9, 11
 """Places among the columns."""
 _HEAD = struct.Struct("<BBxxIQ")
+_FIRST = -(1 << 63)
+"""Before any number that a row can have: there is none before entry 1."""
+_ROUNDS = 10
+"""So often rows are read that came while rows were read."""
 _gap = msgspec.msgpack.Decoder(list[object]).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -26,7 +30,7 @@ class Head(Struct, frozen=True):
 
     instance: str
     sequence: int
-    hash: str
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     """64 hexadecimal digits."""
 
 
@@ -83,7 +87,7 @@ async def _follow(store: Asking, chain: _Chain) -> None:
     """Reads rows until there are no more, or one is wrong."""
     while chain.report.fault is None:
         # From the last one on, once more: another row of its number would be beside it.
-        rows = await store.entries(chain.report.instance, chain.sequence)
+        rows = await store.entries(chain.report.instance, chain.sequence if chain.report.entries else _FIRST)
         is_last = len(rows) < 2 or rows[-1][1] == chain.sequence
         known = bool(rows) and 0 < chain.sequence == rows[0][1]
         for row in rows[1:] if known else rows:
@@ -124,7 +128,9 @@ class _Chain:
         report = self.report
         if report.entries == 0 and entry.sequence > 1:
             report.removed = entry.sequence - 1
-            self.sequence, self._hash = report.removed, None  # what it follows is gone
+            kept = self._heads.get(report.removed)
+            # What it follows is gone; but for a head of it that was kept.
+            self.sequence, self._hash = report.removed, bytes.fromhex(kept) if kept else None
         report.fault = self._order(entry) or self._chain(entry) or self._content(entry)
         if report.fault is not None:
             return False
@@ -141,16 +147,26 @@ class _Chain:
         if report.fault is not None:
             return
         mark = self._mark
-        if mark is None or self.sequence > mark.sequence:
+        if mark is not None and mark.ended and self.sequence > mark.sequence:
+            report.fault = f"entry {mark.sequence + 1} stands behind the end"
+            return
+        for _ in range(_ROUNDS):
+            if mark is not None and self.sequence <= mark.sequence:
+                break
+            # Shipped meanwhile: rows and watermark move together, and this one is read behind the rows.
             mark = (await store.marks([report.instance])).get(report.instance)
-        if mark is None:
-            report.fault = "there are rows, and no watermark"
-        elif self.sequence < mark.sequence:
+            if mark is None:
+                report.fault = "there are rows, and no watermark"
+            elif self.sequence > mark.sequence:
+                report.fault = f"entry {mark.sequence + 1} stands behind the watermark"
+            elif self.sequence < mark.sequence:
+                await _follow(store, self)
+            if report.fault is not None:
+                return
+        if mark is not None and self.sequence < mark.sequence:
             report.fault = f"entries {self.sequence + 1} to {mark.sequence} are missing: the store has had them"
-        elif self.sequence == mark.sequence and self._hash != mark.hash:
+        elif mark is not None and self.sequence == mark.sequence and self._hash != mark.hash:
             report.fault = f"entry {mark.sequence} is not the one of the watermark"
-        elif self._mark is not None and self._mark.ended and self.sequence > self._mark.sequence:
-            report.fault = f"entry {self._mark.sequence + 1} stands behind the end"
         if report.fault is None and self._mark is not None and self._mark.ended:
             open_ones = sorted(sequence for sequence, outcome in self._begun.values() if outcome != INTERRUPTED)
             if open_ones:
@@ -158,6 +174,8 @@ class _Chain:
 
     def _order(self, entry: Entry) -> str | None:
         following = self.sequence + 1
+        if entry.sequence < 1:
+            return f"entry {entry.sequence} is none: the first is 1"
         if entry.sequence < following:
             return f"entry {entry.sequence} stands twice"
         if entry.sequence > following:

@@ -184,6 +184,51 @@ async def test_what_is_shipped_meanwhile_is_no_fault() -> None:
     assert (report.entries, report.fault) == (6, None)
 
 
+async def test_what_is_shipped_between_the_rows_and_their_watermark_is_no_fault() -> None:
+    chain = journal(count=9)
+    store = FakeAsking()
+    store.ship(chain, 4)
+    all_marks, marks, steps = store.all_marks, store.marks, iter((8, 9, 9, 9))
+
+    async def first() -> object:
+        found = await all_marks()
+        store.ship(chain, 6)
+        return found
+
+    async def later(instances: list[str]) -> object:
+        store.ship(chain, next(steps))
+        return await marks(instances)
+
+    store.all_marks, store.marks = first, later  # type: ignore[method-assign,assignment]
+    (report,) = await verify(store)
+    assert (report.entries, report.fault) == (8, None)
+    # The same, and a row of it is not there.
+    del store.rows[6]
+    store.known["one"] = msgspec.structs.replace(store.known["one"], sequence=6, hash=store.rows[5].hash)
+
+    async def moved(instances: list[str]) -> object:
+        store.known["one"] = msgspec.structs.replace(store.known["one"], sequence=8)
+        return await marks(instances)
+
+    async def before() -> object:
+        return {"one": msgspec.structs.replace(store.known["one"], sequence=4)}
+
+    store.rows, store.all_marks, store.marks = store.rows[:6], before, moved  # type: ignore[method-assign,assignment]
+    assert await fault(store) == "entries 7 to 8 are missing: the store has had them"
+
+
+async def test_a_row_that_nobody_shipped_is_told_though_its_chain_is_right() -> None:
+    chain = journal()
+    store = shipped(chain)
+    chain.add(record(7, START + 7))
+    store.rows.append(chain.rows[6])
+    assert await fault(store) == "entry 7 stands behind the watermark"
+    for number in (0, -1):
+        store = shipped(journal())
+        store.rows.append(msgspec.structs.replace(store.rows[2], sequence=number))
+        assert await fault(store) == f"entry {number} is none: the first is 1"
+
+
 async def test_a_stream_that_broke_off_is_marked_and_no_other() -> None:
     chain = Chain("one")
     broken = chain.add(begin(1, START))
@@ -205,6 +250,13 @@ async def test_kept_heads_must_stand() -> None:
     wrong = [Head("one", 3, "00" * 32)]
     (report,) = await verify(shipped(chain), wrong)
     assert report.fault == "entry 3 or one before it was changed: its head was kept"
+    # The head of an entry that went shows that the one behind it is the same.
+    store = shipped(chain)
+    drop(0, 1, 2)(store)
+    assert [each.fault for each in await verify(store, heads)] == [None]
+    put(0, public=store.rows[1].public, columns=store.rows[1].columns)(store)
+    assert [each.fault for each in await verify(store)] == [None]
+    assert [each.fault for each in await verify(store, heads)] == ["entry 4 was changed"]
 
 
 async def test_an_entry_that_nobody_can_read_is_told() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock.cli.audit_verify import _heads
 from penstock.store.interface import StoreError
 from penstock.times import DAY_US
 from tests.support.stored_rows import Chain, record, used
@@ -183,3 +184,16 @@ def test_what_is_not_forgotten_is_said(run: Run, tmp_path: Path, monkeypatch: py
     assert told.exit_code == 1
     assert told.stdout == "forgotten: 2 in journals, 500 bytes of damaged entries, 0 in the store\n"
     assert f"{tmp_path}/journal/one: the disk refuses; the store: it is away" in told.stderr
+
+
+def test_a_kept_head_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "heads.json"
+    for digits, takes in (("0" * 64, True), ("0" * 62, False), ("x" * 64, False)):
+        head = {"instance": "one", "sequence": 3, "hash": digits}
+        file.write_text(json.dumps({"journals": [], "store": [{"head": head}]}))
+        if takes:
+            assert [each.hash for each in _heads(str(file))] == [digits]
+            continue
+        with pytest.raises(SystemExit):
+            _heads(str(file))
+        assert "is not what `penstock audit verify --json` prints" in capsys.readouterr().err
