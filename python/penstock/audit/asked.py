@@ -101,10 +101,12 @@ class Asked:
         journal any more, comes last.
         """
         before, seen, after = here.marks, set(), None
+        ours = frozenset(here.instances)  # of others nothing comes a second time
         while page := await store.page(choice, False, after, AT_ONCE):
             for each in page:
                 mark = before.get(each.instance)
-                if mark is None or each.sequence > mark.sequence or each.kind == BEGIN:
+                is_new = mark is None or each.sequence > mark.sequence or each.kind == BEGIN
+                if is_new and each.instance in ours:
                     seen.add((each.instance, each.sequence))
                 yield as_row(each, whole=choice.whole)
             if len(page) < AT_ONCE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -242,7 +243,8 @@ def _files(path: str) -> list[tuple[int, os.stat_result]]:
             for entry in entries:
                 stem, ending = os.path.splitext(entry.name)
                 if ending in _SEGMENTS and stem.isdigit():
-                    found.append((int(stem), entry.stat()))
+                    with contextlib.suppress(FileNotFoundError):  # it alone went meanwhile
+                        found.append((int(stem), entry.stat()))
     except (FileNotFoundError, NotADirectoryError):
         return []  # it went meanwhile, or is no journal
     return sorted(found)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from penstock.observe.logs import Log
-from penstock.store.interface import StoreError
+from penstock.store.interface import StoreAwayError, StoreError
 from penstock.times import DAY_US, HOUR_US
 
 AHEAD = 2
@@ -16,10 +16,13 @@ AHEAD = 2
 SUMS_US = 400 * DAY_US
 """Sums stay at least so long: they hold no request, and months are compared with those of the year before."""
 MARKS_DAYS = 30
-"""Watermarks stay so much longer than records: with one gone, a journal that comes back would be shipped again."""
+"""Watermarks stay so much longer than records, and longer than sums: with one gone, a journal that comes back would be
+shipped again, and counted twice."""
 EVERY_S = 3_600.0
 AGAIN_S = 60.0
-"""After the store did not answer."""
+"""After the store did not answer, or refused."""
+PATIENCE = 60
+"""So many times in a row the store may be away or busy before people are told."""
 PAUSE_S = 0.05
 """Between two pieces: others write too."""
 
@@ -51,6 +54,8 @@ class Retention:
         self._pause, self._now_us = pause, now_us
         self._unwiped = True
         """Something was removed and may still be on disk: by this process, or by one killed before it wiped."""
+        self._removed = self._failures = 0
+        self._said = set[str]()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,36 +73,76 @@ class Retention:
         while True:
             try:
                 await self.keep()
-            except StoreError as error:
-                self._log.debug("the store cannot be looked after now", error=str(error))
+            except Exception as error:
+                self._failures += 1
+                if not isinstance(error, StoreError):
+                    self._say(error)
                 await self._pause(AGAIN_S)
             else:
+                self._failures, self._said = 0, set()
                 await self._pause(EVERY_S)
 
     async def keep(self) -> None:
-        """Once through all of it. Raises `StoreError`."""
+        """Once through all of it; what is refused of one step holds up no other. Raises the first `StoreError`."""
+        refused: StoreError | None = None
+        self._removed = 0
         # A clock that is ahead, here or there, must not remove anything.
-        now_us = min(self._now_us(), await self._shelf.now_us())
+        now_us = min(self._now_us(), await self._store_us())
         today = now_us // DAY_US
-        await self._shelf.make_days([today + n for n in range(AHEAD + 1)])
         first_day = (now_us - self._retain_us) // DAY_US
         first_hour = (now_us - max(self._retain_us, SUMS_US)) // HOUR_US
-        removed = await self._all(self._shelf.purge_records, first_day)
-        removed += await self._all(self._shelf.purge_usage, first_hour)
-        await self._shelf.purge_watermarks(first_day - MARKS_DAYS)
+        marks_day = min(first_day - MARKS_DAYS, first_hour // 24 - 1)
+        steps: list[Callable[[], Awaitable[object]]] = [
+            lambda: self._shelf.make_days([today + n for n in range(AHEAD + 1)]),
+            lambda: self._all(self._shelf.purge_records, first_day),
+            lambda: self._all(self._shelf.purge_usage, first_hour),
+            self._wipe,
+        ]
+        for step in steps:
+            error = await self._try(step)
+            refused = refused or error
+        if refused is None:  # else what they guard may still be there
+            refused = await self._try(lambda: self._shelf.purge_watermarks(marks_day))
+        if self._removed:
+            self._log.info("records that are too old were removed from the store", before_day=_date(first_day))
+        if refused is not None:
+            raise refused
+
+    async def _try(self, step: Callable[[], Awaitable[object]]) -> StoreError | None:
+        try:
+            await step()
+        except StoreError as error:
+            self._say(error)
+            return error
+        return None
+
+    def _say(self, error: Exception) -> None:
+        """People are told of each fault once until all works again; that the store is away or busy only if it lasts."""
+        text = str(error) if isinstance(error, StoreError) else repr(error)
+        is_usual = isinstance(error, StoreAwayError) and self._failures < PATIENCE
+        if is_usual or text in self._said:
+            self._log.debug("the store cannot be looked after now", error=text)
+            return
+        self._said.add(text)
+        self._log.warning("what is too old stays in the store: it cannot be looked after", error=text)
+
+    async def _store_us(self) -> int:
+        try:
+            return await self._shelf.now_us()
+        except StoreError as error:
+            self._say(error)
+            raise
+
+    async def _all(self, purge: Callable[[int], Awaitable[int]], before: int) -> None:
+        while piece := await purge(before):
+            self._removed += piece
+            self._unwiped = True
+            await self._pause(PAUSE_S)
+
+    async def _wipe(self) -> None:
         if self._unwiped:
             await self._shelf.wipe()
             self._unwiped = False
-        if removed:
-            self._log.info("records that are too old were removed from the store", before_day=_date(first_day))
-
-    async def _all(self, purge: Callable[[int], Awaitable[int]], before: int) -> int:
-        removed = 0
-        while piece := await purge(before):
-            removed += piece
-            self._unwiped = True
-            await self._pause(PAUSE_S)
-        return removed
 
 
 def _date(day: int) -> str:

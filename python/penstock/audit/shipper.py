@@ -22,6 +22,7 @@ from penstock.store.interface import StoreAwayError, StoreError
 from penstock.times import DAY_US
 
 REASON = "records: the store does not take them"
+UNREAD = "records: their journal cannot be read"
 
 
 class ShippingEngine(Protocol):
@@ -134,12 +135,13 @@ class Shipper:
             await self._scan()
         journals = [self._own] if self._stopping.is_set() else [self._own, *self._dead.values()]
         await self._learn(journals)
-        more, refused = False, None
+        more = False
+        refused: StoreError | OSError | None = None
         try:
             for each in [each for each in journals if not each.is_done]:
                 try:
                     more |= await self._step(each)
-                except StoreError as error:
+                except (StoreError, OSError) as error:
                     refused = refused or error  # that of one journal holds up no other
         finally:
             self._tell(journals)
@@ -206,7 +208,9 @@ class Shipper:
             for path in instances(self._data_dir)
             if os.path.basename(path) != self._own.instance and not is_live(path)
         }
-        return dead, self._own.left_bytes()
+        with contextlib.suppress(OSError):  # reading it says so
+            return dead, self._own.left_bytes()
+        return dead, 0
 
     def _is_behind(self) -> bool:
         late = self._own.oldest_us and self._now_us() - self._own.oldest_us > self._pace.hurry * 1e6
@@ -233,15 +237,16 @@ class Shipper:
         text = str(error) if isinstance(error, StoreError | OSError) else repr(error)
         if self._failing_since is None:
             self._failing_since = now
-            self._log.warning("records wait in the journal: the store does not take them now", error=text)
+            why = "it cannot be read" if isinstance(error, OSError) else "the store does not take them now"
+            self._log.warning(f"records wait in the journal: {why}", error=text)
         elif now - self._failing_since >= self._pace.degraded:
-            self._degraded([REASON])
+            self._degraded([UNREAD if isinstance(error, OSError) else REASON])
         self._report()
 
     def _recover(self) -> None:
         if self._failing_since is not None:
             seconds = round(asyncio.get_running_loop().time() - self._failing_since, 1)
-            self._log.info("the store takes records again", after_s=seconds)
+            self._log.info("records are shipped again", after_s=seconds)
             self._degraded([])
         self._failing_since, self._in_a_row = None, 0
         self._most_bytes = min(self._pace.most_bytes, self._most_bytes * 2)

@@ -166,13 +166,15 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
 
 
 def _follow(data_dir: str, followed: dict[str, Journal], newest: bool) -> list[Row]:
-    """What is new. `newest`: of each journal its newest segment."""
+    """What is new. `newest`: nothing yet, but from the end of each journal's newest segment on it will be."""
     found: list[Row] = []
     try:
         for path in journals.instances(data_dir):
             if path not in followed:
                 followed[path] = Journal(path, journals.last_segment(path) if newest else 0)
-            found += followed[path].rows()
+            for row in followed[path].rows():
+                if not newest:
+                    found.append(row)
     except (OSError, ImportError) as error:
         failed(str(error))
     return found

@@ -122,6 +122,18 @@ async def test_one_request_is_found_by_its_id(filled: Api) -> None:
     assert (await filled.ask("GET", f"{RECORDS}/{quote('a/b', safe='')}")).status == 404
 
 
+async def test_of_an_id_that_came_often_the_newest_are_shown_and_that_there_are_more(api: Api) -> None:
+    chain = Chain("20260101T000000-0000000a")
+    for number in range(101):
+        chain.add(record(number, START + number, request_id="often"), ("192.0.2.7", "x"))
+    api.records.ship(chain)
+    got = await api.ask("GET", f"{RECORDS}/often")
+    assert (numbers(got.json), got.json["next"], got.json["partial"]) == ([*range(100, 0, -1)], None, True)
+    api.records.rows.pop()
+    got = await api.ask("GET", f"{RECORDS}/often")
+    assert (len(numbers(got.json)), got.json["partial"]) == (100, False)
+
+
 async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> None:
     whole = (await filled.ask("GET", f"{RECORDS}/req_3")).json["items"][0]
     bare = (await filled.ask("GET", f"{RECORDS}/req_3", token=VIEWER)).json["items"][0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.audit.journals import Journal, Row, first_segment, instances, last_segment, live_instances
+from penstock.audit.journals import Journal, Row, first_segment, instances, last_segment, live_instances, segment_bytes
 from penstock.audit.record import BEGIN, END, GAP, RECORD
 
 Entry = tuple[int, int, int, int, bytes, bytes | None]
@@ -83,6 +83,13 @@ def test_journals_are_those_that_have_a_name(tmp_path: Path) -> None:
     with (tmp_path / "journal" / "b" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert live_instances(str(tmp_path)) == ["b"]
+
+
+def test_a_segment_that_goes_while_it_is_listed_hides_no_other(tmp_path: Path) -> None:
+    for number in (1, 3):
+        (tmp_path / f"{number:010}.segment").write_bytes(b"x" * number)
+    (tmp_path / f"{2:010}.segment").symlink_to(tmp_path / "gone")
+    assert segment_bytes(str(tmp_path)) == [(1, 1), (3, 3)]
 
 
 def test_segments_that_ended_before_a_time_are_not_read(tmp_path: Path) -> None:

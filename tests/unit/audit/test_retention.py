@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from penstock.audit.retention import AGAIN_S, EVERY_S, PAUSE_S, Retention
+from penstock.audit.retention import AGAIN_S, EVERY_S, PATIENCE, PAUSE_S, Retention
 from penstock.observe.logs import Log
-from penstock.store.interface import StoreAwayError
+from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 from penstock.times import DAY_US, HOUR_US
 
 TODAY = 20_783
@@ -26,6 +26,7 @@ class FakeShelf:
         self.marks_before: list[int] = []
         self.wiped = 0
         self.away = self.is_read = False
+        self.refuses: StoreError | None = None
 
     async def now_us(self) -> int:
         if self.away:
@@ -36,6 +37,8 @@ class FakeShelf:
         self.made = days
 
     async def purge_records(self, before_day: int) -> int:
+        if self.refuses is not None:
+            raise self.refuses
         old = [day for day in self.days if day < before_day][:7]
         self.days = [day for day in self.days if day not in old]
         return len(old)
@@ -72,7 +75,7 @@ async def test_records_go_by_retain_and_sums_stay_for_a_year_and_more() -> None:
     assert (shelf.days[0], shelf.days[-1]) == (TODAY - 30, TODAY)
     assert shelf.hours[0] == (TODAY - 399) * 24
     assert shelf.made == [TODAY, TODAY + 1, TODAY + 2]
-    assert (shelf.marks_before, shelf.wiped) == ([TODAY - 60], 1)
+    assert (shelf.marks_before, shelf.wiped) == ([TODAY - 401], 1)
     assert len(pauses) == 10 + 15
     assert msgspec.json.decode(lines[-1])["before_day"] == "2026-10-27"
     await retention(shelf, 30, shelf.clock_us, pauses, lines).keep()
@@ -89,6 +92,44 @@ async def test_what_is_still_in_a_log_that_others_read_is_wiped_the_next_time() 
     await running.keep()
     await running.keep()
     assert shelf.wiped == 1
+
+
+async def test_what_is_refused_of_one_thing_holds_up_no_other_and_is_told_once() -> None:
+    shelf, pauses, lines = FakeShelf(), list[float](), list[bytes]()
+    shelf.refuses = StoreRefusedError("a view needs it")
+    running = retention(shelf, 30, shelf.clock_us, pauses, lines)
+    running.start()
+    async with asyncio.timeout(5):
+        while pauses.count(AGAIN_S) < 3:  # noqa: ASYNC110 (a condition with a deadline)
+            await asyncio.sleep(0)
+    await running.stop()
+    assert (len(shelf.days), shelf.hours[0], shelf.wiped) == (101, (TODAY - 399) * 24, 1)
+    assert shelf.marks_before == [], "they guard what is still there"
+    told = [msgspec.json.decode(line) for line in lines]
+    assert [(each["error"], each["level"]) for each in told if "error" in each][:3] == [
+        ("a view needs it", "warning"),
+        ("a view needs it", "debug"),
+        ("a view needs it", "debug"),
+    ]
+
+
+async def test_that_a_store_is_busy_for_long_is_told() -> None:
+    shelf, lines, again = FakeShelf(), list[bytes](), asyncio.Semaphore(0)
+    shelf.is_read = True
+
+    async def pause(seconds: float) -> None:
+        if seconds == AGAIN_S:
+            again.release()
+        await asyncio.sleep(0)
+
+    log = Log("debug", "json", lines.append)
+    running = Retention(shelf, log, retain_us=30 * DAY_US, pause=pause, now_us=lambda: shelf.clock_us)
+    running.start()
+    for _ in range(PATIENCE + 2):
+        await asyncio.wait_for(again.acquire(), 5)
+    await running.stop()
+    levels = [each["level"] for each in map(msgspec.json.decode, lines) if "error" in each]
+    assert levels[: PATIENCE + 2] == ["debug"] * PATIENCE + ["warning", "debug"]
 
 
 async def test_sums_stay_as_long_as_records() -> None:

@@ -155,9 +155,9 @@ async def test_an_outage_is_waited_out_and_said_once(scene: Scene) -> None:
     await scene.shipper.stop()
     assert scene.taker.numbers() == list(range(1, 201))
     assert scene.degraded[-1] == []
-    assert [line for line in scene.messages() if "store" in line] == [
+    assert [line for line in scene.messages() if "records" in line] == [
         "records wait in the journal: the store does not take them now",
-        "the store takes records again",
+        "records are shipped again",
     ]
 
 
@@ -281,6 +281,17 @@ async def test_one_journal_that_cannot_be_read_holds_up_no_other(scene: Scene) -
     await scene.until(lambda: len(scene.taker.rows) == 15, "this one too, once it can be read")
     await scene.shipper.stop()
     assert scene.state[1] == 0
+
+
+async def test_that_the_journal_of_this_process_cannot_be_read_holds_up_no_other(scene: Scene) -> None:
+    scene.records(1, 5, "gone")
+    scene.records(1, 5)
+    scene.journals.fails = {OWN}
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 5 and scene.state[1] > 0, "the other")
+    scene.journals.fails = set()
+    await scene.until(lambda: len(scene.taker.rows) == 10, "its own, once it can be read")
+    await scene.shipper.stop()
 
 
 async def test_the_end_of_the_process_does_not_wait_for_a_store_that_is_away(scene: Scene) -> None:

@@ -103,8 +103,13 @@ impl Disk for RealDisk {
         let mut listed = Vec::new();
         for entry in entries {
             let entry = entry?;
-            // What goes between the two calls is not there.
-            let (Ok(name), Ok(facts)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let facts = match entry.metadata() {
+                Ok(facts) => facts,
+                // What goes between the two calls is not there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             let changed_us =
                 facts.mtime().max(0).cast_unsigned() * 1_000_000 + facts.mtime_nsec().cast_unsigned() / 1_000;
             listed.push(Listed { name, bytes: facts.len(), changed_us, is_dir: facts.is_dir() });

@@ -94,13 +94,14 @@ class RecordHandlers:
         return _answer(found, listing, call, texts)
 
     async def show(self, call: Call[None, None]) -> Answer:
-        """The records of one request, the newest first: an id may be a client's own, and come again."""
+        """The newest records of one request: an id may be a client's own, and come again."""
         choice = Choice(request_id=call.id, whole=call.role == "admin")
         async with self._asked.room.place():
             found = await self._asked.page(choice, newest=True, after=None, limit=USUAL)
         if not found.rows:
             raise NotFound("record of the request", call.id)
-        return _answer(found._replace(after=None), "", call, True)
+        partial = found.partial or found.after is not None
+        return _answer(found._replace(after=None, partial=partial), "", call, True)
 
 
 def _answer(found: Page, listing: str, call: Call[Any, Any], texts: bool) -> Answer:
