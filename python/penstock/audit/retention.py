@@ -74,9 +74,8 @@ class Retention:
             try:
                 await self.keep()
             except Exception as error:
+                self._say(error)
                 self._failures += 1
-                if not isinstance(error, StoreError):
-                    self._say(error)
                 await self._pause(AGAIN_S)
             else:
                 self._failures, self._said = 0, set()
@@ -84,10 +83,9 @@ class Retention:
 
     async def keep(self) -> None:
         """Once through all of it; what is refused of one step holds up no other. Raises the first `StoreError`."""
-        refused: StoreError | None = None
-        self._removed = 0
+        refused, self._removed = list[StoreError](), 0
         # A clock that is ahead, here or there, must not remove anything.
-        now_us = min(self._now_us(), await self._store_us())
+        now_us = min(self._now_us(), await self._shelf.now_us())
         today = now_us // DAY_US
         first_day = (now_us - self._retain_us) // DAY_US
         first_hour = (now_us - max(self._retain_us, SUMS_US)) // HOUR_US
@@ -99,22 +97,17 @@ class Retention:
             self._wipe,
         ]
         for step in steps:
-            error = await self._try(step)
-            refused = refused or error
-        if refused is None:  # else what they guard may still be there
-            refused = await self._try(lambda: self._shelf.purge_watermarks(marks_day))
+            try:
+                await step()
+            except StoreError as error:
+                refused.append(error)
         if self._removed:
             self._log.info("records that are too old were removed from the store", before_day=_date(first_day))
-        if refused is not None:
-            raise refused
-
-    async def _try(self, step: Callable[[], Awaitable[object]]) -> StoreError | None:
-        try:
-            await step()
-        except StoreError as error:
-            self._say(error)
-            return error
-        return None
+        for other in refused[1:]:
+            self._say(other)
+        if refused:
+            raise refused[0]  # what watermarks guard may still be there
+        await self._shelf.purge_watermarks(marks_day)
 
     def _say(self, error: Exception) -> None:
         """People are told of each fault once until all works again; that the store is away or busy only if it lasts."""
@@ -125,13 +118,6 @@ class Retention:
             return
         self._said.add(text)
         self._log.warning("what is too old stays in the store: it cannot be looked after", error=text)
-
-    async def _store_us(self) -> int:
-        try:
-            return await self._shelf.now_us()
-        except StoreError as error:
-            self._say(error)
-            raise
 
     async def _all(self, purge: Callable[[int], Awaitable[int]], before: int) -> None:
         while piece := await purge(before):

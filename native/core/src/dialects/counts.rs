@@ -147,15 +147,19 @@ impl Iterations {
         };
     }
 
-    /// 0: there are none.
-    fn longest(&self) -> u64 {
-        let on_top = self.kind != Iteration::Within;
-        self.longest.max(if on_top { prompt(&self.here) } else { 0 })
+    /// What the one that is read adds so far.
+    fn added(&self) -> [u64; ITERATED.len()] {
+        if self.kind == Iteration::Within { Default::default() } else { self.here }
     }
 
     fn all(&self) -> [u64; ITERATED.len()] {
-        let on_top = self.kind != Iteration::Within;
-        std::array::from_fn(|at| self.sum[at].saturating_add(if on_top { self.here[at] } else { 0 }))
+        let added = self.added();
+        std::array::from_fn(|at| self.sum[at].saturating_add(added[at]))
+    }
+
+    /// 0: there are none.
+    fn longest(&self) -> u64 {
+        self.longest.max(prompt(&self.added()))
     }
 
     fn has_advisor(&self) -> bool {
@@ -296,7 +300,7 @@ impl Counts {
                 let on_top = self.iterations.all();
                 let [_, read, written, written_1h, output] = on_top;
                 let own = sum(&[C::Input, C::CacheRead, C::CacheCreation]);
-                let longest = Some(self.iterations.longest()).filter(|longest| *longest > 0);
+                let longest = self.iterations.longest();
                 Usage {
                     prompt_tokens: own.saturating_add(prompt(&on_top)),
                     completion_tokens: first(&[C::Output]).saturating_add(output),
@@ -304,7 +308,7 @@ impl Counts {
                     cache_write_tokens: first(&[C::CacheCreation]).saturating_add(written),
                     reasoning_tokens: first(&[C::OutputThinking]),
                     cache_write_1h_tokens: first(&[C::CacheCreation1h]).saturating_add(written_1h),
-                    longest_prompt_tokens: longest.map_or(0, |longest| longest.max(own)),
+                    longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(own) },
                     has_other_model: self.iterations.has_advisor(),
                     ..Usage::default()
                 }
