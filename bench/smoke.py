@@ -29,7 +29,7 @@ def measure(subject: str) -> list[Verdict]:
     """A few seconds of each kind of load, plain upstream."""
     program = load.binary()
     drive = functools.partial(load.drive, program)
-    cells = [rows.latency(0.3)[0], rows.flow(0.5, 1)[0], rows.streams(0.8, 25)[0]]
+    cells = [*run.CONNECTIONS * rows.latency(0.3)[:1], rows.flow(0.5, 1)[0], rows.streams(0.8, 25)[0]]
     # `make bench` has the sides of the others.
     cells = [dataclasses.replace(cell, rows=rows.about(cell, {rows.BARE})) for cell in cells]
     with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as directory:
