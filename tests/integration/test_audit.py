@@ -121,17 +121,6 @@ def test_a_stream_whose_process_was_killed_leaves_a_trace(upstream: Upstream, tm
     assert (report["entries"], report["records"], report["ended"]) == (1, 0, False)
 
 
-def test_a_stream_that_the_end_of_the_process_cuts_is_recorded(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.always([stream_head(), Send(chunk(CHAT.frames[0])), Hold()])
-    with Gateway(tmp_path, config_of(upstream) | {"shutdown": {"deadline": "100ms"}}) as gateway:
-        with open_request(gateway, CHAT) as client:
-            assert client.read_head().status == 200
-            gateway.stop()
-        (row,) = query(gateway.data_dir)
-    assert (row["outcome"], row["error"], row["status"]) == ("failed", "shutting_down", 200)
-    assert verified(gateway.data_dir)[0]["ended"]
-
-
 def test_floods_of_refusals_are_counted_together(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     config = config_of(upstream) | {"auth": "keys", "limits": {"default": {"requests": "3/h"}}}

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Code, Error, Failure, Side},
+    error::{Code, Error, Side},
     observe::record::Outcome,
     request::{Asks, Gone, Guard, Reply},
     server::{connection::Client, timer},
@@ -127,7 +127,7 @@ pub async fn pass(
         match more {
             Ok(true) => {}
             Ok(false) => return end(client, reply, source, opening, passing, passed, None).await,
-            Err(failure) => return end(client, reply, source, opening, passing, passed, Some(failure)).await,
+            Err(error) => return end(client, reply, source, opening, passing, passed, Some(error)).await,
         }
     }
 }
@@ -177,22 +177,22 @@ async fn wait(
     opening: &Opening,
     passing: &Passing<'_>,
     mut now: Instant,
-) -> Result<Result<bool, Failure>, Gone> {
+) -> Result<Result<bool, Error>, Gone> {
     let mut more = poll_fn(|cx| source.poll_more(cx));
     let silent_at = timer::earlier(timer::from(now, passing.between_bytes_ms), passing.total_at);
     loop {
         let keepalive_at = if opening.tap.is_mid_frame() { None } else { timer::from(now, passing.keepalive_ms) };
         client.timer.set_at(timer::earlier(silent_at, keepalive_at));
         match watch(client, Pin::new(&mut more)).await {
-            Watched::Done(result) => return Ok(result),
-            Watched::Gone if client.take_cut() => {
-                let message = "the API key was disabled while it was used";
-                return Ok(Err(Failure::new(Code::KeyDisabled, crate::error::Retry::No, message)));
+            Watched::Done(result) => return Ok(result.map_err(Error::from)),
+            Watched::Gone => {
+                let why = client.take_cut().ok_or(Gone)?;
+                reply.hurry();
+                return Ok(Err(why.error()));
             }
-            Watched::Gone => return Err(Gone),
             Watched::Late if timer::is_past(silent_at) => {
                 let message = "the upstream fell silent in the middle of its answer";
-                return Ok(Err(Failure::new(Code::UpstreamTimeout, crate::error::Retry::No, message)));
+                return Ok(Err(Error::new(Code::UpstreamTimeout, message)));
             }
             Watched::Late => {
                 let mut frame = Vec::new();
@@ -204,7 +204,7 @@ async fn wait(
     }
 }
 
-/// The upstream's body ended, or broke off with `failure`, before the dialect's own end was seen.
+/// The upstream's body ended, or was broken off by `error`, before the dialect's own end was seen.
 async fn end(
     client: &mut Client,
     reply: &mut Reply,
@@ -212,7 +212,7 @@ async fn end(
     opening: &mut Opening,
     passing: &Passing<'_>,
     mut passed: Passed,
-    failure: Option<Failure>,
+    error: Option<Error>,
 ) -> Result<Passed, Gone> {
     let rest = source.payload();
     let inside_frame = opening.tap.is_mid_frame();
@@ -233,10 +233,8 @@ async fn end(
             if !last.is_empty() {
                 reply.send(client, &[last]).await?;
             }
-            let error = failure.map_or_else(
-                || Error::new(Code::UpstreamCut, "The upstream cut its stream off before the answer was complete."),
-                Error::from,
-            );
+            let message = "The upstream cut its stream off before the answer was complete.";
+            let error = error.unwrap_or_else(|| Error::new(Code::UpstreamCut, message));
             passed.error = Some(error.code);
             drop(source);
             cut(client, reply, opening, passing, error, passed).await
@@ -253,7 +251,7 @@ async fn cut(
     error: Error,
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
-    passed.outcome = if error.code.side() == Side::Client { Outcome::Failed } else { Outcome::UpstreamCut };
+    passed.outcome = if error.code.side() == Side::Upstream { Outcome::UpstreamCut } else { Outcome::Failed };
     passed.broken = opening.tap.is_mid_frame();
     passing.settle(opening, false).await;
     if !passed.broken {

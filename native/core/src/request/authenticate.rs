@@ -70,12 +70,13 @@ impl Principal {
     }
 }
 
-/// Finds out who sent a request, and from then on ends it if its key is cut.
+/// Finds out who sent a request; from then on it can be cut.
 pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principal, Stop> {
     if call.snapshot.auth == snapshot::Auth::Open {
         let bytes = call.client.conn.head();
         let host = facts.host.map(|s| s.of(bytes)).filter(|_| call.client.peer.is_some());
         check_origin(&call.snapshot, host, facts.origin.map(|s| s.of(bytes)))?;
+        call.client.cut = Some(Cuttable::enter(call.worker, None));
         return Ok(Principal::Open);
     }
     let (row, team) = match known(call, facts).await {
@@ -86,7 +87,7 @@ pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principa
             return Err(error.into());
         }
     };
-    call.client.cut = Some(Cuttable::enter(call.worker, &row));
+    call.client.cut = Some(Cuttable::enter(call.worker, Some(&row)));
     call.record.key_id.push_str(row.id.as_str());
     call.record.team.push_str(row.team().unwrap_or_default());
     call.record.tags = Tagged { key: row.tags.clone(), team: team.as_ref().and_then(|team| team.tags.clone()) };

@@ -326,14 +326,13 @@ impl Call<'_> {
 
     /// Answers what is left to answer, records the request, and says what becomes of the connection.
     async fn finish(mut self, result: Result<(), Stop>) -> Next {
-        let is_cut = self.client.take_cut();
-        let refused = match result {
-            Err(Stop::Gone) if is_cut => {
-                let message = "The API key was disabled while it was used.";
-                self.refuse(&Error::new(Code::KeyDisabled, message)).await
+        let refused = match (result, self.client.take_cut()) {
+            (Err(Stop::Gone), Some(why)) => {
+                self.reply.hurry();
+                self.refuse(&why.error()).await
             }
-            Err(Stop::Refused(error)) => self.refuse(&error).await,
-            other => other,
+            (Err(Stop::Refused(error)), _) => self.refuse(&error).await,
+            (other, _) => other,
         };
         let mut gone = refused.is_err();
         if gone {

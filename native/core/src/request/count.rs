@@ -95,9 +95,10 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
     guard.sends();
     let Content { message, held: _held, .. } = content;
     let (api, measure) = (wanted.endpoint.api, Measure::of(&measured));
-    let counted = counted(call, message, api, measured, measure).await?;
+    let counted = counted(call, message, api, measured, measure).await;
     guard.settle(&Said::default());
     guard.note(call.record);
+    let counted = counted?;
     let source = if measure.is_exact && counted.by_table { "counted" } else { "estimated" };
     let body = match api {
         Api::CountTokens => json!({"input_tokens": counted.tokens}),

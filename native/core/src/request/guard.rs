@@ -11,7 +11,8 @@ use crate::{
     snapshot::Cost,
 };
 
-/// What a request holds. Dropping it without [`Guard::settle`] releases all of it as unused.
+/// What a request holds. Dropping it without [`Guard::settle`], as by a panic, charges what was estimated if anything was
+/// sent, and releases all of it as unused if not.
 #[must_use]
 pub struct Guard {
     worker: Rc<Worker>,
@@ -28,6 +29,8 @@ pub struct Guard {
     price: Cell<Cost>,
     /// The same once something was sent to it; `None`: there is nothing to pay.
     cost: Cell<Option<Cost>>,
+    /// An upstream was sent the request: it counts.
+    is_sent: Cell<bool>,
     used: Cell<Option<Used>>,
     /// What counts it.
     met: Cell<Met>,
@@ -79,6 +82,7 @@ impl Guard {
             account: admission.account(),
             price: Cell::new(Cost::Free),
             cost: Cell::default(),
+            is_sent: Cell::default(),
             used: Cell::default(),
             counted: Cell::default(),
             met: Cell::new(if held.is_some() { admission.met() } else { Met::default() }),
@@ -101,6 +105,7 @@ impl Guard {
                 held
             }));
         }
+        self.is_sent.set(true);
         self.cost.set(self.account.as_ref().map(|_| self.price.get()));
     }
 
@@ -120,7 +125,7 @@ impl Guard {
 
     /// The client leaves before there is an answer: whoever was sent the request works on its prompt at least.
     pub fn leaves(&self) {
-        if self.cost.get().is_some() {
+        if self.is_sent.get() {
             self.settle(&Said::default());
         }
     }
@@ -221,6 +226,12 @@ impl Guard {
         if let Some(habit) = account.habit.filter(|_| own_cap.is_none_or(|cap| one < cap)) {
             self.worker.shared.limits.learn(habit, one);
         }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.leaves();
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{
 
 /// Milliseconds a client may take no byte of what is sent to it.
 const STALL_MS: u64 = 60_000;
+/// The same for what is told of a request that was cut.
+const CUT_STALL_MS: u64 = 250;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
@@ -96,6 +98,11 @@ impl Reply {
     /// Adds a header whose value comes in parts.
     pub fn parts(&mut self, name: &'static str, parts: &[&[u8]]) {
         let _ = HeadWriter::new(&mut self.head).parts(name, parts);
+    }
+
+    /// The request was cut: nobody waits long for a client to take the rest.
+    pub fn hurry(&mut self) {
+        self.stall_ms = self.stall_ms.min(CUT_STALL_MS);
     }
 
     /// The connection ends with this answer.

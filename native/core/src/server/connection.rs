@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Role, admin,
-    cuts::Cuttable,
+    cuts::{Cuttable, Why},
     shared::Stage,
     stream::ClientStream,
     timer::{self, Timer},
@@ -41,7 +41,7 @@ pub struct Client {
     pub answered: bool,
     /// When its latest request ended, microseconds since boot, until it is waited for the next one.
     pub left_us: Option<u64>,
-    /// Set while a request is served whose key may be cut.
+    /// Set while a request is served that may be cut.
     pub cut: Option<Cuttable>,
 }
 
@@ -51,9 +51,9 @@ impl Client {
         self.cut.as_ref().is_some_and(|cut| cut.poll(cx))
     }
 
-    /// Whether it was cut; from now on it no longer can be.
-    pub fn take_cut(&mut self) -> bool {
-        self.cut.take().is_some_and(|cut| cut.is_cut())
+    /// Whether it was cut, and why; from now on it no longer can be.
+    pub fn take_cut(&mut self) -> Option<Why> {
+        self.cut.take().and_then(|cut| cut.why())
     }
 }
 

@@ -1,25 +1,30 @@
-//! The requests of a worker by key, so that those of a key that was cut can be ended at once.
+//! The requests of a worker by key, so that those of a key that was cut can be ended at once, and all at the end of the
+//! process.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Waker},
 };
 
 use super::worker::Worker;
-use crate::keys::{KeyId, KeyRow, table::Cut};
+use crate::{
+    error::{Code, Error},
+    keys::{KeyId, KeyRow, table::Cut},
+};
 
 /// Requests in flight, each in a slot of its own.
 #[derive(Default)]
 pub struct Cuts {
     slots: RefCell<Vec<Option<Slot>>>,
     free: RefCell<Vec<usize>>,
+    /// All are cut, also those that come.
+    all: Cell<bool>,
 }
 
 struct Slot {
-    key: KeyId,
-    /// Of the row that it began on.
-    version: u64,
+    /// With the version of the row that it began on; `None`: nobody asked for one.
+    key: Option<(KeyId, u64)>,
     is_cut: bool,
     waker: Option<Waker>,
 }
@@ -29,12 +34,47 @@ impl Cuts {
     pub fn cut(&self, cut: Cut) {
         let mut wakers = Vec::new();
         for slot in self.slots.borrow_mut().iter_mut().flatten() {
-            if slot.key == cut.key && slot.version < cut.before {
+            if slot.key.as_ref().is_some_and(|(key, version)| *key == cut.key && *version < cut.before) {
                 slot.is_cut = true;
                 wakers.extend(slot.waker.take());
             }
         }
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends all requests: the process does.
+    pub fn cut_all(&self) {
+        self.all.set(true);
+        let wakers: Vec<_> =
+            self.slots.borrow_mut().iter_mut().flatten().filter_map(|slot| slot.waker.take()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Why a request is ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    KeyDisabled,
+    ShuttingDown,
+}
+
+impl Why {
+    fn code(self) -> Code {
+        match self {
+            Self::KeyDisabled => Code::KeyDisabled,
+            Self::ShuttingDown => Code::ShuttingDown,
+        }
+    }
+
+    /// What the client is told.
+    pub fn error(self) -> Error {
+        match self {
+            Self::KeyDisabled => Error::new(self.code(), "The API key was disabled while it was used."),
+            Self::ShuttingDown => {
+                Error::new(self.code(), "The gateway shuts down, and cut this request short; ask again.")
+                    .after_ms(1_000)
+            }
+        }
     }
 }
 
@@ -45,9 +85,9 @@ pub struct Cuttable {
 }
 
 impl Cuttable {
-    /// For a request that was let in by this row.
-    pub fn enter(worker: &Rc<Worker>, row: &KeyRow) -> Self {
-        let slot = Slot { key: row.id, version: row.version, is_cut: false, waker: None };
+    /// For a request that was let in by this row, or without one.
+    pub fn enter(worker: &Rc<Worker>, row: Option<&KeyRow>) -> Self {
+        let slot = Slot { key: row.map(|row| (row.id, row.version)), is_cut: false, waker: None };
         let mut slots = worker.cuts.slots.borrow_mut();
         let index = worker.cuts.free.borrow_mut().pop().unwrap_or(slots.len());
         if index == slots.len() {
@@ -64,11 +104,14 @@ impl Cuttable {
         if !slot.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             slot.waker = Some(cx.waker().clone());
         }
-        slot.is_cut
+        slot.is_cut || self.worker.cuts.all.get()
     }
 
-    pub fn is_cut(&self) -> bool {
-        self.worker.cuts.slots.borrow()[self.slot].as_ref().is_some_and(|slot| slot.is_cut)
+    /// Whether the request was cut, and why.
+    pub fn why(&self) -> Option<Why> {
+        let is_own = self.worker.cuts.slots.borrow()[self.slot].as_ref().is_some_and(|slot| slot.is_cut);
+        let of_all = || self.worker.cuts.all.get().then_some(Why::ShuttingDown);
+        if is_own { Some(Why::KeyDisabled) } else { of_all() }
     }
 }
 

@@ -41,6 +41,8 @@ const fn most_waiting(kind: Kind) -> usize {
 }
 /// How long an engine that stops waits for others to hear what is left of its leases.
 const LEAVING_US: u64 = 500_000;
+/// How long requests may take to end that are cut: what passed is counted, and the client told.
+const CUT_US: u64 = 1_000_000;
 /// Descriptors kept free of client connections: files, listeners, room for upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -335,6 +337,7 @@ impl Engine {
     /// Stops the workers, cutting what is still in flight. `false`: a thread did not end in time.
     pub fn stop(&self, timeout: Duration) -> bool {
         self.close_listeners();
+        self.cut_all();
         for worker in &self.shared.workers {
             let _ = worker.inbox.send(Order::Stop);
         }
@@ -350,6 +353,20 @@ impl Engine {
         }
         journaled::stop(&self.shared); // what it has is written even where a thread goes on
         have_ended
+    }
+
+    /// Ends the requests that are in flight, as if their clients had left: charged by what passed, and recorded.
+    fn cut_all(&self) {
+        if self.threads.lock().is_empty() {
+            return;
+        }
+        for worker in &self.shared.workers {
+            let _ = worker.inbox.send(Order::CutAll);
+        }
+        let give_up_us = self.shared.clock.boot_us() + CUT_US;
+        while !self.is_idle() && self.shared.clock.boot_us() < give_up_us {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 
     fn ends_before(&self, thread: &JoinHandle<()>, give_up_us: u64) -> bool {

@@ -59,6 +59,8 @@ pub enum Order {
     CloseListeners,
     /// End requests of a key.
     Cut(Cut),
+    /// End all of them.
+    CutAll,
     WatchLag,
     AskForLeases,
     Stop,
@@ -239,6 +241,7 @@ impl Worker {
                 self.parking.wake(usize::MAX);
             }
             Order::Cut(cut) => self.cuts.cut(cut),
+            Order::CutAll => self.cuts.cut_all(),
             Order::WatchLag => drop(self.spawn(lag::measure(self.clone()))),
             Order::AskForLeases => drop(self.spawn(leases::ask(self.clone()))),
             Order::Stop => return false,

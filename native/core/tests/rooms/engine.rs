@@ -306,7 +306,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
-fn stopping_cuts_what_is_still_in_flight() {
+fn stopping_cuts_what_is_still_in_flight_and_says_so() {
     let upstream = Upstream::start();
     let house = House::start(&document(upstream.port), 2, 0);
     upstream.open.store(false, SeqCst);
@@ -314,7 +314,12 @@ fn stopping_cuts_what_is_still_in_flight() {
     clients.iter_mut().for_each(|c| c.send(&chat("fast")).unwrap());
     until("all are asked", || (upstream.asked.load(SeqCst) == 4).then_some(()));
     house.stop();
-    assert!(clients.iter_mut().all(|c| c.answer().is_err()));
+    for client in &mut clients {
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.status, 503);
+        assert!(answer.head.contains("x-penstock-error: shutting_down\r\n"), "{}", answer.head);
+        assert!(answer.head.contains("\r\nretry-after: 1\r\n"), "{}", answer.head);
+    }
     until("all is given back", || is_quiet(&house));
     assert_eq!(house.status()["tasks"], 0);
 }

@@ -1,0 +1,76 @@
+"""Requests that end before their answer does: whose client leaves, or whose process stops, is charged and recorded."""
+
+from pathlib import Path
+
+from penstock.tokens import count, count_messages
+from tests.support.audit import query, verified
+from tests.support.gateway import Gateway
+from tests.support.kinds import CHAT, TEXTS
+from tests.support.limits import used
+from tests.support.raw import Client
+from tests.support.scene import config_of, open_request
+from tests.support.script import Hold, Script, Send, chunk, stream_head
+from tests.support.upstream import Upstream
+from tests.support.wait import until
+
+TEXT: Script = [stream_head(), *(Send(chunk(frame)) for frame in CHAT.frames[:2]), Hold()]
+
+
+def begun(gateway: Gateway) -> Client:
+    """A stream of which the first two frames are here."""
+    client = open_request(gateway, CHAT, True, "up/gpt-4o")
+    got = b""
+    while CHAT.frames[1] not in got:
+        got += client.sock.recv(65_536)
+    return client
+
+
+def test_what_the_end_of_the_process_cuts_is_told_charged_and_recorded(upstream: Upstream, tmp_path: Path) -> None:
+    limits = {"default": {"tokens": "1000000/h"}, "providers": {"up": {"tokens": "1000000/h", "requests": "99/h"}}}
+    config = config_of(upstream, limits=limits, shutdown={"deadline": "100ms"})
+    with Gateway(tmp_path, config) as gateway:
+        upstream.always(TEXT)
+        streaming = begun(gateway)
+        upstream.always([Hold()])
+        waiting, idle = open_request(gateway, CHAT, False), Client(gateway.address)
+        until(lambda: len(upstream.requests) == 2, "both are asked")
+        gateway.stop()
+        rest = streaming.sock.recv(65_536)
+        assert b'"code": "shutting_down"' in rest or b'"code":"shutting_down"' in rest, rest
+        refused = waiting.read()
+        assert (refused.status, refused.error_code, refused.header("retry-after")) == (503, "shutting_down", "1")
+        streaming.close()
+        waiting.close()
+        idle.close()
+        rows = query(gateway.data_dir)
+        assert verified(gateway.data_dir)[0]["ended"]
+        gateway.start()
+        kept = used(gateway, "up", "provider")
+    (cut,) = [row for row in rows if row["outcome"] == "failed"]
+    (told,) = [row for row in rows if row["outcome"] == "complete"]
+    assert (cut["error"], cut["status"], cut["usage_source"]) == ("shutting_down", 200, "counted")
+    assert cut["usage"]["completion_tokens"] == count("".join(TEXTS), "gpt-4o")
+    assert cut["usage"]["prompt_tokens"] == count_messages(CHAT.body["messages"], "gpt-4o")
+    assert cut["charged_tokens"] == sum(cut["usage"][name] for name in ("prompt_tokens", "completion_tokens"))
+    assert (told["error"], told["status"]) == ("shutting_down", 503)
+    assert told["charged_tokens"] > 0, "whoever was asked works on it"
+    assert kept == {"tokens": cut["charged_tokens"] + told["charged_tokens"], "requests": 2}
+
+
+def test_a_request_that_only_requests_limit_counts_after_a_crash_though_its_client_left(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    config = config_of(upstream, limits={"providers": {"up": {"requests": "99/h"}}})
+    with Gateway(tmp_path, config) as gateway:
+        upstream.always([Hold()])
+        kept = gateway.data_dir / "limits"
+        until(kept.exists, "counts are kept")
+        before = kept.read_bytes()
+        client = open_request(gateway, CHAT, False)
+        until(lambda: upstream.requests, "it is asked")
+        client.close()
+        until(lambda: query(gateway.data_dir), "it is recorded")
+        gateway.kill()
+        kept.write_bytes(before)
+        gateway.start()
+        assert used(gateway, "up", "provider") == {"requests": 1}
