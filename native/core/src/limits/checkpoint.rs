@@ -32,6 +32,8 @@ const FORM: &[u8] = b"penstock limits 1\n";
 const HEAD_BYTES: usize = 8;
 /// An entry is closed once it has so many bytes.
 const ENTRY_BYTES: usize = 64 << 10;
+/// Clocks that are less apart are those of one boot.
+const ONE_BOOT_US: u128 = 1_000_000;
 /// Before that much was appended the whole is not written anew.
 const SMALL_BYTES: u64 = 1 << 20;
 
@@ -119,6 +121,19 @@ impl Checkpoint {
         let Completed { records, is_incomplete, known } = limits.complete(known, beyond, now);
         self.journals = known;
         Ok(Loaded { completed: records, is_incomplete, ..loaded })
+    }
+
+    /// Counts what others recorded that are gone by now and never had the file; how many records that were. The next write
+    /// is the whole: that these are counted and that their journals are known comes into the file at once.
+    pub fn count_gone(&mut self, limits: &Limits, beyond: &dyn Beyond, now: Now) -> usize {
+        let Some(journals) = &self.journals else { return 0 };
+        let kept = Kept::of(journals);
+        let Completed { records, known, .. } = limits.complete(&kept, beyond, now);
+        if records > 0 {
+            self.file = None;
+        }
+        self.journals = known;
+        records
     }
 
     /// Writes what has changed since the last call. After an error the next call writes everything. `mark` is where the
@@ -334,7 +349,10 @@ fn moved(span: Span, bucket: Bucket, writers_now_us: u64, now: Moment) -> Option
     let Span::Window(window_us) = span else { return Some(bucket) };
     let length = length(window_us);
     let last_us = (i128::from(bucket.number) + 1) * i128::from(length) - 1;
-    let last_us = last_us - i128::from(writers_now_us) + i128::from(now.us);
+    let ahead_us = i128::from(writers_now_us) - i128::from(now.us);
+    // Of one boot, between whose readings UTC was moved a little: no load makes a use stay longer.
+    let ahead_us = if ahead_us.unsigned_abs() < ONE_BOOT_US { 0 } else { ahead_us };
+    let last_us = last_us - ahead_us;
     // What lies ahead, by a clock of UTC that was set back, is counted as of now.
     let number = u64::try_from(last_us.min(i128::from(now.us))).ok()? / length;
     (number + WHOLE >= now.us / length).then_some(Bucket { number, ..bucket })

@@ -3,7 +3,7 @@
 //! The current sub-bucket and the 60 whole ones before it cover any interval of the window's length that ends now, so in
 //! no such interval more than the limit is admitted; a use is forgotten at most one sub-bucket late.
 
-use super::{Kind, Now, Span, ledger::Ledger, reserved::Reserved};
+use super::{Kind, Now, Period, Span, ledger::Ledger, reserved::Reserved};
 
 /// Whole sub-buckets that a window is cut into; the current one comes on top.
 pub(super) const WHOLE: u64 = 60;
@@ -91,6 +91,25 @@ pub(super) struct Counter {
     reserved: Reserved,
     /// The lowest number of a bucket that has changed since the last checkpoint.
     changed_from: u64,
+    left: Option<Box<Left>>,
+}
+
+/// A period that was left because UTC was set to days before it.
+#[derive(Debug)]
+struct Left {
+    begin_us: u64,
+    until_us: u64,
+    /// Of the periods that ended since.
+    sum: u64,
+    at: Moment,
+}
+
+impl Left {
+    /// Whether UTC is in it again because it was set, and not because time went by.
+    fn is_corrected(&self, now: Moment) -> bool {
+        let (went_by, by_utc) = (now.us.saturating_sub(self.at.us), now.utc_us.saturating_sub(self.at.utc_us));
+        now.utc_us < self.until_us && by_utc > went_by.saturating_add(DAY_US)
+    }
 }
 
 impl Counter {
@@ -105,6 +124,7 @@ impl Counter {
             buckets: Vec::new(),
             reserved: Reserved::default(),
             changed_from: NOTHING,
+            left: None,
         }
     }
 
@@ -132,25 +152,53 @@ impl Counter {
                 }
             }
             Span::Period(period) => {
-                let ended = now.utc_us >= self.until_us;
-                // A clock that goes back a little is waited for; one that was days ahead was wrong until now.
-                let was_astray = self.begin_us().saturating_sub(now.utc_us) > DAY_US;
-                if ended || was_astray {
-                    let (begin_us, until_us) = ledger.calendar.load().bounds(period, now.utc_us);
-                    self.sum = if ended { 0 } else { self.sum };
-                    // What was counted before the clock went astray was forgotten then: it is of no period that is known.
-                    let begin_us = if ended { begin_us } else { now.utc_us };
-                    self.until_us = until_us;
-                    self.buckets.clear();
-                    self.changed_from = 0;
-                    self.push(Bucket { number: begin_us, amount: self.sum }, ledger);
-                    if ended {
-                        self.reserved.clear();
-                    }
+                // A clock that goes back a little is waited for; one that was days ahead was wrong until now, or is now.
+                if self.begin_us().saturating_sub(now.utc_us) > DAY_US {
+                    self.leave(period, now, ledger);
+                } else if now.utc_us >= self.until_us && !self.comes_back(now, ledger) {
+                    self.begin(period, now, ledger);
                 }
             }
             Span::AtOnce => {}
         }
+    }
+
+    /// The period ended: one begins, with nothing used.
+    fn begin(&mut self, period: Period, now: Moment, ledger: &Ledger) {
+        let (begin_us, until_us) = ledger.calendar.load().bounds(period, now.utc_us);
+        if let Some(left) = &mut self.left {
+            left.sum = left.sum.saturating_add(self.sum);
+        }
+        self.reserved.clear();
+        self.go_on(begin_us, until_us, 0, ledger);
+    }
+
+    /// UTC went back behind the period: what was used counts in the one that it is now.
+    fn leave(&mut self, period: Period, now: Moment, ledger: &Ledger) {
+        self.left = Some(Box::new(Left { begin_us: self.begin_us(), until_us: self.until_us, sum: 0, at: now }));
+        let (_, until_us) = ledger.calendar.load().bounds(period, now.utc_us);
+        // What was counted before the clock went astray was forgotten then: it is of no period that is known.
+        self.go_on(now.utc_us, until_us, self.sum, ledger);
+    }
+
+    /// Whether it is the period again that was left, because it was left for a clock that was wrong: it goes on, with all
+    /// that was used meanwhile.
+    fn comes_back(&mut self, now: Moment, ledger: &Ledger) -> bool {
+        let Some(left) = self.left.take_if(|left| left.begin_us <= now.utc_us) else { return false };
+        let comes_back = left.is_corrected(now);
+        if comes_back {
+            // Who was let in meanwhile is of another time: what it reserved stays.
+            self.reserved.clear();
+            self.go_on(left.begin_us, left.until_us, left.sum.saturating_add(self.sum), ledger);
+        }
+        comes_back
+    }
+
+    fn go_on(&mut self, begin_us: u64, until_us: u64, sum: u64, ledger: &Ledger) {
+        (self.sum, self.until_us) = (sum, until_us);
+        self.buckets.clear();
+        self.changed_from = 0;
+        self.push(Bucket { number: begin_us, amount: sum }, ledger);
     }
 
     /// Counts a use now. `advance` comes first, as for all that follow.
@@ -245,6 +293,7 @@ impl Counter {
     pub(super) fn reset(&mut self, since: u32) {
         self.since = since;
         self.sum = 0;
+        self.left = None;
         self.buckets.iter_mut().for_each(|bucket| bucket.amount = 0);
         self.reserved.clear();
         self.changed_from = 0;

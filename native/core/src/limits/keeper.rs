@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const LONGEST_US: u64 = 1_000_000;
 /// What cannot be written is tried again after twice the time, up to this: each time it is all there is.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
+/// How often it is looked whether others are gone: their journals stay an hour once they are shipped.
+const LOOK_FOR_GONE_US: u64 = 60_000_000;
 /// The last write may take so long. A disk that hangs keeps no process from its end.
 const LAST: Duration = Duration::from_secs(2);
 /// How often a lock that another process has is tried.
@@ -34,6 +36,8 @@ pub enum Event {
     Waits,
     /// All that an earlier process counted is counted here.
     Loaded(Loaded),
+    /// So many records of processes that never had the file and are gone are counted here.
+    Counted(usize),
     /// The file cannot be read or written, which is tried again.
     Failed(io::Error),
     /// It can be written again.
@@ -131,7 +135,7 @@ enum State {
 impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     fn run(mut self) {
         let Some((mut checkpoint, loaded)) = self.load() else { return };
-        let (mut ends, mut period) = (false, PERIOD);
+        let (mut ends, mut period, mut looked_us) = (false, PERIOD, self.clock.boot_us());
         // Where nobody was served yet, nobody is before this is written: what comes is beyond it.
         let mut written = self.write(&mut checkpoint, self.state != State::Waits);
         self.limits.ledger().set_elsewhere(false);
@@ -151,7 +155,19 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
                 return;
             }
             ends = !self.stop.rest(period);
+            if !ends && self.clock.boot_us() >= looked_us + LOOK_FOR_GONE_US {
+                looked_us = self.clock.boot_us();
+                self.count_gone(&mut checkpoint);
+            }
             written = self.write(&mut checkpoint, ends);
+        }
+    }
+
+    fn count_gone(&mut self, checkpoint: &mut Checkpoint) {
+        let now = self.limits.now(&self.clock);
+        let records = checkpoint.count_gone(&self.limits, &self.beyond, now);
+        if records > 0 {
+            (self.tell)(Event::Counted(records));
         }
     }
 

@@ -100,6 +100,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// No count, and that these journals are known.
+    pub(super) fn of(journals: &[String]) -> Self {
+        Self { journals: Some(journals.iter().cloned().collect()), ..Self::default() }
+    }
+
     /// The number of the latest telling of a scope that is known; 0: none is.
     pub(super) fn told(&self, scope: Scope<'_>) -> u64 {
         self.told.get(&ScopeOwned::from(scope)).copied().unwrap_or(self.since)

@@ -55,6 +55,10 @@ fn log(shared: &Shared, file: &str, event: &Event) {
                 &[("file", &file), ("counters", &loaded.counters), ("completed", &loaded.completed)],
             );
         }
+        Event::Counted(records) => log.info(
+            "what another process counted, which has ended, is counted here",
+            &[("file", &file), ("completed", records)],
+        ),
         Event::Failed(error) => log.error(
             "counts of limits cannot be kept over a restart; it is tried again, at least each minute",
             &[("file", &file), ("error", &error.to_string())],

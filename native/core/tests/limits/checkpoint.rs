@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::made::{SECOND, START_US, admit, ask, clock_at, layered, need, now, policy, set};
 
 const HOUR: u64 = 3_600 * SECOND;
+const DAY: u64 = 24 * HOUR;
 
 /// A directory of one test, removed with it.
 pub(crate) struct Dir(PathBuf);
@@ -112,12 +113,55 @@ fn after_a_reboot_uses_leave_the_window_when_they_would_have_and_at_most_a_sub_b
     assert_eq!(tokens(&limits, Scope::Global, at(HOUR / 2))[1], 7);
     assert_eq!(tokens(&limits, Scope::Global, at(HOUR))[1], 7);
     assert_eq!(tokens(&limits, Scope::Global, at(HOUR + 2 * 60 * SECOND))[1], 0);
+    // However often it is loaded, on the machine that wrote it, whose clock is moved a little.
+    for times in 1..=40 {
+        let at = Now { boot_us: START_US, utc_us: START_US + 10 * times };
+        let (limits, _) = loaded(&dir, at);
+        let mut checkpoint = open(&dir);
+        checkpoint.load(&Limits::new(), &(), at).unwrap();
+        checkpoint.write(&limits, None, at).unwrap();
+    }
+    let at = |after: u64| Now { boot_us: START_US + after, utc_us: START_US + after };
+    assert_eq!(tokens(&loaded(&dir, at(HOUR)).0, Scope::Global, at(HOUR))[1], 7);
+    assert_eq!(tokens(&loaded(&dir, at(HOUR + 61 * SECOND)).0, Scope::Global, at(HOUR + 61 * SECOND))[1], 0);
     // Nothing of a window, and the day's, on the next day.
     let tomorrow = Now { boot_us: 1, utc_us: START_US + 25 * HOUR };
     assert_eq!(loaded(&dir, tomorrow).1.counters, 0);
     // A clock that was set back in between: as if it had been now.
     let back = Now { boot_us: HOUR, utc_us: START_US - HOUR };
     assert_eq!(tokens(&loaded(&dir, back).0, Scope::Global, back)[1], 7);
+}
+
+#[test]
+fn a_process_that_began_before_its_clock_was_right_keeps_what_the_period_has_used() {
+    let (dir, (clock, _)) = (Dir::new("wrong clock"), clock_at(START_US));
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &(), now(&clock)).unwrap();
+    charge(&limits, Scope::Global, 7, &clock);
+    checkpoint.write(&limits, None, now(&clock)).unwrap();
+    drop(checkpoint);
+    let of_day = |limits: &Limits, boot_us: u64, utc_us: u64| {
+        let at = Now { boot_us, utc_us };
+        *tokens(limits, Scope::Global, at).last().unwrap()
+    };
+    // Without a battery it is 1970 at first; there, too, a day may end.
+    for ends in [false, true] {
+        let (limits, _) = loaded(&dir, Now { boot_us: SECOND, utc_us: SECOND });
+        assert_eq!(of_day(&limits, SECOND, SECOND), 7, "rather too much than nothing");
+        if ends {
+            assert_eq!(of_day(&limits, DAY, DAY), 0);
+        }
+        let up = if ends { DAY + HOUR } else { HOUR };
+        assert_eq!(of_day(&limits, up, START_US + HOUR), 7);
+        assert_eq!(of_day(&limits, up + DAY, START_US + HOUR + DAY), 0);
+    }
+    // It was days ahead: what is used until the day that it showed is not of that one.
+    let (limits, _) = loaded(&dir, Now { boot_us: SECOND, utc_us: START_US - 2 * DAY });
+    assert_eq!(of_day(&limits, SECOND, START_US - 2 * DAY), 7);
+    assert_eq!(of_day(&limits, DAY, START_US - DAY), 0);
+    assert_eq!(of_day(&limits, 2 * DAY, START_US), 0);
+    assert_eq!(of_day(&limits, 2 * DAY + HOUR, START_US + HOUR), 0);
 }
 
 #[test]

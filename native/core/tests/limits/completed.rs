@@ -23,7 +23,7 @@ pub(crate) const SCOPES: [Scope<'static>; 3] = [Scope::Key("a"), Scope::Key("b")
 
 /// A request as its record tells of it.
 #[derive(Clone, Debug)]
-struct Told {
+pub(crate) struct Told {
     counted: Counted,
     key: usize,
     used: u64,
@@ -36,11 +36,11 @@ pub(crate) struct Journal {
     records: RefCell<BTreeMap<String, Vec<Told>>>,
     /// Whose process this is, and those that live beside it.
     own: RefCell<String>,
-    live: RefCell<Vec<String>>,
+    pub(crate) live: RefCell<Vec<String>>,
     /// How many records of those that break off can be read.
     broken: RefCell<BTreeMap<String, usize>>,
     /// Which there are cannot be told.
-    is_hidden: Cell<bool>,
+    pub(crate) is_hidden: Cell<bool>,
     pub(crate) policy: Policy,
 }
 
@@ -51,12 +51,12 @@ impl Journal {
         Self { records, own, live: RefCell::default(), broken: RefCell::default(), is_hidden: Cell::default(), policy }
     }
 
-    fn tell(&self, one: Told) {
+    pub(crate) fn tell(&self, one: Told) {
         self.records.borrow_mut().get_mut(&*self.own.borrow()).unwrap().push(one);
     }
 
     /// From now on this is another process.
-    fn goes_on_as(&self, name: &str) {
+    pub(crate) fn goes_on_as(&self, name: &str) {
         name.clone_into(&mut self.own.borrow_mut());
         self.records.borrow_mut().entry(name.to_owned()).or_default();
     }
@@ -112,12 +112,12 @@ pub(crate) fn kept() -> Policy {
     policy(json!({"requests": rates, "tokens": rates}))
 }
 
-fn begin(limits: &Limits, policy: &Policy, key: usize, reserved: u64, clock: &Clock) -> Held {
+pub(crate) fn begin(limits: &Limits, policy: &Policy, key: usize, reserved: u64, clock: &Clock) -> Held {
     let asks = [SCOPES[key], Scope::Global].map(|scope| ask(scope, policy, need(1, reserved, 0)));
     admit(limits, &asks, clock).unwrap()
 }
 
-fn settle(held: Held, key: usize, used: u64, clock: &Clock) -> Told {
+pub(crate) fn settle(held: Held, key: usize, used: u64, clock: &Clock) -> Told {
     let counted = held.settle(Used { tokens: used, nanousd: used }, now(clock));
     let at_us = now(clock).utc_us;
     Told { counted, key, used, charged_us: at_us, at_us }
@@ -296,35 +296,6 @@ fn a_journal_that_cannot_be_read_holds_up_no_other_and_is_counted_once_it_can() 
     assert_eq!(life("third", &[("b", 0)]), (3_103, true));
     assert_eq!(life("fourth", &[]), (3_133, false), "of what broke off nothing counts twice");
     assert_eq!(life("fifth", &[]), (3_133, false));
-}
-
-#[test]
-fn a_process_that_lives_counts_for_itself_until_it_is_gone() {
-    let (dir, (clock, _), journal) = (Dir::new("live"), clock_at(START_US), Journal::new(kept()));
-    let life = |limits: &Limits, name: &str, live: &[&str]| {
-        *journal.live.borrow_mut() = live.iter().map(|name| (*name).to_owned()).collect();
-        journal.goes_on_as(name);
-        let mut checkpoint = open(&dir);
-        checkpoint.load(limits, &journal, now(&clock)).unwrap();
-        checkpoint.write(limits, journal.mark(), now(&clock)).unwrap();
-        counts(limits, &journal.policy, now(&clock))[2]
-    };
-    let run = |limits: &Limits, used| {
-        journal.tell(settle(begin(limits, &journal.policy, 0, 5, &clock), 0, used, &clock));
-    };
-    let [first, second, waits] = [const { Limits::new }; 3].map(|new| new());
-    assert_eq!(life(&first, "first", &[]), 0);
-    run(&first, 1);
-    // It is served beside the first one, and has not had the file yet.
-    journal.goes_on_as("waits");
-    run(&waits, 10);
-    // Its journal is still being ended when the next one has the file.
-    assert_eq!(life(&second, "second", &["first", "waits"]), 1);
-    run(&second, 100);
-    let third = Limits::new();
-    assert_eq!(life(&third, "third", &["waits"]), 101, "the first is known, though it lived");
-    assert_eq!(life(&Limits::new(), "fourth", &[]), 111);
-    assert_eq!(life(&Limits::new(), "fifth", &[]), 111);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod admission;
 mod checkpoint;
 mod completed;
 mod earlier;
+mod gone;
 mod leases;
 mod made;
 mod periods;
