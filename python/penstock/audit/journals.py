@@ -195,6 +195,15 @@ def last_segment(path: str) -> int:
     return segments[-1][0] if segments else 0
 
 
+def changed_us(path: str) -> int:
+    """When the journal last changed, microseconds UTC; 0: nothing was ever written. Whoever takes up what a process
+    left may have removed its mark.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(os.path.join(path, COMMITTED)).st_mtime_ns // 1000
+    return max((changed for _, changed in _segments(path)), default=0)
+
+
 def bytes_behind(path: str, segment: int, offset: int) -> int:
     """How many bytes are behind a position."""
     behind = [(number, size) for number, size in segment_bytes(path) if number >= segment]

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from penstock.audit.journals import COMMITTED, OpenJournal, Row, last_segment
+from penstock.audit.journals import OpenJournal, Row, changed_us, last_segment
 from penstock.audit.record import BEGIN, END, RECORD, Record, interrupted, read_begin, read_private, read_record
 from penstock.audit.shown import as_object
 from penstock.audit.sinks.interface import Object
@@ -85,7 +85,7 @@ class Follower:
             entries, segment, offset, ended = self._reader.read(spot.segment, spot.offset, BATCH_BYTES, live)
             sequence = entries[-1][1] if entries else spot.sequence
             spot = Spot(segment=segment, offset=offset, sequence=sequence, open_segment=segment)
-        self.spot = replace(spot, is_done=not live)
+        self.spot = replace(spot, is_done=not live, is_anywhere=spot.sequence == 0)
         self._is_restored = True
 
     def next(self, goes_on: Callable[[], bool]) -> Batch | None:
@@ -142,7 +142,7 @@ class Follower:
 
     def _follow(self, entry: tuple[int, int, int, int, bytes, bytes | None], building: _Building) -> None:
         kind, sequence, segment, offset, public, private = entry
-        if sequence > self.spot.sequence + 1:
+        if sequence > self.spot.sequence + 1 and not self.spot.is_anywhere:
             first = self.spot.sequence + 1
             building.skip("missing", first, sequence - 1, sequence - first)
         try:
@@ -151,7 +151,7 @@ class Follower:
                 building.add(sequence, record, private)
         except msgspec.MsgspecError:
             building.skip("unreadable", sequence, sequence, 1)
-        self.spot = replace(self.spot, sequence=sequence, is_ended=kind == END)
+        self.spot = replace(self.spot, sequence=sequence, is_ended=kind == END, is_anywhere=False)
 
     def _note(self, kind: int, sequence: int, segment: int, offset: int, public: bytes) -> Record | None:
         """Keeps account of the streams that are open. Raises MsgspecError: a later release wrote this."""
@@ -194,11 +194,7 @@ class Follower:
         """What ended before is not given any more. It is reckoned from the journal's own last change, so that a
         process that is started again gives what the one before it left, however long that is ago.
         """
-        try:
-            changed_us = os.stat(os.path.join(self._path, COMMITTED)).st_mtime_ns // 1000
-        except FileNotFoundError:
-            return 0
-        return changed_us - self._max_lag_us
+        return changed_us(self._path) - self._max_lag_us
 
 
 class _Building:

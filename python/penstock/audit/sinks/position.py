@@ -28,6 +28,8 @@ class Spot(Struct, frozen=True, omit_defaults=True):
     """The process is gone, and nothing more will come."""
     is_unread: bool = False
     """It is known to be there, and the sink has not come to it yet."""
+    is_anywhere: bool = False
+    """What is before it is not the sink's, and nobody has read how many entries that are."""
 
 
 class _Kept(Struct):

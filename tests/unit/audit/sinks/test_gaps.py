@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from penstock.audit.sinks.feed import UnreadableError
@@ -19,6 +21,39 @@ def test_a_slow_sink_skips_what_is_too_old_and_is_told_how_much(scene: Scene, ma
     assert scene.sink.taken[0] == {"gap": gap}
     assert scene.sink.numbers() == ["lag", 3_000]
     assert (feed.facts.records, feed.facts.skipped) == (1, 3_000)
+
+
+def test_what_a_process_left_is_skipped_by_the_time_of_its_segments_where_its_mark_is_gone(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    journal, _ = make_journal("0"), make_journal("one")
+    feed = scene.fed()
+    journal.record(1, NOW_US - 11 * MINUTE_US)
+    journal.record(2, NOW_US)
+    journal.die()
+    (journal.path / "committed").unlink()
+    (segment,) = journal.path.glob("*.segment")
+    os.utime(segment, ns=(NOW_US * 1000, NOW_US * 1000))
+    feed.turn()
+    assert scene.sink.numbers() == ["lag", 2]
+
+
+def test_a_new_sink_misses_nothing_of_an_older_journal_whose_newest_segment_is_still_empty(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    journal, _ = make_journal("0"), make_journal("one")
+    journal.record(1)
+    journal.record(2)
+    (journal.path / f"{2:010}.segment").touch()
+    feed = scene.fed()
+    journal.record(3, segment=2)
+    feed.turn()
+    assert scene.sink.numbers() == [3]
+    journal.record(4, segment=2)
+    journal.record(5, segment=3)
+    del journal.segments[2]
+    feed.turn()
+    assert scene.sink.numbers() == [3, "missing", 5], "from then on it knows"
 
 
 def test_entries_that_are_gone_are_told_of(scene: Scene, make_journal: MakeJournal) -> None:
