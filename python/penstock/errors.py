@@ -72,7 +72,7 @@ TABLE = (
     Row("overloaded", 503, "a bound of Penstock is reached", "wait as long as retry-after says"),
     Row("store_unavailable", 503, "the key cannot be checked now", "wait as long as retry-after says"),
     Row("journal_full", 503, "no room to record the request, and journal.when_full is shed", "make room on the disk"),
-    Row("shutting_down", 503, "the process is stopping", "try again: another one should answer"),
+    Row("shutting_down", 503, "the process stops, and cut the request short", "try again: another one should answer"),
     Row("upstream_timeout", 504, "the provider fell silent or took too long", "raise timeouts.between_bytes or total"),
     Row("first_token_timeout", 504, "the provider did not begin to answer in time", "raise timeouts.first_token"),
 )

@@ -141,7 +141,9 @@ def test_a_stream_that_stops_is_recorded_as_far_as_it_came(upstream: Upstream, t
         assert ("answer" in row, "prompt" in row) == (False, True)
 
 
-def test_of_a_stream_that_the_end_of_the_process_cuts_the_prompt_is_left(upstream: Upstream, tmp_path: Path) -> None:
+def test_of_a_stream_that_the_end_of_the_process_cuts_is_left_what_has_passed(
+    upstream: Upstream, tmp_path: Path
+) -> None:
     upstream.always([stream_head(), Send(piece(CHAT.frames[0])), Hold()])
     config = scene(upstream, BOTH, journal={"durability": "flush"}, shutdown={"deadline": "100ms"})
     with Gateway(tmp_path, config) as gateway:
@@ -149,7 +151,7 @@ def test_of_a_stream_that_the_end_of_the_process_cuts_the_prompt_is_left(upstrea
             assert client.read_head().status == 200
             gateway.stop()
         (row,) = query(gateway.data_dir)
-    assert (row["error"], "answer" in row) == ("shutting_down", False)
+    assert (row["error"], row["answer"]) == ("shutting_down", TEXTS[0])
     assert json.loads(row["prompt"]) == CHAT.request("m", True)
 
 

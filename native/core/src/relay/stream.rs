@@ -223,7 +223,7 @@ async fn end(
         Verdict::Replace(bytes) => bytes,
         Verdict::Drop => b"",
     };
-    match opening.tap.closing() {
+    match opening.tap.closing(error.is_some()) {
         Closing::Complete(mark) if !inside_frame => {
             passing.settle(opening, true).await;
             reply.end(client, &[last, mark]).await?;
@@ -257,7 +257,11 @@ async fn cut(
     if !passed.broken {
         let mut frame = Vec::new();
         opening.kind.error_frame(&error, passing.request_id, &mut frame);
-        reply.end(client, &[&frame]).await?;
+        match reply.end(client, &[&frame]).await {
+            // It was ended by us, whether or not the client takes that.
+            Err(Gone) if passed.outcome == Outcome::Failed => passed.broken = true,
+            told => told?,
+        }
     }
     Ok(passed)
 }

@@ -243,9 +243,10 @@ impl Tap {
 
     /// The upstream's body has ended (after [`Self::remainder`], if something was left).
     ///
-    /// After an error frame nothing is missing: the error was the end.
-    pub fn closing(&self) -> Closing {
-        if self.ended || self.failed || self.kind == StreamKind::OtherSse {
+    /// After an error frame nothing is missing: the error was the end. `broke_off`: the body has not ended by itself, which
+    /// is all the end that other streams have.
+    pub fn closing(&self, broke_off: bool) -> Closing {
+        if self.ended || self.failed || self.kind == StreamKind::OtherSse && !broke_off {
             return Closing::Complete(b"");
         }
         match (self.finish(), self.kind.end_mark()) {

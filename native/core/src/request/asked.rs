@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future as _, poll_fn},
     pin::pin,
+    rc::Rc,
     task::Poll,
 };
 
@@ -44,7 +45,7 @@ const MAX_MODEL_BYTES: usize = 512;
 /// What came of asking the upstreams.
 pub struct Asked {
     pub answered: Result<Answer, Exhausted>,
-    pub guard: Box<Guard>,
+    pub guard: Rc<Guard>,
     /// What it asks for, for whoever counts what the answer used.
     pub asks: Asks,
     /// Limits of the model, where it has its own.
@@ -213,7 +214,18 @@ pub async fn admit(
     admission: &Admission<'_>,
     principal: &Principal,
     read_us: u64,
-) -> Result<(Box<Guard>, u64), Stop> {
+) -> Result<(Rc<Guard>, u64), Stop> {
+    let admitted = let_in(call, admission, principal, read_us).await?;
+    call.guard = Some(admitted.0.clone());
+    Ok(admitted)
+}
+
+async fn let_in(
+    call: &mut Call<'_>,
+    admission: &Admission<'_>,
+    principal: &Principal,
+    read_us: u64,
+) -> Result<(Rc<Guard>, u64), Stop> {
     let clock = call.worker.clock();
     if !admission.is_limited {
         let guard = Guard::new(admission, call.worker, &call.snapshot, None);

@@ -72,11 +72,11 @@ impl Principal {
 
 /// Finds out who sent a request; from then on it can be cut.
 pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principal, Stop> {
+    call.client.cut = Some(Cuttable::enter(call.worker));
     if call.snapshot.auth == snapshot::Auth::Open {
         let bytes = call.client.conn.head();
         let host = facts.host.map(|s| s.of(bytes)).filter(|_| call.client.peer.is_some());
         check_origin(&call.snapshot, host, facts.origin.map(|s| s.of(bytes)))?;
-        call.client.cut = Some(Cuttable::enter(call.worker, None));
         return Ok(Principal::Open);
     }
     let (row, team) = match known(call, facts).await {
@@ -87,7 +87,9 @@ pub async fn authenticate(call: &mut Call<'_>, facts: &Facts) -> Result<Principa
             return Err(error.into());
         }
     };
-    call.client.cut = Some(Cuttable::enter(call.worker, Some(&row)));
+    if let Some(cut) = &call.client.cut {
+        cut.is_of(&row);
+    }
     call.record.key_id.push_str(row.id.as_str());
     call.record.team.push_str(row.team().unwrap_or_default());
     call.record.tags = Tagged { key: row.tags.clone(), team: team.as_ref().and_then(|team| team.tags.clone()) };

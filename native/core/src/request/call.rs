@@ -10,6 +10,7 @@ use super::{
     count, credential,
     endpoint::{Api, Endpoint},
     facts::Facts,
+    guard::Guard,
     ids::Trace,
     key, models,
     plan::Wanted,
@@ -64,6 +65,8 @@ pub struct Call<'a> {
     pub key: Option<Span>,
     /// Texts of it that are recorded.
     pub content: Option<Box<Taken>>,
+    /// What it holds, until it is over.
+    pub guard: Option<Rc<Guard>>,
     /// Room in the journal for its record.
     admitted: Option<Admitted>,
     /// Its record was made.
@@ -110,6 +113,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         told: LimitFields::default(),
         key,
         content: None,
+        guard: None,
         admitted: None,
         is_recorded: false,
     };
@@ -276,6 +280,7 @@ impl Call<'_> {
     /// Answers with an error in the caller's dialect: as a frame if the stream has begun.
     async fn refuse(&mut self, error: &Error) -> Result<(), Stop> {
         self.record.error = Some(error.code);
+        self.reply.take_back();
         if self.reply.has_begun() {
             self.record.outcome = Outcome::Failed;
             let Some(kind) = self.stream.filter(|_| !self.reply.is_torn()) else {
@@ -326,6 +331,7 @@ impl Call<'_> {
 
     /// Answers what is left to answer, records the request, and says what becomes of the connection.
     async fn finish(mut self, result: Result<(), Stop>) -> Next {
+        self.guard = None;
         let refused = match (result, self.client.take_cut()) {
             (Err(Stop::Gone), Some(why)) => {
                 self.reply.hurry();
@@ -420,6 +426,10 @@ impl Drop for Call<'_> {
         self.record.error = Some(if is_panic { Code::Internal } else { Code::ShuttingDown });
         if self.reply.has_begun() {
             self.record.status = self.record.status.or(Some(200));
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.leaves();
+            guard.note(self.record);
         }
         self.record.sent_bytes = self.reply.sent_bytes;
         self.time_phases();

@@ -6,6 +6,7 @@ mod body;
 use std::{
     path::PathBuf,
     pin::pin,
+    rc::Rc,
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
@@ -125,7 +126,7 @@ async fn admitted(
     call: &mut Call<'_>,
     wanted: &Wanted<'_>,
     content: &Content,
-) -> Result<(Box<Guard>, String, String), Stop> {
+) -> Result<(Rc<Guard>, String, String), Stop> {
     let snapshot = call.snapshot.clone();
     let Wanted { endpoint, principal, .. } = *wanted;
     let body = content.message.payload();

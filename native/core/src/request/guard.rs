@@ -31,6 +31,8 @@ pub struct Guard {
     cost: Cell<Option<Cost>>,
     /// An upstream was sent the request: it counts.
     is_sent: Cell<bool>,
+    /// The one that is tried was.
+    is_sent_there: Cell<bool>,
     used: Cell<Option<Used>>,
     /// What counts it.
     met: Cell<Met>,
@@ -65,14 +67,14 @@ pub struct Said {
 }
 
 impl Guard {
-    /// In a box, as it is large and handed from one future to the next.
+    /// Not in place, as it is large and handed from one future to the next; the request keeps it for its record.
     pub fn new(
         admission: &Admission<'_>,
         worker: &Rc<Worker>,
         snapshot: &LocalSnapshot,
         held: Option<Held>,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> Rc<Self> {
+        Rc::new(Self {
             worker: worker.clone(),
             snapshot: snapshot.clone(),
             tier: admission.tier,
@@ -83,6 +85,7 @@ impl Guard {
             price: Cell::new(Cost::Free),
             cost: Cell::default(),
             is_sent: Cell::default(),
+            is_sent_there: Cell::default(),
             used: Cell::default(),
             counted: Cell::default(),
             met: Cell::new(if held.is_some() { admission.met() } else { Met::default() }),
@@ -95,6 +98,7 @@ impl Guard {
         self.met.set(self.met.get().and(met));
         self.at_provider.set(at_provider);
         self.price.set(price);
+        self.is_sent_there.set(false);
     }
 
     /// The target is sent the request: from now on that counts, whatever becomes of it.
@@ -106,6 +110,7 @@ impl Guard {
             }));
         }
         self.is_sent.set(true);
+        self.is_sent_there.set(true);
         self.cost.set(self.account.as_ref().map(|_| self.price.get()));
     }
 
@@ -125,6 +130,9 @@ impl Guard {
 
     /// The client leaves before there is an answer: whoever was sent the request works on its prompt at least.
     pub fn leaves(&self) {
+        if !self.is_sent_there.get() {
+            drop(self.at_provider.take());
+        }
         if self.is_sent.get() {
             self.settle(&Said::default());
         }

@@ -97,6 +97,7 @@ async fn relay(
     if call.reply.has_begun() {
         return Err(Box::pin(not_a_stream(call, answer)).await);
     }
+    call.stream = None; // its refusal is no stream
     whole(call, endpoint, answer, between_bytes_ms, total_at, held).await
 }
 

@@ -120,6 +120,13 @@ impl Reply {
         self.is_torn
     }
 
+    /// A head that nobody has seen yet is none.
+    pub fn take_back(&mut self) {
+        if self.sent_bytes == 0 {
+            self.framing = Framing::Unset;
+        }
+    }
+
     /// Completes the head: a body of `length` bytes, or one of unknown length.
     pub fn begin(&mut self, length: Option<u64>) {
         self.framing = match (length, self.version) {

@@ -112,10 +112,15 @@ pub async fn serve(stream: ClientStream, role: Role, peer: Option<IpAddr>, open:
             Err(panic) => Box::pin(after_panic(&mut client, &worker, &panic)).await,
         };
         client.cut = None;
-        drop(busy);
+        // At the end of the process whoever still sends is waited for, so that it sees its answer.
+        let is_awaited = next == Next::Linger && !client.conn.body_done() && worker.shared.stage() >= Stage::Closing;
+        let busy = busy.filter(|_| is_awaited);
         match next {
             Next::Keep => client.conn.finish_message(),
-            Next::Linger => return Box::pin(linger(&mut client)).await,
+            Next::Linger => {
+                Box::pin(linger(&mut client)).await;
+                return drop(busy);
+            }
             Next::Close => return,
         }
     }

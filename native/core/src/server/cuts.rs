@@ -23,7 +23,7 @@ pub struct Cuts {
 }
 
 struct Slot {
-    /// With the version of the row that it began on; `None`: nobody asked for one.
+    /// With the version of the row that it began on; `None`: it is not known yet, or nobody asked for one.
     key: Option<(KeyId, u64)>,
     is_cut: bool,
     waker: Option<Waker>,
@@ -85,9 +85,8 @@ pub struct Cuttable {
 }
 
 impl Cuttable {
-    /// For a request that was let in by this row, or without one.
-    pub fn enter(worker: &Rc<Worker>, row: Option<&KeyRow>) -> Self {
-        let slot = Slot { key: row.map(|row| (row.id, row.version)), is_cut: false, waker: None };
+    pub fn enter(worker: &Rc<Worker>) -> Self {
+        let slot = Slot { key: None, is_cut: false, waker: None };
         let mut slots = worker.cuts.slots.borrow_mut();
         let index = worker.cuts.free.borrow_mut().pop().unwrap_or(slots.len());
         if index == slots.len() {
@@ -95,6 +94,13 @@ impl Cuttable {
         }
         slots[index] = Some(slot);
         Self { worker: worker.clone(), slot: index }
+    }
+
+    /// The request was let in by this row.
+    pub fn is_of(&self, row: &KeyRow) {
+        if let Some(slot) = &mut self.worker.cuts.slots.borrow_mut()[self.slot] {
+            slot.key = Some((row.id, row.version));
+        }
     }
 
     /// Whether the request was cut; its task is woken when that happens.

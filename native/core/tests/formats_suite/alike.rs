@@ -60,7 +60,7 @@ fn tap(kind: StreamKind, keeps: bool) -> Tap {
 
 fn seen(mut tap: Tap, out: Vec<u8>) -> Seen {
     let usage = tap.usage().map(|usage| Usage { tier: None, ..usage });
-    let (frames, finish, closing) = (tap.frames(), tap.finish().map(str::to_owned), tap.closing());
+    let (frames, finish, closing) = (tap.frames(), tap.finish().map(str::to_owned), tap.closing(false));
     let text = tap.text().unwrap();
     let kept = text.take_kept().and_then(|kept| kept.finish(&policy(), b"")).map(|piece| piece.text);
     let (bytes, tokens) = (text.bytes(), text.tally().end(Some(&ENCODING)));

@@ -78,7 +78,7 @@ pub(crate) fn drive<'a>(
         let result = tap.remainder(&payload);
         take(result, &payload, &mut out);
     }
-    let closing = tap.closing();
+    let closing = tap.closing(false);
     if let Closing::Complete(end) = closing {
         out.extend_from_slice(end);
     }

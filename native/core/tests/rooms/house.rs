@@ -214,6 +214,11 @@ impl Client {
         text
     }
 
+    /// It sends nothing more.
+    pub(crate) fn end(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
     pub(crate) fn leave(&self) {
         let _ = self.0.shutdown(Shutdown::Both);
     }

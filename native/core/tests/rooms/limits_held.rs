@@ -199,6 +199,32 @@ fn what_a_provider_was_sent_counts_there_even_if_it_fails() {
 }
 
 #[test]
+fn whoever_leaves_while_it_waits_for_another_provider_has_not_asked_that_one() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    *first.answer.lock().unwrap() = json_answer(500, "{}");
+    let mut document = with_fallback(first.port, second.port);
+    document["providers"][1]["max_connections"] = json!(1);
+    document["limits"]["global"] = json!({"requests": an_hour(9)});
+    document["limits"]["providers"] =
+        json!({"first": {"requests": an_hour(9)}, "second": {"requests": an_hour(9), "tokens": an_hour(1_000_000)}});
+    let house = House::start(&document, 1, 0);
+    let mut held = held_by(&house, &second);
+    let before = used(&house, "provider", "second");
+    let mut client = house.client();
+    client.send(&chat("fast")).unwrap();
+    until("the first has failed it", || (first.asked.load(SeqCst) == 2).then_some(()));
+    until("it waits for the second", || (used(&house, "provider", "second")["requests"] == 2).then_some(()));
+    client.leave();
+    until("it is gone", || (house.status()["in_flight"] == 1).then_some(()));
+    assert_eq!(used(&house, "provider", "second"), before);
+    assert_eq!(used(&house, "provider", "first"), json!({"requests": 2}));
+    assert_eq!(used(&house, "global", ""), json!({"requests": 2}));
+    second.open.store(true, SeqCst);
+    assert_eq!(held.answer().unwrap().status, 200);
+    house.stop();
+}
+
+#[test]
 fn a_zone_that_does_not_exist_changes_nothing() {
     let upstream = Upstream::start();
     let mut document = document(upstream.port);

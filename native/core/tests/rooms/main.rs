@@ -25,5 +25,6 @@ mod settled;
 mod shared;
 mod slow;
 mod snapshot;
+mod stopping;
 mod timer;
 mod waits;
