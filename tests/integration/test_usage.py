@@ -8,7 +8,7 @@ from typing import Any
 from penstock.tokens import count, count_messages
 from tests.support.audit import query
 from tests.support.gateway import Gateway
-from tests.support.kinds import CHAT, TEXTS, data
+from tests.support.kinds import CHAT, MESSAGES, RESPONSES, TEXTS, Kind, data, event
 from tests.support.kinds import chunk as openai_chunk
 from tests.support.scene import ask, config_of, open_request, provider
 from tests.support.script import Cut, Hold, Pause, Script, Send, answer, chunk, head, stream, stream_head
@@ -120,3 +120,56 @@ def test_a_stream_whose_client_leaves_is_counted_to_there(upstream: Upstream, tm
     assert (row["outcome"], row["usage_source"]) == ("client_gone", "counted")
     assert row["usage"]["completion_tokens"] == count("".join(TEXTS), "gpt-4o")
     assert row["usage"]["prompt_tokens"] == count_messages(CHAT.body["messages"], "gpt-4o")
+
+
+def message(text: str) -> bytes:
+    at = {"type": "content_block_delta", "index": 0}
+    return event({**at, "delta": {"type": "text_delta", "text": text}})
+
+
+def call(**function: str) -> bytes:
+    return data({**openai_chunk(None), "choices": [{"index": 0, "delta": {"tool_calls": [{"function": function}]}}]})
+
+
+def test_what_was_written_counts_however_the_answer_ends(upstream: Upstream, tmp_path: Path) -> None:
+    config = config_of(upstream, limits={"providers": {"up": {"tokens": "1000000/h"}}})
+    text = "".join(f"word{number} " for number in range(300))
+    failed = event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+    stated = {**openai_chunk("Hi"), "usage": {"prompt_tokens": 9, "completion_tokens": 100, "total_tokens": 109}}
+    refused = {"error": {"code": 502, "message": "Provider returned error"}}
+    kept: dict[str, Any] = {"input": "And?", "previous_response_id": "resp_1"}
+    with Gateway(tmp_path, config) as gateway:
+
+        def row(
+            kind: Kind, script: Script, model: str = "gpt-4o", streamed: bool = True, **more: Any
+        ) -> dict[str, Any]:
+            upstream.always(script)
+            name = ask(gateway, kind, streamed, f"up/{model}", **more).header("x-request-id")
+
+            def found() -> list[dict[str, Any]]:
+                return [row for row in query(gateway.data_dir) if row["request_id"] == name]
+
+            (it,) = until(found, "its record")
+            return it
+
+        def used(row: dict[str, Any]) -> tuple[str, int]:
+            return row["usage_source"], row["usage"]["completion_tokens"]
+
+        def broken_off(*frames: bytes) -> Script:
+            return [stream_head(), *(Send(chunk(frame)) for frame in frames), Cut()]
+
+        broken = row(MESSAGES, stream([MESSAGES.frames[0], message(text), failed]))
+        assert used(broken) == ("counted", count(text, "gpt-4o")), "and not the 1 that it began with"
+        assert broken["usage"]["prompt_tokens"] == 9
+        assert used(row(CHAT, broken_off(data(stated)), "qwen3")) == ("provider", 100), "nothing was written since"
+        assert used(row(CHAT, broken_off(data(stated), data(openai_chunk(text))), "qwen3"))[1] > 300
+        begun = broken_off(call(name="f", arguments=""))
+        assert used(row(CHAT, begun))[0] == "estimated", "the name of what is called is not counted"
+        said = broken_off(data(openai_chunk("Hi")))
+        assert used(row(CHAT, said)) == ("counted", 1)
+        assert used(row(CHAT, said, "o3")) == ("estimated", 1), "what it thought is not seen"
+        response = broken_off(*RESPONSES.frames[:3])
+        assert used(row(RESPONSES, response, **kept)) == ("estimated", count("".join(TEXTS), "gpt-4o"))
+        error = row(CHAT, answer(refused), streamed=False)
+        assert (error["status"], error["error"], error["outcome"]) == (200, "upstream_error", "complete")
+        assert (error.get("usage"), error.get("charged_tokens")) == (None, None), "nobody pays for it"

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use super::{
     choices,
-    text::{Names, has_choices, places},
+    text::{AGAIN, CALLS, Names, has_choices, places},
 };
 use crate::{
     dialects::StreamKind,
@@ -145,6 +145,7 @@ impl Alike {
                     let end = value + number_end(&frame[value..])?;
                     Hole { begin: value as u16, end: end as u16, kind: Kind::Number }
                 }
+                b'{' | b'[' if CALLS.contains(&name) || AGAIN.contains(&name) => return None,
                 _ => continue,
             };
             if let (Some(place), Kind::Text) = (place, hole.kind) {

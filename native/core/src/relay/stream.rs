@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     error::{Code, Error, Side},
     observe::record::Outcome,
-    request::{Asks, Gone, Guard, Reply},
+    request::{Asks, Gone, Guard, Reply, Stated},
     server::{connection::Client, timer},
 };
 
@@ -38,9 +38,11 @@ pub struct Passing<'a> {
 }
 
 impl Passing<'_> {
-    /// Charges what passed.
+    /// Charges what passed. `is_whole`: all of it is there, unless an error ended it.
     pub async fn settle(&self, opening: &mut Opening, is_whole: bool) {
-        let stated = (opening.tap.usage(), opening.tap.tier());
+        let tap = &opening.tap;
+        let is_whole = is_whole && !tap.has_failed();
+        let stated = Stated { usage: tap.usage(), tier: tap.tier(), is_current: tap.is_current() };
         let said = self.guard.said(stated, opening.tap.text(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }

@@ -67,6 +67,8 @@ pub struct Tap {
     frames: u64,
     finish: Option<String>,
     counts: Counts,
+    /// How much text there was when tokens were stated last.
+    stated_at: Option<u64>,
     served: Served,
     fields: Fields,
     skimmer: Skimmer<Place>,
@@ -91,6 +93,7 @@ impl Tap {
             frames: 0,
             finish: None,
             counts: Counts::default(),
+            stated_at: None,
             served: Served::default(),
             fields: Fields::new(Shape::from(kind)),
             skimmer: Skimmer::new(Place::Body),
@@ -161,12 +164,12 @@ impl Tap {
         let mut flow = self.flow.take().unwrap_or_else(|| {
             self.restart();
             if let Some(text) = &mut self.text {
-                text.restart();
+                text.begin_parts();
             }
             Box::default()
         });
         if let Some(text) = &mut self.text {
-            text.feed(bytes);
+            text.part(bytes);
         }
         if self.kind.is_lines() {
             flow.has_data |= !bytes.trim_ascii().is_empty();
@@ -214,6 +217,16 @@ impl Tap {
     pub fn usage(&self) -> Option<Usage> {
         let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
         Some(Usage { tier: self.tier(), ..usage })
+    }
+
+    /// Whether the model has written nothing since it stated them.
+    pub fn is_current(&self) -> bool {
+        self.stated_at.is_some() && self.stated_at == self.text.as_ref().map(|text| text.bytes())
+    }
+
+    /// Whether an error ended it.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// What it was served as, where it said so yet.

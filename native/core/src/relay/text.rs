@@ -20,6 +20,8 @@ pub(super) type Names = &'static [&'static [u8]];
 /// A text to look for. It is large, and prepared once.
 pub(super) type Mark = LazyLock<Finder<'static>>;
 
+/// In the type of an event whose `delta` is plain text.
+static PLAIN: [Mark; 2] = [Mark::new(|| Finder::new("output_text.delta")), Mark::new(|| Finder::new("refusal.delta"))];
 static DELTA: Mark = Mark::new(|| Finder::new("\"delta\""));
 static TEXT: Mark = Mark::new(|| Finder::new("\"text\""));
 static MESSAGE: Mark = Mark::new(|| Finder::new("\"message\""));
@@ -27,8 +29,8 @@ static RESPONSE: Mark = Mark::new(|| Finder::new("\"response\""));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Outside strings; `true`: behind a name of ours and its colon.
-    Between(bool),
+    /// Outside strings; behind which name and its colon, if any.
+    Between(Behind),
     /// In a string that may be a name.
     Name,
     /// Behind that string, before what tells whether it is a name.
@@ -39,6 +41,18 @@ enum State {
     Escape { counted: bool },
     /// In the digits of `\u`: how many are to come, and what they say so far.
     Hex { left: u8, value: u16 },
+    /// In an object or a list that is counted as it stands, or not at all.
+    Raw { depth: u32, is_string: bool, is_escaped: bool, counted: bool },
+}
+
+/// What a name says of the value behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    /// It is text.
+    Ours,
+    /// It says again what stands elsewhere.
+    Again,
 }
 
 /// Counts bytes of text, cut anywhere.
@@ -54,6 +68,12 @@ pub struct Text {
     bytes: u64,
     /// The first half of a letter in UTF-16; 0: none waits.
     half: u16,
+    /// Under which name of the two for it thoughts came in this document.
+    thought: Option<usize>,
+    /// Of a frame that comes in parts: the end of what came, while what stands before all text is looked for.
+    sought: Option<Vec<u8>>,
+    /// Its type alone tells what the text of a frame is.
+    has_types: bool,
     /// Where the text stands, of `names`, and where the text before it did.
     at: usize,
     last: Option<usize>,
@@ -78,14 +98,15 @@ impl Text {
     /// Of the frames of a stream.
     pub fn of_stream(kind: StreamKind) -> Self {
         let (before, names) = places(kind);
-        Self { has_choices: has_choices(kind), ..Self::of(before, names) }
+        let has_types = kind == StreamKind::Responses;
+        Self { has_choices: has_choices(kind), has_types, ..Self::of(before, names) }
     }
 
     /// Of a whole body.
     pub fn of_body(dialect: Dialect) -> Self {
         let names: Names = match dialect {
             Dialect::OpenAi => BODY,
-            Dialect::Anthropic => &[b"text", b"thinking"],
+            Dialect::Anthropic => &[b"text", b"thinking", b"input"],
             Dialect::Ollama => OLLAMA,
         };
         Self { is_apart: true, ..Self::of(&DELTA, names) }
@@ -95,7 +116,10 @@ impl Text {
         Self {
             names,
             before,
-            state: State::Between(false),
+            state: State::Between(Behind::Nothing),
+            thought: None,
+            sought: None,
+            has_types: false,
             name: [0; NAME_BYTES],
             length: 0,
             bytes: 0,
@@ -149,8 +173,31 @@ impl Text {
 
     /// A new document: what was open before is not. Of whose text its parts will be is not known once there are others.
     pub fn restart(&mut self) {
-        self.state = State::Between(false);
+        self.state = State::Between(Behind::Nothing);
+        self.thought = None;
+        self.sought = None;
         self.is_other = self.has_others;
+    }
+
+    /// A frame that comes in parts.
+    pub fn begin_parts(&mut self) {
+        self.restart();
+        self.sought = Some(Vec::new());
+        if self.has_types {
+            self.tally.blur();
+        }
+    }
+
+    /// The next of them.
+    pub fn part(&mut self, bytes: &[u8]) {
+        let Some(mut come) = self.sought.take() else { return self.feed(bytes) };
+        come.extend_from_slice(bytes);
+        if let Some(at) = self.before.find(&come) {
+            self.feed(&come[at..]);
+        } else {
+            come.drain(..come.len().saturating_sub(self.before.needle().len()));
+            self.sought = Some(come);
+        }
     }
 
     /// A whole frame.
@@ -170,7 +217,7 @@ impl Text {
         match string.split_last() {
             Some((_, plain)) if is_plain => {
                 self.take(plain);
-                self.state = State::Between(false);
+                self.state = State::Between(Behind::Nothing);
             }
             _ => self.feed(string),
         }
@@ -181,6 +228,9 @@ impl Text {
         if let Some(at) = self.before.find(json) {
             self.restart();
             self.is_other = !is_first;
+            if self.has_types && PLAIN.iter().all(|plain| plain.find(json).is_none()) {
+                self.tally.blur();
+            }
             self.feed(&json[at..]);
         }
     }
@@ -191,23 +241,26 @@ impl Text {
             let mut used = 1;
             match self.state {
                 State::Between(behind) => match byte {
-                    b'"' => self.begin(behind),
+                    b'"' => self.begin(behind == Behind::Ours),
                     b' ' | b'\t' | b'\r' | b'\n' => {}
+                    b'{' | b'[' if self.is_raw(behind) => {
+                        let counted = behind == Behind::Ours;
+                        self.state = State::Raw { depth: 0, is_string: false, is_escaped: false, counted };
+                        self.begins = true;
+                        used = 0;
+                    }
                     _ => {
-                        self.state = State::Between(false);
+                        self.state = State::Between(Behind::Nothing);
                         used = memchr::memchr(b'"', bytes).unwrap_or(bytes.len());
                     }
                 },
                 State::Named => match byte {
-                    b':' => {
-                        let place = self.place();
-                        self.state = State::Between(place.is_some());
-                        self.at = place.unwrap_or(self.at);
-                    }
+                    b':' => self.state = State::Between(self.behind()),
                     b' ' | b'\t' | b'\r' | b'\n' => {}
                     b'"' => self.begin(false),
-                    _ => self.state = State::Between(false),
+                    _ => self.state = State::Between(Behind::Nothing),
                 },
+                State::Raw { .. } => used = self.raw(bytes),
                 State::Name | State::Text => used = self.run(bytes),
                 State::Escape { counted: false } => self.state = State::Name,
                 State::Escape { counted: true } if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
@@ -257,16 +310,57 @@ impl Text {
                 self.length += if counted { 0 } else { NAME_BYTES };
                 State::Escape { counted }
             }
-            (_, true) => State::Between(false),
+            (_, true) => State::Between(Behind::Nothing),
             (_, false) => State::Named,
         };
         at + 1
     }
 
-    /// Which of the names this is.
-    fn place(&self) -> Option<usize> {
-        let name = self.name.get(..self.length)?;
-        self.names.iter().position(|known| *known == name)
+    /// What stands behind the name that was read.
+    fn behind(&mut self) -> Behind {
+        let Some(name) = self.name.get(..self.length) else { return Behind::Nothing };
+        if AGAIN.contains(&name) {
+            return Behind::Again;
+        }
+        let Some(place) = self.names.iter().position(|known| *known == name) else { return Behind::Nothing };
+        if THOUGHTS.contains(&name) && *self.thought.get_or_insert(place) != place {
+            return Behind::Nothing;
+        }
+        if CALLS.contains(&name) {
+            self.tally.blur();
+        }
+        self.at = place;
+        Behind::Ours
+    }
+
+    /// Whether an object or a list that begins now is taken as it stands, or passed over.
+    fn is_raw(&self, behind: Behind) -> bool {
+        behind == Behind::Again || behind == Behind::Ours && CALLS.contains(&self.names[self.at])
+    }
+
+    /// What is here of it; says how many bytes that took.
+    fn raw(&mut self, bytes: &[u8]) -> usize {
+        let State::Raw { mut depth, mut is_string, mut is_escaped, counted } = self.state else { return 0 };
+        let end = bytes.iter().position(|byte| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = is_string,
+                b'"' => is_string = !is_string,
+                b'{' | b'[' if !is_string => depth = depth.saturating_add(1),
+                b'}' | b']' if !is_string => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+        });
+        self.state = match end {
+            Some(_) => State::Between(Behind::Nothing),
+            None => State::Raw { depth, is_string, is_escaped, counted },
+        };
+        let used = end.map_or(bytes.len(), |end| end + 1);
+        if counted {
+            self.take(&bytes[..used]);
+        }
+        used
     }
 
     /// Takes a run of text without escapes.
@@ -364,9 +458,14 @@ const fn unescaped(letter: u8) -> u8 {
     }
 }
 
-/// Names of what goes to tools: their tokens are not those of the text alone.
-const CALLS: Names = &[b"arguments", b"partial_json"];
-const CHAT: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments"];
+/// Names of what goes to tools, or is spoken: their tokens are not those of the text alone. Some have objects.
+pub(super) const CALLS: Names = &[b"arguments", b"partial_json", b"input", b"transcript"];
+/// Two names of one thing, which some servers give both.
+const THOUGHTS: Names = &[b"reasoning", b"reasoning_content"];
+/// What stands behind these is in the text, or not the model's.
+pub(super) const AGAIN: Names = &[b"reasoning_details", b"annotations"];
 /// Chat, completions and responses.
-const BODY: Names = &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text"];
-const OLLAMA: Names = &[b"content", b"response", b"thinking"];
+const BODY: Names =
+    &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text", b"input", b"transcript"];
+const CHAT: Names = BODY;
+const OLLAMA: Names = &[b"content", b"response", b"thinking", b"arguments"];

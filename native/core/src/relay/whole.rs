@@ -5,7 +5,7 @@ use crate::{
     dialects::usage::{BodyTap, Usage},
     error::Code,
     observe::record::Outcome,
-    request::{Asks, Gone, Guard, Reply},
+    request::{Asks, Gone, Guard, Reply, Stated},
     server::{connection::Client, timer},
 };
 
@@ -51,12 +51,19 @@ impl Reading<'_> {
         self.tap.as_ref().and_then(BodyTap::usage)
     }
 
+    /// Whether it says that it is an error, and of no tokens.
+    pub fn is_error(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.error().is_some())
+            && self.usage().is_none_or(|usage| usage.is_nothing())
+    }
+
     /// Charges what passed.
     pub async fn settle(&mut self, is_whole: bool) {
         if self.guard.is_settled() {
             return;
         }
-        let stated = (self.usage(), self.tap.as_ref().and_then(BodyTap::tier));
+        let tier = self.tap.as_ref().and_then(BodyTap::tier);
+        let stated = Stated { usage: self.usage(), tier, is_current: false };
         let said = self.guard.said(stated, self.text.as_mut(), self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }

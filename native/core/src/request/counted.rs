@@ -60,7 +60,18 @@ enum Kept {
     About(u64),
 }
 
-/// The fields of a request without messages that hold its prompt.
+/// What an answer says itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Stated {
+    /// Of one that stops in the middle that may be less than what was there.
+    pub usage: Option<Usage>,
+    /// How it was served.
+    pub tier: Option<Tier>,
+    /// Nothing was written since.
+    pub is_current: bool,
+}
+
+/// The fields of a request without messages that hold its prompt, and what else goes into it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Prompts<'a> {
@@ -74,6 +85,25 @@ struct Prompts<'a> {
     system: Option<&'a RawValue>,
     #[serde(borrow)]
     suffix: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    /// What the provider keeps, or is no text.
+    #[serde(borrow)]
+    previous_response_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conversation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
+}
+
+impl Prompts<'_> {
+    /// Whether there is more to the prompt than its texts.
+    fn has_more(&self) -> bool {
+        let more = [self.tools, self.previous_response_id, self.conversation, self.context, self.images];
+        more.into_iter().flatten().any(|value| !matches!(value.get(), "null" | "[]"))
+    }
 }
 
 impl Asks {
@@ -126,11 +156,13 @@ impl Asks {
 /// Tokens of the prompt in a body, and whether they are as exact as the encoding.
 fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
     let counted = encoding.and_then(|encoding| match api {
-        Api::Chat | Api::Messages | Api::OllamaChat => count_chat(encoding, model, body).ok(),
-        _ => texts(encoding, body).map(|tokens| approximate(measure, tokens)),
+        Api::Chat | Api::Messages | Api::OllamaChat => {
+            count_chat(encoding, model, body).ok().map(|tokens| (tokens, true))
+        }
+        _ => texts(encoding, body)
+            .map(|(tokens, is_all)| (approximate(measure, tokens), is_all && api != Api::Responses)),
     });
-    let guessed = || Prompt::of_json(body).tokens(Reserve::Expected);
-    (counted.unwrap_or_else(guessed), counted.is_some())
+    counted.unwrap_or_else(|| (Prompt::of_json(body).tokens(Reserve::Expected), false))
 }
 
 /// The characters of a text to be spoken, as Unicode counts them.
@@ -141,9 +173,12 @@ fn characters(body: &[u8]) -> Option<Usage> {
     Some(Usage { input_characters: text.iter().filter(begins).count() as u64, ..Usage::default() })
 }
 
-/// Tokens of a prompt that is text, or a list of texts; `None`: it is something else.
-fn texts(encoding: &Encoding, body: &[u8]) -> Option<u64> {
-    let Prompts { prompt, input, instructions, system, suffix } = serde_json::from_slice(body).ok()?;
+/// Tokens of a prompt that is text, or a list of texts, and of its tools as they stand there, and whether that is all of
+/// it; `None`: it is something else.
+fn texts(encoding: &Encoding, body: &[u8]) -> Option<(u64, bool)> {
+    let prompts: Prompts<'_> = serde_json::from_slice(body).ok()?;
+    let has_more = prompts.has_more();
+    let Prompts { prompt, input, instructions, system, suffix, tools, .. } = prompts;
     let mut sum = Some(0);
     let mut one = |value: &RawValue| {
         let tokens = tokens::text(value).map(|text| tokens::count(encoding, &text));
@@ -156,22 +191,24 @@ fn texts(encoding: &Encoding, body: &[u8]) -> Option<u64> {
             _ => one(value),
         }
     }
-    sum
+    let tools = tools.map_or(0, |tools| tokens::count(encoding, tools.get().as_bytes()));
+    sum.map(|sum| (sum + tools, !has_more))
 }
 
 impl Guard {
-    /// What an answer used, told or counted. `stated`: what it says itself, and of how it was served; of one that stops in
-    /// the middle that may be less than what was there.
+    /// What an answer used, told or counted.
     pub async fn said(
         &self,
-        (stated, tier): (Option<Usage>, Option<Tier>),
+        stated: Stated,
         text: Option<&mut Text>,
         asks: &Asks,
         model: &str,
         is_whole: bool,
     ) -> Said {
-        let stated = stated.filter(|usage| !usage.is_nothing());
-        let is_known = self.is_settled() || asks.is_background || is_whole && stated.is_some();
+        let Stated { usage, tier, is_current } = stated;
+        let stated = usage.filter(|usage| !usage.is_nothing());
+        let is_told = (is_whole || is_current) && stated.is_some();
+        let is_known = self.is_settled() || asks.is_background || is_told;
         if let (None, Some(known)) = (stated, asks.known) {
             return Said { usage: Some(known), source: Source::Counted, is_whole };
         }
@@ -214,7 +251,12 @@ impl Guard {
         };
         let told = stated.unwrap_or(Usage { tier, ..Usage::default() });
         let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
-        let is_exact = measure.is_exact && encoding.is_some() && is_text && is_prompt && asks.choices <= 1;
+        let is_exact = measure.is_exact
+            && !measure.thinks_unseen
+            && encoding.is_some()
+            && is_text
+            && is_prompt
+            && asks.choices <= 1;
         let source = match stated {
             Some(stated) if stated == usage => Source::Provider,
             _ if is_exact => Source::Counted,

@@ -47,6 +47,7 @@ use crate::{
 pub use authenticate::{Principal, check_origin};
 pub use count::Counting;
 pub use counted::Asks;
+pub use counted::Stated;
 pub use guard::{Guard, Said};
 pub use read::{Arrived, Held, read_body, read_head};
 pub use reply::Reply;

@@ -252,6 +252,11 @@ async fn whole(
     let is_known = answer.source.is_done() || asks.is_known();
     if is_known {
         reading.read(answer.source.payload(), answer.source.is_done());
+        if reading.is_error() {
+            // Whatever its status says, nobody pays for it.
+            guard.answers(false);
+            reading.text = None;
+        }
         reading.settle(true).await;
         note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
@@ -264,7 +269,11 @@ async fn whole(
         note_usage(call, (answer.provider, &answer.model), (guard, asks));
     }
     take_answer(call, reading.text.as_mut());
+    let is_error = reading.is_error();
     conclude(call, answer.head, passed?);
+    if is_error {
+        call.record.error.get_or_insert(Code::UpstreamError);
+    }
     Ok(())
 }
 

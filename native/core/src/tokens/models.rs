@@ -9,6 +9,8 @@ pub struct Measure {
     pub per_mille: u32,
     /// Whether the encoding is known to be the model's own.
     pub is_exact: bool,
+    /// It may think out of sight: of an answer that does not state its tokens not all is there to be counted.
+    pub thinks_unseen: bool,
 }
 
 const O200K: &str = "o200k_base";
@@ -32,6 +34,8 @@ const CL100K_MODELS: [&str; 10] = [
 const O200K_MODELS: [&str; 10] =
     [O200K, "o200k_harmony", "gpt-4.5", "gpt-4.1", "gpt-4o", "chatgpt-4o", "o1", "o3", "o4-mini", "gpt-oss"];
 const O200K_BEGINNINGS: [&str; 1] = ["gpt-5"];
+/// Beginnings of the names of `OpenAI`'s that think before they write, unless it says `-chat` behind.
+const UNSEEN: [&str; 4] = ["o1", "o3", "o4", "gpt-5"];
 /// `OpenAI`'s that tiktoken does not know (yet): taken for `o200k_base`.
 const LIKELY_O200K: [&str; 5] = ["gpt-", "o1", "o3", "o4", "codex-"];
 
@@ -48,8 +52,9 @@ impl Measure {
     pub fn of(model: &str) -> Self {
         let name = bare(model);
         let name = name.as_str();
-        let exact = |encoding| Self { encoding, per_mille: 1_000, is_exact: true };
-        let about = |per_mille| Self { encoding: O200K, per_mille, is_exact: false };
+        let thinks_unseen = UNSEEN.iter().any(|begin| name.starts_with(begin)) && !name.contains("-chat");
+        let exact = |encoding| Self { encoding, per_mille: 1_000, is_exact: true, thinks_unseen };
+        let about = |per_mille| Self { encoding: O200K, per_mille, is_exact: false, thinks_unseen };
         if CL100K_MODELS.iter().any(|known| is_of(name, known)) {
             exact(CL100K)
         } else if O200K_MODELS.iter().any(|known| is_of(name, known))
@@ -126,7 +131,21 @@ mod tests {
             ("gemini-3-pro", O200K, 1_100, false),
             ("", O200K, 1_100, false),
         ] {
-            assert_eq!(Measure::of(name), Measure { encoding, per_mille, is_exact }, "{name}");
+            let measure = Measure::of(name);
+            assert_eq!(
+                (measure.encoding, measure.per_mille, measure.is_exact),
+                (encoding, per_mille, is_exact),
+                "{name}"
+            );
+        }
+        for (name, unseen) in [
+            ("o3-pro", true),
+            ("azure/GPT-5.4-mini", true),
+            ("gpt-5-chat-latest", false),
+            ("gpt-4o", false),
+            ("gpt-oss", false),
+        ] {
+            assert_eq!(Measure::of(name).thinks_unseen, unseen, "{name}");
         }
     }
 

@@ -60,7 +60,10 @@ impl Tally {
             Ok(text) => text,
             // A letter that is not whole yet.
             Err(e) if e.error_len().is_none() => std::str::from_utf8(&self.text[..e.valid_up_to()]).unwrap_or(""),
-            Err(_) => return self.close(encoding),
+            Err(_) => {
+                self.blur();
+                return self.close(encoding);
+            }
         };
         let (words, mut merge) = (&encoding.table.view(), Merge::default());
         let (mut open, mut seen, mut used) = ([(0, 0); OPEN], 0, 0);

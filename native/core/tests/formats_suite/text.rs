@@ -75,6 +75,26 @@ fn a_frame_counts_for_what_the_model_wrote_in_it() {
             3,
         ),
         (StreamKind::OllamaGenerate, "{\"response\":\"hey\",\"done\":false}\n".to_owned(), 3),
+        // What some servers say twice, and what others nest.
+        (StreamKind::Chat, data(&delta(json!({"reasoning": "hmm", "reasoning_content": "hmm", "content": "a"}))), 4),
+        (
+            StreamKind::Chat,
+            data(&delta(json!({"reasoning": "hmm", "reasoning_details": [{"type": "reasoning.text", "text": "hmm"}]}))),
+            3,
+        ),
+        (
+            StreamKind::Chat,
+            data(&delta(json!({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]}))),
+            3,
+        ),
+        (StreamKind::Chat, data(&delta(json!({"tool_calls": [{"custom": {"name": "sql", "input": "SELECT"}}]}))), 6),
+        (StreamKind::Chat, data(&delta(json!({"audio": {"id": "x", "transcript": "hey", "data": "AAAA"}}))), 3),
+        (
+            StreamKind::OllamaChat,
+            "{\"message\":{\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"content\":\"a}\\\"\",\"b\":[1]}}}]},\"done\":false}\n"
+                .to_owned(),
+            26,
+        ),
     ] {
         assert_eq!(of_stream(kind, &frame), bytes, "{frame}");
     }
@@ -201,6 +221,25 @@ fn texts_of_a_body_have_a_line_each_and_need_not_be_counted() {
 }
 
 #[test]
+fn of_a_frame_that_comes_in_parts_nothing_counts_before_what_stands_before_all_text() {
+    let block = json!({"type": "mcp_tool_result", "content": [{"type": "text", "text": "x".repeat(500)}]});
+    let start = format!("data: {}\n\n", json!({"type": "content_block_start", "content_block": block}));
+    let delta = json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "y".repeat(500)}});
+    let delta = format!("data: {delta}\n\n");
+    for size in [1, 7, 100] {
+        let mut tap = Tap::new(StreamKind::Messages, false);
+        tap.count_text();
+        for frame in [&start, &delta] {
+            let mut parts = frame.as_bytes().chunks(size).peekable();
+            while let Some(part) = parts.next() {
+                tap.piece(part, parts.peek().is_none());
+            }
+        }
+        assert_eq!(tap.text().unwrap().bytes(), 500, "{size}");
+    }
+}
+
+#[test]
 fn nothing_is_counted_unless_it_matters() {
     let mut tap = Tap::new(StreamKind::Chat, false);
     tap.frame(b"data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n");
@@ -218,6 +257,12 @@ fn a_body_counts_for_what_the_model_wrote_in_it() {
             6,
         ),
         (Dialect::Ollama, json!({"message": {"content": "hello", "thinking": "a"}}), 6),
+        (
+            Dialect::Anthropic,
+            json!({"content": [{"type": "tool_use", "name": "w", "input": {"path": "a", "text": "b"}}]}),
+            23,
+        ),
+        (Dialect::OpenAi, json!({"output": [{"type": "custom_tool_call", "input": "SELECT"}]}), 6),
     ] {
         assert_eq!(of_body(dialect, body.to_string().as_bytes()), bytes, "{body}");
     }
@@ -225,12 +270,15 @@ fn a_body_counts_for_what_the_model_wrote_in_it() {
 
 proptest! {
     #[test]
-    fn cuts_do_not_matter(text in "[a-zé\\\\\"😀]{0,40}", at in 0_usize..200, again in 0_usize..200) {
-        let body = json!({"choices": [{"message": {"role": "assistant", "content": text, "name": "x"}}]}).to_string();
+    fn cuts_do_not_matter(text in "[a-zé\\\\\"😀]{0,40}", at in 0_usize..300, then in 0_usize..300) {
+        let input = json!({"text": text, "list": [text, {"a": 1}]});
+        let again = json!([{"text": text}]);
+        let message = json!({"role": "assistant", "content": text, "name": "x", "annotations": again, "input": input});
+        let body = json!({"choices": [{"message": message}]}).to_string();
         let body = body.as_bytes();
         let whole = of_body(Dialect::OpenAi, body);
-        prop_assert_eq!(whole, text.len() as u64);
-        let (first, second) = (at.min(again).min(body.len()), at.max(again).min(body.len()));
+        prop_assert_eq!(whole, (text.len() + input.to_string().len()) as u64);
+        let (first, second) = (at.min(then).min(body.len()), at.max(then).min(body.len()));
         let mut pieces = Text::of_body(Dialect::OpenAi);
         for piece in [&body[..first], &body[first..second], &body[second..]] {
             pieces.feed(piece);

@@ -29,6 +29,7 @@ impl Tap {
         if self.fields.has_usage {
             if !self.fields.counts.is_empty() {
                 self.counts = self.fields.counts;
+                self.note_stated();
             }
             if self.swallow_usage && !self.fields.has_choices {
                 return (Meaning::Comment, Verdict::Drop);
@@ -50,6 +51,8 @@ impl Tap {
                     let error = self.fields.response_error();
                     return self.fail(error);
                 }
+                self.failed |= event == b"response.failed";
+                self.note_stated();
                 self.frames += 1;
                 self.ended = true;
                 self.take_finish();
@@ -83,6 +86,9 @@ impl Tap {
             }
             b"message_start" | b"message_delta" => {
                 self.counts.overlay(&self.fields.counts);
+                if !self.fields.counts.is_empty() {
+                    self.note_stated();
+                }
                 self.take_finish();
             }
             _ => {
@@ -114,6 +120,10 @@ impl Tap {
     fn flat_error(&self, name: Option<&[u8]>) -> Option<UpstreamError> {
         let named = name == Some(b"error") && !self.fields.has_choices;
         self.fields.flat_error().or_else(|| named.then(|| self.fields.flat_texts()))
+    }
+
+    fn note_stated(&mut self) {
+        self.stated_at = self.text.as_ref().map(|text| text.bytes());
     }
 
     fn take_finish(&mut self) {
