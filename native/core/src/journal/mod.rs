@@ -29,6 +29,7 @@ pub mod walk;
 pub mod writer;
 
 use std::{
+    fmt,
     future::poll_fn,
     io,
     path::PathBuf,
@@ -113,6 +114,25 @@ pub struct Settings {
     /// When a segment is closed.
     pub segment_bytes: u64,
     pub segment_us: u64,
+    pub wanted: Wanted,
+}
+
+/// Tells by its instance whether a journal is still to be read by somebody else: then what the store has of it stays, unless
+/// there is no other room.
+#[derive(Clone)]
+pub struct Wanted(pub Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl Default for Wanted {
+    /// None is.
+    fn default() -> Self {
+        Self(Arc::new(|_| false))
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wanted")
+    }
 }
 
 impl Settings {
@@ -133,6 +153,7 @@ impl Settings {
             pinned: options.pinned,
             segment_bytes: SEGMENT_BYTES.min(max_bytes / 8),
             segment_us: DAY_US.min(retain_us / 8),
+            wanted: Wanted::default(),
         })
     }
 }

@@ -200,7 +200,7 @@ impl State {
         let before = self.room();
         self.counters.retain_mut(|counter| {
             counter.advance(now, ledger);
-            counter.sum() > 0
+            counter.sum() > 0 || counter.may_come_back(now)
         });
         ledger.resized(before, self.room());
         self.counters.iter_mut().for_each(|counter| counter.shrink(ledger));

@@ -123,17 +123,23 @@ impl Checkpoint {
         Ok(Loaded { completed: records, is_incomplete, ..loaded })
     }
 
-    /// Counts what others recorded that are gone by now and never had the file; how many records that were. The next write
-    /// is the whole: that these are counted and that their journals are known comes into the file at once.
-    pub fn count_gone(&mut self, limits: &Limits, beyond: &dyn Beyond, now: Now) -> usize {
-        let Some(journals) = &self.journals else { return 0 };
+    /// Counts what others recorded that are gone by now and never had the file; how many records that were, and whether some
+    /// could not be read. The next write is the whole: that these are counted and that their journals are known comes into the file at once.
+    pub fn count_gone(&mut self, limits: &Limits, beyond: &dyn Beyond, now: Now) -> (usize, bool) {
+        let Some(journals) = &self.journals else { return (0, false) };
         let kept = Kept::of(journals);
-        let Completed { records, known, .. } = limits.complete(&kept, beyond, now);
+        let Completed { records, known, is_incomplete } = limits.complete(&kept, beyond, now);
         if records > 0 {
             self.file = None;
         }
         self.journals = known;
-        records
+        (records, is_incomplete)
+    }
+
+    /// The journals of which all that counts is in the file, once it is written: its own up to what is settled.
+    pub(super) fn counted(&self) -> Vec<String> {
+        let own = self.mark.iter().map(|mark| &mark.instance);
+        self.journals.iter().flatten().chain(own).cloned().collect()
     }
 
     /// Writes what has changed since the last call. After an error the next call writes everything. `mark` is where the

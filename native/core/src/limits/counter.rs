@@ -11,6 +11,8 @@ const FULL: usize = WHOLE as usize + 1;
 const DAY_US: u64 = 86_400_000_000;
 /// A shorter window begins empty after a restart.
 const KEPT_WINDOW_US: u64 = 3_600_000_000;
+/// So long a period may come back that was left because UTC was wrong, by boot time.
+const LEFT_US: u64 = 32 * DAY_US;
 /// More than the number of any bucket.
 const NOTHING: u64 = u64::MAX;
 /// Boot time is counted from so long before boot: uses that were kept over a restart may be older than the boot.
@@ -194,6 +196,11 @@ impl Counter {
         comes_back
     }
 
+    /// Whether more than [`sum`](Self::sum) says may be used once UTC is right; not for ever, as it may be so now.
+    pub(super) fn may_come_back(&self, now: Moment) -> bool {
+        self.left.as_ref().is_some_and(|left| left.sum > 0 && now.us < left.at.us.saturating_add(LEFT_US))
+    }
+
     fn go_on(&mut self, begin_us: u64, until_us: u64, sum: u64, ledger: &Ledger) {
         (self.sum, self.until_us) = (sum, until_us);
         self.buckets.clear();
@@ -373,7 +380,9 @@ impl Counter {
         };
         let is_within = match self.span {
             Span::Window(_) => number >= self.number(now).saturating_sub(WHOLE),
-            Span::Period(_) | Span::AtOnce => number <= charged_us,
+            Span::Period(_) | Span::AtOnce => {
+                self.left.as_ref().map_or(number, |left| left.begin_us.max(number)) <= charged_us
+            }
         };
         if is_within {
             self.restore(self.until_us, Bucket { number, amount }, now, ledger);

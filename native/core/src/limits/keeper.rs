@@ -36,8 +36,9 @@ pub enum Event {
     Waits,
     /// All that an earlier process counted is counted here.
     Loaded(Loaded),
-    /// So many records of processes that never had the file and are gone are counted here.
-    Counted(usize),
+    /// So many records of processes that never had the file and are gone are counted here; there may have been more that
+    /// cannot be read.
+    Counted { records: usize, is_incomplete: bool },
     /// The file cannot be read or written, which is tried again.
     Failed(io::Error),
     /// It can be written again.
@@ -88,6 +89,7 @@ impl Keeper {
         tell: impl FnMut(Event) + Send + 'static,
     ) -> io::Result<Self> {
         limits.ledger().set_elsewhere(true);
+        limits.ledger().set_counted(Vec::new());
         let stop = Arc::<Stop>::default();
         let (state, known) = (State::Begins, Kept::default());
         let run = Run { limits, path, beyond, clock, tell, stop: stop.clone(), state, known };
@@ -165,14 +167,21 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
 
     fn count_gone(&mut self, checkpoint: &mut Checkpoint) {
         let now = self.limits.now(&self.clock);
-        let records = checkpoint.count_gone(&self.limits, &self.beyond, now);
+        let (records, is_incomplete) = checkpoint.count_gone(&self.limits, &self.beyond, now);
         if records > 0 {
-            (self.tell)(Event::Counted(records));
+            (self.tell)(Event::Counted { records, is_incomplete });
         }
     }
 
     /// `at_once`: nobody is served.
     fn write(&self, checkpoint: &mut Checkpoint, at_once: bool) -> io::Result<()> {
+        let written = self.try_write(checkpoint, at_once);
+        // What the file lacks is in the journals.
+        self.limits.ledger().set_counted(if written.is_ok() { checkpoint.counted() } else { Vec::new() });
+        written
+    }
+
+    fn try_write(&self, checkpoint: &mut Checkpoint, at_once: bool) -> io::Result<()> {
         let mark = self.beyond.mark();
         let must_wait = !at_once && mark.is_some();
         let gathered = checkpoint.gather(&self.limits, mark, self.limits.now(&self.clock))?;

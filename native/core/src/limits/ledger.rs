@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     keeps: AtomicBool,
     /// Whether another process has the file, or nobody knows yet whose it is.
     is_elsewhere: AtomicBool,
+    /// The journals of which all that counts is in the file; `None`: there is no file.
+    counted: Mutex<Option<Vec<String>>>,
     /// One more when what was used earlier begins to be counted, and when it is; and which of these numbers is that of what
     /// is in a file that lasts.
     earlier: AtomicU64,
@@ -63,6 +65,7 @@ impl Ledger {
             most,
             keeps: AtomicBool::new(false),
             is_elsewhere: AtomicBool::new(false),
+            counted: Mutex::default(),
             earlier: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             tellings: AtomicU64::new(1),
@@ -120,6 +123,16 @@ impl Ledger {
 
     pub(super) fn is_elsewhere(&self) -> bool {
         self.is_elsewhere.load(Relaxed)
+    }
+
+    /// Of these journals the file has all.
+    pub(super) fn set_counted(&self, journals: Vec<String>) {
+        *self.counted.lock() = Some(journals);
+    }
+
+    /// Whether nobody needs that journal to count what is limited.
+    pub(super) fn has_counted(&self, journal: &str) -> bool {
+        self.counted.lock().as_ref().is_none_or(|counted| counted.iter().any(|name| name == journal))
     }
 
     /// What was used earlier is counted by this.

@@ -117,6 +117,11 @@ impl Limits {
         cell.map(reset).is_some()
     }
 
+    /// Whether all that counts of a journal's records is in the file of counts, or there is no such file.
+    pub fn has_counted(&self, journal: &str) -> bool {
+        self.ledger.has_counted(journal)
+    }
+
     /// How many tokens an answer of this model usually has, to this key if it had some, else to all.
     pub fn habit(&self, key: Scope<'_>, model: &str) -> Habit {
         self.learned.habit(key, model)
@@ -147,7 +152,11 @@ impl Limits {
                 if is_held {
                     state.shrink(now.into(), &self.ledger);
                 }
-                is_held || !state.sweep(now.into(), &self.ledger)
+                let stays = is_held || !state.sweep(now.into(), &self.ledger);
+                if stays {
+                    state.note(cell); // a period may have become another
+                }
+                stays
             });
             if cells.capacity() > 64 && cells.capacity() > 4 * cells.len() {
                 let cells = &mut *cells;

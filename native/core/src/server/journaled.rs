@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::journal::{Durability, Event, Journal, Options, Settings, WhenFull, disk::RealDisk};
+use crate::journal::{Durability, Event, Journal, Options, Settings, Wanted, WhenFull, disk::RealDisk};
 
 /// Starts the journal.
 pub(super) fn start(shared: &Arc<Shared>, options: &Options, instance: &str) -> Result<Arc<Journal>, String> {
     let told = |what: &dyn std::fmt::Display| format!("journal {}: {what}", options.dir.display());
-    let settings = Settings::of(options, instance, &RealDisk::default()).map_err(|e| told(&e))?;
+    let mut settings = Settings::of(options, instance, &RealDisk::default()).map_err(|e| told(&e))?;
+    let limits = shared.limits.clone();
+    settings.wanted = Wanted(Arc::new(move |journal| !limits.has_counted(journal)));
     let mut salts = [0; 32];
     aws_lc_rs::rand::fill(&mut salts).map_err(|_| told(&"the system gives no random bytes"))?;
     let (log, dir) = (shared.log.clone(), options.dir.display().to_string());

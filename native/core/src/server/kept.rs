@@ -55,8 +55,12 @@ fn log(shared: &Shared, file: &str, event: &Event) {
                 &[("file", &file), ("counters", &loaded.counters), ("completed", &loaded.completed)],
             );
         }
-        Event::Counted(records) => log.info(
+        Event::Counted { records, is_incomplete: false } => log.info(
             "what another process counted, which has ended, is counted here",
+            &[("file", &file), ("completed", records)],
+        ),
+        Event::Counted { records, .. } => log.error(
+            "the journal of another process, which has ended, cannot be read; the last of what it counted is missing",
             &[("file", &file), ("completed", records)],
         ),
         Event::Failed(error) => log.error(

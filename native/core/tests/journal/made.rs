@@ -13,7 +13,7 @@ use std::{
 use penstock_core::{
     clock::Clock,
     journal::{
-        Durability, Facts, Item, Kind, Position, Reader, Settings, WhenFull,
+        Durability, Facts, Item, Kind, Position, Reader, Settings, Wanted, WhenFull,
         disk::Disk,
         recover::recover,
         ring::Ring,
@@ -39,6 +39,7 @@ pub(crate) fn settings(instance: &str, durability: Durability) -> Settings {
         pinned: false,
         segment_bytes: 4 << 10,
         segment_us: DAY_US,
+        wanted: Wanted::default(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Journals of which a store takes records: a segment waits until the store has it.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-use penstock_core::journal::{Durability, Event, Settings, WhenFull, Why};
+use penstock_core::journal::{Durability, Event, Settings, Wanted, WhenFull, Why};
 
 use crate::made::{DAY_US, Made, settings};
 
@@ -60,6 +63,30 @@ fn what_was_shipped_stays_for_an_hour() {
     sweep(&mut made);
     assert!(!made.sim.paths().contains(&made.segment(2)) && made.sim.paths().contains(&made.segment(3)));
     assert_eq!((why(&mut made), made.report(true).fault), (vec![Why::Shipped; 2], None));
+}
+
+#[test]
+fn what_somebody_else_is_still_to_read_stays_unless_there_is_no_other_room() {
+    let is_wanted = Arc::new(AtomicBool::new(true));
+    let wanted = Wanted(Arc::new({
+        let is_wanted = is_wanted.clone();
+        move |instance| instance == "one" && is_wanted.load(Relaxed)
+    }));
+    let mut made = Made::with(Settings { wanted: wanted.clone(), max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut made, 60);
+    made.writer.shipped.note("one", 3);
+    made.later(2 * HOUR_US);
+    sweep(&mut made);
+    assert_eq!((made.read(true)[0], why(&mut made).len()), (0, 0));
+    is_wanted.store(false, Relaxed);
+    sweep(&mut made);
+    assert_eq!(why(&mut made), [Why::Shipped; 2]);
+    is_wanted.store(true, Relaxed);
+    let mut made = Made::with(Settings { wanted, ..pinned("one") }, None);
+    fill(&mut made, 100);
+    made.writer.shipped.note("one", 3);
+    fill(&mut made, 400);
+    assert_eq!(why(&mut made), [Why::Shipped; 2]);
 }
 
 #[test]

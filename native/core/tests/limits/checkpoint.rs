@@ -156,6 +156,22 @@ fn a_process_that_began_before_its_clock_was_right_keeps_what_the_period_has_use
         assert_eq!(of_day(&limits, up, START_US + HOUR), 7);
         assert_eq!(of_day(&limits, up + DAY, START_US + HOUR + DAY), 0);
     }
+    // It is swept meanwhile, and what came back is written though nobody asks.
+    let limits = Limits::new();
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &(), Now { boot_us: SECOND, utc_us: SECOND }).unwrap();
+    assert_eq!(of_day(&limits, SECOND, SECOND), 7);
+    assert_eq!(of_day(&limits, DAY, DAY), 0);
+    checkpoint.write(&limits, None, Now { boot_us: DAY, utc_us: DAY }).unwrap();
+    let (clock, hand) = clock_at(DAY + SECOND);
+    (0..256).for_each(|_| limits.sweep(&clock));
+    assert_eq!(of_day(&limits, DAY + HOUR, START_US + HOUR), 7);
+    set(&hand, START_US + HOUR);
+    (0..256).for_each(|_| limits.sweep(&clock));
+    checkpoint.write(&limits, None, Now { boot_us: DAY + HOUR, utc_us: START_US + HOUR }).unwrap();
+    drop(checkpoint);
+    let after = Now { boot_us: SECOND, utc_us: START_US + HOUR };
+    assert_eq!(tokens(&loaded(&dir, after).0, Scope::Global, after).last(), Some(&7));
     // It was days ahead: what is used until the day that it showed is not of that one.
     let (limits, _) = loaded(&dir, Now { boot_us: SECOND, utc_us: START_US - 2 * DAY });
     assert_eq!(of_day(&limits, SECOND, START_US - 2 * DAY), 7);

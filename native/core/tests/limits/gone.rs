@@ -65,7 +65,7 @@ fn whoever_is_gone_and_never_had_the_file_is_counted_while_another_has_it_and_on
     journal.goes_on_as("file");
     let mut look = |live: &[String], write: bool| {
         *journal.live.borrow_mut() = live.to_vec();
-        let records = checkpoint.count_gone(&has_file, &journal, now(&clock));
+        let (records, _) = checkpoint.count_gone(&has_file, &journal, now(&clock));
         if write {
             checkpoint.write(&has_file, journal.mark(), now(&clock)).unwrap();
         }
@@ -85,7 +85,7 @@ fn whoever_is_gone_and_never_had_the_file_is_counted_while_another_has_it_and_on
         let mut checkpoint = open(&dir);
         checkpoint.load(&limits, &journal, now(&clock)).unwrap();
         assert_eq!(of_day(&limits), 11);
-        assert_eq!(checkpoint.count_gone(&limits, &journal, now(&clock)), 0);
+        assert_eq!(checkpoint.count_gone(&limits, &journal, now(&clock)), (0, false));
         checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
     }
     // Written, it is counted no more, be it that nothing was changed since.
@@ -98,7 +98,7 @@ fn whoever_is_gone_and_never_had_the_file_is_counted_while_another_has_it_and_on
     checkpoint.load(&limits, &journal, now(&clock)).unwrap();
     checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
     journal.live.borrow_mut().clear();
-    assert_eq!(checkpoint.count_gone(&limits, &journal, now(&clock)), 2);
+    assert_eq!(checkpoint.count_gone(&limits, &journal, now(&clock)), (2, false));
     checkpoint.write(&limits, journal.mark(), now(&clock)).unwrap();
     drop(checkpoint);
     assert_eq!(of_day(&restarted(&dir, &journal, now(&clock)).0), 111);
@@ -142,7 +142,10 @@ fn the_thread_looks_each_minute_for_whoever_is_gone() {
     assert!(told.recv_timeout(Duration::from_millis(1_500)).is_err(), "it lives");
     is_gone.store(true, Relaxed);
     set(&hand, START_US + 122 * SECOND);
-    assert!(matches!(told.recv_timeout(Duration::from_secs(60)), Ok(Event::Counted(1))));
+    assert!(matches!(
+        told.recv_timeout(Duration::from_secs(60)),
+        Ok(Event::Counted { records: 1, is_incomplete: false })
+    ));
     drop(keeper);
     assert_eq!(counts(&limits, &kept(), now(&clock))[10], 7);
     let after = Limits::new();

@@ -39,7 +39,10 @@ impl Writer {
             let why = |instance: &str, file: &File| match file.changed_us {
                 _ if !self.is_free(instance, file) => None,
                 changed_us if changed_us < too_old_us => Some(Why::Age),
-                changed_us if self.settings.pinned && changed_us < stays_us => Some(Why::Shipped),
+                changed_us if self.settings.pinned && changed_us < stays_us => {
+                    let stays = stays_us < u64::MAX && (self.settings.wanted.0)(instance);
+                    (!stays).then_some(Why::Shipped)
+                }
                 _ => None,
             };
             let found;
