@@ -163,8 +163,8 @@ def test_what_was_written_counts_however_the_answer_ends(upstream: Upstream, tmp
         assert broken["usage"]["prompt_tokens"] == 9
         assert used(row(CHAT, broken_off(data(stated)), "qwen3")) == ("provider", 100), "nothing was written since"
         assert used(row(CHAT, broken_off(data(stated), data(openai_chunk(text))), "qwen3"))[1] > 300
-        begun = broken_off(call(name="f", arguments=""))
-        assert used(row(CHAT, begun))[0] == "estimated", "the name of what is called is not counted"
+        called = broken_off(call(name="f", arguments=""))
+        assert used(row(CHAT, called))[0] == "estimated", "the name of what is called is not counted"
         said = broken_off(data(openai_chunk("Hi")))
         assert used(row(CHAT, said)) == ("counted", 1)
         assert used(row(CHAT, said, "o3")) == ("estimated", 1), "what it thought is not seen"
@@ -173,3 +173,9 @@ def test_what_was_written_counts_however_the_answer_ends(upstream: Upstream, tmp
         error = row(CHAT, answer(refused), streamed=False)
         assert (error["status"], error["error"], error["outcome"]) == (200, "upstream_error", "complete")
         assert (error.get("usage"), error.get("charged_tokens")) == (None, None), "nobody pays for it"
+        body = json.dumps(refused).encode()
+        begun = Send(head(200, {"content-type": "application/json", "content-length": str(len(body))}))
+        late = row(CHAT, [begun, Pause(0.3), Send(body)], streamed=False)
+        assert (late["error"], late.get("usage"), late.get("charged_tokens")) == ("upstream_error", None, None)
+        both = {**refused, "choices": CHAT.whole["choices"]}
+        assert used(row(CHAT, answer(both), streamed=False)) == ("counted", count("".join(TEXTS), "gpt-4o"))

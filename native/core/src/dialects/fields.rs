@@ -50,6 +50,9 @@ pub enum Place {
     Item,
     Choices,
     Choice,
+    /// A list of what a whole body answers, and one of it.
+    Parts,
+    Part,
     Usage,
     /// One of the four `…_tokens_details`, what is in them, or `cache_creation`.
     Details(Details),
@@ -143,6 +146,8 @@ pub struct Fields {
     pub has_usage: bool,
     /// `choices` has an element.
     pub has_choices: bool,
+    /// What a whole body answers has an element.
+    pub has_parts: bool,
     pub done: bool,
     /// `type`.
     pub kind: Short,
@@ -172,6 +177,7 @@ impl Fields {
             counts: Counts::default(),
             has_usage: false,
             has_choices: false,
+            has_parts: false,
             done: false,
             kind: Short::default(),
             finish: Short::default(),
@@ -188,6 +194,7 @@ impl Fields {
         self.counts.clear();
         self.has_usage = false;
         self.has_choices = false;
+        self.has_parts = false;
         self.done = false;
         self.kind.clear();
         self.finish.clear();
@@ -233,6 +240,7 @@ impl Fields {
             (b"code", _) => Place::Text(T::FlatCode),
             (b"service_tier", shape) if shape != Shape::Ollama => Place::Text(T::Tier),
             (b"choices", Shape::Chat) => Place::Choices,
+            (b"choices" | b"output" | b"content" | b"data", Shape::Other) => Place::Parts,
             (b"response", Shape::Responses) => Place::Response,
             (b"delta", Shape::Messages) => Place::Delta,
             (b"message", Shape::Messages) => Place::Message,
@@ -324,6 +332,7 @@ impl Sink for Fields {
         match array {
             Place::Body => Place::Item,
             Place::Choices => Place::Choice,
+            Place::Parts => Place::Part,
             Place::Iterations => Place::Iteration,
             Place::Error => Place::ErrorElement,
             _ => Place::Nowhere,
@@ -349,6 +358,11 @@ impl Sink for Fields {
             Place::Choice => {
                 self.has_choices = true;
                 !array
+            }
+            Place::Parts => array,
+            Place::Part => {
+                self.has_parts = true;
+                false
             }
             Place::Usage => {
                 self.counts.clear();
@@ -403,6 +417,7 @@ impl Sink for Fields {
             Place::Done => self.done = matches!(value, Scalar::Atom(b"true")),
             Place::Choice => self.has_choices = true,
             Place::Choices => self.has_choices = false,
+            Place::Part => self.has_parts = true,
             Place::Usage => {
                 self.counts.clear();
                 self.has_usage = false;

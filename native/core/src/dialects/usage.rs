@@ -154,6 +154,11 @@ impl BodyTap {
         self.fields.served.tier()
     }
 
+    /// Whether there is anything of an answer beside what it states.
+    pub fn has_parts(&self) -> bool {
+        self.fields.has_parts
+    }
+
     /// The error that the body states, whatever its status says.
     pub fn error(&self) -> Option<UpstreamError> {
         self.fields.nested_error().or_else(|| self.fields.flat_error())

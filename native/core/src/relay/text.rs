@@ -190,13 +190,19 @@ impl Text {
 
     /// The next of them.
     pub fn part(&mut self, bytes: &[u8]) {
-        let Some(mut come) = self.sought.take() else { return self.feed(bytes) };
-        come.extend_from_slice(bytes);
-        if let Some(at) = self.before.find(&come) {
-            self.feed(&come[at..]);
+        let Some(mut seam) = self.sought.take() else { return self.feed(bytes) };
+        let most = self.before.needle().len() - 1;
+        let (first, last) = (bytes.len().min(most), bytes.len().saturating_sub(most));
+        seam.extend_from_slice(&bytes[..first]);
+        if let Some(at) = self.before.find(&seam) {
+            self.feed(&seam[at..]);
+            self.feed(&bytes[first..]);
+        } else if let Some(at) = self.before.find(bytes) {
+            self.feed(&bytes[at..]);
         } else {
-            come.drain(..come.len().saturating_sub(self.before.needle().len()));
-            self.sought = Some(come);
+            seam.extend_from_slice(&bytes[last.max(first)..]);
+            seam.drain(..seam.len().saturating_sub(most));
+            self.sought = Some(seam);
         }
     }
 
@@ -212,6 +218,7 @@ impl Text {
     /// this one of the names. `is_plain`: it has no escape.
     pub(super) fn string(&mut self, string: &[u8], is_plain: bool, place: usize) {
         self.is_other = false;
+        self.thought = None;
         self.at = place;
         self.begin(true);
         match string.split_last() {
@@ -265,16 +272,17 @@ impl Text {
                 State::Escape { counted: false } => self.state = State::Name,
                 State::Escape { counted: true } if byte == b'u' => self.state = State::Hex { left: 4, value: 0 },
                 State::Escape { counted: true } => {
-                    self.bytes += 1;
-                    self.write(&[unescaped(byte)]);
+                    self.take(&[unescaped(byte)]);
                     self.state = State::Text;
                 }
                 State::Hex { left, value } => {
                     let digit = char::from(byte).to_digit(16).unwrap_or(0) as u16;
                     self.state = State::Hex { left: left - 1, value: value << 4 | digit };
                     if left == 1 {
-                        self.bytes += utf8_bytes(value << 4 | digit);
-                        self.write_unit(value << 4 | digit);
+                        if !self.is_said() {
+                            self.bytes += utf8_bytes(value << 4 | digit);
+                            self.write_unit(value << 4 | digit);
+                        }
                         self.state = State::Text;
                     }
                 }
@@ -319,13 +327,14 @@ impl Text {
     /// What stands behind the name that was read.
     fn behind(&mut self) -> Behind {
         let Some(name) = self.name.get(..self.length) else { return Behind::Nothing };
-        if AGAIN.contains(&name) {
+        let is_again = match name {
+            b"reasoning_details" => self.thought.is_some(),
+            _ => AGAIN.contains(&name) || self.is_apart && ECHOED.contains(&name),
+        };
+        if is_again {
             return Behind::Again;
         }
         let Some(place) = self.names.iter().position(|known| *known == name) else { return Behind::Nothing };
-        if THOUGHTS.contains(&name) && *self.thought.get_or_insert(place) != place {
-            return Behind::Nothing;
-        }
         if CALLS.contains(&name) {
             self.tally.blur();
         }
@@ -365,8 +374,15 @@ impl Text {
 
     /// Takes a run of text without escapes.
     fn take(&mut self, plain: &[u8]) {
-        self.bytes += plain.len() as u64;
-        self.write(plain);
+        if !plain.is_empty() && !self.is_said() {
+            self.bytes += plain.len() as u64;
+            self.write(plain);
+        }
+    }
+
+    /// Whether these are thoughts that came under another name.
+    fn is_said(&mut self) -> bool {
+        THOUGHTS.contains(&self.names[self.at]) && *self.thought.get_or_insert(self.at) != self.at
     }
 
     /// Takes what was written.
@@ -462,8 +478,10 @@ const fn unescaped(letter: u8) -> u8 {
 pub(super) const CALLS: Names = &[b"arguments", b"partial_json", b"input", b"transcript"];
 /// Two names of one thing, which some servers give both.
 const THOUGHTS: Names = &[b"reasoning", b"reasoning_content"];
-/// What stands behind these is in the text, or not the model's.
+/// What stands behind these is in the text, or not the model's; details of thoughts if those came before.
 pub(super) const AGAIN: Names = &[b"reasoning_details", b"annotations"];
+/// What a whole response says of its request.
+const ECHOED: Names = &[b"tools", b"instructions", b"metadata", b"prompt", b"format", b"tool_choice"];
 /// Chat, completions and responses.
 const BODY: Names =
     &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text", b"input", b"transcript"];

@@ -51,10 +51,10 @@ impl Reading<'_> {
         self.tap.as_ref().and_then(BodyTap::usage)
     }
 
-    /// Whether it says that it is an error, and of no tokens.
+    /// Whether it says that it is an error, and nothing else, and of no tokens.
     pub fn is_error(&self) -> bool {
-        self.tap.as_ref().is_some_and(|tap| tap.error().is_some())
-            && self.usage().is_none_or(|usage| usage.is_nothing())
+        let is_error = self.tap.as_ref().is_some_and(|tap| tap.error().is_some() && !tap.has_parts());
+        is_error && self.usage().is_none_or(|usage| usage.is_nothing())
     }
 
     /// Charges what passed.
@@ -64,7 +64,13 @@ impl Reading<'_> {
         }
         let tier = self.tap.as_ref().and_then(BodyTap::tier);
         let stated = Stated { usage: self.usage(), tier, is_current: false };
-        let said = self.guard.said(stated, self.text.as_mut(), self.asks, self.target, is_whole).await;
+        let is_error = is_whole && self.is_error();
+        if is_error {
+            // Whatever its status says, nobody pays for it.
+            self.guard.answers(false);
+        }
+        let text = self.text.as_mut().filter(|_| !is_error);
+        let said = self.guard.said(stated, text, self.asks, self.target, is_whole).await;
         self.guard.settle(&said);
     }
 }

@@ -52,6 +52,7 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
     };
     guard.settle(&Said::default());
     guard.note(call.record);
+    call.guard = None;
     result
 }
 
@@ -252,24 +253,23 @@ async fn whole(
     let is_known = answer.source.is_done() || asks.is_known();
     if is_known {
         reading.read(answer.source.payload(), answer.source.is_done());
-        if reading.is_error() {
-            // Whatever its status says, nobody pays for it.
-            guard.answers(false);
-            reading.text = None;
-        }
         reading.settle(true).await;
-        note_usage(call, (answer.provider, &answer.model), (guard, asks));
+        if !reading.is_error() {
+            note_usage(call, (answer.provider, &answer.model), (guard, asks));
+        }
     }
     head(call, &answer, None);
     answer.source.forget_head();
     let source = answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
+    let is_error = reading.is_error();
     if !is_known {
         reading.settle(false).await;
-        note_usage(call, (answer.provider, &answer.model), (guard, asks));
+        if !is_error {
+            note_usage(call, (answer.provider, &answer.model), (guard, asks));
+        }
     }
     take_answer(call, reading.text.as_mut());
-    let is_error = reading.is_error();
     conclude(call, answer.head, passed?);
     if is_error {
         call.record.error.get_or_insert(Code::UpstreamError);

@@ -87,6 +87,9 @@ fn a_frame_counts_for_what_the_model_wrote_in_it() {
             data(&delta(json!({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]}))),
             3,
         ),
+        (StreamKind::Chat, data(&delta(json!({"reasoning": null, "reasoning_content": "hmm"}))), 3),
+        (StreamKind::Chat, data(&delta(json!({"reasoning": "", "reasoning_content": "hm\n"}))), 3),
+        (StreamKind::Chat, data(&delta(json!({"reasoning_details": [{"type": "reasoning.text", "text": "hmm"}]}))), 3),
         (StreamKind::Chat, data(&delta(json!({"tool_calls": [{"custom": {"name": "sql", "input": "SELECT"}}]}))), 6),
         (StreamKind::Chat, data(&delta(json!({"audio": {"id": "x", "transcript": "hey", "data": "AAAA"}}))), 3),
         (
@@ -221,6 +224,32 @@ fn texts_of_a_body_have_a_line_each_and_need_not_be_counted() {
 }
 
 #[test]
+fn thoughts_under_one_of_two_names_count_alike_in_every_frame() {
+    for other in ["null", "\"\""] {
+        let frame = |text: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"reasoning\":{other},\"reasoning_content\":\"{text}\"}}}}]}}\n\n"
+            )
+        };
+        let mut tap = Tap::new(StreamKind::Chat, false);
+        tap.count_text();
+        let mut alike = 0;
+        for text in ["hmm", "so", "then", "a\\nb", "yes", "no"] {
+            let frame = frame(text);
+            match tap.alike(frame.as_bytes()) {
+                Some(length) => {
+                    assert_eq!(length, frame.len());
+                    alike += 1;
+                }
+                None => drop(tap.frame(frame.as_bytes())),
+            }
+        }
+        assert!(other != "null" || alike > 0, "some are known by their form");
+        assert_eq!(tap.text().unwrap().bytes(), 17, "{other}");
+    }
+}
+
+#[test]
 fn of_a_frame_that_comes_in_parts_nothing_counts_before_what_stands_before_all_text() {
     let block = json!({"type": "mcp_tool_result", "content": [{"type": "text", "text": "x".repeat(500)}]});
     let start = format!("data: {}\n\n", json!({"type": "content_block_start", "content_block": block}));
@@ -263,6 +292,15 @@ fn a_body_counts_for_what_the_model_wrote_in_it() {
             23,
         ),
         (Dialect::OpenAi, json!({"output": [{"type": "custom_tool_call", "input": "SELECT"}]}), 6),
+        (
+            Dialect::OpenAi,
+            json!({
+                "tools": [{"parameters": {"properties": {"input": {"type": "string"}}}}],
+                "metadata": {"transcript": "no"}, "instructions": "no", "text": {"format": {"schema": {"input": {}}}},
+                "output": [{"content": [{"type": "output_text", "text": "hello", "annotations": [{"text": "no"}]}]}],
+            }),
+            5,
+        ),
     ] {
         assert_eq!(of_body(dialect, body.to_string().as_bytes()), bytes, "{body}");
     }

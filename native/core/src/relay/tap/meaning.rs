@@ -15,6 +15,10 @@ impl Tap {
     }
 
     fn chat_meaning(&mut self, name: Option<&[u8]>) -> (Meaning, Verdict) {
+        if self.fields.has_usage && !self.fields.counts.is_empty() {
+            self.counts = self.fields.counts;
+            self.note_stated();
+        }
         if let Some(error) = self.fields.nested_error() {
             return (self.fail(error), Verdict::Pass);
         }
@@ -26,14 +30,8 @@ impl Tap {
             return (Meaning::Comment, Verdict::Drop);
         }
         self.take_finish();
-        if self.fields.has_usage {
-            if !self.fields.counts.is_empty() {
-                self.counts = self.fields.counts;
-                self.note_stated();
-            }
-            if self.swallow_usage && !self.fields.has_choices {
-                return (Meaning::Comment, Verdict::Drop);
-            }
+        if self.fields.has_usage && self.swallow_usage && !self.fields.has_choices {
+            return (Meaning::Comment, Verdict::Drop);
         }
         self.frames += 1;
         (Meaning::Model, Verdict::Pass)
@@ -103,6 +101,10 @@ impl Tap {
 
     /// The meaning of the line of Ollama's that was just skimmed.
     pub(super) fn line_meaning(&mut self) -> Meaning {
+        if self.fields.done && !self.fields.counts.is_empty() {
+            self.counts = self.fields.counts;
+            self.note_stated();
+        }
         if let Some(error) = self.fields.nested_error() {
             return self.fail(error);
         }
@@ -110,7 +112,6 @@ impl Tap {
         if !self.fields.done {
             return Meaning::Model;
         }
-        self.counts = self.fields.counts;
         self.take_finish();
         self.ended = true;
         Meaning::End
