@@ -136,8 +136,11 @@ impl Checkpoint {
         (records, is_incomplete)
     }
 
-    /// The journals of which all that counts is in the file, once it is written: its own up to what is settled.
+    /// The journals of which all that counts is in the file: its own up to what is settled.
     pub(super) fn counted(&self) -> Vec<String> {
+        if self.file.is_none() {
+            return Vec::new(); // the last write was none
+        }
         let own = self.mark.iter().map(|mark| &mark.instance);
         self.journals.iter().flatten().chain(own).cloned().collect()
     }

@@ -381,7 +381,8 @@ impl Counter {
         let is_within = match self.span {
             Span::Window(_) => number >= self.number(now).saturating_sub(WHOLE),
             Span::Period(_) | Span::AtOnce => {
-                self.left.as_ref().map_or(number, |left| left.begin_us.max(number)) <= charged_us
+                let is_now = (number..=now.utc_us).contains(&charged_us);
+                self.left.as_ref().map_or(number <= charged_us, |left| left.begin_us <= charged_us || is_now)
             }
         };
         if is_within {

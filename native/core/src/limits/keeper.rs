@@ -92,7 +92,7 @@ impl Keeper {
         limits.ledger().set_counted(Vec::new());
         let stop = Arc::<Stop>::default();
         let (state, known) = (State::Begins, Kept::default());
-        let run = Run { limits, path, beyond, clock, tell, stop: stop.clone(), state, known };
+        let run = Run { limits, path, beyond, clock, tell, stop: stop.clone(), state, known, is_incomplete: false };
         let running = Running(stop.clone());
         let thread = Builder::new().name("penstock-limits".to_owned()).spawn(|| {
             let _running = running;
@@ -124,6 +124,8 @@ struct Run<B, T> {
     state: State,
     /// What is counted here of what another process wrote.
     known: Kept,
+    /// A journal of those that are gone cannot be read.
+    is_incomplete: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +170,9 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     fn count_gone(&mut self, checkpoint: &mut Checkpoint) {
         let now = self.limits.now(&self.clock);
         let (records, is_incomplete) = checkpoint.count_gone(&self.limits, &self.beyond, now);
-        if records > 0 {
+        let is_news = is_incomplete && !self.is_incomplete;
+        self.is_incomplete = is_incomplete;
+        if records > 0 || is_news {
             (self.tell)(Event::Counted { records, is_incomplete });
         }
     }
@@ -177,7 +181,7 @@ impl<B: Beyond, T: FnMut(Event)> Run<B, T> {
     fn write(&self, checkpoint: &mut Checkpoint, at_once: bool) -> io::Result<()> {
         let written = self.try_write(checkpoint, at_once);
         // What the file lacks is in the journals.
-        self.limits.ledger().set_counted(if written.is_ok() { checkpoint.counted() } else { Vec::new() });
+        self.limits.ledger().set_counted(checkpoint.counted());
         written
     }
 

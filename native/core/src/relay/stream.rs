@@ -232,12 +232,13 @@ async fn end(
             Ok(Passed { source: Some(source), ..passed })
         }
         _ => {
-            if !last.is_empty() {
-                reply.send(client, &[last]).await?;
-            }
+            let is_told = last.is_empty() || reply.send(client, &[last]).await.is_ok();
             let message = "The upstream cut its stream off before the answer was complete.";
             let error = error.unwrap_or_else(|| Error::new(Code::UpstreamCut, message));
-            passed.error = Some(error.code);
+            if !is_told && error.code.side() == Side::Upstream {
+                return Err(Gone);
+            }
+            (passed.error, passed.broken) = (Some(error.code), !is_told);
             drop(source);
             cut(client, reply, opening, passing, error, passed).await
         }
@@ -254,7 +255,7 @@ async fn cut(
     mut passed: Passed,
 ) -> Result<Passed, Gone> {
     passed.outcome = if error.code.side() == Side::Upstream { Outcome::UpstreamCut } else { Outcome::Failed };
-    passed.broken = opening.tap.is_mid_frame();
+    passed.broken |= opening.tap.is_mid_frame();
     passing.settle(opening, false).await;
     if !passed.broken {
         let mut frame = Vec::new();

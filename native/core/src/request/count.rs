@@ -99,6 +99,7 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
     let counted = counted(call, message, api, measured, measure).await;
     guard.settle(&Said::default());
     guard.note(call.record);
+    call.guard = None;
     let counted = counted?;
     let source = if measure.is_exact && counted.by_table { "counted" } else { "estimated" };
     let body = match api {

@@ -36,12 +36,14 @@ impl Writer {
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
             // Where requests are refused for want of room nothing stays for readers.
             let stays_us = if self.is_full(WhenFull::Shed) { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
+            // Before there is none left what others want goes, too.
+            let has_room =
+                self.facts.disk_bytes.load(Relaxed) + 2 * self.settings.segment_bytes <= self.settings.max_bytes;
             let why = |instance: &str, file: &File| match file.changed_us {
                 _ if !self.is_free(instance, file) => None,
                 changed_us if changed_us < too_old_us => Some(Why::Age),
                 changed_us if self.settings.pinned && changed_us < stays_us => {
-                    let stays = stays_us < u64::MAX && (self.settings.wanted.0)(instance);
-                    (!stays).then_some(Why::Shipped)
+                    (!has_room || !self.is_wanted(instance)).then_some(Why::Shipped)
                 }
                 _ => None,
             };
@@ -113,9 +115,18 @@ impl Writer {
         }
     }
 
-    /// The oldest segments that may go for others to find room.
+    /// The oldest segments that may go for others to find room; first those that nobody wants.
     fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
+        let is_idle = |instance: &str, file: &File| self.is_free(instance, file) && !self.is_wanted(instance);
+        let idle = self.space.oldest(bytes, self.open_number(), is_idle)?;
+        if !idle.is_empty() {
+            return Ok(idle);
+        }
         self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
+    }
+
+    fn is_wanted(&self, instance: &str) -> bool {
+        (self.settings.wanted.0)(instance)
     }
 
     /// Whether no store waits for a segment, and it was not to go before.
