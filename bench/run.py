@@ -24,9 +24,9 @@ IDLE_CONNECTIONS = 10_000
 OPEN_STREAMS = 1_000
 # What a server takes differs from one second to the next: several short looks a round are worth more than a long one.
 LOOKS = 2
-# Where the kernel puts the three ends of a connection decides for as long as it lasts whether each step of a small
-# exchange wakes a sleeping core, which takes several times what is measured: several connections, for nginx as for us.
-CONNECTIONS = 5
+# Where the kernel puts the three ends of a connection decides whether each step of a small exchange wakes a sleeping
+# core, which takes several times what is measured. It stays so until cores are busy: other loads come between looks.
+PLACES = 5
 # Who else is measured where rows are about it.
 BESIDE = {
     "keys": crowd.SIDE,
@@ -87,6 +87,12 @@ def fresh(names: list[str], cells: list[Cell], rounds: int, drive: Driver, mock:
     return table
 
 
+def among(cell: Cell, loads: list[Cell]) -> list[Cell]:
+    """The cell at `PLACES` places among these, or before each of them if they are fewer."""
+    places = {number * len(loads) // PLACES for number in range(PLACES)}
+    return [one for number, load in enumerate(loads) for one in ([cell, load] if number in places else [load])]
+
+
 def turned(items: Iterable[T], by: int) -> list[T]:
     """The items from another beginning, so that no side always goes first."""
     items = list(items)
@@ -124,13 +130,8 @@ def measure(told: argparse.Namespace, at: Path) -> Table:
     program = load.binary()
     drive = functools.partial(load.drive, program)
     scale, threads = told.scale, max(1, machine.cores() // 4)
-    cells = [
-        *CONNECTIONS * rows.latency(0.3 * scale)[:1],
-        *rows.latency(0.5 * scale)[1:],
-        *LOOKS * rows.flow(0.7 * scale, threads),
-    ]
-    cells += LOOKS * rows.streams(1.5 * scale, 50)
-    cells += rows.paced(2.0 * scale)
+    loads = [*LOOKS * rows.flow(0.7 * scale, threads), *LOOKS * rows.streams(1.5 * scale, 50)]
+    cells = [*rows.latency(0.5 * scale)[1:], *among(rows.latency(0.3 * scale)[0], loads), *rows.paced(2.0 * scale)]
     memory = [rows.idle(IDLE_CONNECTIONS), rows.held(OPEN_STREAMS)]
     wanted = set(told.only) or set(report.budgets())
     if told.only:

@@ -13,6 +13,8 @@ from bench.report import Budget, Verdict
 ROUNDS = 2
 # How far beyond nginx, or beyond an absolute budget, is a slip and not noise.
 MARGIN = 2.0
+# Of one exchange at a time: nginx and we took 17 to 87 µs, as the kernel put the three ends of the connection.
+PLACED = {"added_p50": 5.0}
 # Tails need long runs, and all_in needs 10,000 connections: shown here, judged by `make bench`.
 SHOWN_ONLY = {"added_p99", "first_p99", "relay_p50", "relay_p99", "all_in"}
 
@@ -21,7 +23,7 @@ def widened(name: str, budget: Budget) -> Budget:
     """A budget of the benchmark as the smoke test takes it."""
     if name in SHOWN_ONLY or budget.budget is None:
         return dataclasses.replace(budget, budget=None)
-    wide = MARGIN if budget.against == "nginx" else budget.budget * MARGIN
+    wide = PLACED.get(name, MARGIN) if budget.against == "nginx" else budget.budget * MARGIN
     return dataclasses.replace(budget, budget=1 / wide if budget.at_least else wide, stretch=None)
 
 
@@ -29,7 +31,7 @@ def measure(subject: str) -> list[Verdict]:
     """A few seconds of each kind of load, plain upstream."""
     program = load.binary()
     drive = functools.partial(load.drive, program)
-    cells = [*run.CONNECTIONS * rows.latency(0.3)[:1], rows.flow(0.5, 1)[0], rows.streams(0.8, 25)[0]]
+    cells = run.among(rows.latency(0.3)[0], 2 * [rows.flow(0.4, 1)[0], rows.streams(0.8, 25)[0]])
     # `make bench` has the sides of the others.
     cells = [dataclasses.replace(cell, rows=rows.about(cell, {rows.BARE})) for cell in cells]
     with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as directory:

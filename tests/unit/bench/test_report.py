@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import report, smoke
+from bench import report, rows, smoke
 from bench.machine import BenchError
 from bench.report import Budget
 from bench.rows import Cell, Table, Values, at, run
+from bench.run import among
 from bench.sides import Many, Side
 
 RATIO = Budget("row", "µs", "", "nginx", 1.05, 0.8)
@@ -144,10 +145,18 @@ def test_every_row_that_can_be_measured_has_an_entry_in_the_budgets() -> None:
 
 def test_the_smoke_test_is_wider_than_the_benchmark_and_judges_no_tails() -> None:
     known = report.budgets()
-    assert smoke.widened("added_p50", known["added_p50"]).budget == 2.0
+    assert smoke.widened("cpu_request", known["cpu_request"]).budget == 2.0
+    assert smoke.widened("added_p50", known["added_p50"]).budget == 5.0
     assert smoke.widened("requests", known["requests"]).budget == 0.5
     assert smoke.widened("idle", known["idle"]).budget == 64
     assert smoke.widened("added_p99", known["added_p99"]).budget is None
+
+
+def test_the_smallest_exchange_is_looked_at_between_other_loads() -> None:
+    smallest, load = rows.latency(1.0)[0], rows.flow(1.0, 1)[0]
+    for loads, order in [(4, "SLSLSLSL"), (5, "SLSLSLSLSL"), (12, "SLLSLLSLLLSLLSLLL")]:
+        cells = among(smallest, loads * [load])
+        assert "".join("S" if cell is smallest else "L" for cell in cells) == order
 
 
 def test_an_error_of_the_driver_voids_only_its_own_rows(tmp_path: os.PathLike[str]) -> None:
