@@ -95,14 +95,14 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
-        let entries = match fs::read_dir(dir) {
+        // All names before the first size: a file is then as long as it was when the next one had begun, or longer.
+        let entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let mut listed = Vec::new();
         for entry in entries {
-            let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let facts = match entry.metadata() {
                 Ok(facts) => facts,

@@ -68,7 +68,10 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
     }
     let mut reports: Vec<_> = found.into_iter().map(|(report, _)| report).filter(|r| r.segments > 0).collect();
     for head in heads {
-        let was_removed = removed.keys().any(|(instance, _)| *instance == head.instance);
+        let was_removed = removed.iter().any(|((instance, _), (sequence, hash))| {
+            let is_its = *instance == head.instance && *sequence >= head.sequence;
+            is_its && (*sequence > head.sequence || *hash == head.hash)
+        });
         if known.get(&head.instance).is_none_or(|segments| *segments == 0) && !was_removed {
             let fault = format!("the journal is gone: its head at entry {} was kept", head.sequence);
             reports.push(Report { fault: Some(fault), ..Report::new(&head.instance, false) });

@@ -1,11 +1,18 @@
 //! Journals of which a store takes records: a segment waits until the store has it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use penstock_core::journal::{Durability, Event, Settings, Wanted, WhenFull, Why};
+use penstock_core::journal::{
+    Durability, Event, Settings, Wanted, WhenFull, Why,
+    disk::Disk,
+    verify::{Head, verify},
+};
 
 use crate::made::{DAY_US, Made, settings};
 
@@ -63,6 +70,28 @@ fn what_was_shipped_stays_for_an_hour() {
     sweep(&mut made);
     assert!(!made.sim.paths().contains(&made.segment(2)) && made.sim.paths().contains(&made.segment(3)));
     assert_eq!((why(&mut made), made.report(true).fault), (vec![Why::Shipped; 2], None));
+}
+
+#[test]
+fn what_went_in_order_excuses_nothing_behind_it() {
+    let mut dead = Made::with(Settings { max_bytes: 1 << 30, ..pinned("one") }, None);
+    fill(&mut dead, 60);
+    dead.die();
+    let head = dead.report(false).head.unwrap();
+    let mut made = Made::with(Settings { max_bytes: 1 << 30, ..pinned("two") }, Some(&dead));
+    made.writer.shipped.note("one", 2);
+    made.later(2 * HOUR_US);
+    sweep(&mut made);
+    assert_eq!(why(&mut made), [Why::Shipped]);
+    let first = made.sim.paths().into_iter().filter(|path| path.starts_with(&dead.dir)).collect::<Vec<_>>();
+    assert!(first.len() > 2);
+    first.iter().for_each(|path| drop(Disk::remove(&made.sim, path)));
+    let check = |head: &Head| {
+        let reports = verify(&made.sim, Path::new("/data/journal"), std::slice::from_ref(head), |_| false).unwrap();
+        reports.iter().any(|report| report.fault.as_ref().is_some_and(|fault| fault.contains("the journal is gone")))
+    };
+    assert!(check(&head), "only its first segment went in order");
+    assert!(!check(&Head { sequence: 1, ..head }));
 }
 
 #[test]
