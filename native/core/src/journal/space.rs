@@ -121,13 +121,19 @@ impl Space {
         Ok((going, unread))
     }
 
-    /// The oldest of them that take `bytes` together, or all there are that can be read.
-    pub fn oldest(&self, bytes: u64, open: u64, may_go: impl Fn(&str, &File) -> bool) -> io::Result<Vec<Removal>> {
-        let mut closed = self.closed(open)?;
-        closed.retain(|(instance, _, file)| may_go(instance, file));
-        closed.sort_by_key(|(_, _, file)| file.changed_us);
+    /// The oldest of them that take `bytes` together, or all there are that can be read. `goes`: whether one may, and only
+    /// behind the others.
+    pub fn oldest(
+        &self,
+        bytes: u64,
+        open: u64,
+        goes: impl Fn(&str, &File) -> Option<bool>,
+    ) -> io::Result<Vec<Removal>> {
+        let order = |segment: Segment| Some((goes(&segment.0, &segment.2)?, segment.2.changed_us, segment));
+        let mut closed: Vec<_> = self.closed(open)?.into_iter().filter_map(order).collect();
+        closed.sort_by_key(|(is_last, changed_us, _)| (*is_last, *changed_us));
         let (mut left, mut found, mut unread) = (bytes, Vec::new(), Ok(()));
-        for segment in closed {
+        for (_, _, segment) in closed {
             if left == 0 {
                 break;
             }

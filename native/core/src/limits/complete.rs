@@ -21,7 +21,7 @@ impl Completing<'_> {
         // A file that names none is of a release that counted no more than the one it marks.
         let all = self.kept.journals.is_none();
         let is_known = |(name, is_gone): &&(String, bool)| {
-            all || *is_gone && !left.contains(&name.as_str()) || self.is_marked(name) || self.was_known(name)
+            *is_gone && (all || !left.contains(&name.as_str())) || self.is_marked(name) || self.was_known(name)
         };
         Some(self.journals.as_ref()?.iter().filter(is_known).map(|(name, _)| name.clone()).collect())
     }

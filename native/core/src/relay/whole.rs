@@ -5,7 +5,7 @@ use crate::{
     dialects::usage::{BodyTap, Usage},
     error::Code,
     observe::record::Outcome,
-    request::{Asks, Gone, Guard, Reply, Stated},
+    request::{Asks, Gone, Guard, Reply, Said, Stated},
     server::{connection::Client, timer},
 };
 
@@ -20,6 +20,8 @@ pub struct Reading<'a> {
     pub target: &'a str,
     /// How much of the payload that is here was read.
     pub ahead: usize,
+    /// It is settled as an error that nobody pays for.
+    pub is_free: bool,
 }
 
 impl Reading<'_> {
@@ -51,27 +53,27 @@ impl Reading<'_> {
         self.tap.as_ref().and_then(BodyTap::usage)
     }
 
-    /// Whether it says that it is an error, and nothing else, and of no tokens.
+    /// Whether it says that it is an error, whatever its status says.
     pub fn is_error(&self) -> bool {
-        let is_error = self.tap.as_ref().is_some_and(|tap| tap.error().is_some() && !tap.has_parts());
-        is_error && self.usage().is_none_or(|usage| usage.is_nothing())
+        self.tap.as_ref().is_some_and(|tap| tap.error().is_some())
     }
 
-    /// Charges what passed.
+    /// Charges what passed. `is_whole`: all of it is there. An error beside which there is nothing costs nothing.
     pub async fn settle(&mut self, is_whole: bool) {
         if self.guard.is_settled() {
             return;
         }
         let tier = self.tap.as_ref().and_then(BodyTap::tier);
         let stated = Stated { usage: self.usage(), tier, is_current: false };
-        let is_error = is_whole && self.is_error();
-        if is_error {
-            // Whatever its status says, nobody pays for it.
+        let is_told = stated.usage.is_some_and(|usage| !usage.is_nothing());
+        self.is_free = is_whole && self.is_error() && !is_told && self.tap.as_ref().is_none_or(|tap| !tap.has_parts());
+        if self.is_free {
             self.guard.answers(false);
         }
-        let text = self.text.as_mut().filter(|_| !is_error);
+        let text = self.text.as_mut().filter(|_| !self.is_free);
         let said = self.guard.said(stated, text, self.asks, self.target, is_whole).await;
-        self.guard.settle(&said);
+        // An answer that failed is not as long as they are.
+        self.guard.settle(&Said { is_whole: said.is_whole && !self.is_error(), ..said });
     }
 }
 

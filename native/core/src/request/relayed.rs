@@ -237,6 +237,7 @@ async fn whole(
         asks,
         target: &answer.model,
         ahead: 0,
+        is_free: false,
     };
     if let Some(text) = &mut reading.text {
         let policy = call.snapshot.content.as_ref().filter(|_| call.content.is_some());
@@ -254,7 +255,7 @@ async fn whole(
     if is_known {
         reading.read(answer.source.payload(), answer.source.is_done());
         reading.settle(true).await;
-        if !reading.is_error() {
+        if !reading.is_free {
             note_usage(call, (answer.provider, &answer.model), (guard, asks));
         }
     }
@@ -262,14 +263,14 @@ async fn whole(
     answer.source.forget_head();
     let source = answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
-    let is_error = reading.is_error();
     if !is_known {
         reading.settle(false).await;
-        if !is_error {
+        if !reading.is_free {
             note_usage(call, (answer.provider, &answer.model), (guard, asks));
         }
     }
     take_answer(call, reading.text.as_mut());
+    let is_error = reading.is_error();
     conclude(call, answer.head, passed?);
     if is_error {
         call.record.error.get_or_insert(Code::UpstreamError);

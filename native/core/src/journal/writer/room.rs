@@ -36,9 +36,9 @@ impl Writer {
             let too_old_us = now_us.saturating_sub(self.settings.retain_us);
             // Where requests are refused for want of room nothing stays for readers.
             let stays_us = if self.is_full(WhenFull::Shed) { u64::MAX } else { now_us.saturating_sub(STAYS_US) };
-            // Before there is none left what others want goes, too.
-            let has_room =
-                self.facts.disk_bytes.load(Relaxed) + 2 * self.settings.segment_bytes <= self.settings.max_bytes;
+            // Before requests are refused what others want goes, too.
+            let most = self.settings.max_bytes.saturating_sub(2 * self.settings.segment_bytes);
+            let has_room = self.settings.when_full == WhenFull::Drop || self.facts.disk_bytes.load(Relaxed) <= most;
             let why = |instance: &str, file: &File| match file.changed_us {
                 _ if !self.is_free(instance, file) => None,
                 changed_us if changed_us < too_old_us => Some(Why::Age),
@@ -115,14 +115,11 @@ impl Writer {
         }
     }
 
-    /// The oldest segments that may go for others to find room; first those that nobody wants.
+    /// The oldest segments that may go for others to find room; last those that somebody wants.
     fn oldest(&self, bytes: u64) -> io::Result<Vec<Removal>> {
-        let is_idle = |instance: &str, file: &File| self.is_free(instance, file) && !self.is_wanted(instance);
-        let idle = self.space.oldest(bytes, self.open_number(), is_idle)?;
-        if !idle.is_empty() {
-            return Ok(idle);
-        }
-        self.space.oldest(bytes, self.open_number(), |instance, file| self.is_free(instance, file))
+        self.space.oldest(bytes, self.open_number(), |instance, file| {
+            self.is_free(instance, file).then(|| self.is_wanted(instance))
+        })
     }
 
     fn is_wanted(&self, instance: &str) -> bool {
