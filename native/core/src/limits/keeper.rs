@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const LONGEST_US: u64 = 1_000_000;
 /// What cannot be written is tried again after twice the time, up to this: each time it is all there is.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
-/// How often it is looked whether others are gone: their journals stay an hour once they are shipped.
+/// How often it is looked whether others are gone, whose journals stay until they are counted.
 const LOOK_FOR_GONE_US: u64 = 60_000_000;
 /// The last write may take so long. A disk that hangs keeps no process from its end.
 const LAST: Duration = Duration::from_secs(2);

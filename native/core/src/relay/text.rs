@@ -437,7 +437,7 @@ impl Text {
 pub(super) fn places(kind: StreamKind) -> (&'static Mark, Names) {
     match kind {
         StreamKind::Responses | StreamKind::OtherSse => (&DELTA, &[b"delta"]),
-        StreamKind::Chat => (&DELTA, CHAT),
+        StreamKind::Chat => (&DELTA, BODY),
         StreamKind::Completions => (&TEXT, &[b"text"]),
         StreamKind::Messages => (&DELTA, &[b"text", b"thinking", b"partial_json"]),
         StreamKind::OllamaChat => (&MESSAGE, OLLAMA),
@@ -482,8 +482,7 @@ const THOUGHTS: Names = &[b"reasoning", b"reasoning_content"];
 pub(super) const AGAIN: Names = &[b"reasoning_details", b"annotations"];
 /// What a whole response says of its request.
 const ECHOED: Names = &[b"tools", b"instructions", b"metadata", b"prompt", b"format", b"tool_choice"];
-/// Chat, completions and responses.
+/// Chat, also its streams, completions and responses.
 const BODY: Names =
     &[b"content", b"reasoning_content", b"reasoning", b"refusal", b"arguments", b"text", b"input", b"transcript"];
-const CHAT: Names = BODY;
 const OLLAMA: Names = &[b"content", b"response", b"thinking", b"arguments"];

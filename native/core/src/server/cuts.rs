@@ -59,19 +59,12 @@ pub enum Why {
 }
 
 impl Why {
-    fn code(self) -> Code {
-        match self {
-            Self::KeyDisabled => Code::KeyDisabled,
-            Self::ShuttingDown => Code::ShuttingDown,
-        }
-    }
-
     /// What the client is told.
     pub fn error(self) -> Error {
         match self {
-            Self::KeyDisabled => Error::new(self.code(), "The API key was disabled while it was used."),
+            Self::KeyDisabled => Error::new(Code::KeyDisabled, "The API key was disabled while it was used."),
             Self::ShuttingDown => {
-                Error::new(self.code(), "The gateway shuts down, and cut this request short; ask again.")
+                Error::new(Code::ShuttingDown, "The gateway shuts down, and cut this request short; ask again.")
                     .after_ms(1_000)
             }
         }

@@ -54,6 +54,16 @@ fn loaded(dir: &Dir, now: Now) -> (Limits, Loaded) {
     (limits, loaded)
 }
 
+/// What a process leaves that counted 7 of everything at the start.
+fn with_seven(name: &str) -> Dir {
+    let (dir, (clock, _), limits) = (Dir::new(name), clock_at(START_US), Limits::new());
+    let mut checkpoint = open(&dir);
+    checkpoint.load(&limits, &(), now(&clock)).unwrap();
+    charge(&limits, Scope::Global, 7, &clock);
+    checkpoint.write(&limits, None, now(&clock)).unwrap();
+    dir
+}
+
 fn every_kind() -> Policy {
     let rates = json!([
         {"amount": 1000, "window_us": 60 * SECOND}, {"amount": 1000, "window_us": HOUR}, {"amount": 1000, "period": "day"},
@@ -100,13 +110,7 @@ fn of_a_budget_that_is_60_percent_spent_exactly_40_are_left_and_short_windows_be
 
 #[test]
 fn after_a_reboot_uses_leave_the_window_when_they_would_have_and_at_most_a_sub_bucket_later() {
-    let (dir, (clock, _)) = (Dir::new("reboot"), clock_at(START_US));
-    let limits = Limits::new();
-    let mut checkpoint = open(&dir);
-    checkpoint.load(&limits, &(), now(&clock)).unwrap();
-    charge(&limits, Scope::Global, 7, &clock);
-    checkpoint.write(&limits, None, now(&clock)).unwrap();
-    drop(checkpoint);
+    let dir = with_seven("reboot");
     // Half an hour later, on a machine that has been up for three seconds.
     let at = |after: u64| Now { boot_us: 3 * SECOND + after - HOUR / 2, utc_us: START_US + after };
     let (limits, _) = loaded(&dir, at(HOUR / 2));
@@ -134,13 +138,7 @@ fn after_a_reboot_uses_leave_the_window_when_they_would_have_and_at_most_a_sub_b
 
 #[test]
 fn a_process_that_began_before_its_clock_was_right_keeps_what_the_period_has_used() {
-    let (dir, (clock, _)) = (Dir::new("wrong clock"), clock_at(START_US));
-    let limits = Limits::new();
-    let mut checkpoint = open(&dir);
-    checkpoint.load(&limits, &(), now(&clock)).unwrap();
-    charge(&limits, Scope::Global, 7, &clock);
-    checkpoint.write(&limits, None, now(&clock)).unwrap();
-    drop(checkpoint);
+    let dir = with_seven("wrong clock");
     let of_day = |limits: &Limits, boot_us: u64, utc_us: u64| {
         let at = Now { boot_us, utc_us };
         *tokens(limits, Scope::Global, at).last().unwrap()

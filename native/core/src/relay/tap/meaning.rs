@@ -15,9 +15,8 @@ impl Tap {
     }
 
     fn chat_meaning(&mut self, name: Option<&[u8]>) -> (Meaning, Verdict) {
-        if self.fields.has_usage && !self.fields.counts.is_empty() {
-            self.counts = self.fields.counts;
-            self.note_stated();
+        if self.fields.has_usage {
+            self.take_counts();
         }
         if let Some(error) = self.fields.nested_error() {
             return (self.fail(error), Verdict::Pass);
@@ -42,15 +41,12 @@ impl Tap {
         let event = if kind.get().is_empty() { name.unwrap_or(b"") } else { kind.get() };
         match event {
             b"response.completed" | b"response.incomplete" | b"response.failed" => {
-                if !self.fields.counts.is_empty() {
-                    self.counts = self.fields.counts;
-                }
+                self.take_counts();
                 if event == b"response.failed" && first {
                     let error = self.fields.response_error();
                     return self.fail(error);
                 }
                 self.failed |= event == b"response.failed";
-                self.note_stated();
                 self.frames += 1;
                 self.ended = true;
                 self.take_finish();
@@ -101,9 +97,8 @@ impl Tap {
 
     /// The meaning of the line of Ollama's that was just skimmed.
     pub(super) fn line_meaning(&mut self) -> Meaning {
-        if self.fields.done && !self.fields.counts.is_empty() {
-            self.counts = self.fields.counts;
-            self.note_stated();
+        if self.fields.done {
+            self.take_counts();
         }
         if let Some(error) = self.fields.nested_error() {
             return self.fail(error);
@@ -121,6 +116,14 @@ impl Tap {
     fn flat_error(&self, name: Option<&[u8]>) -> Option<UpstreamError> {
         let named = name == Some(b"error") && !self.fields.has_choices;
         self.fields.flat_error().or_else(|| named.then(|| self.fields.flat_texts()))
+    }
+
+    /// The tokens that it states, if it does, in the place of those stated before.
+    fn take_counts(&mut self) {
+        if !self.fields.counts.is_empty() {
+            self.counts = self.fields.counts;
+            self.note_stated();
+        }
     }
 
     fn note_stated(&mut self) {
