@@ -235,7 +235,7 @@ def test_a_sink_has_texts_only_where_it_asks_for_them(upstream: Upstream, tmp_pa
     sinks = [{"path": str(file)} | wants for file, wants in zip(files, wanted, strict=True)]
     with Gateway(tmp_path, scene(upstream, BOTH) | {"audit": {"content": BOTH, "sinks": sinks}}) as gateway:
         assert ask(gateway, CHAT, False).status == 200
-        until(lambda: all(file.exists() and file.read_text() for file in files), "all have it")
+        until(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files), "all have it")
     assert json.loads(files[0].read_text())["answer"] == WHOLE
     assert not any(texts(json.loads(file.read_text())) for file in files[1:])
 
