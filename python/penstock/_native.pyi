@@ -307,9 +307,10 @@ class Rows:
     def tuples(self, at: int, most: int) -> tuple[list[tuple[int | str | bytes | None, ...]], int]:
         """At most so many rows as the values of their columns, the first from ``at`` on, and where the next begins."""
 
-def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int]:
+def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int, int]:
     """Takes the private parts, and what is damaged, out of the whole segments in ``data_dir/journal/<instance>`` that
-    last changed before a time, in microseconds UTC; how many parts they were, and how many bytes. Releases the GIL.
+    last changed before a time, in microseconds UTC; how many parts they were, how many bytes, and how many segments are
+    as they were, as another process was changing them: call it again. Releases the GIL.
 
     ``live``: the process of the instance is alive; its newest segment stays as it is. Raises ``OSError`` when the disk
     refuses; segments before that one are done.

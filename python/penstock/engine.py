@@ -151,7 +151,7 @@ def open_rows(directory: str, *, past_cache: bool = False) -> RowReader:
     return Compiled(directory, past_cache=past_cache)
 
 
-def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int]:
+def forget_private(directory: str, before_us: int, live: bool) -> tuple[int, int, int]:
     """See `_native.forget_private`. Raises ImportError when native was not built."""
     from penstock._native import forget_private as compiled
 

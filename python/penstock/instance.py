@@ -53,9 +53,11 @@ class Instance:
             if path == self.path or (name.startswith(".") and not _was_left(path)):
                 continue
             try:
-                if not os.listdir(path) and name.startswith("."):
+                left = os.listdir(path)
+                if not left and name.startswith("."):
                     os.rmdir(path)
-                    continue
+                if left != [LOCK]:
+                    continue  # who held the lock of one that has data would be taken for its process
                 lock = _lock(os.path.join(path, LOCK), create=False)
             except OSError:
                 continue  # alive, or not an instance

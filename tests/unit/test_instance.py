@@ -65,12 +65,22 @@ def test_an_instance_of_another_user_may_be_alive(tmp_path: Path, monkeypatch: p
     assert alive
 
 
-def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path) -> None:
+def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("empty", "full"):
         (tmp_path / "journal" / name).mkdir(parents=True)
         (tmp_path / "journal" / name / "lock").touch()
     (tmp_path / "journal" / "full" / "segment").touch()
+    files: list[int] = []
+
+    def lock(fd: int, how: int) -> None:
+        files.append(os.fstat(fd).st_ino)
+        flock(fd, how)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lock)
     instance = Instance(str(tmp_path))
+    assert len(files) == 2
+    assert (tmp_path / "journal" / "full" / "lock").stat().st_ino not in files, "it would be taken for alive"
     assert sorted(os.listdir(tmp_path / "journal")) == sorted(["full", instance.id])
     instance.close()
 

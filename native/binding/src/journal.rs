@@ -85,11 +85,11 @@ fn entry<'py>(py: Python<'py>, found: &Found) -> Entry<'py> {
 }
 
 #[pyfunction]
-pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<(u64, u64)> {
+pub(crate) fn forget_private(py: Python<'_>, directory: String, before_us: u64, live: bool) -> Result<(u64, u64, u64)> {
     let directory = PathBuf::from(directory);
-    let Forgotten { private_parts, damaged_bytes } =
+    let Forgotten { private_parts, damaged_bytes, left } =
         detached(py, move || journal::forget_before(&RealDisk::default(), &directory, before_us, live))?;
-    Ok((private_parts, damaged_bytes))
+    Ok((private_parts, damaged_bytes, left))
 }
 
 #[pyfunction]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -22,6 +23,10 @@ from penstock.store.records import Watermark
 
 Journal = dict[str, Any]
 """What native says of one."""
+
+PATIENCE_S = 30.0
+"""Another process takes a second to look through what one left, and less to remove a segment."""
+AGAIN_S = 0.1
 
 
 @click.command("verify")
@@ -78,9 +83,6 @@ def forget(config: str | None, data_dir: str | None, before: int) -> None:
 
 def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]]:
     """How many private parts, and how many bytes of what is damaged; which journals may still have some, and why."""
-    from penstock.engine import forget_private
-    from penstock.instance import is_live
-
     parts, damaged = 0, 0
     left: list[str] = []
     try:
@@ -89,14 +91,29 @@ def _forget_in_journals(place: str, before_us: int) -> tuple[int, int, list[str]
         return 0, 0, [str(error)]
     for path in paths:
         try:
-            forgotten = forget_private(path, before_us, is_live(path))
+            for some_parts, some_damaged in _forget_in_journal(path, before_us):
+                parts, damaged = parts + some_parts, damaged + some_damaged
         except OSError as error:
             left.append(f"{path}: {error}")
         except ImportError as error:
             failed(str(error))
-        else:
-            parts, damaged = parts + forgotten[0], damaged + forgotten[1]
     return parts, damaged, left
+
+
+def _forget_in_journal(path: str, before_us: int) -> Iterator[tuple[int, int]]:
+    """What is forgotten each time, again and again while another process is at its files. Raises OSError."""
+    from penstock.engine import forget_private
+    from penstock.instance import is_live
+
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        parts, damaged, left = forget_private(path, before_us, is_live(path))
+        yield parts, damaged
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise OSError(f"another process changes its files ({left} are left): run it again")
+        time.sleep(AGAIN_S)
 
 
 async def _forget_in_store(config: str | None, data_dir: str | None, before_us: int) -> int:

@@ -148,9 +148,9 @@ def test_it_is_forgotten_in_the_journals_first_or_they_would_bring_it_to_the_sto
 ) -> None:
     done: list[tuple[str, int]] = []
 
-    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int]:
+    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int, int]:
         done.append((Path(directory).name, before_us))
-        return 2, 0
+        return 2, 0, 0
 
     async def in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
         done.append(("store", before_us))
@@ -167,11 +167,30 @@ def test_it_is_forgotten_in_the_journals_first_or_they_would_bring_it_to_the_sto
     assert done[-1] == ("store", 0)
 
 
+def test_what_another_process_is_at_is_forgotten_once_it_has_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [3, 1, 0]
+
+    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int, int]:
+        return 2, 10, left.pop(0) if left else 5
+
+    (tmp_path / "journal" / "one").mkdir(parents=True)
+    monkeypatch.setattr("penstock.engine.forget_private", in_journal)
+    monkeypatch.setattr("penstock.cli.audit_verify.AGAIN_S", 0.001)
+    told = run("audit", "forget", "--before", "1d", "--data-dir", str(tmp_path))
+    assert told.stdout == "forgotten: 6 in journals, 30 bytes of damaged entries, 0 in the store\n"
+    monkeypatch.setattr("penstock.cli.audit_verify.PATIENCE_S", 0.01)
+    told = run("audit", "forget", "--before", "1d", "--data-dir", str(tmp_path))
+    assert told.exit_code == 1
+    assert f"{tmp_path}/journal/one: another process changes its files (5 are left): run it again" in told.stderr
+
+
 def test_what_is_not_forgotten_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int]:
+    def in_journal(directory: str, before_us: int, live: bool) -> tuple[int, int, int]:
         if directory.endswith("one"):
             raise OSError("the disk refuses")
-        return 2, 500
+        return 2, 500, 0
 
     async def in_store(config: str | None, data_dir: str | None, before_us: int) -> int:
         raise StoreError("it is away")

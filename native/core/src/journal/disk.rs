@@ -56,8 +56,10 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes what was created, renamed and removed in a directory last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Holds the lock of a file while the result lives. `None`: another process does, or there is no such file.
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>>;
+    /// Whether nobody holds the lock of a file. Who asks holds it for no one else who asks. `false`: there is no such file.
+    fn is_unlocked(&self, path: &Path) -> io::Result<bool>;
+    /// Holds a directory while the result lives, against others who do before they change its files. `None`: another does.
+    fn take(&self, dir: &Path) -> io::Result<Option<Box<dyn Any + Send>>>;
     /// Bytes of the whole volume.
     fn volume_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
@@ -176,23 +178,32 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+    fn is_unlocked(&self, path: &Path) -> io::Result<bool> {
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
-        let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
-            Err(error) => Err(error.into()),
+        match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Ok(file) => try_lock(&file, FlockOperation::NonBlockingLockShared),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
+    }
+
+    fn take(&self, dir: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+        let dir = File::open(dir)?;
+        let is_taken = try_lock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(is_taken.then(|| Box::new(dir) as Box<dyn Any + Send>))
     }
 
     fn volume_bytes(&self, dir: &Path) -> io::Result<u64> {
         let facts = rustix::fs::statvfs(dir)?;
         Ok(facts.f_blocks.saturating_mul(facts.f_frsize))
+    }
+}
+
+fn try_lock(file: &File, how: FlockOperation) -> io::Result<bool> {
+    match flock(file, how) {
+        Ok(()) => Ok(true),
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

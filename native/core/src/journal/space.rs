@@ -1,6 +1,7 @@
 //! The room that all journals below one directory take: what may go first, and what a process that is gone left behind.
 
 use std::{
+    any::Any,
     collections::HashSet,
     io,
     path::{Path, PathBuf},
@@ -20,10 +21,7 @@ use super::{
 pub const LOCK: &str = "lock";
 
 /// Whose it is, the journal's directory, the file.
-type Segment = (String, PathBuf, File);
-
-/// Segments that are to go, and why.
-pub type Going = Vec<(Removal, Why)>;
+pub type Segment = (String, PathBuf, File);
 
 /// A segment that is to go.
 #[derive(Clone, Debug)]
@@ -51,7 +49,7 @@ fn journals(disk: &dyn Disk, all: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 fn is_dead(disk: &dyn Disk, dir: &Path) -> bool {
-    disk.lock(&dir.join(LOCK)).is_ok_and(|lock| lock.is_some())
+    disk.is_unlocked(&dir.join(LOCK)).unwrap_or(false)
 }
 
 /// The directory of this journal, among those of others.
@@ -87,7 +85,7 @@ impl Space {
 
     /// Looks through the journal of a process that is gone, once. `None`: it lives, or left nothing.
     pub fn adopt(&mut self, instance: &str, dir: &Path) -> Option<Recovered> {
-        let _lock = self.disk.lock(&dir.join(LOCK)).ok().flatten()?;
+        let _taken = self.take(dir)?;
         // One that cannot be read stays as it is, and holds up nothing.
         let found = recover(&*self.disk, dir).ok()?;
         self.adopted.insert(instance.to_owned());
@@ -99,7 +97,9 @@ impl Space {
         let is_left =
             |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
         for (_, dir) in self.journals()? {
-            // One that cannot be listed is none of ours, and holds up nothing.
+            // One that cannot be listed is none of ours, and holds up nothing. Whoever is at a forgetting makes its file look
+            // as old as the segment is.
+            let Ok(Some(_taken)) = self.disk.take(&dir) else { continue };
             let Ok(listed) = self.disk.list(&dir) else { continue };
             let left = listed.into_iter().filter(is_left);
             left.for_each(|each| drop(self.disk.remove(&dir.join(each.name))));
@@ -107,18 +107,10 @@ impl Space {
         Ok(())
     }
 
-    /// Whole segments that are to go, and why; of the own journal those before number `open`. One that cannot be read stays,
-    /// and holds up no other: the fault of one of them, if there is any.
-    pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<(Going, io::Result<()>)> {
-        let (mut going, mut unread) = (Vec::new(), Ok(()));
-        for segment in self.closed(open)? {
-            let Some(why) = goes(&segment.0, &segment.2) else { continue };
-            match self.removal(segment) {
-                Ok(removal) => going.push((removal, why)),
-                Err(error) => unread = Err(error),
-            }
-        }
-        Ok((going, unread))
+    /// Whole segments that are to go, and why; of the own journal those before number `open`.
+    pub fn which(&self, open: u64, goes: impl Fn(&str, &File) -> Option<Why>) -> io::Result<Vec<(Segment, Why)>> {
+        let closed = self.closed(open)?.into_iter();
+        Ok(closed.filter_map(|segment| goes(&segment.0, &segment.2).map(|why| (segment, why))).collect())
     }
 
     /// The oldest of them that take `bytes` together, or all there are that can be read. `goes`: whether one may, and only
@@ -156,13 +148,11 @@ impl Space {
 
     /// Removes a segment, and the journal of a process that is gone with its last one. `false`: it stays.
     pub fn remove(&self, removal: &Removal) -> bool {
-        let is_own = removal.dir == self.own;
-        let lock = removal.dir.join(LOCK);
-        let held = if is_own { None } else { self.disk.lock(&lock).ok().flatten() };
-        if !is_own && held.is_none() || self.disk.remove(&removal.file.path).is_err() {
+        let taken = self.take(&removal.dir);
+        if taken.is_none() || self.disk.remove(&removal.file.path).is_err() {
             return false;
         }
-        if !is_own && files(&*self.disk, &removal.dir).is_ok_and(|files| files.is_empty()) {
+        if removal.dir != self.own && files(&*self.disk, &removal.dir).is_ok_and(|files| files.is_empty()) {
             // The directory itself goes when the next process starts.
             let _ = self.disk.remove(&removal.dir.join(COMMITTED));
         }
@@ -171,6 +161,12 @@ impl Space {
 
     fn journals(&self) -> io::Result<Vec<(String, PathBuf)>> {
         journals(&*self.disk, &self.all)
+    }
+
+    /// Holds the own journal, or one whose process is gone, against others who change its files. `None`: another does.
+    fn take(&self, dir: &Path) -> Option<Box<dyn Any + Send>> {
+        let may = dir == self.own || self.is_dead(dir);
+        may.then(|| self.disk.take(dir).ok().flatten())?
     }
 
     /// Whether its process is gone, as far as that can be seen.
@@ -191,7 +187,8 @@ impl Space {
         Ok(closed)
     }
 
-    fn removal(&self, (instance, dir, file): Segment) -> io::Result<Removal> {
+    /// What its removal is told with. The last one of a journal is read for that, up to 64 MiB.
+    pub fn removal(&self, (instance, dir, file): Segment) -> io::Result<Removal> {
         let first = header(&*self.disk, &file)?.map_or(0, |header| header.chain.sequence + 1);
         let last = self.last(&dir, &file)?;
         Ok(Removal { instance, dir, file, first, last })

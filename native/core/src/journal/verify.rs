@@ -61,10 +61,9 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
         found.push(one.verify(heads, &mut removed)?);
     }
     let known: HashMap<_, _> = found.iter().map(|(report, _)| (report.instance.clone(), report.segments)).collect();
-    for (report, first) in &mut found {
-        if let Some(first) = first.as_ref().filter(|_| report.fault.is_none()) {
-            report.fault = beginning(first, &removed);
-        }
+    for (report, holes) in &mut found {
+        let untold = holes.iter().find_map(|hole| hole.fault(&removed));
+        report.fault = untold.or_else(|| report.fault.take());
     }
     let mut reports: Vec<_> = found.into_iter().map(|(report, _)| report).filter(|r| r.segments > 0).collect();
     for head in heads {
@@ -80,16 +79,30 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
     Ok(reports)
 }
 
-/// A chain that does not begin with its first segment: its beginning must have been removed, and that told.
-fn beginning(first: &Header, removed: &Removed) -> Option<String> {
-    if first.number == 1 {
-        return None;
+/// Segments that are not there: they must have been removed, and that told. It is not always the oldest ones that go first:
+/// they go by when they changed, and a clock may have been ahead.
+struct Hole {
+    instance: String,
+    /// Number of the first that is missing, and of the segment behind them.
+    from: u64,
+    to: u64,
+    /// What that one follows.
+    chain: Chain,
+}
+
+impl Hole {
+    /// What was told of those before the last one may be gone itself.
+    fn fault(&self, removed: &Removed) -> Option<String> {
+        let Self { from, to, chain, .. } = *self;
+        let told = removed.get(&(self.instance.clone(), to - 1));
+        if told.is_some_and(|(sequence, hash)| (*sequence, hash) == (chain.sequence, &hex(&chain.hash))) {
+            return None;
+        }
+        Some(match from {
+            1 => format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence),
+            _ => format!("segment {} is missing", to - 1),
+        })
     }
-    let before = removed.get(&(first.instance.clone(), first.number - 1));
-    if before.is_some_and(|(sequence, hash)| (*sequence, hash) == (first.chain.sequence, &hex(&first.chain.hash))) {
-        return None;
-    }
-    Some(format!("entries 1 to {} are missing: the journal begins with segment {}", first.chain.sequence, first.number))
 }
 
 impl Report {
@@ -117,12 +130,12 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<(Report, Option<Header>)> {
+    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<(Report, Vec<Hole>)> {
         // Before anything else: what is written goes on.
         let told = committed(self.disk, &self.dir)?;
         let files = files(self.disk, &self.dir)?;
         let mut report = Report { segments: files.len(), ..Report::new(&self.name, self.is_live) };
-        let mut first = None;
+        let mut holes = Vec::new();
         let mut chain: Option<Chain> = None;
         let heads: Vec<_> = heads.iter().filter(|head| head.instance == self.name).collect();
         let mut last_number = 0;
@@ -149,13 +162,20 @@ impl One<'_> {
                 report.fault = Some(format!("segment {}: its head is damaged", file.number));
                 break;
             };
-            report.fault = self.fits(&header, file, chain, last_number, index);
-            first.get_or_insert_with(|| header.clone());
+            let from = last_number + 1;
+            let is_hole = file.number > from;
+            report.fault = self.fits(&header, file, chain.filter(|_| !is_hole));
+            if is_hole && report.fault.is_none() {
+                holes.push(Hole { instance: self.name.clone(), from, to: file.number, chain: header.chain });
+                chain = None;
+            }
             last_number = file.number;
+            // What stands behind the entries of a segment counts where its successor says so.
+            let is_end = files.get(index + 1).is_none_or(|next| next.number > file.number + 1);
             let mut at = chain.unwrap_or(header.chain);
             let mut whole = 0;
             if report.fault.is_none() {
-                match entries(&bytes, file, is_last, &mut at, &mut report, &heads, removed) {
+                match entries(&bytes, file, is_end, &mut at, &mut report, &heads, removed) {
                     Ok(bytes) => whole = bytes,
                     Err(fault) => report.fault = Some(fault),
                 }
@@ -183,7 +203,7 @@ impl One<'_> {
                 format!("entries {} to {} are missing: a head behind the last entry was kept", end + 1, head.sequence)
             });
         }
-        Ok((report, first))
+        Ok((report, holes))
     }
 
     /// A segment that was begun and no more: nothing in it counts yet.
@@ -193,7 +213,7 @@ impl One<'_> {
     }
 
     /// Whether a segment goes on where the one before it ended.
-    fn fits(&self, header: &Header, file: &File, chain: Option<Chain>, last: u64, index: usize) -> Option<String> {
+    fn fits(&self, header: &Header, file: &File, chain: Option<Chain>) -> Option<String> {
         let number = file.number;
         if file.is_damaged {
             return Some(format!("segment {number} was set aside as damaged: {}", file.path.display()));
@@ -203,9 +223,6 @@ impl One<'_> {
                 "segment {number} is segment {} of {}: it was renamed or copied here",
                 header.number, header.instance
             ));
-        }
-        if index > 0 && number != last + 1 {
-            return Some(format!("segment {} is missing", last + 1));
         }
         let before = chain.unwrap_or_else(|| if number == 1 { Chain::start(&self.name) } else { header.chain });
         if header.chain.sequence > before.sequence {
@@ -220,7 +237,7 @@ impl One<'_> {
 fn entries(
     bytes: &[u8],
     file: &File,
-    is_last: bool,
+    is_end: bool,
     chain: &mut Chain,
     report: &mut Report,
     heads: &[&Head],
@@ -246,10 +263,10 @@ fn entries(
         note(&entry, report, removed);
     }
     let (at, next, rest) = (walk.at as u64, chain.sequence + 1, walk.rest());
-    if walk.fault.is_none() || is_last && rest == 0 {
+    if walk.fault.is_none() || is_end && rest == 0 {
         return Ok(at);
     }
-    if walk.resume() || !is_last || report.ended {
+    if walk.resume() || !is_end || report.ended {
         return Err(format!("entry {next} was changed or is damaged (segment {}, byte {at})", file.number));
     }
     report.unfinished_bytes = rest;

@@ -3,13 +3,14 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    task::{Context, Waker},
 };
 
 use penstock_core::journal::{
     Durability, Event, Position, Reader, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify,
 };
 
-use crate::made::{DAY_US, MS, Made, read_all, settings};
+use crate::made::{DAY_US, Made, read_all, settings};
 
 pub(crate) fn small(instance: &str) -> Settings {
     Settings { max_bytes: 32 << 10, ..settings(instance, Durability::Group) }
@@ -181,6 +182,10 @@ fn a_segment_that_cannot_be_read_stays_and_holds_up_no_other() {
         fill(&mut made, 3);
         let paths = made.sim.paths();
         assert_eq!([1, 2, 3].map(|number| paths.contains(&made.segment(number))), [false, true, false]);
+        made.sim.open(&second);
+        // What was told of the first is gone itself where there is little room.
+        let is_told = older_us > 0;
+        assert_eq!(made.report(true).fault.is_none(), is_told);
     }
 }
 
@@ -340,24 +345,6 @@ fn what_is_old_goes_though_nothing_comes_any_more() {
 }
 
 #[test]
-fn what_a_forgetting_left_goes_once_nobody_can_be_at_it() {
-    let mut made = Made::with(settings("one", Durability::Group), None);
-    let left = ["/data/journal/dead/0000000007.forgotten", "/data/journal/one/0000000001.forgotten"].map(Path::new);
-    for path in left {
-        made.sim.create(path).unwrap().append(b"half of a segment").unwrap();
-    }
-    let others = ["/data/journal/dead/lock", "/data/journal/dead/forgotten.txt"].map(Path::new);
-    others.iter().for_each(|path| drop(made.sim.create(path).unwrap()));
-    for (hours, are_there) in [(0, true), (1, true), (2, false)] {
-        made.later(hours * 3_600_000 * MS);
-        made.writer.sweep().unwrap();
-        let paths = made.sim.paths();
-        assert!(left.iter().all(|path| paths.contains(&path.to_path_buf()) == are_there), "{hours}");
-        assert!(others.iter().all(|path| paths.contains(&path.to_path_buf())));
-    }
-}
-
-#[test]
 fn a_clock_that_is_set_back_removes_nothing_and_disturbs_nothing() {
     let mut made = Made::new(Durability::Group);
     fill(&mut made, 60);
@@ -367,6 +354,50 @@ fn a_clock_that_is_set_back_removes_nothing_and_disturbs_nothing() {
     made.writer.commit().unwrap();
     assert_eq!(made.read(true), (0..120).collect::<Vec<_>>());
     assert_eq!(made.report(true).fault, None);
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_keeps_back_is_no_fault_of_the_journal() {
+    let mut made = Made::with(settings("one", Durability::Group), None);
+    fill(&mut made, 20);
+    made.later(300 * DAY_US);
+    fill(&mut made, 40);
+    made.now.fetch_sub(300 * DAY_US, std::sync::atomic::Ordering::Relaxed);
+    fill(&mut made, 20);
+    made.later(91 * DAY_US);
+    fill(&mut made, 1);
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+    let kept = made.read(true);
+    assert!(kept.len() > 5 && kept[0] > 0 && kept[kept.len() - 2] < 65 && kept.last() == Some(&80), "{kept:?}");
+    assert_eq!(made.report(true).fault, None);
+    let number = (1..20).find(|number| made.sim.paths().contains(&made.segment(*number))).unwrap();
+    made.sim.remove(&made.segment(number + 1)).unwrap();
+    assert_eq!(made.report(true).fault.unwrap(), format!("segment {} is missing", number + 1), "nobody told of that");
+}
+
+#[test]
+fn what_comes_while_many_segments_are_removed_waits_for_none_of_the_others() {
+    let first = Made::with(settings("dead-0", Durability::Group), None);
+    for number in 0..5 {
+        let mut dead = Made::with(settings(&format!("dead-{number}"), Durability::Group), Some(&first));
+        fill(&mut dead, 1);
+        dead.die();
+    }
+    let mut made = Made::with(settings("new", Durability::Group), Some(&first));
+    made.writer.sweep().unwrap();
+    made.later(91 * DAY_US);
+    let last = Path::new("/data/journal/dead-4/0000000001.segment");
+    let waiting = made.push().unwrap();
+    let ring = made.ring.clone();
+    let is_written = move || ring.poll_durable(waiting, true, &Context::from_waker(Waker::noop())).is_ready();
+    // Whether what came is written when the last of them is read.
+    let written = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = written.clone();
+    made.sim.after_reading(last.to_owned(), move || seen.store(is_written(), std::sync::atomic::Ordering::Relaxed));
+    made.writer.sweep().unwrap();
+    assert!(written.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(!made.sim.paths().iter().any(|path| path == last));
 }
 
 #[test]
@@ -446,27 +477,6 @@ fn a_directory_that_nobody_may_look_into_holds_up_nothing() {
     fill(&mut made, 3);
     made.writer.sweep().unwrap();
     assert!(!made.sim.paths().contains(&left));
-}
-
-#[test]
-fn what_takes_a_segments_place_is_as_old_from_the_beginning() {
-    let mut made = Made::new(Durability::Group);
-    fill(&mut made, 60);
-    made.die();
-    made.later(2 * DAY_US);
-    let changed_us = |made: &Made| -> Vec<u64> {
-        made.sim.list(&made.dir).unwrap().into_iter().map(|file| file.changed_us).collect()
-    };
-    let before = changed_us(&made);
-    // As another process does that sees an old file beside a segment.
-    made.sim.let_vanish(2);
-    assert!(forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap().private_parts > 0);
-    let replaced_us = made.sim.replaced_us();
-    assert!(replaced_us.len() > 2 && replaced_us.iter().all(|us| before.contains(us)), "{replaced_us:?}");
-    assert_eq!((changed_us(&made), made.report(false).fault), (before, None));
-    fill(&mut made, 60);
-    made.sim.let_vanish(u32::MAX);
-    assert_eq!(forget_before(&made.sim, &made.dir, u64::MAX, false).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]

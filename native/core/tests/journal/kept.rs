@@ -176,13 +176,20 @@ fn with_shed_each_request_that_is_in_keeps_room_for_its_record() {
 #[test]
 fn a_journal_of_another_process_is_left_alone() {
     let dir = Dir::new("locks");
-    let lock = dir.0.join("journal/one/lock");
-    let held = RealDisk::default().lock(&lock).unwrap();
-    assert!(held.is_some());
-    assert!(RealDisk::default().lock(&lock).unwrap().is_none());
+    let (disk, one) = (RealDisk::default(), dir.0.join("journal/one"));
+    let lock = one.join("lock");
+    let file = std::fs::File::open(&lock).unwrap();
+    file.lock().unwrap();
+    assert!(!disk.is_unlocked(&lock).unwrap());
+    file.unlock().unwrap();
+    file.lock_shared().unwrap();
+    assert!(disk.is_unlocked(&lock).unwrap(), "another that looks");
+    assert!(!disk.is_unlocked(&dir.0.join("journal/none/lock")).unwrap());
+    let held = disk.take(&one).unwrap();
+    assert!(held.is_some() && disk.is_unlocked(&lock).unwrap(), "who takes it is not taken for its process");
+    assert!(disk.take(&one).unwrap().is_none());
     drop(held);
-    assert!(RealDisk::default().lock(&lock).unwrap().is_some());
-    assert!(RealDisk::default().lock(&dir.0.join("journal/none/lock")).unwrap().is_none());
+    assert!(disk.take(&one).unwrap().is_some());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod batches;
 mod bounds;
 mod crash;
 mod entries;
+mod forgetting;
 mod kept;
 mod made;
 mod reading;

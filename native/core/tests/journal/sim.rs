@@ -39,6 +39,8 @@ struct File {
 struct State {
     files: BTreeMap<PathBuf, File>,
     locked: BTreeSet<PathBuf>,
+    /// Directories that somebody holds.
+    taken: BTreeSet<PathBuf>,
     /// Which of the next syncs fail, one a bit, the lowest first.
     failing_syncs: u64,
     /// Whoever has a segment synchronised does not come back from there, once so many have.
@@ -47,8 +49,6 @@ struct State {
     closed: BTreeSet<PathBuf>,
     /// Nothing can be removed.
     keeps_all: bool,
-    /// How many files others remove as soon as they are made to look old.
-    vanishing: u32,
     /// How old what takes another file's place appeared to be just then, microseconds UTC.
     replaced_us: Vec<u64>,
     /// Bytes that still fit.
@@ -125,10 +125,6 @@ impl Sim {
 
     pub(crate) fn set_keeps_all(&self, does: bool) {
         self.state.lock().unwrap().keeps_all = does;
-    }
-
-    pub(crate) fn let_vanish(&self, count: u32) {
-        self.state.lock().unwrap().vanishing = count;
     }
 
     pub(crate) fn replaced_us(&self) -> Vec<u64> {
@@ -275,10 +271,6 @@ impl Disk for Sim {
     fn set_changed(&self, path: &Path, us: u64) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.files.get_mut(path).ok_or(ErrorKind::NotFound)?.changed_us = us;
-        if state.vanishing > 0 {
-            state.vanishing -= 1;
-            state.files.remove(path);
-        }
         Ok(())
     }
 
@@ -313,14 +305,30 @@ impl Disk for Sim {
         Ok(())
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+    fn is_unlocked(&self, path: &Path) -> io::Result<bool> {
         let state = self.state.lock().unwrap();
-        let is_free = state.files.contains_key(path) && !state.locked.contains(path);
-        Ok(is_free.then(|| Box::new(()) as Box<dyn Any + Send>))
+        Ok(state.files.contains_key(path) && !state.locked.contains(path))
+    }
+
+    fn take(&self, dir: &Path) -> io::Result<Option<Box<dyn Any + Send>>> {
+        let mut state = self.state.lock().unwrap();
+        if state.closed.contains(dir) {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        let is_taken = state.taken.insert(dir.to_owned());
+        Ok(is_taken.then(|| Box::new(Taken(self.clone(), dir.to_owned())) as Box<dyn Any + Send>))
     }
 
     fn volume_bytes(&self, _: &Path) -> io::Result<u64> {
         Ok(1 << 30)
+    }
+}
+
+struct Taken(Sim, PathBuf);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().taken.remove(&self.1);
     }
 }
 

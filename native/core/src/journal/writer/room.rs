@@ -47,9 +47,21 @@ impl Writer {
                 }
                 _ => None,
             };
-            let found;
-            (found, unread) = self.space.which(self.open_number(), why)?;
-            found.into_iter().for_each(|(removal, why)| self.note_removal(removal, why));
+            for (segment, why) in self.space.which(self.open_number(), why)? {
+                match self.space.removal(segment) {
+                    Ok(removal) => self.note_removal(removal, why),
+                    // It went for others to find room.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    // It stays, and holds up no other.
+                    Err(error) => unread = Err(error),
+                }
+                // To read a segment may take long, and there may be many: what came meanwhile waits for this one alone.
+                self.write_all()?;
+                self.commit()?;
+                if self.ring.stops() {
+                    break;
+                }
+            }
         }
         self.shipped.keep(&self.space.instances()?);
         self.space.tidy(self.clock.utc_us().saturating_sub(ASIDE_US))?;
