@@ -30,10 +30,10 @@ fn stopping_cuts_what_is_still_in_flight_and_says_so() {
 }
 
 /// A request that is in flight while the process ends; what its client reads then.
-fn stopped(house: &House, asks: &str, wait: impl FnOnce(), then: impl FnOnce(&mut Client)) -> String {
+fn stopped(house: &House, asks: &str, wait: impl FnOnce(&mut Client), then: impl FnOnce(&mut Client)) -> String {
     let mut client = house.client();
     client.send(asks).unwrap();
-    wait();
+    wait(&mut client);
     thread::scope(|scope| {
         let stops = scope.spawn(|| house.stop());
         then(&mut client);
@@ -54,14 +54,7 @@ fn a_stream_whose_end_is_that_of_its_body_is_not_taken_for_whole() {
     );
     let house = House::start(&document(upstream.port), 1, 0);
     let asks = request("POST", "/v1/audio/speech", &[], &json!({"model": "fast", "input": "Hi", "voice": "v"}));
-    let text = stopped(
-        &house,
-        &asks,
-        || until("it is asked", || (upstream.asked.load(SeqCst) == 1).then_some(())),
-        |client| {
-            drop(client.read_until("Hi"));
-        },
-    );
+    let text = stopped(&house, &asks, |client| drop(client.read_until("Hi")), |_| ());
     assert!(text.contains("shutting_down"), "{text}");
 }
 
@@ -72,7 +65,7 @@ fn an_answer_of_which_nothing_was_sent_is_still_an_error_of_its_own() {
         "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 1000\r\n\r\n".to_owned();
     let house = House::start(&document(upstream.port), 1, 0);
     let asks = request("POST", "/v1/audio/speech", &[], &json!({"model": "fast", "input": "Hi", "voice": "v"}));
-    let asked = || until("it is asked", || (upstream.asked.load(SeqCst) == 1).then_some(()));
+    let asked = |_: &mut Client| until("it is asked", || (upstream.asked.load(SeqCst) == 1).then_some(()));
     let text = stopped(&house, &asks, asked, |_| thread::park_timeout(Duration::from_millis(50)));
     assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("shutting_down"), "{text}");
 }
@@ -82,7 +75,7 @@ fn who_still_sends_its_request_sees_the_answer() {
     let upstream = Upstream::start();
     let house = House::start(&document(upstream.port), 1, 0);
     let asks = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 999999\r\n\r\n{";
-    let is_in = || until("it is in", || (house.status()["in_flight"] == 1).then_some(()));
+    let is_in = |_: &mut Client| until("it is in", || (house.status()["in_flight"] == 1).then_some(()));
     let text = stopped(&house, asks, is_in, |client| {
         for _ in 0..10 {
             client.send(&" ".repeat(10_000)).unwrap();
@@ -100,7 +93,7 @@ fn whose_key_is_being_verified_is_told_too() {
     put(&house, &json!({"keys": [row("abcdefghijkl", 1, None)]}));
     let shown = bearer(&own("abcdefghijkl", 'a'));
     let asks = request("POST", "/v1/chat/completions", &[("authorization", &shown)], &Value::Null);
-    let is_in = || until("it is in", || (house.status()["in_flight"] == 1).then_some(()));
+    let is_in = |_: &mut Client| until("it is in", || (house.status()["in_flight"] == 1).then_some(()));
     let told = stopped(&house, &asks, is_in, |_| ());
     assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("shutting_down"), "{told}");
 }
