@@ -80,6 +80,9 @@ pub trait Mark: Send {
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// How often a directory is listed whose files go meanwhile.
+const LISTINGS: u32 = 100;
+
 /// The system's own.
 #[derive(Clone, Debug, Default)]
 pub struct RealDisk {
@@ -97,26 +100,13 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
-        // All names before the first size: a file is then as long as it was when the next one had begun, or longer.
-        let entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut listed = Vec::new();
-        for entry in entries {
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let facts = match entry.metadata() {
-                Ok(facts) => facts,
-                // What goes between the two calls is not there.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let changed_us =
-                facts.mtime().max(0).cast_unsigned() * 1_000_000 + facts.mtime_nsec().cast_unsigned() / 1_000;
-            listed.push(Listed { name, bytes: facts.len(), changed_us, is_dir: facts.is_dir() });
+        // What went between its name and its facts may stand there under another name now.
+        for _ in 0..LISTINGS {
+            if let Some(listed) = list(dir)? {
+                return Ok(listed);
+            }
         }
-        Ok(listed)
+        Err(io::Error::other("its files change all the time"))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Target>> {
@@ -197,6 +187,28 @@ impl Disk for RealDisk {
         let facts = rustix::fs::statvfs(dir)?;
         Ok(facts.f_blocks.saturating_mul(facts.f_frsize))
     }
+}
+
+/// `None`: a file went meanwhile.
+fn list(dir: &Path) -> io::Result<Option<Vec<Listed>>> {
+    // All names before the first size: a file is then as long as it was when the next one had begun, or longer.
+    let entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    let mut listed = Vec::new();
+    for entry in entries {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let facts = match entry.metadata() {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let changed_us = facts.mtime().max(0).cast_unsigned() * 1_000_000 + facts.mtime_nsec().cast_unsigned() / 1_000;
+        listed.push(Listed { name, bytes: facts.len(), changed_us, is_dir: facts.is_dir() });
+    }
+    Ok(Some(listed))
 }
 
 fn try_lock(file: &File, how: FlockOperation) -> io::Result<bool> {
