@@ -21,7 +21,7 @@ use crate::{
     limits::Reserve,
     observe::record::Source,
     relay::text::Text,
-    tokens::{self, Encoding, Measure, approximate, count_chat, each},
+    tokens::{self, Detail, Encoding, Measure, approximate, count_chat, each, picture_tokens},
 };
 
 /// A longer prompt is not kept while its answer passes.
@@ -159,7 +159,7 @@ fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding:
         Api::Chat | Api::Messages | Api::OllamaChat => {
             count_chat(encoding, model, body).ok().map(|tokens| (tokens, true))
         }
-        _ => texts(encoding, body)
+        _ => texts(encoding, model, body)
             .map(|(tokens, is_all)| (approximate(measure, tokens), is_all && api != Api::Responses)),
     });
     counted.unwrap_or_else(|| (Prompt::of_json(body).tokens(Reserve::Expected), false))
@@ -173,12 +173,12 @@ fn characters(body: &[u8]) -> Option<Usage> {
     Some(Usage { input_characters: text.iter().filter(begins).count() as u64, ..Usage::default() })
 }
 
-/// Tokens of a prompt that is text, or a list of texts, and of its tools as they stand there, and whether that is all of
-/// it; `None`: it is something else.
-fn texts(encoding: &Encoding, body: &[u8]) -> Option<(u64, bool)> {
+/// Tokens of a prompt that is text, or a list of texts, and of its pictures and tools as they stand there, and whether that
+/// is all of it; `None`: it is something else.
+fn texts(encoding: &Encoding, model: &str, body: &[u8]) -> Option<(u64, bool)> {
     let prompts: Prompts<'_> = serde_json::from_slice(body).ok()?;
     let has_more = prompts.has_more();
-    let Prompts { prompt, input, instructions, system, suffix, tools, .. } = prompts;
+    let Prompts { prompt, input, instructions, system, suffix, tools, images, .. } = prompts;
     let mut sum = Some(0);
     let mut one = |value: &RawValue| {
         let tokens = tokens::text(value).map(|text| tokens::count(encoding, &text));
@@ -191,8 +191,14 @@ fn texts(encoding: &Encoding, body: &[u8]) -> Option<(u64, bool)> {
             _ => one(value),
         }
     }
-    let tools = tools.map_or(0, |tools| tokens::count(encoding, tools.get().as_bytes()));
-    sum.map(|sum| (sum + tools, !has_more))
+    let mut beside = tools.map_or(0, |tools| tokens::count(encoding, tools.get().as_bytes()));
+    if let Some(images) = images {
+        each(images, |image| {
+            let picture = tokens::text(image).unwrap_or_default();
+            beside = beside.saturating_add(picture_tokens(model, &picture, Detail::Auto));
+        });
+    }
+    sum.map(|sum| (beside.saturating_add(sum), !has_more))
 }
 
 impl Guard {

@@ -1,14 +1,16 @@
 //! Tokens of a whole chat: messages with what stands between them, tools, pictures.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::{
     Encoding, Measure, approximate, count,
-    images::{Detail, UNKNOWN_SIZE, image_tokens},
+    images::{Detail, picture_tokens},
     json::{each, text},
     models::{bare, claude},
-    picture, tools,
+    tools,
 };
 
 /// What a message costs beside its text, and what the beginning of the answer does.
@@ -37,8 +39,11 @@ struct Chat<'a> {
     messages: &'a RawValue,
     #[serde(borrow, default)]
     system: Option<&'a RawValue>,
-    #[serde(borrow, default, alias = "functions")]
+    #[serde(borrow, default)]
     tools: Option<&'a RawValue>,
+    /// What `tools` were called before.
+    #[serde(borrow, default)]
+    functions: Option<&'a RawValue>,
     #[serde(borrow, default)]
     tool_choice: Option<&'a RawValue>,
 }
@@ -58,6 +63,9 @@ struct Message<'a> {
     tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
+    /// Of Ollama: pictures without anything around them.
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 /// A part of a message's content, or the call of a tool.
@@ -83,9 +91,11 @@ struct Part<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    /// Of calls of functions.
+    /// Of calls of functions, and of tools that take a text.
     #[serde(borrow)]
     function: Option<&'a RawValue>,
+    #[serde(borrow)]
+    custom: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -139,15 +149,23 @@ pub fn count_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<u64, 
         if let Some(call) = message.function_call {
             count.part(call, 0);
         }
+        if let Some(images) = message.images {
+            each(images, |image| count.picture(&text(image).unwrap_or_default(), Detail::Auto));
+        }
         has_system |= matches!(message.role.and_then(text).as_deref(), Some(b"system" | b"developer"));
     });
-    if let Some(tools) = chat.tools.filter(|tools| !matches!(tools.get(), "null" | "[]")) {
+    let mut named = [chat.tools, chat.functions].into_iter().flatten();
+    let mut next = || named.find(|tools| !matches!(tools.get(), "null" | "[]"));
+    if let Some(tools) = next() {
+        if next().is_some() {
+            return Err(serde_json::Error::duplicate_field("functions"));
+        }
         count.tools(tools, has_system);
     }
     if let Some(choice) = chat.tool_choice {
         count.choice(choice);
     }
-    Ok(approximate(Measure::of(model), count.tokens) + count.pictures)
+    Ok(approximate(Measure::of(model), count.tokens).saturating_add(count.pictures))
 }
 
 struct Count<'a> {
@@ -185,16 +203,13 @@ impl Count<'_> {
 
     fn part(&mut self, part: &RawValue, depth: usize) {
         let part: Part<'_> = self.read(part);
-        for text in [part.text, part.refusal, part.thinking, part.name, part.arguments] {
+        for text in [part.text, part.refusal, part.thinking] {
             self.text(text);
         }
-        if let Some(input) = part.input {
-            self.tokens += count(self.encoding, input.get().as_bytes());
-        }
-        if let Some(function) = part.function {
-            let function: Part<'_> = self.read(function);
-            self.text(function.name);
-            self.text(function.arguments);
+        self.call(&part);
+        for inner in [part.function, part.custom].into_iter().flatten() {
+            let inner: Part<'_> = self.read(inner);
+            self.call(&inner);
         }
         self.content(part.content, depth + 1);
         let detail = |value: Option<&RawValue>| Detail::named(&value.and_then(text).unwrap_or_default());
@@ -213,13 +228,22 @@ impl Count<'_> {
         }
     }
 
+    /// What a tool is called with: a text, which may be of JSON, or JSON itself.
+    fn call(&mut self, call: &Part<'_>) {
+        self.text(call.name);
+        for given in [call.arguments, call.input].into_iter().flatten().filter(|given| given.get() != "null") {
+            let text = text(given).unwrap_or(Cow::Borrowed(given.get().as_bytes()));
+            self.tokens += count(self.encoding, &text);
+        }
+    }
+
     fn picture(&mut self, base64: &[u8], detail: Detail) {
-        let size = picture::size(base64).unwrap_or(UNKNOWN_SIZE);
-        self.pictures += image_tokens(self.model, size, detail);
+        let tokens = picture_tokens(self.model, base64, detail);
+        self.pictures = self.pictures.saturating_add(tokens);
     }
 
     fn tools(&mut self, tools: &RawValue, has_system: bool) {
-        self.tokens += count(self.encoding, &tools::rendered(tools));
+        self.tokens += tools::tokens(tools, self.encoding);
         let around = match claude(&bare(self.model)) {
             Some(_) => CLAUDE_TOOLS,
             None if has_system => TOOLS + SYSTEM_BESIDE_TOOLS,

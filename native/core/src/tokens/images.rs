@@ -1,6 +1,9 @@
 //! What a picture costs in tokens, by the rules of the model that sees it.
 
-use super::models::{bare, claude, is_of};
+use super::{
+    models::{bare, claude, is_of},
+    picture,
+};
 
 /// What a picture is taken to be whose size does not stand in the request, such as one behind an address.
 pub const UNKNOWN_SIZE: (u32, u32) = (1024, 1024);
@@ -55,6 +58,11 @@ const PATCHES: [(&str, f64); 7] = [
     ("gpt-6.1", 1.2),
 ];
 const UNLIMITED: f64 = f64::INFINITY;
+
+/// Tokens of a picture as it stands in a request, by the size that its head says.
+pub fn picture_tokens(model: &str, base64: &[u8], detail: Detail) -> u64 {
+    image_tokens(model, picture::size(base64).unwrap_or(UNKNOWN_SIZE), detail)
+}
 
 /// Tokens of a picture of so many pixels. Models that are not listed, of other vendors too, count as gpt-4o.
 pub fn image_tokens(model: &str, (width, height): (u32, u32), detail: Detail) -> u64 {

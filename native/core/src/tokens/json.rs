@@ -19,7 +19,7 @@ pub(super) fn members<'a>(object: &'a RawValue, work: impl FnMut(Cow<'a, [u8]>, 
     }
 }
 
-/// A string without its escapes, as UTF-8; lone surrogates in it are not. `None`: it is no string.
+/// A string without its escapes, as UTF-8; each lone surrogate in it as U+FFFD. `None`: it is no string.
 pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, [u8]>> {
     serde_json::Deserializer::from_str(value.get()).deserialize_bytes(Text).ok()
 }
@@ -84,6 +84,19 @@ impl<'de> Visitor<'de> for Text {
     }
 
     fn visit_bytes<E>(self, text: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_vec()))
+        let mut text = text.to_vec();
+        if simdutf8::basic::from_utf8(&text).is_err() {
+            replace_surrogates(&mut text);
+        }
+        Ok(Cow::Owned(text))
+    }
+}
+
+/// Escapes of lone surrogates come as three bytes that stand nowhere in UTF-8.
+fn replace_surrogates(text: &mut [u8]) {
+    for at in 0..text.len().saturating_sub(2) {
+        if let [0xed, 0xa0..=0xbf, 0x80..=0xbf] = text[at..at + 3] {
+            text[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        }
     }
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 pub use chat::count_chat;
 use classes::CLASSES;
 pub use encodings::Encodings;
+pub(crate) use images::{Detail, picture_tokens};
 pub(crate) use json::{each, text};
 use merge::Merge;
 pub use models::{Measure, approximate};

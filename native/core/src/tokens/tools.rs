@@ -7,17 +7,24 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{each, members, text};
+use super::{
+    Encoding, Tally,
+    json::{each, members, text},
+};
 
 /// Schemas are rendered down to this depth; what lies deeper is `any`.
 const MAX_DEPTH: usize = 16;
+/// Of the names that a schema says are required so many are remembered: the rest is rendered as if it were not.
+const MOST_REQUIRED: usize = 10_000;
 
-/// A tool: of chat, where `function` holds the rest, of `/responses`, of Anthropic, or an old `functions` entry.
+/// A tool: of chat, where `function` or `custom` holds the rest, of `/responses`, of Anthropic, or an old `functions` entry.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Tool<'a> {
     #[serde(borrow)]
     function: Option<&'a RawValue>,
+    #[serde(borrow)]
+    custom: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -44,91 +51,106 @@ struct Schema<'a> {
     items: Option<&'a RawValue>,
 }
 
-/// The tools of a list as `namespace functions { … }`.
-pub(super) fn rendered(tools: &RawValue) -> Vec<u8> {
-    let mut out = b"namespace functions {\n\n".to_vec();
+/// The tokens of the tools of a list, written as `namespace functions { … }`. The text is never all there: it may be many
+/// times as long as what it is made of.
+pub(super) fn tokens(tools: &RawValue, encoding: &Encoding) -> u64 {
+    let mut out = Writer { tally: Tally::default(), encoding };
+    out.put(b"namespace functions {\n\n");
     each(tools, |tool| {
         let outer = read::<Tool<'_>>(tool);
-        let tool = outer.function.map_or(outer, read::<Tool<'_>>);
-        comment(&mut out, tool.description);
-        out.extend_from_slice(b"type ");
-        out.extend_from_slice(&string(tool.name));
+        let tool = outer.function.or(outer.custom).map_or(outer, read::<Tool<'_>>);
+        out.comment(tool.description);
+        out.put(b"type ");
+        out.put(&string(tool.name));
         let parameters = tool.parameters.map(read::<Schema<'_>>).unwrap_or_default();
-        let mut inner = Vec::new();
-        object(&mut inner, &parameters, 0);
-        if inner.is_empty() {
-            out.extend_from_slice(b" = () => any;\n\n");
-        } else {
-            out.extend_from_slice(b" = (_: {\n");
-            out.append(&mut inner);
-            out.extend_from_slice(b"\n}) => any;\n\n");
-        }
+        let has_some = out.object(&parameters, 0, b" = (_: {\n");
+        out.put(if has_some { b"\n}) => any;\n\n" } else { b" = () => any;\n\n" });
     });
-    out.extend_from_slice(b"} // namespace functions");
-    out
+    out.put(b"} // namespace functions");
+    out.tally.end(Some(encoding)).0
 }
 
-/// Properties, a line each and one for a description; nothing if there are none.
-fn object(out: &mut Vec<u8>, schema: &Schema<'_>, depth: usize) {
-    let Some(properties) = schema.properties else { return };
-    let mut required = HashSet::new();
-    if let Some(names) = schema.required {
-        each(names, |name| required.extend(text(name)));
+/// Counts what is written.
+struct Writer<'a> {
+    tally: Tally,
+    encoding: &'a Encoding,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.tally.push(bytes);
+        if self.tally.is_due() {
+            self.tally.count(Some(self.encoding));
+        }
     }
-    let indent = " ".repeat(2 * depth);
-    let begin = out.len();
-    members(properties, |name, property| {
-        let property = read::<Schema<'_>>(property);
-        if out.len() > begin {
-            out.push(b'\n');
-        }
-        if property.description.is_some() {
-            out.extend_from_slice(indent.as_bytes());
-        }
-        comment(out, property.description);
-        out.extend_from_slice(indent.as_bytes());
-        out.extend_from_slice(&name);
-        out.extend_from_slice(if required.contains(&name) { b": " } else { b"?: " });
-        kind(out, &property, depth);
-        out.push(b',');
-    });
-}
 
-/// A type as TypeScript writes it.
-fn kind(out: &mut Vec<u8>, schema: &Schema<'_>, depth: usize) {
-    let name = string(schema.kind);
-    match name.as_ref() {
-        b"string" | b"integer" | b"number" if schema.words.is_some() => {
-            let begin = out.len();
-            each(schema.words.unwrap_or(RawValue::NULL), |word| {
-                if out.len() > begin {
-                    out.extend_from_slice(b" | ");
+    /// Properties behind `head`, a line each and one for a description; `false`: there are none, and nothing was written.
+    fn object(&mut self, schema: &Schema<'_>, depth: usize, head: &[u8]) -> bool {
+        let Some(properties) = schema.properties else { return false };
+        let mut required = HashSet::new();
+        if let Some(names) = schema.required {
+            each(names, |name| {
+                if required.len() < MOST_REQUIRED {
+                    required.extend(text(name));
                 }
-                out.push(b'"');
-                out.extend_from_slice(&text(word).unwrap_or(Cow::Borrowed(word.get().as_bytes())));
-                out.push(b'"');
             });
         }
-        b"integer" | b"number" => out.extend_from_slice(b"number"),
-        b"string" | b"boolean" | b"null" => out.extend_from_slice(&name),
-        b"array" if depth < MAX_DEPTH => {
-            kind(out, &schema.items.map(read::<Schema<'_>>).unwrap_or_default(), depth + 1);
-            out.extend_from_slice(b"[]");
-        }
-        b"object" if depth < MAX_DEPTH => {
-            out.extend_from_slice(b"{\n");
-            object(out, schema, depth + 1);
-            out.extend_from_slice(b"\n}");
-        }
-        _ => out.extend_from_slice(b"any"),
+        let indent = " ".repeat(2 * depth);
+        let mut has_some = false;
+        members(properties, |name, property| {
+            let property = read::<Schema<'_>>(property);
+            self.put(if has_some { b"\n" } else { head });
+            has_some = true;
+            if property.description.is_some() {
+                self.put(indent.as_bytes());
+            }
+            self.comment(property.description);
+            self.put(indent.as_bytes());
+            self.put(&name);
+            self.put(if required.contains(&name) { b": " } else { b"?: " });
+            self.kind(&property, depth);
+            self.put(b",");
+        });
+        has_some
     }
-}
 
-fn comment(out: &mut Vec<u8>, description: Option<&RawValue>) {
-    if description.is_some() {
-        out.extend_from_slice(b"// ");
-        out.extend_from_slice(&string(description));
-        out.push(b'\n');
+    /// A type as TypeScript writes it.
+    fn kind(&mut self, schema: &Schema<'_>, depth: usize) {
+        let name = string(schema.kind);
+        match name.as_ref() {
+            b"string" | b"integer" | b"number" if schema.words.is_some() => {
+                let mut has_some = false;
+                each(schema.words.unwrap_or(RawValue::NULL), |word| {
+                    if std::mem::replace(&mut has_some, true) {
+                        self.put(b" | ");
+                    }
+                    self.put(b"\"");
+                    self.put(&text(word).unwrap_or(Cow::Borrowed(word.get().as_bytes())));
+                    self.put(b"\"");
+                });
+            }
+            b"integer" | b"number" => self.put(b"number"),
+            b"string" | b"boolean" | b"null" => self.put(&name),
+            b"array" if depth < MAX_DEPTH => {
+                self.kind(&schema.items.map(read::<Schema<'_>>).unwrap_or_default(), depth + 1);
+                self.put(b"[]");
+            }
+            b"object" if depth < MAX_DEPTH => {
+                if !self.object(schema, depth + 1, b"{\n") {
+                    self.put(b"{\n");
+                }
+                self.put(b"\n}");
+            }
+            _ => self.put(b"any"),
+        }
+    }
+
+    fn comment(&mut self, description: Option<&RawValue>) {
+        if description.is_some() {
+            self.put(b"// ");
+            self.put(&string(description));
+            self.put(b"\n");
+        }
     }
 }
 

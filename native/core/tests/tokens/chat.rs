@@ -53,6 +53,13 @@ fn parts_calls_and_results_count_what_they_say() {
     let calls = r#"{"messages":[{"role":"user","content":null,"tool_calls":[{"id":"call_1","type":"function",
         "function":{"name":"weather","arguments":"{\"city\":\"Bern\"}"}}]}]}"#;
     assert_eq!(chat("gpt-4o", calls), 3 + 3 + 1 + tokens("weather") + tokens(r#"{"city":"Bern"}"#));
+    let custom =
+        r#"{"messages":[{"role":"user","tool_calls":[{"type":"custom","custom":{"name":"run","input":"ls \"x\""}}]}]}"#;
+    assert_eq!(chat("gpt-4o", custom), 3 + 3 + 1 + tokens("run") + tokens(r#"ls "x""#));
+    let ollama = r#"{"messages":[{"role":"user","content":"","tool_calls":[{"function":{"name":"weather",
+        "arguments":{"city":"Bern"}}},{"function":{"name":"now","arguments":null}}]}]}"#;
+    let said = tokens("weather") + tokens(r#"{"city":"Bern"}"#) + tokens("now");
+    assert_eq!(chat("gpt-4o", ollama), 3 + 3 + 1 + said);
     let anthropic = r#"{"system":"be kind","messages":[{"role":"user","content":[
         {"type":"tool_use","id":"x","name":"weather","input":{"city":"Bern"}},
         {"type":"tool_result","tool_use_id":"x","content":[{"type":"text","text":"sunny"}]}]}]}"#;
@@ -65,7 +72,13 @@ fn escapes_count_as_what_they_stand_for() {
     let plain = "{\"messages\":[{\"role\":\"user\",\"content\":\"é\\n🙂\"}]}";
     let escaped = r#"{"m\u0065ssages":[{"rol\u0065":"us\u0065r","content":"\u00e9\u000a\ud83d\ude42"}]}"#;
     assert_eq!(chat("gpt-4o", plain), chat("gpt-4o", escaped));
-    chat("gpt-4o", r#"{"messages":[{"role":"user","content":"lone \ud800","\ud800":1}]}"#);
+    let lone = r#"{"messages":[{"role":"user","content":" \ud800 \udfff\u00e9"}]}"#;
+    assert_eq!(
+        chat("gpt-4o", lone),
+        3 + 3 + 1 + tokens(" \u{fffd} \u{fffd}é"),
+        "each stands for one that nobody knows"
+    );
+    chat("gpt-4o", r#"{"messages":[{"role":"user","content":"x","\ud800":1}]}"#);
 }
 
 #[test]
@@ -86,6 +99,37 @@ fn tools_count_as_the_typescript_that_models_see() {
     assert_eq!(chat("gpt-4o", &with(named)), alone + tokens(rendered) + 9 + 7 + tokens("weather"));
     let system = with("").replacen('[', r#"[{"role":"system","content":""},"#, 1);
     assert_eq!(chat("gpt-4o", &system), alone + 3 + 1 + tokens(rendered) + 5);
+}
+
+#[test]
+fn tools_are_counted_as_one_text_however_long_it_is() {
+    let words = "what to look for, and where: 'it's' 123 456 ".repeat(60);
+    let tool = |n: usize| {
+        let description = if n.is_multiple_of(2) { format!(r#""description":"{words}","#) } else { String::new() };
+        format!(r#"{{"type":"custom","custom":{{"name":"tool_{n}",{description}"format":{{"type":"text"}}}}}}"#)
+    };
+    let text = |n: usize| {
+        let comment = if n.is_multiple_of(2) { format!("// {words}\n") } else { String::new() };
+        format!("{comment}type tool_{n} = () => any;\n\n")
+    };
+    let tools: Vec<_> = (0..20).map(tool).collect();
+    let rendered: String = (0..20).map(text).collect();
+    let rendered = format!("namespace functions {{\n\n{rendered}}} // namespace functions");
+    let body = |name: &str, other: &str| format!(r#"{{"messages":[],{other}"{name}":[{}]}}"#, tools.join(","));
+    let expected = 3 + tokens(&rendered) + 9;
+    assert_eq!(chat("gpt-4o", &body("tools", "")), expected);
+    assert_eq!(chat("gpt-4o", &body("tools", r#""functions":null,"#)), expected, "null is nothing");
+    assert_eq!(chat("gpt-4o", &body("functions", r#""tools":[],"#)), expected, "what they were called before");
+}
+
+#[test]
+fn pictures_that_none_could_send_cost_no_more_than_there_is() {
+    let part = r#"{"type":"input_image","image_url":"data:,iVBORw0KGgoAAAANSUhEUv//////////","detail":"original"}"#;
+    let parts = vec![part; 900].join(",");
+    let body = format!(r#"{{"messages":[{{"role":"user","content":[{parts}]}}]}}"#);
+    assert_eq!(chat("gpt-5.6", &body), u64::MAX);
+    let ollama = r#"{"messages":[{"role":"user","images":["iVBORw0KGgoAAAANSUhEUgAAAoAAAAHg"]}]}"#;
+    assert_eq!(chat("gpt-4o", ollama), 7 + 85 + 170 * 2);
 }
 
 #[test]
