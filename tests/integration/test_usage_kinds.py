@@ -171,10 +171,41 @@ def test_a_context_that_was_made_shorter_is_paid_for_and_another_models_price_is
         upstream.always(told({"type": "advisor_message", "model": "m-dear", **tokens}))
         assert ask(gateway, MESSAGES, streamed).status == 200
         assert unpriced(gateway) == 1
-        rows = recorded(gateway, 2)
+        # Who was asked declined in the middle, and another answered.
+        declined = {"type": "message", "model": "m", "input_tokens": 9, "output_tokens": 5}
+        upstream.always(told(declined, {"type": "fallback_message", "model": "m-dear", **tokens}))
+        assert ask(gateway, MESSAGES, streamed).status == 200
+        assert unpriced(gateway) == 2
+        *rows, last = recorded(gateway, 3)
+    used = last["usage"]
+    assert (used["prompt_tokens"], used["completion_tokens"], last["cost_nanousd"]) == (1_009, 35, None)
+    assert last["charged_nanousd"] == 1_009 * 2_000 + 35 * 10_000
     assert [(row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) for row in rows] == 2 * [(1_009, 32)]
     nanousd = 1_009 * 2_000 + 32 * 10_000
     assert [(row["cost_nanousd"], row["charged_nanousd"]) for row in rows] == [(nanousd, nanousd), (None, nanousd)]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_who_declines_before_writing_anything_is_not_paid(
+    upstream: Upstream, tmp_path: Path, streamed: bool
+) -> None:
+    usage = {"input_tokens": 412, "output_tokens": 0}
+    whole = {**MESSAGES.whole, "content": [], "stop_reason": "refusal", "usage": usage}
+    if streamed:
+        start = {"type": "message_start", "message": {**whole, "stop_reason": None}}
+        end = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": usage}
+        events = [start, end, {"type": "message_stop"}]
+        upstream.always(stream([f"event: {each['type']}\n".encode() + data(each) for each in events]))
+    else:
+        upstream.always(answer(whole))
+    prices = {"m": {"input": 1, "output": 10}}
+    config = config_of(upstream, prices=prices, limits={"global": {"budget": "1 usd/day"}})
+    with Gateway(tmp_path, config) as gateway:
+        got = ask(gateway, MESSAGES, streamed)
+        assert got.status == 200
+        assert got.header("x-penstock-cost-usd") == (None if streamed else "0")
+        (row,) = recorded(gateway, 1)
+    assert (row["usage"]["prompt_tokens"], row["cost_nanousd"], row["charged_nanousd"]) == (412, 0, 0)
 
 
 @pytest.mark.parametrize(

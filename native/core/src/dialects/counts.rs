@@ -116,6 +116,8 @@ enum Iteration {
     Compaction,
     /// Another model was asked, for tokens on top and at a price of its own.
     Advisor,
+    /// Another model answered, as those asked before it declined: the usage itself is of this answer alone.
+    Fallback,
 }
 
 /// The iterations whose tokens come on top.
@@ -126,8 +128,15 @@ struct Iterations {
     sum: [u64; ITERATED.len()],
     longest: u64,
     has_advisor: bool,
+    /// Of those whose tokens do not come on top, as far as they wrote something: who declined before that is not paid.
+    within: [u64; ITERATED.len()],
+    has_fallback: bool,
     here: [u64; ITERATED.len()],
     kind: Iteration,
+}
+
+fn plus(all: [u64; ITERATED.len()], more: [u64; ITERATED.len()]) -> [u64; ITERATED.len()] {
+    std::array::from_fn(|at| all[at].saturating_add(more[at]))
 }
 
 /// The prompt of what [`ITERATED`] names.
@@ -143,18 +152,32 @@ impl Iterations {
             sum: self.all(),
             longest: self.longest(),
             has_advisor: self.has_advisor(),
+            within: self.within(),
+            has_fallback: self.has_fallback(),
             ..Self::default()
         };
     }
 
     /// What the one that is read adds so far.
     fn added(&self) -> [u64; ITERATED.len()] {
-        if self.kind == Iteration::Within { Default::default() } else { self.here }
+        if self.is_within() { Default::default() } else { self.here }
+    }
+
+    fn is_within(&self) -> bool {
+        matches!(self.kind, Iteration::Within | Iteration::Fallback)
     }
 
     fn all(&self) -> [u64; ITERATED.len()] {
-        let added = self.added();
-        std::array::from_fn(|at| self.sum[at].saturating_add(added[at]))
+        plus(self.sum, self.added())
+    }
+
+    fn within(&self) -> [u64; ITERATED.len()] {
+        let [.., written] = self.here;
+        if self.is_within() && written > 0 { plus(self.within, self.here) } else { self.within }
+    }
+
+    fn has_fallback(&self) -> bool {
+        self.has_fallback || self.kind == Iteration::Fallback
     }
 
     /// 0: there are none.
@@ -197,6 +220,7 @@ impl Counts {
         self.iterations.kind = match kind {
             b"compaction" => Iteration::Compaction,
             b"advisor_message" => Iteration::Advisor,
+            b"fallback_message" => Iteration::Fallback,
             _ => Iteration::Within,
         };
     }
@@ -272,7 +296,6 @@ impl Counts {
     pub fn usage(&self, dialect: Dialect, is_text: bool) -> Option<Usage> {
         use Count as C;
         let first = |counts: &[C]| counts.iter().find_map(|&c| self.get(c)).unwrap_or(0);
-        let sum = |counts: &[C]| counts.iter().fold(0_u64, |n, &c| n.saturating_add(first(&[c])));
         if self.is_empty() {
             return None;
         }
@@ -297,19 +320,20 @@ impl Counts {
                 }
             }
             Dialect::Anthropic => {
-                let on_top = self.iterations.all();
-                let [_, read, written, written_1h, output] = on_top;
-                let own = sum(&[C::Input, C::CacheRead, C::CacheCreation]);
+                let has_fallback = self.iterations.has_fallback();
+                let own = if has_fallback { self.iterations.within() } else { ITERATED.map(|count| first(&[count])) };
                 let longest = self.iterations.longest();
+                let all = plus(own, self.iterations.all());
+                let [_, cached_tokens, cache_write_tokens, cache_write_1h_tokens, completion_tokens] = all;
                 Usage {
-                    prompt_tokens: own.saturating_add(prompt(&on_top)),
-                    completion_tokens: first(&[C::Output]).saturating_add(output),
-                    cached_tokens: first(&[C::CacheRead]).saturating_add(read),
-                    cache_write_tokens: first(&[C::CacheCreation]).saturating_add(written),
+                    prompt_tokens: prompt(&all),
+                    completion_tokens,
+                    cached_tokens,
+                    cache_write_tokens,
                     reasoning_tokens: first(&[C::OutputThinking]),
-                    cache_write_1h_tokens: first(&[C::CacheCreation1h]).saturating_add(written_1h),
-                    longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(own) },
-                    has_other_model: self.iterations.has_advisor(),
+                    cache_write_1h_tokens,
+                    longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt(&own)) },
+                    has_other_model: has_fallback || self.iterations.has_advisor(),
                     ..Usage::default()
                 }
             }

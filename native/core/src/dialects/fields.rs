@@ -246,7 +246,7 @@ impl Fields {
             (b"message", Shape::Messages) => Place::Message,
             (b"message", _) => Place::Text(T::FlatMessage),
             (b"done", Shape::Ollama) => Place::Done,
-            (b"done_reason", Shape::Ollama) => Place::Text(T::Finish),
+            (b"done_reason", Shape::Ollama) | (b"stop_reason", Shape::Other) => Place::Text(T::Finish),
             (b"prompt_eval_count", Shape::Ollama) => Place::Count(Count::PromptEval),
             (b"eval_count", Shape::Ollama) => Place::Count(Count::Eval),
             (b"usage", shape) if shape != Shape::Ollama => Place::Usage,

@@ -34,6 +34,9 @@ pub struct Usage {
     pub longest_prompt_tokens: u64,
     /// Some of it is another model's, at a price that is not this one's.
     pub has_other_model: bool,
+    /// Nothing of it is paid for: one of Anthropic's models declined before it wrote anything.
+    /// Source: release notes of the Claude API, 2 June 2026.
+    pub is_waived: bool,
     /// What it was served as, where the answer says so.
     pub tier: Option<Tier>,
 }
@@ -122,6 +125,9 @@ impl Usage {
     }
 }
 
+/// Why one of Anthropic's models stopped that declined.
+pub const REFUSAL: &[u8] = b"refusal";
+
 /// Reads usage and errors out of an unstreamed answer as its bytes pass.
 #[derive(Clone, Debug)]
 pub struct BodyTap {
@@ -146,7 +152,8 @@ impl BodyTap {
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
         let usage = self.fields.counts.usage(self.dialect, self.is_text)?;
-        Some(Usage { tier: self.tier(), ..usage })
+        let has_declined = self.dialect == Dialect::Anthropic && self.fields.finish.get() == REFUSAL;
+        Some(Usage { tier: self.tier(), is_waived: has_declined && !self.has_parts(), ..usage })
     }
 
     /// What it was served as, where the body states it.

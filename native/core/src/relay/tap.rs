@@ -8,7 +8,7 @@ use crate::{
         counts::Counts,
         fields::{Fields, Place, Shape},
         openai,
-        usage::{Served, Tier},
+        usage::{REFUSAL, Served, Tier},
     },
     json::Skimmer,
 };
@@ -66,6 +66,8 @@ pub struct Tap {
     failed: bool,
     frames: u64,
     finish: Option<String>,
+    /// The model began to write something: a block of Anthropic's.
+    has_blocks: bool,
     counts: Counts,
     /// How much text there was when tokens were stated last.
     stated_at: Option<u64>,
@@ -92,6 +94,7 @@ impl Tap {
             failed: false,
             frames: 0,
             finish: None,
+            has_blocks: false,
             counts: Counts::default(),
             stated_at: None,
             served: Served::default(),
@@ -216,7 +219,9 @@ impl Tap {
     /// Tokens stated so far.
     pub fn usage(&self) -> Option<Usage> {
         let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
-        Some(Usage { tier: self.tier(), ..usage })
+        let has_declined =
+            self.kind == StreamKind::Messages && self.finish().is_some_and(|finish| finish.as_bytes() == REFUSAL);
+        Some(Usage { tier: self.tier(), is_waived: has_declined && !self.has_blocks, ..usage })
     }
 
     /// Whether the model has written nothing since it stated them.

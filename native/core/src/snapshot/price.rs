@@ -77,6 +77,9 @@ impl Price {
     /// Tokens of kinds that overlap, such as cached ones of sound, count once: as written to a cache or read from it, else
     /// as sound, else as picture.
     pub fn cost(&self, usage: &Usage, asked: Tier) -> Option<u64> {
+        if usage.is_waived {
+            return Some(0);
+        }
         let factor = match usage.tier {
             Some(stated) => self.factor(stated)?,
             None => self.factor_asked(asked),

@@ -90,31 +90,42 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     };
     let input = first(&[&["input_tokens"]]);
     let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
-    let (aside, own) = (Aside::of(&usage["iterations"]), input.saturating_add(read).saturating_add(written));
+    let written_1h = first(&[&["cache_creation", "ephemeral_1h_input_tokens"]]);
+    let own = [input, read, written, written_1h, first(&[&["output_tokens"]])];
+    let Aside { on_top, attempts, longest, has_advisor } = Aside::of(&usage["iterations"]);
+    let own = attempts.unwrap_or(own);
+    let all = plus(own, on_top);
     let anthropic = Usage {
-        prompt_tokens: own.saturating_add(aside.prompt()),
-        completion_tokens: first(&[&["output_tokens"]]).saturating_add(aside.output),
-        cached_tokens: read.saturating_add(aside.read),
-        cache_write_tokens: written.saturating_add(aside.written),
+        prompt_tokens: prompt_of(all),
+        completion_tokens: all[4],
+        cached_tokens: all[1],
+        cache_write_tokens: all[2],
         reasoning_tokens: first(&[&[output, "thinking_tokens"]]),
-        cache_write_1h_tokens: first(&[&["cache_creation", "ephemeral_1h_input_tokens"]])
-            .saturating_add(aside.written_1h),
-        longest_prompt_tokens: if aside.longest == 0 { 0 } else { aside.longest.max(own) },
-        has_other_model: aside.has_advisor,
+        cache_write_1h_tokens: all[3],
+        longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt_of(own)) },
+        has_other_model: has_advisor || attempts.is_some(),
+        is_waived: body["stop_reason"] == "refusal" && body["content"].as_array().is_none_or(Vec::is_empty),
         tier,
         ..Usage::default()
     };
     any.then_some(if dialect == Dialect::OpenAi { openai } else { anthropic })
 }
 
-/// What Anthropic's iterations add to a usage.
+fn plus(a: [u64; 5], b: [u64; 5]) -> [u64; 5] {
+    std::array::from_fn(|at| a[at].saturating_add(b[at]))
+}
+
+fn prompt_of([input, read, written, ..]: [u64; 5]) -> u64 {
+    input.saturating_add(read).saturating_add(written)
+}
+
+/// What Anthropic's iterations say beside a usage.
 #[derive(Default)]
 struct Aside {
-    input: u64,
-    read: u64,
-    written: u64,
-    written_1h: u64,
-    output: u64,
+    /// Input, read, written, written for an hour, output.
+    on_top: [u64; 5],
+    /// What stands in place of the usage itself.
+    attempts: Option<[u64; 5]>,
     longest: u64,
     has_advisor: bool,
 }
@@ -122,31 +133,30 @@ struct Aside {
 impl Aside {
     fn of(iterations: &Value) -> Self {
         let mut aside = Self::default();
+        let (mut attempts, mut has_fallback) = ([0; 5], false);
         for each in iterations.as_array().into_iter().flatten() {
-            let kind = each["type"].as_str().unwrap_or_default();
-            if !matches!(kind, "compaction" | "advisor_message") {
-                continue;
-            }
             let number = |value: &Value| count(value).unwrap_or(0);
-            for (sum, value) in [
-                (&mut aside.input, &each["input_tokens"]),
-                (&mut aside.read, &each["cache_read_input_tokens"]),
-                (&mut aside.written, &each["cache_creation_input_tokens"]),
-                (&mut aside.written_1h, &each["cache_creation"]["ephemeral_1h_input_tokens"]),
-                (&mut aside.output, &each["output_tokens"]),
-            ] {
-                *sum = sum.saturating_add(number(value));
+            let here = [
+                number(&each["input_tokens"]),
+                number(&each["cache_read_input_tokens"]),
+                number(&each["cache_creation_input_tokens"]),
+                number(&each["cache_creation"]["ephemeral_1h_input_tokens"]),
+                number(&each["output_tokens"]),
+            ];
+            match each["type"].as_str().unwrap_or_default() {
+                kind @ ("compaction" | "advisor_message") => {
+                    aside.on_top = plus(aside.on_top, here);
+                    aside.longest = aside.longest.max(prompt_of(here));
+                    aside.has_advisor |= kind == "advisor_message";
+                }
+                kind => {
+                    has_fallback |= kind == "fallback_message";
+                    attempts = if here[4] > 0 { plus(attempts, here) } else { attempts };
+                }
             }
-            let prompt = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
-            let prompt = prompt.iter().fold(0_u64, |sum, name| sum.saturating_add(number(&each[*name])));
-            aside.longest = aside.longest.max(prompt);
-            aside.has_advisor |= kind == "advisor_message";
         }
+        aside.attempts = has_fallback.then_some(attempts);
         aside
-    }
-
-    fn prompt(&self) -> u64 {
-        self.input.saturating_add(self.read).saturating_add(self.written)
     }
 }
 
@@ -253,6 +263,26 @@ fn what_vendors_state_in_places_of_their_own_is_read() {
             r#"{"usage":{"input_tokens":9,"output_tokens":1,"iterations":[{"model":"claude-opus-4-8","input_tokens":20,"output_tokens":4,"type":"advisor_message"}]}}"#,
             Some(Usage { longest_prompt_tokens: 20, has_other_model: true, ..crate::drive::tokens(29, 5) }),
         ),
+        // One declined before it wrote anything, one in the middle; a third answered.
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":500,"output_tokens":264,"iterations":[{"type":"message","model":"a","input_tokens":412,"output_tokens":0},{"type":"message","model":"b","input_tokens":9,"cache_read_input_tokens":560186,"output_tokens":299},{"type":"fallback_message","model":"c","input_tokens":500,"output_tokens":264}]}}"#,
+            Some(Usage {
+                cached_tokens: 560_186,
+                has_other_model: true,
+                ..crate::drive::tokens(500 + 9 + 560_186, 264 + 299)
+            }),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"content":[],"stop_reason":"refusal","usage":{"input_tokens":412,"output_tokens":1}}"#,
+            Some(Usage { is_waived: true, ..crate::drive::tokens(412, 1) }),
+        ),
+        (
+            Dialect::Anthropic,
+            r#"{"content":[{"type":"text","text":"I"}],"stop_reason":"refusal","usage":{"input_tokens":412,"output_tokens":1}}"#,
+            Some(crate::drive::tokens(412, 1)),
+        ),
         // Moonshot.
         (
             Dialect::OpenAi,
@@ -355,7 +385,7 @@ fn an_error_with_whatever_name_in_it_is_one() {
 }
 
 fn usage_like() -> impl Strategy<Value = Value> {
-    let kind = proptest::sample::select(&["compaction", "advisor_message", "message"][..]);
+    let kind = proptest::sample::select(&["compaction", "advisor_message", "message", "fallback_message"][..]);
     let iteration = (json_noise::object(), kind, any::<bool>()).prop_map(|(mut each, kind, is_told)| {
         if is_told {
             each.insert("type".into(), kind.into());

@@ -350,6 +350,19 @@ fn what_iterations_add_comes_whole_each_time() {
 }
 
 #[test]
+fn who_declines_before_writing_anything_is_not_paid() {
+    let start =
+        r#"{"type":"message_start","message":{"stop_reason":null,"usage":{"input_tokens":412,"output_tokens":1}}}"#;
+    let block = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"refusal"},"usage":{"output_tokens":1}}"#;
+    for (blocks, is_waived) in [("", true), (block, false)] {
+        let blocks = if blocks.is_empty() { String::new() } else { event("content_block_start", blocks) };
+        let stream = [event("message_start", start), blocks, event("message_delta", end)].concat();
+        assert_eq!(whole(Messages, false, &stream).usage, Some(Usage { is_waived, ..tokens(412, 1) }));
+    }
+}
+
+#[test]
 fn thought_that_is_in_the_total_alone_is_part_of_a_streamed_answer() {
     let chat = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}
 

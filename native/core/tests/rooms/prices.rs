@@ -149,6 +149,7 @@ fn each_kind_of_token_has_its_rate_and_counts_once() {
         input_characters: 3 * million,
         longest_prompt_tokens: 0,
         has_other_model: false,
+        is_waived: false,
         tier: None,
     };
     assert_eq!(price.cost(&usage, Tier::Standard), Some(3_021_112_211_221));
