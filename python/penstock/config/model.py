@@ -242,6 +242,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     query: Secret | None = None
     forward_headers: tuple[str, ...] | None = None
     supports_stream_usage: bool | None = None
+    supports_count_tokens: bool | None = None
     lists_models: bool | None = None
     patterns: tuple[str, ...] | None = None
     passthrough: tuple[str, ...] = ()

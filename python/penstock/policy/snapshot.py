@@ -89,6 +89,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     query: tuple[Part, ...]
     forward_headers: tuple[str, ...]
     supports_stream_usage: bool
+    supports_count_tokens: bool
     passthrough: tuple[str, ...]
     lists_models: bool
     timeouts: Timeouts

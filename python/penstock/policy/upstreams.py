@@ -35,6 +35,7 @@ def compile_provider(
         query=tuple(part for part in given.query.parts if part != TextPart("")) if given.query else (),
         forward_headers=tuple(header.lower() for header in found.forward_headers),
         supports_stream_usage=found.supports_stream_usage,
+        supports_count_tokens=found.supports_count_tokens,
         passthrough=tuple(below_v1(path) for path in given.passthrough),
         lists_models=found.lists_models,
         timeouts=compile_timeouts(overlay(config.timeouts, given.timeouts)),

@@ -22,6 +22,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     env_host: str | None = None
     key: Literal["required", "optional"] = "required"
     supports_stream_usage: bool = False
+    supports_count_tokens: bool = True
     lists_models: bool = True
     free: bool = False
     patterns: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ class Upstream(NamedTuple):
     api_key: Secret | None
     forward_headers: tuple[str, ...]
     supports_stream_usage: bool
+    supports_count_tokens: bool
     lists_models: bool
     patterns: tuple[str, ...]
     free: bool
@@ -66,6 +67,7 @@ def resolve(name: str, given: Provider, catalogue: Catalogue, environ: Mapping[s
         api_key=given.api_key or _usual_key(given, kind, environ),
         forward_headers=_either(given.forward_headers, kind.forward_headers if kind else ()),
         supports_stream_usage=_either(given.supports_stream_usage, kind.supports_stream_usage if kind else False),
+        supports_count_tokens=_either(given.supports_count_tokens, kind.supports_count_tokens if kind else True),
         lists_models=_either(given.lists_models, given.credentials == "own" and (kind.lists_models if kind else True)),
         patterns=_either(given.patterns, kind.patterns if kind else ()),
         free=_either(given.free, kind.free if kind else False),

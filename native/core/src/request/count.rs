@@ -118,7 +118,7 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
 fn is_for_upstream(call: &Call<'_>, wanted: &Wanted<'_>, content: &Content) -> bool {
     let Some(ahead) = &content.json else { return true };
     let Ok(scan) = scan_after(ahead, content.message.payload(), MAX_DEPTH) else { return true };
-    !scan.model.is_some_and(|model| leads_past(&call.snapshot, &model.text, wanted.endpoint.dialect))
+    !scan.model.is_some_and(|model| leads_past(&call.snapshot, &model.text, wanted.endpoint))
 }
 
 /// Finds the model and lets the request in by the limits that it meets. The model as it was asked for, and as it is

@@ -5,14 +5,13 @@ use std::cmp::Reverse;
 use super::{
     Principal,
     credential::no_own,
-    endpoint::{Endpoint, Form, is_organization, is_stored},
+    endpoint::{Api, Endpoint, Form, is_organization, is_stored},
 };
 use crate::{
-    dialects::Dialect,
     error::{Code, Error},
     route::{self, Attempt, Route},
     server::worker::Worker,
-    snapshot::{Overrides, Snapshot},
+    snapshot::{Overrides, Provider, Snapshot},
     tokens::Encoding,
 };
 
@@ -58,7 +57,7 @@ pub fn plan<'a>(
         return Err(unknown_model(snapshot, model, wanted.principal));
     };
     let endpoint = wanted.endpoint;
-    let speaks = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some();
+    let speaks = |p: usize| answers(&snapshot.providers[p], endpoint);
     let is_down = |p: usize| snapshot.providers[p].base(endpoint.dialect).is_some_and(|b| b.host.failed_recently());
     let mut rng = worker.rng.borrow_mut();
     let can = |p: usize| speaks(p) && (has_own || !snapshot.providers[p].client_credentials);
@@ -105,9 +104,15 @@ pub fn unasked<'a>(
     })
 }
 
-/// Whether a name leads to targets of which none speaks a dialect.
-pub fn leads_past(snapshot: &Snapshot, model: &str, dialect: Dialect) -> bool {
-    let speaks = |p: usize| snapshot.providers[p].base(dialect).is_some();
+/// Whether a provider has what is asked for.
+fn answers(provider: &Provider, endpoint: &Endpoint<'_>) -> bool {
+    let has_path = endpoint.api != Api::CountTokens || provider.supports_count_tokens;
+    has_path && provider.base(endpoint.dialect).is_some()
+}
+
+/// Whether a name leads to targets of which none has what is asked for.
+pub fn leads_past(snapshot: &Snapshot, model: &str, endpoint: &Endpoint<'_>) -> bool {
+    let speaks = |p: usize| answers(&snapshot.providers[p], endpoint);
     match snapshot.routes.find(&snapshot.providers, model) {
         Some(Route::Model(of)) => !of.targets.iter().chain(&of.fallback).any(|target| speaks(target.provider)),
         Some(Route::Direct { provider, .. }) => !speaks(provider),

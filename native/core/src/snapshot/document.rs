@@ -105,6 +105,7 @@ pub struct Provider {
     pub query: Vec<Part>,
     pub forward_headers: Vec<String>,
     pub supports_stream_usage: bool,
+    pub supports_count_tokens: bool,
     pub passthrough: Vec<String>,
     pub lists_models: bool,
     pub timeouts: Timeouts,

@@ -63,6 +63,8 @@ pub struct Provider {
     /// Lower case.
     pub forward_headers: Vec<String>,
     pub supports_stream_usage: bool,
+    /// It has Anthropic's path that counts tokens, where it speaks that dialect.
+    pub supports_count_tokens: bool,
     /// Path prefixes that are relayed although they name stored objects, without `/v1`.
     pub passthrough: Vec<String>,
     pub lists_models: bool,

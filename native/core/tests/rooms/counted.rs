@@ -96,7 +96,9 @@ fn a_provider_that_speaks_anthropic_counts_itself() {
     let mut document = scene(upstream.port);
     let mut second = provider("claude", upstream.port);
     second["dialects"] = json!({"anthropic": second["dialects"]["openai"]});
-    document["providers"] = json!([provider("up", upstream.port), second]);
+    let mut third = second.clone();
+    (third["name"], third["supports_count_tokens"]) = (json!("ollama"), json!(false));
+    document["providers"] = json!([provider("up", upstream.port), second, third]);
     document["models"][0]["fallback"] = json!([{"provider": "claude", "model": "claude-opus-4-6", "weight": 1}]);
     let house = house(&document, &tables());
     let body = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
@@ -108,6 +110,10 @@ fn a_provider_that_speaks_anthropic_counts_itself() {
         assert_eq!(counted(&house, &body(model))["model"], model, "the path of ours asks nobody");
         assert_eq!(upstream.asked.load(SeqCst), before + 1);
     }
+    let before = upstream.asked.load(SeqCst);
+    let answer = post(&house, COUNT_TOKENS, &body("ollama/any"));
+    assert_eq!((answer.status, source(&answer)), (200, Some("estimated")), "it has no such path");
+    assert_eq!(upstream.asked.load(SeqCst), before);
     let answer = post(&house, COUNT_TOKENS, &body("nothing"));
     assert_refused(&answer, 404, "model_not_found");
     assert_eq!(error(&answer)["type"], "not_found_error");
@@ -130,7 +136,7 @@ fn what_cannot_be_counted_is_refused_and_the_field_named() {
         ("text", json!({"model": "fast", "text": "a", "input": "a"})),
         ("input", json!({"model": "fast", "messages": one, "input": "a"})),
         ("text", json!({"model": "fast", "messages": one, "text": "a"})),
-        ("functions", json!({"model": "fast", "messages": one, "tools": [], "functions": []})),
+        ("functions", json!({"model": "fast", "messages": one, "tools": [{}], "functions": [{}]})),
         ("model", json!({"text": "a"})),
         ("model", json!({"model": 5, "text": "a"})),
         ("model", json!({"model": "", "text": "a"})),

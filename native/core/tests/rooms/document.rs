@@ -52,6 +52,7 @@ pub(crate) fn provider(name: &str, port: u16) -> Value {
         "query": [],
         "forward_headers": [],
         "supports_stream_usage": true,
+        "supports_count_tokens": true,
         "passthrough": [],
         "lists_models": false,
         "timeouts": timeouts(),
