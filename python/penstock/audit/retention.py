@@ -18,6 +18,12 @@ SUMS_US = 400 * DAY_US
 MARKS_DAYS = 30
 """Watermarks stay so much longer than records, and longer than sums: with one gone, a journal that comes back would be
 shipped again, and counted twice."""
+LEAST_H, MOST_H = 24, 72
+"""A clock is believed where a request began at least and at most so long before: what is newer a clock that is wrong
+may have recorded itself."""
+STEADY_US = 12 * HOUR_US
+"""Or where it has gone on for so long without a jump: a gateway that nobody asks removes what is old, too."""
+JUMP_US = HOUR_US
 EVERY_S = 3_600.0
 AGAIN_S = 60.0
 """After the store did not answer, or refused."""
@@ -31,6 +37,7 @@ class Shelf(Protocol):
     """What retention needs of the store's records."""
 
     async def now_us(self) -> int: ...
+    async def newest_hour(self, before: int) -> int | None: ...
     async def make_days(self, days: list[int]) -> None: ...
     async def purge_records(self, before_day: int) -> int: ...
     async def purge_usage(self, before_hour: int) -> int: ...
@@ -49,9 +56,13 @@ class Retention:
         retain_us: int,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        running_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     ) -> None:
         self._shelf, self._log, self._retain_us = shelf, log, retain_us
-        self._pause, self._now_us = pause, now_us
+        self._pause, self._now_us, self._running_us = pause, now_us, running_us
+        self._ahead_us = self._steady_from_us = 0
+        """How far the clock is ahead of one that nobody sets, and since when, by that: the first look is a jump."""
+        self._is_doubted = False
         self._unwiped = True
         """Something was removed and may still be on disk: by this process, or by one killed before it wiped."""
         self._removed = self._failures = 0
@@ -87,8 +98,9 @@ class Retention:
         # A clock that is ahead, here or there, must not remove anything.
         now_us = min(self._now_us(), await self._shelf.now_us())
         today = now_us // DAY_US
-        first_day = (now_us - self._retain_us) // DAY_US
-        first_hour = (now_us - max(self._retain_us, SUMS_US)) // HOUR_US
+        believed_us = now_us if await self._believes(now_us) else 0
+        first_day = (believed_us - self._retain_us) // DAY_US
+        first_hour = (believed_us - max(self._retain_us, SUMS_US)) // HOUR_US
         marks_day = min(first_day - MARKS_DAYS, first_hour // 24 - 1)
         steps: list[Callable[[], Awaitable[object]]] = [
             lambda: self._shelf.make_days([today + n for n in range(AHEAD + 1)]),
@@ -108,6 +120,26 @@ class Retention:
         if refused:
             raise refused[0]  # what watermarks guard may still be there
         await self._shelf.purge_watermarks(marks_day)
+
+    async def _believes(self, now_us: int) -> bool:
+        """Whether the clock is near what the store has seen, or steady; both may be the same clock, here and there."""
+        is_steady, hour = self._is_steady(now_us), now_us // HOUR_US
+        seen = await self._shelf.newest_hour(hour - LEAST_H)
+        if is_steady or seen is None or hour - seen <= MOST_H:
+            self._is_doubted = False
+            return True
+        if not self._is_doubted:
+            self._is_doubted = True
+            text = "nothing is removed from the store for 12 hours: the clock is days ahead of what was recorded last"
+            self._log.warning(text, clock=_date(hour // 24), recorded=_date(seen // 24))
+        return False
+
+    def _is_steady(self, now_us: int) -> bool:
+        running_us = self._running_us()
+        if abs(now_us - running_us - self._ahead_us) > JUMP_US:
+            self._steady_from_us = running_us
+        self._ahead_us = now_us - running_us
+        return running_us - self._steady_from_us >= STEADY_US
 
     def _say(self, error: Exception) -> None:
         """People are told of each fault once until all works again; that the store is away or busy only if it lasts."""

@@ -108,6 +108,7 @@ def _sum(flavour: Flavour, where: str) -> str:
     )
 
 
+NEWEST_HOUR = "SELECT max(hour) FROM penstock_usage WHERE hour < $1"
 LOCK_BRIEFLY = "SELECT set_config('lock_timeout', '1s', true)"
 """Whoever waits for a table keeps those waiting that come behind."""
 

@@ -124,6 +124,11 @@ class Records:
         ((now_us,),) = await self._database.ask(self._database.flavour.now_us)
         return int(now_us)
 
+    async def newest_hour(self, before: int) -> int | None:
+        """The last hour before another in which a request began, of those that are in sums; None: there is none."""
+        ((hour,),) = await self._database.ask(statements.NEWEST_HOUR, before)
+        return None if hour is None else int(hour)
+
     async def purge_records(self, before_day: int) -> int:
         """Removes a piece of the rows of earlier days; how many rows, or tables of a day. 0: there are none."""
         listing = self._database.flavour.partitions

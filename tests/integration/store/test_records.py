@@ -272,6 +272,8 @@ async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> No
         pass
     await records.wipe()
     assert await place.all("SELECT day FROM penstock_records ORDER BY day") == [(DAY + 2,), (DAY + 3,)]
+    newest = [await records.newest_hour(NOON_US // HOUR_US + hours) for hours in (-1, 0, 24, 99)]
+    assert newest == [None, *(NOON_US // HOUR_US - 1 + days * 24 for days in (0, 1, 3))]
     assert await records.purge_usage((DAY + 1) * 24) == 1
     assert await records.purge_usage((DAY + 1) * 24) == 0
     assert await place.all("SELECT count(*) FROM penstock_usage") == [(3,)]

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from penstock.audit.retention import AGAIN_S, EVERY_S, PATIENCE, PAUSE_S, Retention
+from penstock.audit.retention import AGAIN_S, EVERY_S, PATIENCE, PAUSE_S, STEADY_US, Retention
 from penstock.observe.logs import Log
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 from penstock.times import DAY_US, HOUR_US
@@ -32,6 +32,9 @@ class FakeShelf:
         if self.away:
             raise StoreAwayError("away")
         return self.clock_us
+
+    async def newest_hour(self, before: int) -> int | None:
+        return max((hour for hour in self.hours if hour < before), default=None)
 
     async def make_days(self, days: list[int]) -> None:
         self.made = days
@@ -145,6 +148,105 @@ async def test_a_clock_that_is_ahead_removes_nothing() -> None:
         shelf.clock_us += there
         await retention(shelf, 90, ours, [], []).keep()
         assert (shelf.days[0], shelf.made[0]) == (TODAY - 90, TODAY)
+
+
+class OneClock:
+    """That of the gateway and of its store; `running_us` goes on whatever it is set to."""
+
+    def __init__(self, shelf: FakeShelf) -> None:
+        self.shelf, self.running_us, self.lines = shelf, 50_000_000, list[bytes]()
+
+    def process(self) -> Retention:
+        log = Log("info", "json", self.lines.append)
+        now_us, running_us = (lambda: self.shelf.clock_us), (lambda: self.running_us)
+        return Retention(self.shelf, log, retain_us=90 * DAY_US, pause=no_pause, now_us=now_us, running_us=running_us)
+
+    def today(self) -> int:
+        return self.shelf.clock_us // DAY_US
+
+    def set(self, days: int) -> None:
+        self.shelf.clock_us += days * DAY_US
+
+    def go_on(self, us: int) -> None:
+        self.shelf.clock_us += us
+        self.running_us += us
+
+    def messages(self) -> list[str]:
+        return [msgspec.json.decode(line)["message"] for line in self.lines]
+
+
+async def no_pause(_seconds: float) -> None:
+    return
+
+
+DOUBT = "nothing is removed from the store for 12 hours: the clock is days ahead of what was recorded last"
+
+
+async def test_one_clock_here_and_there_that_is_ahead_removes_nothing_and_once_it_is_set_what_is_old_goes() -> None:
+    shelf = FakeShelf()
+    clock = OneClock(shelf)
+    clock.set(4_000)
+    running = clock.process()
+    await running.keep()
+    clock.go_on(HOUR_US)
+    await running.keep()
+    assert (len(shelf.days), len(shelf.hours), shelf.marks_before[0] < 0) == (101, 500, True)
+    assert (clock.messages(), shelf.made[0]) == ([DOUBT], TODAY + 4_000)
+    clock.set(-4_000)
+    await running.keep()
+    assert (shelf.days[0], shelf.hours[0]) == (TODAY - 90, (TODAY - 399) * 24)
+
+
+async def test_a_clock_that_goes_on_without_a_jump_is_believed_also_if_nobody_asks() -> None:
+    shelf = FakeShelf()
+    clock = OneClock(shelf)
+    clock.set(60)
+    running = clock.process()
+    for _ in range(2):
+        await running.keep()
+        clock.go_on(STEADY_US - 1)
+        await running.keep()
+        assert len(shelf.days) == 101
+        clock.set(-1)
+    await running.keep()
+    clock.go_on(STEADY_US)
+    await running.keep()
+    assert shelf.days[0] == clock.today() - 90
+    for _ in range(24):
+        clock.go_on(HOUR_US)
+        await running.keep()
+    assert shelf.days[0] == clock.today() - 90
+    left = len(shelf.days)
+    clock.set(4_000)
+    await running.keep()
+    assert (len(shelf.days), clock.messages().count(DOUBT)) == (left, 2)
+
+
+async def test_what_a_clock_that_is_ahead_has_recorded_itself_proves_it_after_a_day() -> None:
+    shelf = FakeShelf()
+    clock = OneClock(shelf)
+    clock.set(40)
+    shelf.hours.append(shelf.clock_us // HOUR_US)
+    for _ in range(24):
+        clock.go_on(HOUR_US)
+        await clock.process().keep()
+    assert len(shelf.days) == 101
+    clock.go_on(HOUR_US)
+    await clock.process().keep()
+    assert shelf.days[0] == TODAY + 41 - 90
+
+
+async def test_a_clock_is_believed_at_once_after_a_weekend_and_where_there_is_nothing_to_lose() -> None:
+    shelf = FakeShelf()
+    clock = OneClock(shelf)
+    clock.go_on(40 * HOUR_US)
+    await clock.process().keep()
+    assert shelf.days[0] == clock.today() - 90 > TODAY - 90
+    shelf.hours = []
+    clock.set(4)
+    await clock.process().keep()
+    assert shelf.days[0] == clock.today() - 90
+    assert DOUBT not in clock.messages()
 
 
 async def test_it_is_done_each_hour_and_again_soon_after_an_outage() -> None:
