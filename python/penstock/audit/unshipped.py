@@ -8,12 +8,13 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from penstock.audit.journals import segment_bytes
+from penstock.audit.journals import changed_us, segment_bytes
 from penstock.audit.packer import Packer
 from penstock.engine import OpenRows, Rows
 from penstock.instance import day_of, is_live
 from penstock.store.interface import StoreError
 from penstock.store.records import Watermark
+from penstock.times import DAY_US
 
 ALL = 2**64 - 1
 """The segment behind the last one of a journal that has ended."""
@@ -69,8 +70,8 @@ class Unshipped:
         self.is_done = mark is not None and mark.ended
 
     async def step(self, most_bytes: int, days: tuple[int, int], *, hurry: bool = False) -> bool:
-        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have; `hurry`:
-        others do not go first.
+        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have, by the
+        clock here; `hurry`: others do not go first.
 
         Raises `StoreError`, and OSError where the journal cannot be read.
         """
@@ -101,12 +102,18 @@ class Unshipped:
 
     def _read(self, most_bytes: int, live: bool, days: tuple[int, int], hurry: bool) -> Rows:
         mark = self._mark
+        last = days[1] if self._own else max(days[1], self._last_day())
         if mark is None:
-            first = min(max(days[0], day_of(self.instance)), days[1])
-            return self._reader.rows((0, 0, 0), most_bytes, live, (first, days[1]), b"", spare=not hurry)
+            first = min(max(days[0], day_of(self.instance)), last)
+            return self._reader.rows((0, 0, 0), most_bytes, live, (first, last), b"", spare=not hurry)
         place = (mark.segment, mark.offset, mark.sequence)
-        span = (max(days[0], mark.day), days[1])
+        span = (max(days[0], mark.day), last)
         return self._reader.rows(place, most_bytes, live, span, mark.begun, spare=not hurry)
+
+    def _last_day(self) -> int:
+        """The last that a row may have by the clock of its own process: the one here may be behind, and rows of a day
+        that is long over go at once. Who took the journal up may have changed it last, so its name counts, too."""
+        return max(day_of(self.instance), changed_us(self.path) // DAY_US) + 1
 
     def _after(self, rows: Rows, ends: bool) -> Watermark:
         if not rows.count and self._mark is not None:

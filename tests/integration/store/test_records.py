@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from penstock.audit.packer import Packer
+from penstock.audit.unshipped import Unshipped
 from penstock.engine import Rows, open_journal, open_rows
 from penstock.store.database import Session
 from penstock.store.open import make_records, make_store
@@ -260,6 +263,21 @@ async def test_what_ends_with_a_process_waits_for_no_day_before_its_beginning(pl
     await asyncio.gather(*held)
     assert await place.all("SELECT sequence, outcome FROM penstock_records") == [(1, "interrupted")]
     assert await place.all("SELECT requests FROM penstock_usage") == [(1,)]
+
+
+async def test_a_clock_that_is_behind_files_nothing_under_days_that_are_over(place: Place, tmp_path: Path) -> None:
+    records, packer = await place.node(), Packer()
+    journal = MadeJournal(tmp_path, time.strftime("%Y%m%dT000000-0000000a", time.gmtime(DAY * 86_400)))
+    for day in (0, 1, 3, 9):
+        journal.record(day, ended_us=NOON_US + day * DAY_US)
+    journal.end()
+    changed_s = NOON_US // 1_000_000 + 3 * 86_400
+    os.utime(journal.path / "committed", (changed_s, changed_s))
+    assert not await Unshipped(str(journal.path), records, packer, open_rows).step(1 << 20, (1 - 90, 2))
+    packer.close()
+    found = await place.all("SELECT day FROM penstock_records ORDER BY sequence")
+    assert [day - DAY for (day,) in found] == [0, 1, 3, 4, 4], "none behind the day after its last"
+    assert (await records.purge_records(DAY), await records.purge_watermarks(DAY)) == (0, 0)
 
 
 async def test_what_is_too_old_goes_for_good(place: Place, tmp_path: Path) -> None:

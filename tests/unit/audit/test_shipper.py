@@ -77,7 +77,7 @@ class FakeTaker:
 class Scene:
     """A shipper, its journals, its store and what it told."""
 
-    def __init__(self, folder: Path, pace: Pace = FAST) -> None:
+    def __init__(self, folder: Path, pace: Pace = FAST, now_us: int = NOW_US) -> None:
         self.journals, self.taker = FakeJournals(folder), FakeTaker()
         self.told: dict[str, int] = {}
         self.state = (0, 0, 0)
@@ -87,7 +87,7 @@ class Scene:
         self.shipper = Shipper(
             self.taker, str(folder), OWN, self, Log("debug", "json", self.lines.append), retain_us=90 * DAY_US,
             degraded=self.degraded.append, tidy=self._tidy, pace=pace, open_rows=self.journals.open,
-            now_us=lambda: NOW_US,
+            now_us=lambda: now_us,
         )  # fmt: skip
 
     def _tidy(self) -> None:
@@ -224,6 +224,21 @@ async def test_journals_of_processes_that_are_gone_are_shipped_to_their_end(scen
         "alive": 20_693,
     }
     assert scene.tidied > 0
+
+
+async def test_what_a_process_left_has_days_of_its_own_clock_though_the_one_here_is_behind(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, now_us=DAY_US)
+    young, old = "20261120T000000-aaaaaaaa", "20260101T000000-bbbbbbbb"
+    for instance in (young, old, OWN):
+        scene.records(1, 3, instance)
+    segment = scene.journals.data_dir / "journal" / old / "0000000001.segment"
+    segment.touch()
+    os.utime(segment, (0, 20_770 * 86_400))
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.rows) == 9, "all are shipped")
+    await scene.shipper.stop()
+    days = {instance: days for instance, _, _, days in reversed(scene.journals.asked)}
+    assert days == {young: (20_777, 20_778), old: (day_of(old), 20_771), OWN: (2, 2)}
 
 
 async def test_a_journal_that_native_looks_through_at_the_start_is_shipped_soon_after(tmp_path: Path) -> None:
