@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from penstock.audit.journals import OpenJournal, instances
 from penstock.audit.sinks.follow import Batch, Follower, Shows
-from penstock.audit.sinks.interface import Sink
+from penstock.audit.sinks.interface import LostError, Sink
 from penstock.audit.sinks.position import Positions, Spot
 from penstock.engine import open_journal
 
@@ -37,7 +37,7 @@ class Facts:
     skipped: int = 0
     failures: int = 0
     why: str = ""
-    """The last failure since something was taken."""
+    """The last failure since all that was taken was kept."""
     oldest_us: int = 0
     """When the first record ended that is being given, UTC; 0: none is."""
     since: float | None = None
@@ -203,10 +203,13 @@ class Feed:
         if batch.objects:
             self.facts.oldest_us = batch.oldest_us
             self.facts.since = self.facts.since or self._now()
-            self._sink.take(batch.objects)
+            try:
+                self._sink.take(batch.objects)
+            except LostError:
+                self._go_back()
+                raise
         self.facts.records += batch.records
         self.facts.skipped += batch.skipped
-        self._taken()
 
     def _taken(self) -> None:
         self.facts.oldest_us, self.facts.since, self.facts.why = 0, None, ""
@@ -217,9 +220,20 @@ class Feed:
             self._is_dirty = True
 
     def _keep(self) -> None:
-        self._sink.settle()
+        try:
+            self._sink.settle()
+        except Exception:  # whatever a sink raises
+            self._go_back()
+            raise
         self._positions.keep()
         self._is_dirty, self._kept_at = False, self._now()
+        self._taken()
+
+    def _go_back(self) -> None:
+        """A disk tells of its failure once: what was taken since the position was kept is given again, to be safe."""
+        self._positions.go_back()
+        self._followers.clear()
+        self._is_dirty = False
 
     def _follow(self, path: str, spot: Spot) -> Follower:
         return Follower(path, spot, max_lag_us=self._max_lag_us, shows=self._shows, open_journal=self._open_journal)

@@ -40,11 +40,11 @@ class Lines:
         self._file = file
 
     def take(self, batch: Sequence[Object]) -> None:
-        """Raises OSError; what was rotated away meanwhile stays, and comes twice."""
+        """Raises OSError, LostError; what was rotated away meanwhile stays, and comes twice."""
         self._file.append(encoded(batch))
 
     def settle(self) -> None:
-        """Brings the file to disk."""
+        """Brings the file to disk. Raises LostError."""
         self._file.sync()
 
     def close(self) -> None:

@@ -52,6 +52,7 @@ class Positions:
     def __init__(self, place: str, sink: str) -> None:
         self._place, self._sink = place, sink
         self._lock = -1
+        self._kept: dict[str, Spot] = {}
         self.spots: dict[str, Spot] = {}
         self.is_new = False
         """The sink was never fed before."""
@@ -67,14 +68,14 @@ class Positions:
         lock = os.open(os.path.join(self._place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.spots, self.is_new = self._read()
+            self._kept, self.is_new = self._read()
         except BlockingIOError:
             os.close(lock)
             return False
         except BaseException:
             os.close(lock)
             raise
-        self._lock = lock
+        self._lock, self.spots = lock, dict(self._kept)
         return True
 
     def keep(self) -> None:
@@ -91,6 +92,11 @@ class Positions:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
             raise
+        self._kept = dict(self.spots)
+
+    def go_back(self) -> None:
+        """To what was kept last. Journals that came since are unread again: one that goes now is not forgotten."""
+        self.spots = dict.fromkeys(self.spots, Spot(is_unread=True)) | self._kept
 
     def release(self) -> None:
         """Lets another process feed the sink."""

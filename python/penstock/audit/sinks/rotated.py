@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Sequence
 
+from penstock.audit.sinks.interface import LostError
+
 TAIL_BYTES = 1 << 20
 """How far back the beginning of a torn last line is looked for."""
 
@@ -21,36 +23,59 @@ class RotatedFile:
         self.path = os.path.abspath(path)
         self._max_bytes, self._keep = max_bytes, keep
         self._left: tuple[int, int] | None = None
+        self._unsettled: dict[tuple[int, int], int] = {}
+        """Files that may not be on disk yet, by device and inode, wherever they are by now. Of each the first
+        descriptor: one that is opened later is not told that the disk failed, if another was told before."""
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Writes whole lines. Raises OSError, and then the file ends where it did, unless it was rotated meanwhile."""
+        """Writes whole lines. Raises OSError, and then the file ends where it did, unless it was rotated meanwhile;
+        LostError as `sync` does."""
         at = 0
-        while at < len(lines):
-            fd, size = self._open()
-            try:
-                if size and size + len(lines[at]) > self._max_bytes:
-                    mode = stat.S_IMODE(os.fstat(fd).st_mode)
-                    os.fsync(fd)
-                    self._rotate(mode)
-                    continue
-                upto, length = at, 0
-                while upto < len(lines) and (upto == at or size + length + len(lines[upto]) <= self._max_bytes):
-                    length += len(lines[upto])
-                    upto += 1
-                _write(fd, b"".join(lines[at:upto]), size)
-                self._left = (os.fstat(fd).st_ino, size + length)
-                at = upto
-            finally:
-                os.close(fd)
+        try:
+            while at < len(lines):
+                at += self._append(lines[at:])
+        except OSError:
+            self.sync()  # whoever makes room on a full disk gets none of files that are still open
+            raise
 
     def sync(self) -> None:
-        """Brings the file to disk. Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):  # moved away by somebody else: theirs now
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        """Brings to disk what was appended. Raises LostError."""
+        unsettled, self._unsettled = self._unsettled, {}
+        try:
+            with contextlib.ExitStack() as ends:
+                for fd in unsettled.values():
+                    ends.callback(os.close, fd)
+                for fd in unsettled.values():
+                    os.fsync(fd)
+        except OSError as error:
+            raise LostError(error.errno, error.strerror) from error
+
+    def _append(self, lines: Sequence[bytes]) -> int:
+        """Writes as many as there is room for, and says how many; none: the file was put aside."""
+        fd, size = self._open()
+        try:
+            self._hold(fd)
+            if size and size + len(lines[0]) > self._max_bytes:
+                mode = stat.S_IMODE(os.fstat(fd).st_mode)
+                self.sync()
+                self._rotate(mode)
+                return 0
+            count, length = 0, 0
+            while count < len(lines) and (count == 0 or size + length + len(lines[count]) <= self._max_bytes):
+                length += len(lines[count])
+                count += 1
+            _write(fd, b"".join(lines[:count]), size)
+            self._left = (os.fstat(fd).st_ino, size + length)
+            return count
+        finally:
+            os.close(fd)
+
+    def _hold(self, fd: int) -> None:
+        """Until it is on disk."""
+        facts = os.fstat(fd)
+        file = facts.st_dev, facts.st_ino
+        if file not in self._unsettled:
+            self._unsettled[file] = os.dup(fd)
 
     def _open(self) -> tuple[int, int]:
         """The file and its size, less a last line that a kill has torn."""

@@ -103,6 +103,8 @@ class Told:
         self.taken: list[Object] = []
         self.settled = 0
         self.refuses = False
+        self.loses = False
+        """The disk fails before it has what was taken."""
         self.tries = 0
 
     def take(self, batch: Sequence[Object]) -> None:
@@ -112,6 +114,8 @@ class Told:
         self.taken += batch
 
     def settle(self) -> None:
+        if self.loses:
+            raise OSError("the disk failed")
         self.settled += 1
 
     def close(self) -> None:

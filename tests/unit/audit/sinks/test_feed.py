@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from penstock.audit.record import Private
 from penstock.audit.sinks.feed import AGAIN_S, UnreadableError
+from penstock.audit.sinks.interface import LostError, Object
 from penstock.audit.sinks.position import Positions
 from tests.unit.audit.sinks.conftest import MINUTE_US, NOW_US, PRIVATE, MakeJournal, Scene
 from tests.unit.conftest import until
@@ -118,6 +120,64 @@ def test_after_a_kill_what_was_taken_and_not_kept_comes_again(scene: Scene, make
     (scene.data_dir / "sinks" / "told" / "position.json").unlink()
     scene.feed().turn()
     assert scene.sink.numbers() == [1, 1]
+
+
+def test_what_may_not_have_come_to_disk_comes_again_all_of_it(scene: Scene, make_journal: MakeJournal) -> None:
+    other, journal = make_journal("0"), make_journal("one")
+    feed = scene.fed()
+    journal.record(1)
+    feed.turn()
+    scene.sink.loses = True
+    other.record(2)
+    journal.record(3)
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk failed"):
+            feed.turn()
+    scene.sink.loses = False
+    feed.turn()
+    feed.turn()
+    assert scene.sink.numbers() == [1, 2, 3, 2, 3, 2, 3]
+    scene.feed().turn()
+    assert scene.sink.numbers()[-2:] == [2, 3], "and is kept then"
+
+
+def test_what_was_lost_while_more_was_taken_comes_again(
+    scene: Scene, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = make_journal("0"), make_journal("one")
+    feed = scene.fed()
+    first.record(1)
+    last.record(2)
+    take = scene.sink.take
+
+    def lose(batch: Sequence[Object]) -> None:
+        if scene.sink.taken:
+            raise LostError("the disk failed")
+        take(batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.sink, "take", lose)
+        with pytest.raises(LostError):
+            feed.turn()
+    feed.turn()
+    assert scene.sink.numbers() == [1, 1, 2]
+
+
+def test_a_sink_whose_disk_fails_is_stuck_until_it_has_what_was_taken(scene: Scene, make_journal: MakeJournal) -> None:
+    journal = make_journal("one")
+    now = 100.0
+    feed = scene.feed(now=lambda: now)
+    feed.turn()
+    journal.record(1)
+    scene.sink.loses = True
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk failed"):
+            feed.turn()
+        assert feed.facts.since == 100.0
+        now += 30.0
+    scene.sink.loses = False
+    feed.turn()
+    assert feed.facts.since is None
 
 
 def test_what_a_process_left_is_given_however_long_ago_it_ended(scene: Scene, make_journal: MakeJournal) -> None:

@@ -207,3 +207,20 @@ def test_what_a_later_release_wrote_is_passed_over_and_counted(scene: Scene, mak
     journal.add(99, b"a new kind")
     scene.feed().turn()
     assert scene.sink.numbers() == ["unreadable", 2]
+
+
+def test_a_journal_that_goes_before_the_disk_has_what_was_given_of_it_is_told_of(
+    scene: Scene, make_journal: MakeJournal
+) -> None:
+    make_journal("one")
+    feed = scene.fed()
+    other = make_journal("two")
+    other.record(1)
+    other.end()
+    scene.sink.loses = True
+    with pytest.raises(OSError, match="the disk failed"):
+        feed.turn()
+    other.vanish()
+    scene.sink.loses = False
+    feed.turn()
+    assert scene.sink.numbers() == [1, "missing"]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from penstock.audit.sinks import jsonl
+from penstock.audit.sinks.interface import LostError
 from penstock.audit.sinks.jsonl import Lines, Stream, pieces
 from penstock.audit.sinks.rotated import RotatedFile
 from penstock.config.model import Sink
@@ -68,6 +69,48 @@ def test_a_file_that_others_move_away_is_made_anew(tmp_path: Path) -> None:
     assert numbers(file.read_bytes()) == [0, 1]
 
 
+def test_what_others_move_away_is_brought_to_disk_nevertheless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.jsonl"
+    brought: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: brought.append(os.fstat(fd).st_ino))
+    sink = Lines(RotatedFile(str(file), 1 << 20, 2))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        sink.take(objects(1))
+    moved = file.rename(tmp_path / "elsewhere")
+    sink.take(objects(1))
+    sink.settle()
+    assert brought == [moved.stat().st_ino, file.stat().st_ino]
+    sink.settle()
+    assert len(brought) == 2
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_that_a_disk_failed_is_told_whenever_it_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.jsonl"
+    sink = Lines(RotatedFile(str(file), 1, 2))
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    sink.take(objects(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(LostError, match="Input/output error"):
+            sink.take(objects(1))
+        assert [each.name for each in tmp_path.iterdir()] == ["x.jsonl"], "it is not put aside"
+        sink.settle()
+        with pytest.raises(LostError):
+            sink.take(objects(1))
+    sink.take(objects(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(LostError):
+            sink.settle()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_line_that_a_kill_has_torn_is_taken_away(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     for torn in (b"{", b'{"started":', b'{"started":17,"te'):
@@ -87,6 +130,7 @@ def test_a_file_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
 def test_what_cannot_be_written_whole_is_taken_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "x.jsonl"
     sink = Lines(RotatedFile(str(file), 1 << 20, 2))
+    before = len(os.listdir("/proc/self/fd"))
     sink.take(objects(2))
     write = os.write
 
@@ -100,6 +144,7 @@ def test_what_cannot_be_written_whole_is_taken_away_again(tmp_path: Path, monkey
         with pytest.raises(OSError, match="No space"):
             sink.take(objects(9))
     assert numbers(file.read_bytes()) == [0, 1]
+    assert len(os.listdir("/proc/self/fd")) == before, "a file that is removed to make room makes room"
     sink.take(objects(3))
     assert numbers(file.read_bytes()) == [0, 1, 0, 1, 2]
 
