@@ -78,7 +78,7 @@ class RotatedFile:
             self._unsettled[file] = os.dup(fd)
 
     def _open(self) -> tuple[int, int]:
-        """The file and its size, less a last line that a kill has torn."""
+        """The file and its size, less a last line that a kill has torn, or a cut of power."""
         fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
             facts = os.fstat(fd)
@@ -124,10 +124,12 @@ def _whole(fd: int, size: int) -> int:
     """Cuts off the beginning of a line of ours that follows the last whole line; the size then. Raises OSError."""
     begin = max(0, size - TAIL_BYTES)
     tail = os.pread(fd, size - begin, begin)
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    if not torn:
+    whole = tail.rfind(b"\n") + 1
+    if whole == len(tail):
         return size
-    if not any(torn[: len(start)] == start[: len(torn)] for start in STARTS):
+    torn = tail[whole:].rstrip(b"\0")  # a cut of power leaves zeros in the place of what was not on disk yet
+    is_line = whole > 0 or begin == 0
+    if not is_line or not any(torn[: len(start)] == start[: len(torn)] for start in STARTS):
         raise OSError("the file ends with what no sink wrote; name another path")
-    os.ftruncate(fd, size - len(torn))
-    return size - len(torn)
+    os.ftruncate(fd, begin + whole)
+    return begin + whole

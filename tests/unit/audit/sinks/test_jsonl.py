@@ -12,7 +12,7 @@ import pytest
 from penstock.audit.sinks import jsonl
 from penstock.audit.sinks.interface import LostError
 from penstock.audit.sinks.jsonl import Lines, Stream, pieces
-from penstock.audit.sinks.rotated import RotatedFile
+from penstock.audit.sinks.rotated import TAIL_BYTES, RotatedFile
 from penstock.config.model import Sink
 
 
@@ -119,12 +119,22 @@ def test_a_line_that_a_kill_has_torn_is_taken_away(tmp_path: Path) -> None:
         assert numbers(file.read_bytes()) == [7, 0]
 
 
+def test_zeros_that_a_cut_of_power_has_left_are_taken_away(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    for whole in (b"", b'{"started":7}\n', b'{"started":7,"text":"' + b"x" * TAIL_BYTES + b'"}\n'):
+        for torn in (b"", b'{"star', b'{"started":17,"te'):
+            file.write_bytes(whole + torn + bytes(4_096 - len(torn)))
+            Lines(RotatedFile(str(file), 1 << 30, 2)).take(objects(1))
+            assert numbers(file.read_bytes()) == [*numbers(whole), 0]
+
+
 def test_a_file_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     file = tmp_path / "passwords"
-    file.write_bytes(b"root")
-    with pytest.raises(OSError, match="no sink wrote"):
-        Lines(RotatedFile(str(file), 1 << 20, 2)).take(objects(1))
-    assert file.read_bytes() == b"root"
+    for content in (b"root", b"root\0", b"{}\n\0root", b"disk" + bytes(2 * TAIL_BYTES)):
+        file.write_bytes(content)
+        with pytest.raises(OSError, match="no sink wrote"):
+            Lines(RotatedFile(str(file), 1 << 30, 2)).take(objects(1))
+        assert file.read_bytes() == content
 
 
 def test_what_cannot_be_written_whole_is_taken_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
