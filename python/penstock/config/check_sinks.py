@@ -16,14 +16,13 @@ def check(config: Config, found: Notes) -> None:
     seen: set[str] = set()
     for index, sink in enumerate(sinks):
         path: Path = ("audit", "sinks", index, "path")
-        where = os.path.abspath(sink.path) if sink.path != STDOUT else STDOUT
         if not sink.path:
             found.add(path, "is missing", "a file such as /var/log/penstock.jsonl, or - for standard output")
-        elif where in seen:
+        elif sink.place in seen:
             found.add(path, "is written by another sink already")
-        elif where != STDOUT:
-            _file(path, where, as_written(sink.path), found)
-        seen.add(where)
+        elif sink.place != STDOUT:
+            _file(path, sink.place, as_written(sink.path), found)
+        seen.add(sink.place)
 
 
 def _file(path: Path, where: str, shown: str, found: Notes) -> None:

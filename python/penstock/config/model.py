@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal
 
@@ -359,6 +360,11 @@ class Sink(Struct, frozen=True, kw_only=True):
     """Whether it gets the client's address and the end user too."""
     content: bool = False
     """Whether it gets prompts and answers too, where they are recorded; with `private` only."""
+
+    @property
+    def place(self) -> str:
+        """What is written to, by one sink only: a file wherever the process stands, or `-`."""
+        return self.path if self.path == STDOUT else os.path.abspath(self.path)
 
 
 class Content(Struct, frozen=True, kw_only=True):

@@ -41,9 +41,9 @@ class _Kept(Struct):
 _decode = msgspec.json.Decoder(_Kept).decode
 
 
-def identifier(kind: str, path: str) -> str:
-    """A name of a file for a sink: another path is another sink."""
-    return f"{kind}-{hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:12]}"
+def identifier(kind: str, place: str) -> str:
+    """A name of a file for a sink: another place is another sink."""
+    return f"{kind}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 class Positions:

@@ -94,7 +94,7 @@ class Sinks:
 
 def _feed(settings: Settings, data_dir: str, own: str, log: Log) -> Feed:
     name = f"{settings.type}:{as_written(settings.path)}"
-    place = os.path.join(os.path.abspath(data_dir), "sinks", identifier(settings.type, settings.path))
+    place = os.path.join(os.path.abspath(data_dir), "sinks", identifier(settings.type, settings.place))
     sink = SINKS[settings.type](settings)
     lag_us = settings.max_lag * 1000
 

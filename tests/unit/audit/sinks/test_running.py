@@ -86,6 +86,23 @@ async def test_a_sink_that_takes_nothing_at_the_end_does_not_keep_the_process(
     assert feed_module.LONGEST_WAIT_S > 2.0, "it did not wait for that"
 
 
+def test_standard_output_is_one_sink_wherever_the_process_stands(
+    tmp_path: Path, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_journal("one")
+    data_dir = tmp_path / "data"
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        settings = (Sink(path="-"), Sink(path="x"))
+        all_sinks = Sinks(settings, str(data_dir), "one", Log("info", "json", lambda _: None), lambda _: None)
+        all_sinks.begin()
+        for feed in all_sinks._feeds:
+            feed._positions.release()
+    kept = [msgspec.json.decode(file.read_bytes())["sink"] for file in data_dir.glob("sinks/*/position.json")]
+    assert sorted(kept) == ["jsonl:-", "jsonl:x", "jsonl:x"]
+
+
 async def test_without_a_start_there_is_nothing_to_stop(tmp_path: Path) -> None:
     all_sinks = Sinks((Sink(path="-"),), str(tmp_path), "one", Log("info", "json", lambda _: None), lambda _: None)
     await all_sinks.stop(1.0)
