@@ -21,6 +21,7 @@ class RotatedFile:
 
     def __init__(self, path: str, max_bytes: int, keep: int) -> None:
         self.path = os.path.abspath(path)
+        self._next = f"{self.path}.new"
         self._max_bytes, self._keep = max_bytes, keep
         self._left: tuple[int, int] | None = None
         self._unsettled: dict[tuple[int, int], int] = {}
@@ -79,6 +80,9 @@ class RotatedFile:
 
     def _open(self) -> tuple[int, int]:
         """The file and its size, less a last line that a kill has torn, or a cut of power."""
+        if not os.path.lexists(self.path):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self._next, self.path)  # a kill came between the last two moves of `_rotate`
         fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
             facts = os.fstat(fd)
@@ -93,18 +97,17 @@ class RotatedFile:
             raise
 
     def _rotate(self, mode: int) -> None:
-        """Moves each file one place on; the last one goes. The next one may be read by whom the last one could be."""
-        places = [self.path, *(f"{self.path}.{number}" for number in range(1, self._keep + 1))]
-        if self._keep == 0:
-            os.unlink(self.path)
-        for older, newer in reversed(list(zip(places[1:], places, strict=False))):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(newer, older)
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Moves each file one place on; the last one goes. The next one, made aside, may be read by whom the last one
+        could be."""
+        fd = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.fchmod(fd, mode)
         finally:
             os.close(fd)
+        places = [self._next, self.path, *(f"{self.path}.{number}" for number in range(1, self._keep + 1))]
+        for older, newer in reversed(list(zip(places[1:], places, strict=False))):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newer, older)
 
 
 def _write(fd: int, data: bytes, size: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -51,6 +54,44 @@ def test_a_full_file_is_put_aside_and_the_oldest_goes(tmp_path: Path) -> None:
     found = {each.name: numbers(each.read_bytes()) for each in tmp_path.iterdir()}
     assert found == {"x.jsonl": [8, 0], "x.jsonl.1": [5, 6, 7], "x.jsonl.2": [2, 3, 4]}
     assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o640}
+
+
+class Killed(BaseException):
+    """The process ends there."""
+
+
+@pytest.mark.parametrize("keep", [0, 2])
+def test_a_kill_while_a_file_is_put_aside_changes_neither_its_mode_nor_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
+) -> None:
+    steps = ("open", "fchmod", "replace", "unlink")
+    done = {each: getattr(os, each) for each in steps}
+    left = 0
+
+    def step(name: str, *args: Any) -> Any:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        return done[name](*args)
+
+    lives = 0
+    while left == 0:
+        (place := tmp_path / str(lives)).mkdir()
+        file, lives = place / "x.jsonl", lives + 1
+        RotatedFile(str(file), 1, keep).append([b"1\n"])
+        file.chmod(0o644)
+        left = lives
+        with monkeypatch.context() as patched, contextlib.suppress(Killed):
+            for name in steps:
+                patched.setattr(os, name, functools.partial(step, name))
+            RotatedFile(str(file), 1, keep).append([b"2\n"])
+        RotatedFile(str(file), 1, keep).append([b"3\n"])
+        assert file.stat().st_mode & 0o777 == 0o644, f"killed after {lives} steps"
+        assert file.read_bytes() == b"3\n"
+        if keep:
+            assert b"1\n" in [each.read_bytes() for each in place.iterdir()]
+    assert lives > 3
 
 
 def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
