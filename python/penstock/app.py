@@ -175,7 +175,7 @@ class App:
             self._names = Names(self._config, self._catalogue, self._environ)
             self._store = parts.make_key_store(self._config)
             self._desk = parts.make_desk(self._config, self._store, self._names, self.log, self._degraded)
-            self._asked = parts.make_asked(self._config)
+            self._asked = parts.make_asked(self._config, self.log)
             self._sharing = parts.make_sharing(self._config, self.log, self._degraded)
             self._sinks = parts.make_sinks(self._config, self._instance, self.log, self._degraded)
             tokens = known_tokens(self._config.admin.tokens, self._environ)

@@ -59,11 +59,15 @@ def make_desk(config: Config, store: SqlStore, names: Names, log: Log, degraded:
     )
 
 
-def make_asked(config: Config) -> Asked:
+def make_asked(config: Config, log: Log) -> Asked:
     """What answers questions about records."""
     given = config.store
+
+    def report(trouble: str) -> None:
+        log.warning("answers lack the records of a journal", error=trouble)
+
     store = make_asking(given.url, config.data_dir, password_file=given.password_file, call_s=ASKING_S)
-    return Asked(store, config.data_dir, within_s=ASKING_S)
+    return Asked(store, config.data_dir, within_s=ASKING_S, report=report)
 
 
 def make_sharing(config: Config, log: Log, degraded: Degraded) -> Sharing | None:

@@ -178,6 +178,50 @@ def test_tail_begins_with_what_the_store_has(gateway: Gateway, key: Made) -> Non
             process.terminate()
 
 
+def test_a_journal_that_cannot_be_read_holds_up_no_answer(gateway: Gateway, key: Made) -> None:
+    import subprocess
+
+    from tests.support.gateway import clean_environment, command
+
+    assert use(gateway, key).status == 200
+    unseen = gateway.data_dir / "journal" / "20200102T000000-0000000b"
+    unseen.symlink_to(unseen.name)
+    told = f"{unseen} cannot be read: Too many levels of symbolic links"
+    until(lambda: asked(gateway, "records")["items"], "it is recorded")
+    found = asked(gateway, "records")
+    assert found["partial"]
+    assert asked(gateway, f"records/{found['items'][0]['request_id']}")["items"] == found["items"]
+    summed = asked(gateway, "usage")
+    assert (summed["items"][0]["requests"], summed["partial"]) == (1, True)
+    assert [each["error"] for each in gateway.log_records() if each["message"].startswith("answers lack")] == [told]
+    for words, lines in (
+        (("query", "--json"), 1),
+        (("query",), 2),
+        (("export",), 1),
+        (("export", "--format", "csv"), 2),
+    ):
+        done = audit(gateway.data_dir, *words)
+        assert (done.returncode, len(done.stdout.splitlines())) == (1, lines)
+        assert done.stderr == f"penstock audit: not everything is shown: {told}\n"
+    done = run("audit", "export", "-c", str(gateway.config_file))
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    assert "or one cannot be read" in done.stderr
+    tail = [*command(), "audit", "tail", "--json", "--data-dir", str(gateway.data_dir)]
+    with subprocess.Popen(
+        tail, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(), text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        try:
+            assert process.stderr.readline() == f"penstock audit: {told}; the others are followed\n"
+            assert json.loads(process.stdout.readline())["model"] == "m"
+            assert use(gateway, key).status == 200
+            assert json.loads(process.stdout.readline())["model"] == "m"
+        finally:
+            process.terminate()
+        assert process.stderr.read() == ""
+
+
 def test_while_the_store_is_away_journals_are_verified_and_shown(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     away = f"postgresql://nobody@127.0.0.1:{free_port()}/none"

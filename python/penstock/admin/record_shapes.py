@@ -106,8 +106,8 @@ class RecordShape(Struct, frozen=True, kw_only=True):
 
 class RecordsShape(Struct, frozen=True, kw_only=True):
     """A piece of the records; `next` is the cursor of the following one, null at the end. `partial`: the journals of
-    this node hold so much that the store does not have yet that some of it was passed over; of one request, it may also
-    be that its id came more often.
+    this node hold so much that the store does not have yet that some of it was passed over, or one of them cannot be
+    read; of one request, it may also be that its id came more often.
     """
 
     items: tuple[RecordShape, ...]

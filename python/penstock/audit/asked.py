@@ -33,13 +33,15 @@ class Page(NamedTuple):
     after: Place | None
     """Where the next page begins; None: this is the last one."""
     partial: bool
-    """The journals here hold so much that the store does not have that some of it was passed over."""
+    """The journals here hold so much that the store does not have that some of it was passed over, or one cannot be
+    read.
+    """
 
 
 class Asked:
     """What one node knows: the store, if it takes records, and the journals of a `data_dir`.
 
-    Every method may raise `StoreError`, or OSError when the journals cannot be read.
+    Every method may raise `StoreError`, or OSError when it cannot be told which journals there are.
     """
 
     def __init__(
@@ -50,13 +52,15 @@ class Asked:
         *,
         most_s: float = MOST_S,
         within_s: float = ALONE_S,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`most_s`: how long journals may be read for one answer; `within_s`: how long all of an answer may take for
-        whom `room` takes in.
+        whom `room` takes in; `report` is told of a journal that cannot be read, once until it can be.
         """
         self.store = store
         self.room = Room(within_s)
-        self._data_dir, self._open, self._most_s = data_dir, open_journal, most_s
+        self._data_dir, self._open, self._most_s, self._report = data_dir, open_journal, most_s, report
+        self._reported: set[str] = set()
         self._reading = ThreadPoolExecutor(1, "penstock-asked")
 
     async def close(self) -> None:
@@ -68,7 +72,7 @@ class Asked:
     async def page(self, choice: Choice, *, newest: bool, after: Place | None, limit: int) -> Page:
         """At most `limit` records by the time at which they began, behind `after`."""
         here = await self.beyond()
-        rows = await self.read(lambda: _first(here, choice, newest, after, limit + 1))
+        rows = await self.read(here, lambda: _first(here, choice, newest, after, limit + 1))
         found = {(row.instance, row.sequence): row for row in rows}
         if self.store is not None:
             for stored in await self.store.page(choice, newest, after, limit + 1):
@@ -85,6 +89,7 @@ class Asked:
         for row in here.rows(choice.since_us):
             if choice.takes(row.record):
                 yield row
+        self._tell(here)
 
     async def beyond(self) -> Beyond:
         """What the journals have and the store does not."""
@@ -92,9 +97,17 @@ class Asked:
         await here.look(self.store)
         return here
 
-    async def read(self, work: Callable[[], T]) -> T:
-        """What `work` makes of journals, off the loop, one at a time: no other thread waits behind it."""
-        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+    async def read(self, here: Beyond, work: Callable[[], T]) -> T:
+        """What `work` makes of `here`, off the loop, one at a time: no other thread waits behind it."""
+        made = await asyncio.get_running_loop().run_in_executor(self._reading, work)
+        self._tell(here)
+        return made
+
+    def _tell(self, here: Beyond) -> None:
+        for each in here.unread:
+            if each not in self._reported:
+                self._report(each)
+        self._reported = set(here.unread)
 
     async def _stored(self, store: Asking, choice: Choice, here: Beyond) -> AsyncIterator[Row]:
         """All that is chosen up to watermarks that are then in `here`: what was shipped meanwhile, and may be in no

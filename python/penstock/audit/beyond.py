@@ -24,7 +24,7 @@ SALT_BYTES = 16
 class Beyond:
     """One reading: takes the journals that are there and their watermarks, then says what they have behind these.
 
-    Raises OSError when they cannot be read.
+    One that cannot be read holds up no other. Raises OSError when it cannot be told which there are.
     """
 
     def __init__(self, data_dir: str, open_journal: OpenJournal = open_journal, *, most_s: float = MOST_S) -> None:
@@ -35,7 +35,9 @@ class Beyond:
         self.marks: Mapping[str, Watermark] = {}
         self._begun: dict[str, dict[int, Begun]] = {}
         self.partial = False
-        """Whether the journals held so much that something was passed over."""
+        """Whether the journals held so much that something was passed over, or one could not be read."""
+        self.unread: list[str] = []
+        """Which could not, and why."""
 
     @property
     def instances(self) -> list[str]:
@@ -59,25 +61,41 @@ class Beyond:
         Streams that began before the watermark and broke off with their process are among them.
         """
         for instance in self._unshipped():
-            segment, offset = self._start(instance, since_us)
-            yield from self._journal(instance, segment, offset, self._begun.get(instance)).rows()
+            yield from self._readable(instance, self._rows(instance, since_us))
 
     def some_rows(self, since_us: int) -> Iterator[Row]:
         """The same as far as the bounds of one answer let it, which are shared by all of them: the newest instance
         first, and of each what came last.
         """
         for instance in reversed(self._unshipped()):
-            segment, offset = self._start(instance, since_us)
-            path, begun = self._paths[instance], self._begun.get(instance)
-            if self._is_spent(0):
-                self.partial = self.partial or journals.bytes_behind(path, segment, offset) > 0
-                continue
-            segment, offset, passed_over = journals.bounded_start(path, segment, offset, self._left_bytes)
-            self.partial = self.partial or passed_over
-            begun = None if passed_over else begun  # their records may be in what is not read
-            journal = self._journal(instance, segment, offset, begun)
-            yield from journal.newest(self._is_spent)
-            self.partial = self.partial or journal.was_cut
+            yield from self._readable(instance, self._some_rows(instance, since_us))
+
+    def _rows(self, instance: str, since_us: int) -> Iterator[Row]:
+        segment, offset = self._start(instance, since_us)
+        yield from self._journal(instance, segment, offset, self._begun.get(instance)).rows()
+
+    def _some_rows(self, instance: str, since_us: int) -> Iterator[Row]:
+        segment, offset = self._start(instance, since_us)
+        path, begun = self._paths[instance], self._begun.get(instance)
+        if self._is_spent(0):
+            self.partial = self.partial or journals.bytes_behind(path, segment, offset) > 0
+            return
+        segment, offset, passed_over = journals.bounded_start(path, segment, offset, self._left_bytes)
+        self.partial = self.partial or passed_over
+        begun = None if passed_over else begun  # their records may be in what is not read
+        journal = self._journal(instance, segment, offset, begun)
+        yield from journal.newest(self._is_spent)
+        self.partial = self.partial or journal.was_cut
+
+    def _readable(self, instance: str, rows: Iterator[Row]) -> Iterator[Row]:
+        """As many as can be read."""
+        try:
+            yield from rows
+        except NotADirectoryError:
+            return  # it is no journal
+        except OSError as error:
+            self.partial = True
+            self.unread.append(journals.unread(self._paths[instance], error))
 
     def _unshipped(self) -> list[str]:
         """Those of which the store may lack something."""

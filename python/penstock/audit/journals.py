@@ -181,6 +181,11 @@ def live_instances(data_dir: str) -> list[str]:
     return [os.path.basename(path) for path in instances(data_dir) if is_live(path)]
 
 
+def unread(path: str, error: OSError) -> str:
+    """What is said of a journal that cannot be read."""
+    return f"{path} cannot be read: {error.strerror or error}"
+
+
 def first_segment(path: str, since_us: int) -> int:
     """The first segment that changed at or after a time: those before it hold nothing that began since. 0: all."""
     segments = _segments(path)

@@ -44,7 +44,9 @@ class Sums(NamedTuple):
 
     items: list[Sum]
     partial: bool
-    """The journals here hold so much that the store does not have that some of it does not count."""
+    """The journals here hold so much that the store does not have that some of it does not count, or one cannot be
+    read.
+    """
 
 
 class _Counted(NamedTuple):
@@ -60,7 +62,7 @@ class _Counted(NamedTuple):
 async def sums(asked: Asked, wanted: Question) -> Sums:
     """Raises `TooManyError`, and what `Asked` raises."""
     here = await asked.beyond()
-    counted = await asked.read(lambda: _counted(here, wanted))
+    counted = await asked.read(here, lambda: _counted(here, wanted))
     found: dict[Group, Numbers] = {}
     marks: Mapping[str, Watermark] = {}
     if asked.store is not None:

@@ -6,7 +6,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import click
@@ -21,7 +21,7 @@ from penstock.cli.admin_client import admin_options
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time, say_if_nothing_is_recorded
 from penstock.cli.options import config_option, json_option
 from penstock.cli.output import print_table
-from penstock.cli.record_source import Object, failed, record_source
+from penstock.cli.record_source import Object, fail_if_unread, failed, record_source
 
 LATEST = 50
 """Rows of a table unless it is asked for more."""
@@ -91,8 +91,12 @@ def query(
         if as_json:
             for shown in found:
                 click.echo(msgspec.json.encode(shown))
-            return
-        rows = [as_line(shown) for shown in found]
+        else:
+            _table([as_line(shown) for shown in found], most)
+        fail_if_unread(source)
+
+
+def _table(rows: list[tuple[str, ...]], most: int) -> None:
     print_table(TITLES, rows)
     if most and len(rows) == most:
         click.echo(f"the latest {most}; --limit 0 shows all", err=True)
@@ -130,10 +134,11 @@ def export(
         if form == "jsonl":
             for shown in source.all(choice, texts=True):
                 out.write(msgspec.json.encode(shown).decode() + "\n")
-            return
-        lines = csv.writer(out)
-        lines.writerow(CSV)
-        lines.writerows(as_cells(shown) for shown in source.all(choice))
+        else:
+            lines = csv.writer(out)
+            lines.writerow(CSV)
+            lines.writerows(as_cells(shown) for shown in source.all(choice))
+        fail_if_unread(source)
 
 
 @command.command("tail")
@@ -146,8 +151,8 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
     place = place_of(config, data_dir)
     say_if_nothing_is_recorded(config, data_dir, None)
     show = _json_line if as_json else _line
-    followed: dict[str, Journal] = {}
-    _follow(place, followed, newest=True)  # from here on it follows: what came before is asked for
+    followed = _Followed(place)
+    followed.rows(newest=True)  # from here on it follows: what came before is asked for
     shown: set[tuple[str, int]] = set()
     if lines:
         with record_source(config, data_dir, None, None) as source:
@@ -156,7 +161,7 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
                 show(each)
     try:
         while True:
-            for row in _follow(place, followed, newest=False):
+            for row in followed.rows():
                 if (row.instance, row.sequence) not in shown:
                     show(as_object(row))
             sys.stdout.flush()
@@ -165,19 +170,51 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
         return
 
 
-def _follow(data_dir: str, followed: dict[str, Journal], newest: bool) -> list[Row]:
-    """What is new. `newest`: nothing yet, but from the end of each journal's newest segment on it will be."""
-    found: list[Row] = []
-    try:
-        for path in journals.instances(data_dir):
-            if path not in followed:
-                followed[path] = Journal(path, journals.last_segment(path) if newest else 0)
-            for row in followed[path].rows():
-                if not newest:
-                    found.append(row)
-    except (OSError, ImportError) as error:
-        failed(str(error))
-    return found
+class _Followed:
+    """The journals of a data_dir. One that cannot be read holds up no other."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._data_dir = data_dir
+        self._journals: dict[str, Journal] = {}
+        self._unread: set[str] = set()
+
+    def rows(self, newest: bool = False) -> list[Row]:
+        """What is new. `newest`: nothing yet, but from the end of each journal's newest segment on it will be."""
+        found: list[Row] = []
+        try:
+            for path in journals.instances(self._data_dir):
+                found += self._readable(path, newest)
+        except (OSError, ImportError) as error:
+            failed(str(error))
+        return found
+
+    def _readable(self, path: str, newest: bool) -> Iterator[Row]:
+        try:
+            # Whose end could not be seen before is followed from there once it can be.
+            yield from self._rows(path, newest or path in self._unread)
+            self._unread.discard(path)
+        except NotADirectoryError:
+            return  # it is no journal
+        except OSError as error:
+            if path not in self._unread:
+                click.echo(f"penstock audit: {journals.unread(path, error)}; the others are followed", err=True)
+            self._unread.add(path)
+
+    def _rows(self, path: str, newest: bool) -> Iterator[Row]:
+        if newest and path not in self._journals:
+            self._journals[path] = _at_end(path)
+            return
+        if path not in self._journals:
+            self._journals[path] = Journal(path)
+        yield from self._journals[path].rows()
+
+
+def _at_end(path: str) -> Journal:
+    """Behind all that its newest segment holds."""
+    journal = Journal(path, journals.last_segment(path))
+    for _ in journal.rows():
+        pass
+    return journal
 
 
 def _line(shown: Object) -> None:

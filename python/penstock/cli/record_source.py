@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NoReturn, Protocol
@@ -22,11 +22,17 @@ from penstock.store.interface import StoreError
 from penstock.store.open import ALONE_S, FILE, SQLITE, make_asking
 
 Object = dict[str, Any]
-BEHIND = "the journals hold more than was looked at, as the store is behind; export with --data-dir reads all of them"
+BEHIND = (
+    "the journals hold more than was looked at: the store is behind, or one cannot be read;"
+    " export with --data-dir reads all that it can, and says which it cannot"
+)
 
 
 class Source(Protocol):
     """Records as JSON objects."""
+
+    unread: Sequence[str]
+    """Which journals of a data_dir could not be read, and why, once all was shown."""
 
     def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
         """Every one that is chosen, the oldest first; with `texts` with their prompts and answers."""
@@ -42,9 +48,10 @@ def record_source(
     """What these options mean: `data_dir` is read by itself, everything else as for keys."""
     if data_dir is not None:
         with asyncio.Runner() as runner:
-            asked = Asked(runner.run(sqlite_of(data_dir)), data_dir, most_s=ALONE_S)
+            unread: list[str] = []
+            asked = Asked(runner.run(sqlite_of(data_dir)), data_dir, most_s=ALONE_S, report=unread.append)
             try:
-                yield _Here(asked, runner)
+                yield _Here(asked, runner, unread)
             finally:
                 runner.run(asked.close())
         return
@@ -71,6 +78,12 @@ async def sqlite_of(data_dir: str) -> Asking | None:
     return None
 
 
+def fail_if_unread(source: Source) -> None:
+    """Whatever could be read was shown before."""
+    if source.unread:
+        failed(f"not everything is shown: {'; '.join(source.unread)}")
+
+
 def failed(message: str) -> NoReturn:
     """One line on standard error, then the end."""
     click.echo(f"penstock audit: {message}", err=True)
@@ -80,8 +93,8 @@ def failed(message: str) -> NoReturn:
 class _Here:
     """A data_dir by itself."""
 
-    def __init__(self, asked: Asked, runner: asyncio.Runner) -> None:
-        self._asked, self._runner = asked, runner
+    def __init__(self, asked: Asked, runner: asyncio.Runner, unread: Sequence[str]) -> None:
+        self._asked, self._runner, self.unread = asked, runner, unread
 
     def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
         rows = self._asked.everything(replace(choice, whole=texts))
@@ -104,7 +117,7 @@ class _Here:
             limit = min(most - len(found), PAGE)
             page: Page = self._run(self._asked.page(choice, newest=True, after=after, limit=limit))
             found += (as_object(row, texts=texts) for row in page.rows)
-            _warn(page.partial)
+            _warn(page.partial and not self.unread)
             after = page.after
             if after is None:
                 break
@@ -119,6 +132,8 @@ class _Here:
 
 class _Api:
     """The admin API of a node, or of the store itself where none runs."""
+
+    unread: Sequence[str] = ()
 
     def __init__(self, client: Client) -> None:
         self._client = client

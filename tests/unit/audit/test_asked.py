@@ -38,11 +38,13 @@ class Here:
         (path / "0000000001.segment").write_bytes(b"x" * len(chain.rows))
         self.chains[chain.instance] = chain
 
-    def asked(self, store: FakeAsking | None, most_s: float = 60.0) -> Asked:
+    def asked(self, store: FakeAsking | None, most_s: float = 60.0, **more: Any) -> Asked:
         def reader(path: str) -> Reader:
+            if os.path.isfile(path):
+                raise NotADirectoryError(20, "Not a directory")
             return Reader(self.chains[os.path.basename(path)])
 
-        return Asked(store, str(self.data_dir), reader, most_s=most_s)
+        return Asked(store, str(self.data_dir), reader, most_s=most_s, **more)
 
 
 class Reader:
@@ -259,6 +261,44 @@ async def test_of_a_journal_that_takes_too_long_the_newest_are_read(
     monkeypatch.setattr("penstock.audit.beyond.MOST_BYTES", 50 * size)
     page = await asked.page(Choice(), newest=newest, after=None, limit=100)
     assert (len(page.rows), page.partial) == (20, False)
+
+
+async def test_a_journal_that_cannot_be_read_holds_up_no_other_and_that_is_said(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.add(chain_of("one", range(3)))
+    here.add(chain_of("two", range(3, 6)))
+    here.add(chain_of("three", range(6, 9)))
+    store = FakeAsking()
+    store.ship(chain_of("elsewhere", range(9, 12)))
+    unseen = here.data_dir / "journal" / "unseen"
+    unseen.symlink_to("unseen")  # nobody can follow it, whoever runs the test
+    (here.data_dir / "journal" / "notes").write_text("no journal")
+    read = Reader.read
+
+    def fails(self: Reader, *where: Any) -> Any:
+        if self._chain.instance == "two":
+            raise PermissionError(13, "Permission denied")
+        return read(self, *where)
+
+    monkeypatch.setattr(Reader, "read", fails)
+    told: list[str] = []
+    asked = here.asked(store, report=told.append)
+    for _ in range(2):
+        page = await asked.page(Choice(), newest=False, after=None, limit=100)
+        assert ([row.record.number for row in page.rows], page.partial) == ([0, 1, 2, *range(6, 12)], True)
+        found = await sums(asked, question())
+        assert (found.items[0].numbers["requests"], found.partial) == (9, True)
+        assert sorted([row.record.number async for row in asked.everything(Choice())]) == [0, 1, 2, *range(6, 12)]
+    two = here.data_dir / "journal" / "two"
+    assert sorted(told) == [
+        f"{two} cannot be read: Permission denied",
+        f"{unseen} cannot be read: Too many levels of symbolic links",
+    ], "once each"
+    monkeypatch.setattr(Reader, "read", read)
+    unseen.unlink()
+    assert not (await asked.page(Choice(), newest=False, after=None, limit=100)).partial
+    assert await numbers(asked) == list(range(12))
 
 
 async def test_what_is_removed_while_it_is_read_is_not_read_twice(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.cli.audit import _Followed
 from penstock.cli.audit_verify import _heads
 from penstock.store.interface import StoreError
 from penstock.times import DAY_US
@@ -112,6 +114,54 @@ def test_a_data_dir_is_read_by_itself(run: Run, tmp_path: Path) -> None:
     done = run("audit", "query", "--data-dir", str(tmp_path))
     assert done.exit_code == 1
     assert "restore it from a backup" in done.stderr
+
+
+def test_who_follows_is_held_up_by_no_journal_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"one": ["one 1"], "two": ["two 1"]}
+    unread: set[str] = set()
+
+    class Read:
+        def __init__(self, path: str, _: int = 0) -> None:
+            self.name, self.at = Path(path).name, 0
+
+        def rows(self) -> Iterator[str]:
+            while self.at < len(rows[self.name]):
+                if self.name in unread:
+                    raise PermissionError(13, "Permission denied")
+                self.at += 1
+                yield rows[self.name][self.at - 1]
+            if self.name in unread:
+                raise PermissionError(13, "Permission denied")
+
+    def followed(newest: bool = False) -> list[Any]:
+        return [*journals.rows(newest)]
+
+    def told() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    monkeypatch.setattr("penstock.cli.audit.Journal", Read)
+    for name in rows:
+        (tmp_path / "journal" / name).mkdir(parents=True)
+    unread.add("one")
+    journals = _Followed(str(tmp_path))
+    assert followed(newest=True) == []
+    rows["two"].append("two 2")
+    assert [*followed(), *followed()] == ["two 2"]
+    assert told() == [
+        f"penstock audit: {tmp_path}/journal/one cannot be read: Permission denied; the others are followed"
+    ]
+    unread.clear()
+    assert followed() == [], "what it had before is not new"
+    rows["one"].append("one 2")
+    assert followed() == ["one 2"]
+    unread.add("one")
+    rows["one"].append("one 3")
+    assert followed() == []
+    assert len(told()) == 1
+    unread.clear()
+    assert followed() == ["one 3"], "it goes on from where it was"
 
 
 def test_sums_are_a_table_and_json(run: Run, transport: ApiTransport) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event, Thread
 
-from penstock.audit.journals import OpenJournal, instances
+from penstock.audit.journals import OpenJournal, instances, unread
 from penstock.audit.sinks.follow import Batch, Follower, Shows
 from penstock.audit.sinks.interface import LostError, Sink
 from penstock.audit.sinks.position import Positions, Spot
@@ -180,7 +180,7 @@ class Feed:
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not os.path.isdir(path):
                 return None  # it went meanwhile
-            raise UnreadableError(f"{path} cannot be read: {error.strerror or error}") from None
+            raise UnreadableError(unread(path, error)) from None
 
     def _put_off(self, instance: str, error: UnreadableError) -> None:
         """One journal that cannot be read holds up no other."""
