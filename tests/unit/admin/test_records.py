@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -132,6 +133,17 @@ async def test_of_an_id_that_came_often_the_newest_are_shown_and_that_there_are_
     api.records.rows.pop()
     got = await api.ask("GET", f"{RECORDS}/often")
     assert (len(numbers(got.json)), got.json["partial"]) == (100, False)
+
+
+async def test_that_a_request_is_not_there_is_said_only_after_all_was_looked_at(filled: Api, tmp_path: Path) -> None:
+    unseen = tmp_path / "journal" / "unseen"
+    unseen.parent.mkdir()
+    filled.asked._data_dir = str(tmp_path)
+    unseen.symlink_to("unseen")
+    got = await filled.ask("GET", f"{RECORDS}/req_77")
+    assert (got.status, got.json) == (200, {"items": [], "next": None, "partial": True})
+    unseen.unlink()
+    assert (await filled.ask("GET", f"{RECORDS}/req_77")).status == 404
 
 
 async def test_a_viewer_sees_records_without_their_private_part(filled: Api) -> None:

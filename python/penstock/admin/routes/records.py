@@ -94,11 +94,13 @@ class RecordHandlers:
         return _answer(found, listing, call, texts)
 
     async def show(self, call: Call[None, None]) -> Answer:
-        """The newest records of one request: an id may be a client's own, and come again."""
+        """The newest records of one request: an id may be a client's own, and come again. That there is none
+        is said only where everything was looked at.
+        """
         choice = Choice(request_id=call.id, whole=call.role == "admin")
         async with self._asked.room.place():
             found = await self._asked.page(choice, newest=True, after=None, limit=USUAL)
-        if not found.rows:
+        if not found.rows and not found.partial:
             raise NotFound("record of the request", call.id)
         partial = found.partial or found.after is not None
         return _answer(found._replace(after=None, partial=partial), "", call, True)
