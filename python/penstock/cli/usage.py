@@ -20,7 +20,7 @@ NUMBERS = ("REQUESTS", "PROMPT", "CACHED", "COMPLETION", "COST USD", "UNPRICED")
 @json_option
 @click.option("--by", default="", metavar="FIELDS", help="Of key, team, model, target, status, tag:NAME; with commas.")
 @click.option("--per", type=click.Choice(["hour", "day", "month"]), help="A sum for each; else one of all the time.")
-@click.option("--since", metavar="TIME", help="2h, 2026-01-31 …; else since the month began (UTC).")
+@click.option("--since", metavar="TIME", help="2h, 2026-01-31 …; else since the month of the last hour began (UTC).")
 @click.option("--until", metavar="TIME", help="Before then.")
 @click.option("--key", metavar="ID", help="Of this key.")
 @click.option("--team", metavar="TEAM", help="Of this team, by name or id.")

@@ -243,6 +243,13 @@ async def test_sums_of_whole_hours_by_what_was_asked_for(filled: Api) -> None:
     month = await filled.ask("GET", USAGE)
     assert month.json["items"] == [], "of this month, unless told otherwise"
     assert month.json["since"].endswith("-01T00:00:00Z")
+    before = (await filled.ask("GET", f"{USAGE}?until=2024-10-04T05:00:00Z")).json
+    assert (before["since"], before["until"]) == ("2024-10-01T00:00:00Z", "2024-10-04T05:00:00Z")
+    assert before["items"][0]["requests"] == 5
+    whole = (await filled.ask("GET", f"{USAGE}?until=2024-11-01")).json
+    assert (whole["since"], whole["until"]) == ("2024-10-01T00:00:00Z", "2024-11-01T00:00:00Z")
+    to_come = (await filled.ask("GET", f"{USAGE}?until=9999-12-31")).json
+    assert to_come["since"] == month.json["since"], "there is nothing in later months"
     backwards = await filled.ask("GET", f"{USAGE}?since=2024-10-04&until=2024-10-01")
     assert (backwards.status, backwards.json["items"]) == (200, [])
 

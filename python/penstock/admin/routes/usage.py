@@ -28,7 +28,7 @@ MOST_FIELDS = 6
 
 
 class UsageQuery(Narrowed, frozen=True, kw_only=True):
-    """Which sums: of this month unless told otherwise."""
+    """Which sums: without `since` those of the month that holds the last hour before `until`, this one at most."""
 
     by: Annotated[
         str, Meta(max_length=600, description="Of key, team, model, target, status, tag:NAME; with commas")
@@ -52,8 +52,9 @@ class UsageHandlers:
         choice = await read_choice(asked, findings, self._store)
         by = _read_by(findings, asked.by)
         now = hour_of(time.time_ns() // 1_000)
-        since = month_of(now) if asked.since is None else hour_of(choice.since_us)
         until = now + 1 if choice.until_us is None else -(-choice.until_us // HOUR_US)
+        last = max(min(until - 1, now), 0)
+        since = month_of(last) if asked.since is None else hour_of(choice.since_us)
         findings.raise_any()
         wanted = Question(
             by=by,
