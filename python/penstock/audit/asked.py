@@ -15,7 +15,15 @@ from typing import NamedTuple, TypeVar
 from penstock.audit.beyond import MOST_S, Beyond, private_of
 from penstock.audit.choice import Choice
 from penstock.audit.journals import OpenJournal, Row
-from penstock.audit.record import BEGIN, interrupted, read_begin, read_private, read_private_head, read_record
+from penstock.audit.record import (
+    BEGIN,
+    INTERRUPTED,
+    interrupted,
+    read_begin,
+    read_private,
+    read_private_head,
+    read_record,
+)
 from penstock.audit.room import Room
 from penstock.engine import open_journal
 from penstock.store.asking import AT_ONCE, Asking, Stored, read_begun
@@ -83,11 +91,14 @@ class Asked:
     async def everything(self, choice: Choice) -> AsyncIterator[Row]:
         """All of it: what the store has, the oldest first; then journal by journal what it does not have."""
         here = await self.beyond()
+        broken_off: set[tuple[str, int]] = set()  # the store may know of some that its watermarks do not tell of yet
         if self.store is not None:
             async for row in self._stored(self.store, choice, here):
+                if row.record.outcome == INTERRUPTED:
+                    broken_off.add((row.instance, row.sequence))
                 yield row
         for row in here.rows(choice.since_us):
-            if choice.takes(row.record):
+            if choice.takes(row.record) and (row.instance, row.sequence) not in broken_off:
                 yield row
         self._tell(here)
 

@@ -139,6 +139,30 @@ async def test_a_journal_that_was_shipped_to_its_end_and_removed_meanwhile_is_no
     assert found == [*range(10), 50]
 
 
+async def test_a_stream_whose_journal_ends_in_the_store_meanwhile_is_shown_once(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = chain_of("one", range(3))
+    broken = chain.add(begin(50, START))
+    here.add(chain)
+    store = FakeAsking()
+    store.ship(chain, 3)
+    store.before_rows = lambda: store.ship(chain)  # between the first and the second look at the watermarks
+    rows_of, asked_for = store.rows_of, []
+
+    async def ended(instance: str, sequences: Any) -> Any:
+        """The second look asks for what began; then all of the journal has come."""
+        asked_for.append(sequences)
+        if len(asked_for) == 2:
+            chain.interrupt(broken)
+            store.ship(chain, ended=True)
+        return await rows_of(instance, sequences)
+
+    monkeypatch.setattr(store, "rows_of", ended)
+    found = [row.record.number async for row in here.asked(store).everything(Choice())]
+    assert (len(asked_for), found) == (2, [0, 1, 2, 50])
+
+
 async def test_everything_is_the_store_then_the_journals(here: Here) -> None:
     one, two = chain_of("one", range(0, 12, 2)), chain_of("two", range(1, 12, 2))
     here.add(one)
