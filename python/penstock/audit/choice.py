@@ -6,9 +6,13 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from penstock.audit.record import Record
 from penstock.config.units import parse_duration
+
+TEXT_BYTES = 256
+"""So much of a text stands in a record (native/core/src/observe/record_form.rs), and in what is made of records."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -16,7 +20,9 @@ _STATUS = re.compile(r"[1-5](\d\d|xx)\Z", re.ASCII)
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """Every condition that is set must hold; times are microseconds UTC of the request's beginning."""
+    """Every condition that is set must hold; times are microseconds UTC of the request's beginning. Texts are cut as
+    those of records are: a longer one would be that of none.
+    """
 
     since_us: int = 0
     until_us: int | None = None
@@ -33,6 +39,14 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Name and value of one of its tags."""
     whole: bool = True
     """Prompts and answers are wanted too; False: they may be left out."""
+
+    def __post_init__(self) -> None:
+        for name in ("key", "team", "model", "target", "request_id"):
+            text: str | None = getattr(self, name)
+            if text is not None:
+                force_setattr(self, name, _cut(text))
+        if self.tag is not None:
+            force_setattr(self, "tag", tuple(map(_cut, self.tag)))
 
     def texts(self) -> list[str]:
         """Every text that a record must have."""
@@ -99,6 +113,15 @@ def _read_time(text: str, now: datetime) -> datetime:
     except ValueError:
         raise ValueError("expected a time such as 2026-01-31T12:00:00Z, 2026-01-31, or 2h for that long ago") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _cut(text: str) -> str:
+    """As much of it as a record has, on a character boundary."""
+    whole = text.encode("utf-8", "surrogatepass")
+    end = min(len(whole), TEXT_BYTES)
+    while end < len(whole) and whole[end] & 0xC0 == 0x80:
+        end -= 1
+    return whole[:end].decode("utf-8", "surrogatepass")
 
 
 def _fits(status: str, wanted: str) -> bool:

@@ -15,7 +15,7 @@ from msgspec.structs import fields
 from penstock.admin.record_shapes import RecordShape, RecordsShape, UsageShape
 from penstock.audit.room import AT_ONCE, WAITING, Room
 from penstock.audit.shown import as_object
-from penstock.store.usage_statements import NUMBERS
+from penstock.store.usage_statements import NUMBERS, Question
 from penstock.times import DAY_US
 from tests.support.stored_rows import Chain, record, used
 from tests.unit.admin.conftest import TOKEN, VIEWER, Api
@@ -252,6 +252,27 @@ async def test_sums_of_whole_hours_by_what_was_asked_for(filled: Api) -> None:
     assert to_come["since"] == month.json["since"], "there is nothing in later months"
     backwards = await filled.ask("GET", f"{USAGE}?since=2024-10-04&until=2024-10-01")
     assert (backwards.status, backwards.json["items"]) == (200, [])
+
+
+async def test_texts_longer_than_records_have_them_are_found_by_their_beginning(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain("20260101T000000-0000000a")
+    cut, whole = "é" * 128, quote("é" * 256)
+    chain.add(record(1, START, request_id=cut, model=cut, tags={"project": cut}))
+    api.records.ship(chain)
+    sums, questions = api.records.sums, list[Question]()
+
+    async def ask(wanted: Question, *more: Any) -> Any:
+        questions.append(wanted)
+        return await sums(wanted, *more)
+
+    monkeypatch.setattr(api.records, "sums", ask)
+    for asked in (f"tag=project={whole}", f"model={whole}"):
+        assert numbers((await api.ask("GET", f"{RECORDS}?{asked}")).json) == [1]
+        assert (await api.ask("GET", f"{USAGE}?since=2024-10-01&{asked}")).json["items"] != []
+    assert [(each.tag, each.model) for each in questions] == [(("project", cut), None), (None, cut)]
+    assert numbers((await api.ask("GET", f"{RECORDS}/{whole}")).json) == [1]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,27 @@ def test_every_condition_must_hold(wanted: dict[str, Any], taken: bool) -> None:
     assert Choice(**wanted).takes(FULL) is taken
 
 
+@pytest.mark.parametrize(
+    ("lead", "letter", "count", "kept_count"),
+    [
+        ("", "é", 256, 128),
+        ("x", "é", 200, 127),
+        ("", "x", 256, 256),
+        ("", "x", 257, 256),
+        ("", "€", 90, 85),
+        ("", "𝄞", 65, 64),
+        ("", "\udce9", 90, 85),
+        ("", "x", 0, 0),
+    ],
+)
+def test_what_is_asked_for_is_cut_as_records_are(lead: str, letter: str, count: int, kept_count: int) -> None:
+    text, kept = lead + letter * count, lead + letter * kept_count
+    record = replace(FULL, request_id=kept, model=kept, target=kept, team=kept, key_id=kept, tags={kept: kept})
+    choice = Choice(request_id=text, model=text, target=text, team=text, key=text, tag=(text, text))
+    assert choice.takes(record)
+    assert choice.texts() == [kept] * 7
+
+
 def test_a_request_without_an_answer_has_no_status_and_no_target() -> None:
     record = replace(FULL, status=None, target=None)
     assert not Choice(status="2xx").takes(record)
