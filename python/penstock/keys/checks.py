@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Annotated, Protocol
 
 import msgspec
@@ -43,14 +43,18 @@ def owner(found: Findings, value: str | None) -> str | None:
     return value
 
 
-def tags(found: Findings, value: dict[str, str]) -> dict[str, str]:
-    """Free names with free values."""
+def tags(found: Findings, value: dict[str, str], known: Container[str] = ()) -> dict[str, str]:
+    """Free names with free values. Records are asked for by `name=value`, sums by a list with commas: a name that could
+    not be told there is refused, unless it is `known` from before.
+    """
     if len(value) > TAGS:
         found.add("tags", f"has {len(value)} tags; at most {TAGS} are kept")
         return value
     for tag, text in value.items():
         field = f"tags.{tag}"[:100]
         _text(found, field, tag, TAG_NAME, what="the name")
+        if tag not in known and ("=" in tag or "," in tag):
+            found.add(field, "the name has = or a comma in it, so that nothing could ask for it; choose another")
         if text:
             _text(found, field, text, TAG_VALUE)
     return value

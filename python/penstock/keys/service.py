@@ -301,7 +301,7 @@ class Ledger:
             row = await self._get(kind, id)
             new = _pruned(make(row), self._now_us())
             if isinstance(new, Key | Team):
-                checks.tags(findings, new.tags)
+                checks.tags(findings, new.tags, getattr(row, "tags", {}))
                 if new.limits != getattr(row, "limits", None):  # somebody may have written past us what is there
                     checks.limits(findings, new.limits, lifts=isinstance(new, Key))
             findings.raise_any()

@@ -58,6 +58,17 @@ def test_tags_are_bounded_in_number_and_length() -> None:
     assert [problem.field for problem in found.problems] == ["tags.", "tags." + "n" * 65, "tags.long", "tags.break"]
 
 
+@pytest.mark.parametrize("name", ["a=b", "=", "a,b", "env,"])
+def test_names_of_tags_that_nothing_could_ask_for_are_refused_where_they_are_new(name: str) -> None:
+    found = Findings()
+    checks.tags(found, {name: "a=b,c"})
+    (problem,) = found.problems
+    assert (problem.field, "has = or a comma in it" in problem.message) == (f"tags.{name}", True)
+    found = Findings()
+    checks.tags(found, {name: "x", "new": "a=b,c"}, {name: "y"})
+    assert not found.problems
+
+
 def test_models_are_patterns_that_the_configuration_knows() -> None:
     found = Findings()
     assert checks.models(found, ("fast", "gpt-*", "*", "openai/gpt-5", "fast"), AnyModel()) == (

@@ -151,6 +151,21 @@ async def test_a_patch_that_changes_nothing_writes_nothing(scene: Scene, ledger:
     assert len(await scene.store.changes(None, None, 10)) == 1
 
 
+async def test_a_tag_that_nobody_may_make_any_more_stays_until_it_is_taken_away(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("penstock.keys.checks.tags", lambda _, value: value)
+        key = (await ledger.create_key(NewKey(name="one", tags={"a=b": "1"}), "ops")).key
+    assert (await ledger.set_key_state(key.id, "disabled", "ops")).tags == {"a=b": "1"}
+    changed = await ledger.change_key(key.id, KeyPatch(name="two", tags={"c": "2"}), "ops")
+    assert (changed.name, changed.tags) == ("two", {"a=b": "1", "c": "2"})
+    with pytest.raises(Invalid) as error:
+        await ledger.change_key(key.id, KeyPatch(tags={"c,d": "2"}), "ops")
+    assert [problem.field for problem in error.value.problems] == ["tags.c,d"]
+    assert (await ledger.change_key(key.id, KeyPatch(tags={"a=b": None}), "ops")).tags == {"c": "2"}
+
+
 async def test_problems_of_a_patch_are_told_at_once(ledger: Ledger) -> None:
     key = (await ledger.create_key(NewKey(name="one", tags={str(n): "x" for n in range(32)}), "ops")).key
     patch = KeyPatch(name="", team="nobody", networks=("x",), expires="soon", tags={"one": "more"})
