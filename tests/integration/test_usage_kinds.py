@@ -186,15 +186,15 @@ def test_a_context_that_was_made_shorter_is_paid_for_and_another_models_price_is
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_who_declines_before_writing_anything_is_not_paid(
-    upstream: Upstream, tmp_path: Path, streamed: bool
-) -> None:
+def test_who_declines_before_writing_anything_is_not_paid(upstream: Upstream, tmp_path: Path, streamed: bool) -> None:
     usage = {"input_tokens": 412, "output_tokens": 0}
     whole = {**MESSAGES.whole, "content": [], "stop_reason": "refusal", "usage": usage}
     if streamed:
-        start = {"type": "message_start", "message": {**whole, "stop_reason": None}}
-        end = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": usage}
-        events = [start, end, {"type": "message_stop"}]
+        events: list[dict[str, Any]] = [
+            {"type": "message_start", "message": {**whole, "stop_reason": None}},
+            {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": usage},
+            {"type": "message_stop"},
+        ]
         upstream.always(stream([f"event: {each['type']}\n".encode() + data(each) for each in events]))
     else:
         upstream.always(answer(whole))
