@@ -56,9 +56,11 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes what was created, renamed and removed in a directory last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Whether nobody holds the lock of a file. Who asks holds it for no one else who asks. `false`: there is no such file.
+    /// Whether nobody holds the lock of a file, and it could be written. Who asks holds it for no one else who asks. `false`:
+    /// there is no such file.
     fn is_unlocked(&self, path: &Path) -> io::Result<bool>;
-    /// Holds a directory while the result lives, against others who do before they change its files. `None`: another does.
+    /// Holds a directory while the result lives, against others who do before they put other files in the place of those
+    /// that are there. `None`: another does.
     fn take(&self, dir: &Path) -> io::Result<Option<Box<dyn Any + Send>>>;
     /// Bytes of the whole volume.
     fn volume_bytes(&self, dir: &Path) -> io::Result<u64>;
@@ -170,7 +172,8 @@ impl Disk for RealDisk {
 
     fn is_unlocked(&self, path: &Path) -> io::Result<bool> {
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
-        match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        // Who may not write there may not change anything else either.
+        match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
             Ok(file) => try_lock(&file, FlockOperation::NonBlockingLockShared),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

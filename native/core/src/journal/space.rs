@@ -1,7 +1,6 @@
 //! The room that all journals below one directory take: what may go first, and what a process that is gone left behind.
 
 use std::{
-    any::Any,
     collections::HashSet,
     io,
     path::{Path, PathBuf},
@@ -85,7 +84,10 @@ impl Space {
 
     /// Looks through the journal of a process that is gone, once. `None`: it lives, or left nothing.
     pub fn adopt(&mut self, instance: &str, dir: &Path) -> Option<Recovered> {
-        let _taken = self.take(dir)?;
+        if !self.is_dead(dir) {
+            return None;
+        }
+        let _taken = self.disk.take(dir).ok().flatten()?;
         // One that cannot be read stays as it is, and holds up nothing.
         let found = recover(&*self.disk, dir).ok()?;
         self.adopted.insert(instance.to_owned());
@@ -94,17 +96,24 @@ impl Space {
 
     /// Removes what a forgetting left that was broken off before a time.
     pub fn tidy(&self, before_us: u64) -> io::Result<()> {
-        let is_left =
-            |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
         for (_, dir) in self.journals()? {
-            // One that cannot be listed is none of ours, and holds up nothing. Whoever is at a forgetting makes its file look
-            // as old as the segment is.
+            // One that cannot be listed is none of ours, and holds up nothing.
+            if self.asides(&dir, before_us).is_ok_and(|left| left.is_empty()) {
+                continue;
+            }
+            // Whoever is at a forgetting makes its file look as old as the segment is.
             let Ok(Some(_taken)) = self.disk.take(&dir) else { continue };
-            let Ok(listed) = self.disk.list(&dir) else { continue };
-            let left = listed.into_iter().filter(is_left);
-            left.for_each(|each| drop(self.disk.remove(&dir.join(each.name))));
+            for name in self.asides(&dir, before_us).unwrap_or_default() {
+                let _ = self.disk.remove(&dir.join(name));
+            }
         }
         Ok(())
+    }
+
+    fn asides(&self, dir: &Path, before_us: u64) -> io::Result<Vec<String>> {
+        let is_left =
+            |each: &Listed| each.changed_us < before_us && Path::new(&each.name).extension() == Some(ASIDE.as_ref());
+        Ok(self.disk.list(dir)?.into_iter().filter(is_left).map(|each| each.name).collect())
     }
 
     /// Whole segments that are to go, and why; of the own journal those before number `open`.
@@ -148,11 +157,13 @@ impl Space {
 
     /// Removes a segment, and the journal of a process that is gone with its last one. `false`: it stays.
     pub fn remove(&self, removal: &Removal) -> bool {
-        let taken = self.take(&removal.dir);
-        if taken.is_none() || self.disk.remove(&removal.file.path).is_err() {
+        let is_own = removal.dir == self.own;
+        // That another holds the directory is no matter: who takes it over finds one less, and what a forgetting has put
+        // back goes the next time.
+        if !is_own && !self.is_dead(&removal.dir) || self.disk.remove(&removal.file.path).is_err() {
             return false;
         }
-        if removal.dir != self.own && files(&*self.disk, &removal.dir).is_ok_and(|files| files.is_empty()) {
+        if !is_own && files(&*self.disk, &removal.dir).is_ok_and(|files| files.is_empty()) {
             // The directory itself goes when the next process starts.
             let _ = self.disk.remove(&removal.dir.join(COMMITTED));
         }
@@ -161,12 +172,6 @@ impl Space {
 
     fn journals(&self) -> io::Result<Vec<(String, PathBuf)>> {
         journals(&*self.disk, &self.all)
-    }
-
-    /// Holds the own journal, or one whose process is gone, against others who change its files. `None`: another does.
-    fn take(&self, dir: &Path) -> Option<Box<dyn Any + Send>> {
-        let may = dir == self.own || self.is_dead(dir);
-        may.then(|| self.disk.take(dir).ok().flatten())?
     }
 
     /// Whether its process is gone, as far as that can be seen.

@@ -45,8 +45,26 @@ pub struct Report {
     pub fault: Option<String>,
 }
 
-/// A segment that the journals say was removed, by instance and number: the last entry and its hash.
-type Removed = HashMap<(String, u64), (u64, String)>;
+/// What the journals say of segments that were removed, by instance and number.
+type Removed = HashMap<(String, u64), Told>;
+
+/// The first and the last entry of one, and the hash of that.
+struct Told {
+    first: u64,
+    last: u64,
+    hash: String,
+}
+
+impl Told {
+    /// Entries that are missing between the last one that is there and what was removed.
+    fn cut(&self, end: u64) -> Option<String> {
+        (end + 1 < self.first).then(|| format!("entries {} to {} are missing", end + 1, self.first - 1))
+    }
+
+    fn ends_with(&self, sequence: u64, hash: &str) -> bool {
+        self.last == sequence && self.hash == hash
+    }
+}
 
 /// Verifies all journals below `all`. `is_live` tells of the process of an instance; `heads` must stand in their chains.
 pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str) -> bool) -> io::Result<Vec<Report>> {
@@ -60,16 +78,16 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
         let one = One { disk, dir, is_live: is_live(&name), name };
         found.push(one.verify(heads, &mut removed)?);
     }
-    let known: HashMap<_, _> = found.iter().map(|(report, _)| (report.instance.clone(), report.segments)).collect();
-    for (report, holes) in &mut found {
-        let untold = holes.iter().find_map(|hole| hole.fault(&removed));
-        report.fault = untold.or_else(|| report.fault.take());
+    let known: HashMap<_, _> =
+        found.iter().map(|Found { report, .. }| (report.instance.clone(), report.segments)).collect();
+    for one in &mut found {
+        let untold = one.holes.iter().find_map(|hole| hole.fault(&removed));
+        one.report.fault = untold.or_else(|| one.report.fault.take()).or_else(|| one.end(heads, &removed));
     }
-    let mut reports: Vec<_> = found.into_iter().map(|(report, _)| report).filter(|r| r.segments > 0).collect();
+    let mut reports: Vec<_> = found.into_iter().map(|one| one.report).filter(|r| r.segments > 0).collect();
     for head in heads {
-        let was_removed = removed.iter().any(|((instance, _), (sequence, hash))| {
-            let is_its = *instance == head.instance && *sequence >= head.sequence;
-            is_its && (*sequence > head.sequence || *hash == head.hash)
+        let was_removed = removed.iter().any(|((instance, _), told)| {
+            *instance == head.instance && (told.last > head.sequence || told.ends_with(head.sequence, &head.hash))
         });
         if known.get(&head.instance).is_none_or(|segments| *segments == 0) && !was_removed {
             let fault = format!("the journal is gone: its head at entry {} was kept", head.sequence);
@@ -83,24 +101,56 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
 /// they go by when they changed, and a clock may have been ahead.
 struct Hole {
     instance: String,
-    /// Number of the first that is missing, and of the segment behind them.
+    /// Number of the first that is missing, and the entry before it.
     from: u64,
+    end: u64,
+    /// Number of the segment behind them, and what that follows.
     to: u64,
-    /// What that one follows.
     chain: Chain,
 }
 
 impl Hole {
-    /// What was told of those before the last one may be gone itself.
     fn fault(&self, removed: &Removed) -> Option<String> {
-        let Self { from, to, chain, .. } = *self;
-        let told = removed.get(&(self.instance.clone(), to - 1));
-        if told.is_some_and(|(sequence, hash)| (*sequence, hash) == (chain.sequence, &hex(&chain.hash))) {
+        let Self { from, end, to, chain, .. } = *self;
+        let told = |number: u64| removed.get(&(self.instance.clone(), number));
+        let reaches = told(to - 1).is_some_and(|told| told.ends_with(chain.sequence, &hex(&chain.hash)));
+        if from == 1 {
+            // What was told of those before the last one may be gone itself.
+            let fault = || format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence);
+            return (!reaches).then(fault);
+        }
+        let untold = (from..to).find(|number| told(*number).is_none()).or((!reaches).then_some(to - 1));
+        untold.map(|number| format!("segment {number} is missing")).or_else(|| told(from)?.cut(end))
+    }
+}
+
+/// What was found in one journal, before it is known what the others tell of it.
+struct Found {
+    report: Report,
+    holes: Vec<Hole>,
+    /// Number of its last segment, and its last entry.
+    last: u64,
+    end: u64,
+}
+
+impl Found {
+    /// What is missing at the end: entries before segments that were removed, or up to a head that was kept.
+    fn end(&self, heads: &[Head], removed: &Removed) -> Option<String> {
+        if self.report.segments == 0 {
             return None;
         }
-        Some(match from {
-            1 => format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence),
-            _ => format!("segment {} is missing", to - 1),
+        let (name, end) = (&self.report.instance, self.end);
+        let was_removed = |head: &Head| {
+            removed.iter().any(|((instance, _), told)| {
+                let is_in = told.first <= head.sequence && head.sequence < told.last;
+                instance == name && (is_in || told.ends_with(head.sequence, &head.hash))
+            })
+        };
+        let behind = |head: &&Head| head.instance == *name && head.sequence > end && !was_removed(head);
+        removed.get(&(name.clone(), self.last + 1)).and_then(|told| told.cut(end)).or_else(|| {
+            heads.iter().find(behind).map(|head| {
+                format!("entries {} to {} are missing: a head behind the last entry was kept", end + 1, head.sequence)
+            })
         })
     }
 }
@@ -130,7 +180,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<(Report, Vec<Hole>)> {
+    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Found> {
         // Before anything else: what is written goes on.
         let told = committed(self.disk, &self.dir)?;
         let files = files(self.disk, &self.dir)?;
@@ -166,7 +216,8 @@ impl One<'_> {
             let is_hole = file.number > from;
             report.fault = self.fits(&header, file, chain.filter(|_| !is_hole));
             if is_hole && report.fault.is_none() {
-                holes.push(Hole { instance: self.name.clone(), from, to: file.number, chain: header.chain });
+                let (instance, end) = (self.name.clone(), chain.map_or(0, |chain| chain.sequence));
+                holes.push(Hole { instance, from, end, to: file.number, chain: header.chain });
                 chain = None;
             }
             last_number = file.number;
@@ -196,14 +247,8 @@ impl One<'_> {
         }
         let at = chain.filter(|at| at.sequence > 0);
         report.head = at.map(|at| Head { instance: self.name.clone(), sequence: at.sequence, hash: hex(&at.hash) });
-        if report.fault.is_none() {
-            let end = at.map_or(0, |at| at.sequence);
-            let beyond = heads.iter().find(|head| head.sequence > end && report.segments > 0);
-            report.fault = beyond.map(|head| {
-                format!("entries {} to {} are missing: a head behind the last entry was kept", end + 1, head.sequence)
-            });
-        }
-        Ok((report, holes))
+        let end = at.map_or(0, |at| at.sequence);
+        Ok(Found { report, holes, last: last_number, end })
     }
 
     /// A segment that was begun and no more: nothing in it counts yet.
@@ -294,9 +339,8 @@ fn note(entry: &Entry<'_>, report: &mut Report, removed: &mut Removed) {
             values.list()?;
             values.number()?;
             let (instance, segment) = (values.text()?.to_owned(), values.number()?);
-            values.number()?;
-            let (sequence, hash) = (values.number()?, values.text()?.to_owned());
-            removed.insert((instance, segment), (sequence, hash));
+            let (first, last, hash) = (values.number()?, values.number()?, values.text()?.to_owned());
+            removed.insert((instance, segment), Told { first, last, hash });
             Some(())
         };
         read();

@@ -7,7 +7,12 @@ use std::{
 };
 
 use penstock_core::journal::{
-    Durability, Event, Position, Reader, Settings, WhenFull, Why, disk::Disk, forget_before, verify::verify,
+    Durability, Event, Position, Reader, Settings, WhenFull, Why,
+    disk::Disk,
+    entry::Entry,
+    forget_before,
+    segment::HEADER_BYTES,
+    verify::{Head, verify},
 };
 
 use crate::made::{DAY_US, Made, read_all, settings};
@@ -371,9 +376,48 @@ fn what_a_clock_that_was_ahead_keeps_back_is_no_fault_of_the_journal() {
     let kept = made.read(true);
     assert!(kept.len() > 5 && kept[0] > 0 && kept[kept.len() - 2] < 65 && kept.last() == Some(&80), "{kept:?}");
     assert_eq!(made.report(true).fault, None);
-    let number = (1..20).find(|number| made.sim.paths().contains(&made.segment(*number))).unwrap();
-    made.sim.remove(&made.segment(number + 1)).unwrap();
-    assert_eq!(made.report(true).fault.unwrap(), format!("segment {} is missing", number + 1), "nobody told of that");
+    let is_there = |made: &Made, number| made.sim.paths().contains(&made.segment(number));
+    let first = (1..20).find(|number| is_there(&made, *number)).unwrap();
+    let last = (first..20).take_while(|number| is_there(&made, *number)).last().unwrap();
+    assert!(last > first && !is_there(&made, last + 1));
+    // Before what was told of nothing may be cut off either.
+    let whole = made.sim.bytes(&made.segment(last));
+    let ends: Vec<_> = (HEADER_BYTES..whole.len()).filter(|at| Entry::read(&whole[*at..]).is_ok()).collect();
+    made.sim.put(&made.segment(last), &whole[..*ends.last().unwrap()]);
+    assert!(made.report(true).fault.unwrap().contains(" are missing"));
+    made.sim.put(&made.segment(last), &whole);
+    assert_eq!(made.report(true).fault, None);
+    made.sim.remove(&made.segment(last)).unwrap();
+    assert_eq!(made.report(true).fault.unwrap(), format!("segment {last} is missing"), "nobody told of that");
+}
+
+#[test]
+fn what_went_from_the_end_of_a_journal_and_was_told_is_no_fault() {
+    let mut dead = Made::with(settings("one", Durability::Group), None);
+    dead.later(300 * DAY_US);
+    fill(&mut dead, 30);
+    dead.now.fetch_sub(300 * DAY_US, std::sync::atomic::Ordering::Relaxed);
+    fill(&mut dead, 30);
+    dead.die();
+    let head = dead.report(false).head.unwrap();
+    let mut made = Made::with(settings("two", Durability::Group), Some(&dead));
+    made.later(91 * DAY_US);
+    made.writer.sweep().unwrap();
+    made.writer.commit().unwrap();
+    let left = dead.read(false);
+    assert!(left.len() > 20 && left.len() < 50, "{left:?}");
+    let fault = |head: &Head| {
+        let reports = verify(&made.sim, Path::new("/data/journal"), std::slice::from_ref(head), |_| false).unwrap();
+        reports.into_iter().find(|report| report.instance == "one").unwrap().fault
+    };
+    assert_eq!(fault(&head), None, "its end was removed, and that told");
+    assert!(fault(&Head { hash: "0".repeat(64), ..head.clone() }).is_some());
+    assert!(fault(&Head { sequence: head.sequence + 1, ..head.clone() }).is_some());
+    let last = (1..20).filter(|number| made.sim.paths().contains(&dead.segment(*number))).last().unwrap();
+    let whole = made.sim.bytes(&dead.segment(last));
+    let ends: Vec<_> = (HEADER_BYTES..whole.len()).filter(|at| Entry::read(&whole[*at..]).is_ok()).collect();
+    made.sim.put(&dead.segment(last), &whole[..*ends.last().unwrap()]);
+    assert!(fault(&head).unwrap().contains(" are missing"));
 }
 
 #[test]

@@ -48,6 +48,9 @@ impl Writer {
                 _ => None,
             };
             for (segment, why) in self.space.which(self.open_number(), why)? {
+                if !self.is_free(&segment.0, &segment.2) {
+                    continue; // it was to go for others to find room, and could not
+                }
                 match self.space.removal(segment) {
                     Ok(removal) => self.note_removal(removal, why),
                     // It went for others to find room.
