@@ -3,7 +3,7 @@
 use super::{
     Dialect,
     fields::{Details, Place, TextField},
-    usage::Usage,
+    usage::{UNWRITTEN, Usage},
 };
 
 macro_rules! counts {
@@ -173,7 +173,7 @@ impl Iterations {
 
     fn within(&self) -> [u64; ITERATED.len()] {
         let [.., written] = self.here;
-        if self.is_within() && written > 0 { plus(self.within, self.here) } else { self.within }
+        if self.is_within() && written > UNWRITTEN { plus(self.within, self.here) } else { self.within }
     }
 
     fn has_fallback(&self) -> bool {
@@ -321,7 +321,10 @@ impl Counts {
             }
             Dialect::Anthropic => {
                 let has_fallback = self.iterations.has_fallback();
-                let own = if has_fallback { self.iterations.within() } else { ITERATED.map(|count| first(&[count])) };
+                let own = match self.iterations.within() {
+                    within if has_fallback && within != [0; ITERATED.len()] => within,
+                    _ => ITERATED.map(|count| first(&[count])),
+                };
                 let longest = self.iterations.longest();
                 let all = plus(own, self.iterations.all());
                 let [_, cached_tokens, cache_write_tokens, cache_write_1h_tokens, completion_tokens] = all;

@@ -66,8 +66,6 @@ pub struct Tap {
     failed: bool,
     frames: u64,
     finish: Option<String>,
-    /// The model began to write something: a block of Anthropic's.
-    has_blocks: bool,
     counts: Counts,
     /// How much text there was when tokens were stated last.
     stated_at: Option<u64>,
@@ -94,7 +92,6 @@ impl Tap {
             failed: false,
             frames: 0,
             finish: None,
-            has_blocks: false,
             counts: Counts::default(),
             stated_at: None,
             served: Served::default(),
@@ -221,7 +218,7 @@ impl Tap {
         let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
         let has_declined =
             self.kind == StreamKind::Messages && self.finish().is_some_and(|finish| finish.as_bytes() == REFUSAL);
-        Some(Usage { tier: self.tier(), is_waived: has_declined && !self.has_blocks, ..usage })
+        Some(Usage { tier: self.tier(), ..if has_declined { usage.declined() } else { usage } })
     }
 
     /// Whether the model has written nothing since it stated them.

@@ -159,8 +159,10 @@ fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding:
         Api::Chat | Api::Messages | Api::OllamaChat => {
             count_chat(encoding, model, body).ok().map(|tokens| (tokens, true))
         }
-        _ => texts(encoding, model, body)
-            .map(|(tokens, is_all)| (approximate(measure, tokens), is_all && api != Api::Responses)),
+        _ => texts(encoding, model, body).map(|texts| {
+            let tokens = approximate(measure, texts.tokens).saturating_add(texts.pictures);
+            (tokens, texts.are_all && api != Api::Responses)
+        }),
     });
     counted.unwrap_or_else(|| (Prompt::of_json(body).tokens(Reserve::Expected), false))
 }
@@ -173,11 +175,19 @@ fn characters(body: &[u8]) -> Option<Usage> {
     Some(Usage { input_characters: text.iter().filter(begins).count() as u64, ..Usage::default() })
 }
 
-/// Tokens of a prompt that is text, or a list of texts, and of its pictures and tools as they stand there, and whether that
-/// is all of it; `None`: it is something else.
-fn texts(encoding: &Encoding, model: &str, body: &[u8]) -> Option<(u64, bool)> {
+/// Of a prompt that is text, or a list of texts.
+struct Texts {
+    /// Of these, and of its tools as they stand there.
+    tokens: u64,
+    pictures: u64,
+    /// There is nothing else to it.
+    are_all: bool,
+}
+
+/// `None`: it is something else.
+fn texts(encoding: &Encoding, model: &str, body: &[u8]) -> Option<Texts> {
     let prompts: Prompts<'_> = serde_json::from_slice(body).ok()?;
-    let has_more = prompts.has_more();
+    let are_all = !prompts.has_more();
     let Prompts { prompt, input, instructions, system, suffix, tools, images, .. } = prompts;
     let mut sum = Some(0);
     let mut one = |value: &RawValue| {
@@ -191,14 +201,15 @@ fn texts(encoding: &Encoding, model: &str, body: &[u8]) -> Option<(u64, bool)> {
             _ => one(value),
         }
     }
-    let mut beside = tools.map_or(0, |tools| tokens::count(encoding, tools.get().as_bytes()));
+    let tools = tools.map_or(0, |tools| tokens::count(encoding, tools.get().as_bytes()));
+    let mut pictures: u64 = 0;
     if let Some(images) = images {
         each(images, |image| {
             let picture = tokens::text(image).unwrap_or_default();
-            beside = beside.saturating_add(picture_tokens(model, &picture, Detail::Auto));
+            pictures = pictures.saturating_add(picture_tokens(model, &picture, Detail::Auto));
         });
     }
-    sum.map(|sum| (beside.saturating_add(sum), !has_more))
+    sum.map(|sum| Texts { tokens: sum + tools, pictures, are_all })
 }
 
 impl Guard {

@@ -258,7 +258,8 @@ impl Count<'_> {
         }
         if choice.get().starts_with('{') {
             let choice: Part<'_> = self.read(choice);
-            let name = choice.function.map_or(choice.name, |function| self.read::<Part<'_>>(function).name);
+            let inner = choice.function.or(choice.custom);
+            let name = inner.map_or(choice.name, |inner| self.read::<Part<'_>>(inner).name);
             if name.is_some() {
                 self.tokens += CHOICE_NAMED;
                 self.text(name);

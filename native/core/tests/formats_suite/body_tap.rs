@@ -92,9 +92,10 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
     let written_1h = first(&[&["cache_creation", "ephemeral_1h_input_tokens"]]);
     let own = [input, read, written, written_1h, first(&[&["output_tokens"]])];
-    let Aside { on_top, attempts, longest, has_advisor } = Aside::of(&usage["iterations"]);
-    let own = attempts.unwrap_or(own);
+    let Aside { on_top, attempts, has_fallback, longest, has_advisor } = Aside::of(&usage["iterations"]);
+    let own = if has_fallback && attempts != [0; 5] { attempts } else { own };
     let all = plus(own, on_top);
+    let is_waived = body["stop_reason"] == "refusal" && all[4] < 2;
     let anthropic = Usage {
         prompt_tokens: prompt_of(all),
         completion_tokens: all[4],
@@ -103,8 +104,8 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
         reasoning_tokens: first(&[&[output, "thinking_tokens"]]),
         cache_write_1h_tokens: all[3],
         longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt_of(own)) },
-        has_other_model: has_advisor || attempts.is_some(),
-        is_waived: body["stop_reason"] == "refusal" && body["content"].as_array().is_none_or(Vec::is_empty),
+        has_other_model: (has_advisor || has_fallback) && !is_waived,
+        is_waived,
         tier,
         ..Usage::default()
     };
@@ -124,8 +125,9 @@ fn prompt_of([input, read, written, ..]: [u64; 5]) -> u64 {
 struct Aside {
     /// Input, read, written, written for an hour, output.
     on_top: [u64; 5],
-    /// What stands in place of the usage itself.
-    attempts: Option<[u64; 5]>,
+    /// What stands in place of the usage itself, if another model answered.
+    attempts: [u64; 5],
+    has_fallback: bool,
     longest: u64,
     has_advisor: bool,
 }
@@ -133,7 +135,6 @@ struct Aside {
 impl Aside {
     fn of(iterations: &Value) -> Self {
         let mut aside = Self::default();
-        let (mut attempts, mut has_fallback) = ([0; 5], false);
         for each in iterations.as_array().into_iter().flatten() {
             let number = |value: &Value| count(value).unwrap_or(0);
             let here = [
@@ -150,12 +151,13 @@ impl Aside {
                     aside.has_advisor |= kind == "advisor_message";
                 }
                 kind => {
-                    has_fallback |= kind == "fallback_message";
-                    attempts = if here[4] > 0 { plus(attempts, here) } else { attempts };
+                    aside.has_fallback |= kind == "fallback_message";
+                    if here[4] > 1 {
+                        aside.attempts = plus(aside.attempts, here);
+                    }
                 }
             }
         }
-        aside.attempts = has_fallback.then_some(attempts);
         aside
     }
 }
@@ -280,8 +282,14 @@ fn what_vendors_state_in_places_of_their_own_is_read() {
         ),
         (
             Dialect::Anthropic,
-            r#"{"content":[{"type":"text","text":"I"}],"stop_reason":"refusal","usage":{"input_tokens":412,"output_tokens":1}}"#,
-            Some(crate::drive::tokens(412, 1)),
+            r#"{"content":[{"type":"text","text":"I do"}],"stop_reason":"refusal","usage":{"input_tokens":412,"output_tokens":2}}"#,
+            Some(crate::drive::tokens(412, 2)),
+        ),
+        // All declined.
+        (
+            Dialect::Anthropic,
+            r#"{"content":[{"type":"fallback"}],"stop_reason":"refusal","usage":{"input_tokens":500,"output_tokens":0,"iterations":[{"type":"message","input_tokens":412,"output_tokens":1},{"type":"fallback_message","input_tokens":500,"output_tokens":0}]}}"#,
+            Some(Usage { is_waived: true, ..crate::drive::tokens(500, 0) }),
         ),
         // Moonshot.
         (

@@ -353,12 +353,12 @@ fn what_iterations_add_comes_whole_each_time() {
 fn who_declines_before_writing_anything_is_not_paid() {
     let start =
         r#"{"type":"message_start","message":{"stop_reason":null,"usage":{"input_tokens":412,"output_tokens":1}}}"#;
-    let block = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
-    let end = r#"{"type":"message_delta","delta":{"stop_reason":"refusal"},"usage":{"output_tokens":1}}"#;
-    for (blocks, is_waived) in [("", true), (block, false)] {
-        let blocks = if blocks.is_empty() { String::new() } else { event("content_block_start", blocks) };
-        let stream = [event("message_start", start), blocks, event("message_delta", end)].concat();
-        assert_eq!(whole(Messages, false, &stream).usage, Some(Usage { is_waived, ..tokens(412, 1) }));
+    for (written, is_waived) in [(0, true), (1, true), (2, false)] {
+        let end = format!(
+            r#"{{"type":"message_delta","delta":{{"stop_reason":"refusal"}},"usage":{{"output_tokens":{written}}}}}"#
+        );
+        let stream = [event("message_start", start), event("message_delta", &end)].concat();
+        assert_eq!(whole(Messages, false, &stream).usage, Some(Usage { is_waived, ..tokens(412, written) }));
     }
 }
 

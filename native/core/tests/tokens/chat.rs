@@ -97,6 +97,8 @@ fn tools_count_as_the_typescript_that_models_see() {
     assert_eq!(chat("gpt-4o", &with(r#","tool_choice":"none""#)), alone + tokens(rendered) + 10);
     let named = r#","tool_choice":{"type":"function","function":{"name":"weather"}}"#;
     assert_eq!(chat("gpt-4o", &with(named)), alone + tokens(rendered) + 9 + 7 + tokens("weather"));
+    let custom = r#","tool_choice":{"type":"custom","custom":{"name":"weather"}}"#;
+    assert_eq!(chat("gpt-4o", &with(custom)), chat("gpt-4o", &with(named)));
     let system = with("").replacen('[', r#"[{"role":"system","content":""},"#, 1);
     assert_eq!(chat("gpt-4o", &system), alone + 3 + 1 + tokens(rendered) + 5);
 }

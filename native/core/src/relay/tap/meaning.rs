@@ -85,11 +85,10 @@ impl Tap {
                 }
                 self.take_finish();
             }
-            name => {
+            _ => {
                 if let Some(error) = self.fields.nested_error() {
                     return self.fail(error);
                 }
-                self.has_blocks |= name == b"content_block_start";
             }
         }
         self.frames += 1;
