@@ -413,7 +413,7 @@ fn what_went_from_the_end_of_a_journal_and_was_told_is_no_fault() {
     assert_eq!(fault(&head), None, "its end was removed, and that told");
     assert!(fault(&Head { hash: "0".repeat(64), ..head.clone() }).is_some());
     assert!(fault(&Head { sequence: head.sequence + 1, ..head.clone() }).is_some());
-    let last = (1..20).filter(|number| made.sim.paths().contains(&dead.segment(*number))).last().unwrap();
+    let last = (1..20).rfind(|number| made.sim.paths().contains(&dead.segment(*number))).unwrap();
     let whole = made.sim.bytes(&dead.segment(last));
     let ends: Vec<_> = (HEADER_BYTES..whole.len()).filter(|at| Entry::read(&whole[*at..]).is_ok()).collect();
     made.sim.put(&dead.segment(last), &whole[..*ends.last().unwrap()]);
