@@ -1,15 +1,18 @@
 """Requests that end before their answer does: whose client leaves, or whose process stops, is charged and recorded."""
 
+import json
 from pathlib import Path
+
+import pytest
 
 from penstock.tokens import count, count_messages
 from tests.support.audit import query, verified
 from tests.support.gateway import Gateway
-from tests.support.kinds import CHAT, TEXTS
+from tests.support.kinds import CHAT, OLLAMA_CHAT, TEXTS, Kind
 from tests.support.limits import used
 from tests.support.raw import Client
-from tests.support.scene import config_of, open_request
-from tests.support.script import Hold, Script, Send, chunk, stream_head
+from tests.support.scene import ask, assert_refused, config_of, open_request
+from tests.support.script import LAST, Cut, Hold, Pause, Script, Send, chunk, head, stream_head, whole
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
@@ -74,3 +77,49 @@ def test_a_request_that_only_requests_limit_counts_after_a_crash_though_its_clie
         kept.write_bytes(before)
         gateway.start()
         assert used(gateway, "up", "provider") == {"requests": 1}
+
+
+@pytest.mark.parametrize(("end", "status", "code"), [(Cut(), 502, "upstream_cut"), (Hold(), 504, "upstream_timeout")])
+def test_an_answer_that_was_promised_and_never_began_is_an_error(
+    upstream: Upstream, tmp_path: Path, end: Cut | Hold, status: int, code: str
+) -> None:
+    promised = Send(head(200, {"content-type": "application/json", "transfer-encoding": "chunked"}))
+    upstream.always([promised, Pause(0.3), end])
+    with Gateway(tmp_path, config_of(upstream, timeouts={"between_bytes": "400ms"})) as gateway:
+        assert_refused(ask(gateway, CHAT, False), CHAT, status, code)
+        (row,) = until(lambda: query(gateway.data_dir), "it is recorded") or []
+    assert (row["status"], row["error"], row["outcome"], row["target"]) == (status, code, "complete", "up/m")
+
+
+def test_a_coding_of_a_body_that_is_not_there_is_no_fault(upstream: Upstream, tmp_path: Path) -> None:
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        for coding in ("gzip", "br", "zstd", "deflate"):
+            upstream.always(whole(b"", 429, content_encoding=coding, retry_after="7"))
+            got = ask(gateway, CHAT, False)
+            assert (got.status, got.header("retry-after")) == (429, "7"), coding
+
+
+@pytest.mark.parametrize("kind", [CHAT, OLLAMA_CHAT], ids=lambda kind: kind.name)
+def test_an_error_that_ends_with_the_body_is_recorded_as_one(upstream: Upstream, tmp_path: Path, kind: Kind) -> None:
+    frames = [Send(chunk(frame)) for frame in kind.frames[:1]]
+    last = json.dumps({"error": {"message": "no more"} if kind is CHAT else "no more"}).encode()
+    last = b"data: " + last if kind is CHAT else last
+    upstream.always([stream_head(kind.media), *frames, Send(chunk(last)), Send(LAST)])
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        assert last in ask(gateway, kind, True).body
+        (row,) = until(lambda: query(gateway.data_dir), "it is recorded") or []
+    assert (row["outcome"], row["error"]) == ("complete", "upstream_error")
+
+
+def test_a_request_that_no_provider_had_room_for_counts_nowhere(upstream: Upstream, tmp_path: Path) -> None:
+    limits = {"providers": {"up": {"requests": "1/min"}}, "models": {"m": {"requests": "99/day"}}}
+    with Gateway(tmp_path, config_of(upstream, limits=limits)) as gateway:
+        upstream.always(whole(json.dumps(CHAT.whole).encode()))
+        for status in (200, 429, 429):
+            assert ask(gateway, CHAT, False).status == status
+        assert used(gateway, "m") == {"requests": 1}
+        rows = until(lambda: rows if len(rows := query(gateway.data_dir)) == 3 else None, "all are recorded") or []
+        gateway.kill()
+        gateway.start()
+        assert used(gateway, "m") == {"requests": 1}, "nor after a crash"
+    assert sorted(row["status"] for row in rows) == [200, 429, 429]

@@ -1,6 +1,7 @@
 """What is paid for beside the tokens that an answer states: thought, sound, speech, fast mode, parts of cut ones."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from penstock.tokens import count, count_messages
 from tests.support.audit import query
 from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, MESSAGES, TEXTS, data
-from tests.support.raw import Answer, post
+from tests.support.raw import Answer, Client, post, request
 from tests.support.scene import ask, assert_refused, config_of
-from tests.support.script import Cut, Pause, Script, Send, answer, head, stream, whole
+from tests.support.script import Cut, Pause, Script, Send, WaitFor, answer, head, stream, whole
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
@@ -183,6 +184,28 @@ def test_a_context_that_was_made_shorter_is_paid_for_and_another_models_price_is
     assert [(row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) for row in rows] == 2 * [(1_009, 32)]
     nanousd = 1_009 * 2_000 + 32 * 10_000
     assert [(row["cost_nanousd"], row["charged_nanousd"]) for row in rows] == [(nanousd, nanousd), (None, nanousd)]
+
+
+def test_speech_holds_its_slot_until_all_of_it_is_there(upstream: Upstream, tmp_path: Path) -> None:
+    prices = {"m": {"input": 0, "output": 0, "input_character": 15}}
+    limits = {"global": {"budget": "1 usd/day", "concurrent": 1}}
+    gate = threading.Event()
+    sound = Send(head(200, {"content-type": "audio/mpeg", "content-length": "200000"}) + b"\0" * 100_000)
+    said = json.dumps({"model": "m", "input": "Hello", "voice": "alloy"}).encode()
+    headers = {"content-type": "application/json"}
+    with Gateway(tmp_path, config_of(upstream, prices=prices, limits=limits)) as gateway:
+        upstream.always([sound, WaitFor(gate), Send(b"\0" * 100_000)])
+        with Client(gateway.address) as client:
+            client.send(request("POST", SPEECH, said, headers))
+            answer = client.read_head()
+            assert answer.header("x-penstock-cost-usd") == "0.000075"
+            assert post(gateway.address, SPEECH, said, headers).status == 429
+            gate.set()
+            assert sum(map(len, client.pieces(answer))) == 200_000
+        assert post(gateway.address, SPEECH, said, headers).status == 200
+        rows = recorded(gateway, 3)
+    assert [row["cost_nanousd"] for row in rows] == [75_000, None, 75_000]
+    assert [row["usage_source"] for row in rows if row["status"] == 200] == ["counted", "counted"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

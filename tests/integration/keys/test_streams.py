@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.audit import query
 from tests.support.gateway import Gateway
 from tests.support.kinds import ALL, Kind
 from tests.support.office import Made, Office, verdict
 from tests.support.raw import Client, request
 from tests.support.script import LAST, Hold, Send, WaitFor, chunk, stream_head
 from tests.support.upstream import Upstream, steps
+from tests.support.wait import until
 
 EVERY_KIND = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
 
@@ -96,3 +98,20 @@ def test_a_cut_ends_the_streams_of_that_key_alone(gateway: Gateway, office: Offi
         assert answer.body == b"".join(kind.frames)
     for client in clients:
         client.close()
+
+
+def test_each_request_that_a_cut_ends_before_its_answer_is_recorded(
+    gateway: Gateway, office: Office, upstream: Upstream
+) -> None:
+    key = office.make()
+    upstream.queue(*[steps(Hold())] * 5)
+    clients = [begin(gateway, key, ALL[0]) for _ in range(5)]
+    until(lambda: len(upstream.requests) == 5, "all are asked")
+    office.disable(key, cut=True)
+    for client in clients:
+        assert client.read().error_code == "key_disabled"
+        client.close()
+    rows = until(lambda: rows if len(rows := query(gateway.data_dir, "--key", key.id)) >= 5 else None, "the records")
+    assert rows
+    assert {row["model"] for row in rows} == {"m"}
+    assert len({row["request_id"] for row in rows}) == 5

@@ -45,6 +45,8 @@ impl Source {
             let decompress = Decompress::new(coding, MAX_UNPACKED_BYTES);
             Box::new(Unpacking { decompress, plain: Vec::new(), start: 0, done: false })
         };
+        // Of an answer without a body the coding is that of the body that it could have had.
+        let coding = coding.filter(|_| !matches!(head.framing, Framing::Empty | Framing::Fixed(0)));
         Ok(Self { lease, unpacking: coding.map(unpack), reusable: sent_whole && head.keep_alive })
     }
 

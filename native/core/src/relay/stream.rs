@@ -218,13 +218,16 @@ async fn end(
 ) -> Result<Passed, Gone> {
     let rest = source.payload();
     let inside_frame = opening.tap.is_mid_frame();
-    let (_, verdict) =
+    let (meaning, verdict) =
         if rest.is_empty() || inside_frame { (Meaning::Comment, Verdict::Drop) } else { opening.tap.remainder(rest) };
     let last: &[u8] = match &verdict {
         Verdict::Pass => rest,
         Verdict::Replace(bytes) => bytes,
         Verdict::Drop => b"",
     };
+    if matches!(meaning, Meaning::Error(_)) {
+        passed.error = Some(Code::UpstreamError);
+    }
     match opening.tap.closing(error.is_some()) {
         Closing::Complete(mark) if !inside_frame => {
             passing.settle(opening, true).await;

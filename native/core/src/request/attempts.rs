@@ -31,6 +31,11 @@ impl Exhausted {
         Self { refusal: None, failure: None, limited: None }
     }
 
+    /// All targets were passed over, as their providers are at their limits.
+    pub fn asked_nobody(&self) -> bool {
+        self.limited.is_some() && self.refusal.is_none() && self.failure.is_none()
+    }
+
     /// A provider is at its limit.
     pub fn skip(&mut self, refused: Refused) {
         // What can never fit waits longest.

@@ -142,9 +142,9 @@ impl Asks {
         };
     }
 
-    /// Whether all that is paid for is known before the answer.
-    pub fn is_known(&self) -> bool {
-        self.known.is_some()
+    /// All that is paid for, where that is known before the answer.
+    pub fn known(&self) -> Option<Usage> {
+        self.known
     }
 
     /// Whether the answer costs something, though it may not say what was used.

@@ -138,6 +138,12 @@ impl Guard {
         }
     }
 
+    /// Nobody was asked: the request is refused, and nothing of it counts.
+    pub fn withdraws(&self) {
+        drop([self.held.take(), self.at_provider.take()]);
+        self.met.set(Met::default());
+    }
+
     /// What its limits leave of the provider that is tried.
     pub fn standing_at_provider(&self) -> Standing {
         let held = self.at_provider.take();

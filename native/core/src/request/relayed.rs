@@ -46,6 +46,9 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
     let result = match answered {
         Ok(answer) => relay(call, wanted.endpoint, answer, timeouts, total_at, (&guard, &asks)).await,
         Err(exhausted) => {
+            if exhausted.asked_nobody() {
+                guard.withdraws();
+            }
             guard.settle(&Said::default());
             unanswered(call, wanted.principal, exhausted).await
         }
@@ -251,19 +254,23 @@ async fn whole(
         note_usage(call, (answer.provider, &answer.model), (guard, asks));
         return Err(stop);
     }
-    let is_known = answer.source.is_done() || asks.is_known();
-    if is_known {
-        reading.read(answer.source.payload(), answer.source.is_done());
+    let is_here = answer.source.is_done();
+    if is_here {
+        reading.read(answer.source.payload(), true);
         reading.settle(true).await;
         if !reading.is_free {
             note_usage(call, (answer.provider, &answer.model), (guard, asks));
         }
+    } else if let Some(known) = asks.known() {
+        // Only told: until its end the request holds what it holds.
+        let cost = cost_of(call, (answer.provider, &answer.model), guard);
+        call.record.cost_nanousd = guard.nanousd(&known, cost);
     }
     head(call, &answer, None);
     answer.source.forget_head();
     let source = answer.source;
     let passed = whole::pass(call.client, &mut call.reply, source, &mut reading, between_bytes_ms, total_at).await;
-    if !is_known {
+    if !is_here {
         reading.settle(false).await;
         if !reading.is_free {
             note_usage(call, (answer.provider, &answer.model), (guard, asks));
@@ -271,7 +278,11 @@ async fn whole(
     }
     take_answer(call, reading.text.as_mut());
     let is_error = reading.is_error();
-    conclude(call, answer.head, passed?);
+    let passed = passed?;
+    if let Some(code) = passed.error.filter(|_| call.reply.sent_bytes == 0) {
+        return Err(Error::new(code, "The upstream began an answer and sent none of it.").into());
+    }
+    conclude(call, answer.head, passed);
     if is_error {
         call.record.error.get_or_insert(Code::UpstreamError);
     }
@@ -286,12 +297,17 @@ fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, ask
     if usage.is_none() && !asks.costs() {
         return;
     }
-    let cost = guard.price().unwrap_or_else(|| call.snapshot.price(provider, model));
+    let cost = cost_of(call, (provider, model), guard);
     let priced = usage.filter(|usage| !usage.has_other_model);
     call.record.cost_nanousd = priced.and_then(|usage| guard.nanousd(&usage, cost));
     if call.record.cost_nanousd.is_none() && cost != Cost::Free {
         call.worker.metrics().met_unpriced();
     }
+}
+
+/// What a provider's model takes.
+fn cost_of(call: &Call<'_>, (provider, model): (usize, &str), guard: &Guard) -> Cost {
+    guard.price().unwrap_or_else(|| call.snapshot.price(provider, model))
 }
 
 /// Takes what was kept of the text that was passed on.

@@ -83,7 +83,9 @@ impl Audit {
     /// Whether this is a 401 or 429 of ours like another within the same second.
     fn is_repeat(&self, record: &Record) -> bool {
         let Some(code) = record.error.filter(|code| matches!(code.status(), 401 | 429)) else { return false };
-        if record.outcome != Outcome::Complete || !record.attempts.is_empty() {
+        // What was let in may have cost something, or been sent somewhere.
+        let was_let_in = record.admitted_boottime_us.is_some() || !record.attempts.is_empty();
+        if record.outcome != Outcome::Complete || was_let_in {
             return false;
         }
         let mut all = self.repeats.borrow_mut();
