@@ -57,5 +57,5 @@ fn recorded(data: &[u8], patterns: &[&str]) -> Option<String> {
     let policy = Policy { prompts: true, answers: false, max_bytes: 1 << 30, redaction };
     let mut kept = Kept::new(&policy, Box::new(Endless));
     write_prompt(data, &mut kept);
-    kept.finish(&policy, b"").filter(|piece| piece.note.is_none()).map(|piece| piece.text)
+    kept.finish(&policy, &[]).filter(|piece| piece.note.is_none()).map(|piece| piece.text)
 }

@@ -115,6 +115,22 @@ def test_what_must_not_be_read_is_redacted_wherever_the_stream_was_cut(upstream:
     assert json.loads(row["prompt"])["messages"][0]["content"] == "I am [redacted], [redacted]"
 
 
+def test_credentials_that_came_or_are_configured_are_redacted_whatever_they_are_called(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    own, literal, query = "azure0123456789abcdef", "goog0123456789abcdef", "inquery0123456789abc"
+    upstream.always(answer(CHAT.whole))
+    config = scene(upstream, BOTH)
+    config["providers"]["up"] |= {"headers": {"x-goog-api-key": literal}, "query": f"version=2026-01-01&key={query}"}
+    with Gateway(tmp_path, config) as gateway:
+        text = f"{own}, {literal}, {query}, 2026-01-01"
+        body = CHAT.request("m", False, messages=[{"role": "user", "content": text}])
+        headers = {**CHAT.headers, "x-penstock-key": "let-me-in-please", "authorization": f"Bearer {own}"}
+        assert raw.post(gateway.address, CHAT.path, body, headers).status == 200
+        (row,) = recorded(gateway, 1)
+    assert json.loads(row["prompt"])["messages"][0]["content"] == "[redacted], [redacted], [redacted], 2026-01-01"
+
+
 def test_a_stream_that_stops_is_recorded_as_far_as_it_came(upstream: Upstream, tmp_path: Path) -> None:
     begun = [stream_head(), *(Send(piece(frame)) for frame in CHAT.frames[:1])]
     with Gateway(tmp_path, scene(upstream, BOTH)) as gateway:

@@ -125,8 +125,8 @@ impl Kept {
         true
     }
 
-    /// What may be recorded. `key`: what the request was let in by. `None`: there was no text.
-    pub fn finish(self, policy: &Policy, key: &[u8]) -> Option<Piece> {
+    /// What may be recorded. `keys`: the credentials of the request. `None`: there was no text.
+    pub fn finish(self, policy: &Policy, keys: &[Box<[u8]>]) -> Option<Piece> {
         if self.text.is_empty() && self.note.is_none() {
             return None;
         }
@@ -134,7 +134,7 @@ impl Kept {
         // What begins in the last bytes and ends behind them is not found.
         let most =
             if self.note.is_some() { border(&text, text.len().saturating_sub(BEYOND_BYTES)) } else { text.len() };
-        let mut piece = match self.redacted(&text, most, &policy.redaction.search(key)) {
+        let mut piece = match self.redacted(&text, most, &policy.redaction.search(keys)) {
             Ok(text) => Piece { text, note: self.note },
             Err(Slow) => Piece { text: String::new(), note: Some(Note::Slow) },
         };
@@ -177,7 +177,7 @@ mod tests {
     fn kept(policy: &Policy, room: usize, pieces: &[&str]) -> Option<Piece> {
         let mut kept = Kept::new(policy, Box::new(Bytes(room)));
         pieces.iter().for_each(|piece| kept.push(piece.as_bytes()));
-        kept.finish(policy, b"")
+        kept.finish(policy, &[])
     }
 
     #[test]
@@ -212,6 +212,6 @@ mod tests {
             kept.push_part(bytes.as_bytes(), place, is_apart);
         }
         "é".bytes().for_each(|byte| kept.push_part(&[byte], 0, false));
-        assert_eq!(kept.finish(&policy, b"").unwrap().text, "thought\nsaid more\nagainé");
+        assert_eq!(kept.finish(&policy, &[]).unwrap().text, "thought\nsaid more\nagainé");
     }
 }

@@ -153,7 +153,7 @@ mod tests {
         let policy = Policy { prompts: true, answers: false, max_bytes, redaction };
         let mut kept = Kept::new(&policy, Box::new(Endless));
         write_prompt(body.as_bytes(), &mut kept);
-        kept.finish(&policy, b"").unwrap()
+        kept.finish(&policy, &[]).unwrap()
     }
 
     fn shown(body: &str) -> String {

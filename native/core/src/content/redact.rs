@@ -1,6 +1,6 @@
 //! What must not be read in a text is replaced: keys, secrets of the configuration, what patterns find.
 
-use std::{iter, ops::Range};
+use std::ops::Range;
 
 use memchr::memmem::{self, Finder};
 use regex::{Regex, RegexBuilder};
@@ -16,16 +16,26 @@ const TOKEN_PREFIX: &[u8] = b"pen-admin-";
 
 /// Credentials of others by their shapes: keys of `OpenAI` and those who took over its form, Anthropic, `OpenRouter`, Google,
 /// Groq, xAI, Hugging Face, Perplexity, Replicate, NVIDIA; key ids of AWS; tokens of GitHub.
-const KNOWN: &str = concat!(
-    r"(?-u)\b(?:sk-[A-Za-z0-9]{20,}|sk-(?:ant|proj|svcacct|admin|or)-[A-Za-z0-9_-]{20,}",
-    r"|AIza[A-Za-z0-9_-]{35,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{30,}|pplx-[A-Za-z0-9]{20,}",
-    r"|r8_[A-Za-z0-9]{30,}|nvapi-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-    r"|gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})",
-);
+macro_rules! known {
+    ($before:literal) => {
+        concat!(
+            r"(?-u)",
+            $before,
+            r"(?:sk-[A-Za-z0-9]{20,}|sk-(?:ant|proj|svcacct|admin|or)-[A-Za-z0-9_-]{20,}",
+            r"|AIza[A-Za-z0-9_-]{35,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{30,}",
+            r"|pplx-[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{30,}|nvapi-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+            r"|gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})",
+        )
+    };
+}
+
+const KNOWN: &str = known!(r"\b");
+/// In JSON within a text an escape may stand before one, which ends in a letter or a digit.
+const KNOWN_ESCAPED: &str = known!(r"\\(?:[bfnrt]|u[0-9A-Fa-f]{4})");
 
 /// What is replaced. `Debug` shows none of it.
 pub struct Redaction {
-    known: Regex,
+    known: [Regex; 2],
     patterns: Vec<Regex>,
     secrets: Vec<Finder<'static>>,
 }
@@ -68,16 +78,16 @@ impl Redaction {
         secrets.sort_unstable();
         secrets.dedup();
         let secrets = secrets.iter().map(|secret| Finder::new(secret.as_bytes()).into_owned()).collect();
-        Ok(Self { known: compile(KNOWN)?, patterns, secrets })
+        Ok(Self { known: [compile(KNOWN)?, compile(KNOWN_ESCAPED)?], patterns, secrets })
     }
 
-    /// Looks for it all in a text of a request. `key`: one more secret.
-    pub fn search<'a>(&'a self, key: &'a [u8]) -> Search<'a> {
-        Search::new(self, key)
+    /// Looks for it all in a text of a request. `keys`: more secrets.
+    pub fn search<'a>(&'a self, keys: &'a [Box<[u8]>]) -> Search<'a> {
+        Search::new(self, keys)
     }
 
     pub(super) fn patterns(&self) -> impl Iterator<Item = &Regex> {
-        iter::once(&self.known).chain(&self.patterns)
+        self.known.iter().chain(&self.patterns)
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Finder<'static>> {
@@ -103,7 +113,7 @@ mod tests {
 
     /// A text that broke off, redacted.
     fn shown(redaction: &Redaction, text: &str, key: &[u8]) -> String {
-        replaced(text, &redaction.search(key).ranges(text, true).unwrap(), text.len())
+        replaced(text, &redaction.search(&[key.into()]).ranges(text, true).unwrap(), text.len())
     }
 
     fn redaction(patterns: &[&str]) -> Redaction {
@@ -149,6 +159,12 @@ mod tests {
         let others =
             "AKIAIOSFODNN7EXAMPLE, ghp_0123456789abcdefghijABCDEFGHIJ456789; Bearer sk-proj-0123456789abcdefghij";
         assert_eq!(shown(&none, others, b""), "[redacted], [redacted]; Bearer [redacted]");
+        for (text, expected) in [
+            (r#"{"out":"\nsk-proj-0123456789abcdefghij"}"#, r#"{"out":"[redacted]"}"#),
+            (r"\u003eghp_0123456789abcdefghijABCDEFGHIJ456789.", "[redacted]."),
+        ] {
+            assert_eq!(shown(&none, text, b""), expected, "behind what is escaped");
+        }
         for text in [
             "risk-management-of-something-that-is-long, task-0123456789012345678901",
             "sk-learn, sk-SK, AIza, xai-grok, gsk_short, hf_hub_download, AKIAIOSFODNN7EXAMPLES, r8_, sk-proj-short",
@@ -160,7 +176,7 @@ mod tests {
     #[test]
     fn a_text_that_takes_too_long_is_not_shown() {
         let quadratic = redaction(&["A.*X|A"]);
-        assert_eq!(quadratic.search(b"").ranges(&"A".repeat(26 << 10), true), Err(Slow));
+        assert_eq!(quadratic.search(&[]).ranges(&"A".repeat(26 << 10), true), Err(Slow));
         assert_eq!(shown(&quadratic, "A few", b""), "[redacted] few");
     }
 

@@ -23,16 +23,16 @@ pub struct Slow;
 /// The search through one text, or the parts of one.
 pub struct Search<'a> {
     redaction: &'a Redaction,
-    key: Option<Finder<'a>>,
+    keys: Vec<Finder<'a>>,
     began_us: u64,
     began_cpu_us: u64,
 }
 
 impl<'a> Search<'a> {
-    /// `key`: one more secret. Its time begins.
-    pub(super) fn new(redaction: &'a Redaction, key: &'a [u8]) -> Self {
-        let key = (key.len() >= SHORTEST_SECRET).then(|| Finder::new(key));
-        Self { redaction, key, began_us: Clock::System.boot_us(), began_cpu_us: thread_cpu_us() }
+    /// `keys`: more secrets. Its time begins.
+    pub(super) fn new(redaction: &'a Redaction, keys: &'a [Box<[u8]>]) -> Self {
+        let keys = keys.iter().filter(|key| key.len() >= SHORTEST_SECRET).map(Finder::new).collect();
+        Self { redaction, keys, began_us: Clock::System.boot_us(), began_cpu_us: thread_cpu_us() }
     }
 
     /// What is found, in order, none overlapping. `is_open`: the text broke off, so that a secret may have begun at its
@@ -57,7 +57,7 @@ impl<'a> Search<'a> {
             }
         };
         self.redaction.secrets().for_each(&mut look_for);
-        self.key.iter().for_each(look_for);
+        self.keys.iter().for_each(look_for);
         found.extend(find_keys(bytes));
         found.extend(find_tokens(bytes));
         Ok(merged(found))

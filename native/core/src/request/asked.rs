@@ -116,10 +116,9 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
-    call.content = out.content.map(|policy| {
-        let key = call.key.map_or_else(Default::default, |key| key.of(head_bytes));
-        Box::new(Taken::of(call.worker, &snapshot, policy, body, key))
-    });
+    call.content = out
+        .content
+        .map(|policy| Box::new(Taken::of(call.worker, &snapshot, policy, body, call.credentials.all(head_bytes))));
     call.record.attempts = out.attempts.take();
     call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();

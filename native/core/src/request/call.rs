@@ -63,6 +63,8 @@ pub struct Call<'a> {
     pub told: LimitFields,
     /// Where the head has the key that is to let the request in.
     pub key: Option<Span>,
+    /// Where it has all that may be one, for a provider too.
+    pub credentials: credential::Headers,
     /// Texts of it that are recorded.
     pub content: Option<Box<Taken>>,
     /// What it holds, until it is over.
@@ -112,6 +114,7 @@ pub async fn serve(client: &mut Client, worker: &Rc<Worker>, scratch: &mut Scrat
         broken: false,
         told: LimitFields::default(),
         key,
+        credentials: facts.credentials,
         content: None,
         guard: None,
         admitted: None,

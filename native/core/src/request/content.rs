@@ -13,8 +13,8 @@ use crate::{
 pub struct Taken {
     prompt: Option<Kept>,
     pub answer: Option<Box<Kept>>,
-    /// What the request was let in by.
-    key: Box<[u8]>,
+    /// Its credentials.
+    keys: Vec<Box<[u8]>>,
 }
 
 /// Whether texts of a request are recorded, and how: its path has some, and neither its key nor its team has opted out.
@@ -46,19 +46,19 @@ pub fn answer(worker: &Rc<Worker>, snapshot: &Snapshot, policy: Option<&Policy>)
 }
 
 impl Taken {
-    /// Takes the prompt. `body`: JSON. `key`: what the request was let in by.
-    pub fn of(worker: &Rc<Worker>, snapshot: &Snapshot, policy: &Policy, body: &[u8], key: &[u8]) -> Self {
+    /// Takes the prompt. `body`: JSON. `keys`: the credentials of the request.
+    pub fn of(worker: &Rc<Worker>, snapshot: &Snapshot, policy: &Policy, body: &[u8], keys: Vec<Box<[u8]>>) -> Self {
         let prompt = policy.prompts.then(|| {
             let mut prompt = kept(worker, snapshot, policy);
             write_prompt(body, &mut prompt);
             prompt
         });
-        Self { prompt, answer: None, key: key.into() }
+        Self { prompt, answer: None, keys }
     }
 
     /// As it is recorded; `None`: there was no text.
     pub fn finish(self, policy: &Policy) -> Option<Box<Content>> {
-        let finish = |kept: Option<Kept>| kept.and_then(|kept| kept.finish(policy, &self.key));
+        let finish = |kept: Option<Kept>| kept.and_then(|kept| kept.finish(policy, &self.keys));
         let content = Content { prompt: finish(self.prompt), answer: finish(self.answer.map(|kept| *kept)) };
         (!content.is_empty()).then(|| Box::new(content))
     }

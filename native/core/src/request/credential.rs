@@ -37,6 +37,13 @@ impl Headers {
             self.repeated = Some(NAMES[index]);
         }
     }
+
+    /// What they hold, without a scheme before it.
+    pub fn all(&self, bytes: &[u8]) -> Vec<Box<[u8]>> {
+        let values = self.values.iter().flatten();
+        let last = |value: &Span| value.of(bytes).rsplit(u8::is_ascii_whitespace).next().map(Box::from);
+        values.filter_map(last).collect()
+    }
 }
 
 /// The key of a request: the first header of [`NAMES`] that is there and not empty.

@@ -6,19 +6,26 @@ use super::{
 };
 use crate::request::credential::is_credential;
 
-/// What providers are asked with: their keys, and whatever else came by reference into headers and queries.
+/// Names of headers and of members of a query whose values are secret have one of these in them.
+const SECRET: [&str; 5] = ["key", "token", "auth", "secret", "signature"];
+
+/// What providers are asked with: their keys, and whatever else came by reference into headers and queries, or has the name
+/// of a secret there.
 pub(super) fn secrets(providers: &[Provider]) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     for provider in providers {
         let named = |e| format!("provider {}: {e}", provider.name);
         let keys = provider.dialects.values().filter_map(|base| Some(&base.auth.as_ref()?.secret));
         let proxies = provider.proxy.iter().filter_map(|proxy| proxy.authorization.as_ref());
-        let headers = provider.headers.iter().filter(|(name, _)| is_credential(name.as_bytes()));
+        let headers = provider.headers.iter().filter(|(name, _)| is_credential(name.as_bytes()) || is_secret(name));
         for whole in keys.chain(proxies).chain(headers.map(|(_, parts)| parts)) {
             let text = resolve(whole).map_err(named)?;
             // Behind the scheme, if there is one.
             found.extend(text.split_ascii_whitespace().last().map(str::to_owned));
         }
+        let query = resolve(&provider.query).map_err(named)?;
+        let members = query.split('&').filter_map(|member| member.split_once('='));
+        found.extend(members.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.to_owned()));
         for part in provider.headers.iter().flat_map(|(_, parts)| parts).chain(&provider.query) {
             if !matches!(part, Part::Text { .. }) {
                 found.push(resolve(std::slice::from_ref(part)).map_err(named)?);
@@ -26,4 +33,9 @@ pub(super) fn secrets(providers: &[Provider]) -> Result<Vec<String>, String> {
         }
     }
     Ok(found)
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET.iter().any(|word| name.contains(word))
 }

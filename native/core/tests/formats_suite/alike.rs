@@ -62,7 +62,7 @@ fn seen(mut tap: Tap, out: Vec<u8>) -> Seen {
     let usage = tap.usage().map(|usage| Usage { tier: None, ..usage });
     let (frames, finish, closing) = (tap.frames(), tap.finish().map(str::to_owned), tap.closing(false));
     let text = tap.text().unwrap();
-    let kept = text.take_kept().and_then(|kept| kept.finish(&policy(), b"")).map(|piece| piece.text);
+    let kept = text.take_kept().and_then(|kept| kept.finish(&policy(), &[])).map(|piece| piece.text);
     let (bytes, tokens) = (text.bytes(), text.tally().end(Some(&ENCODING)));
     Seen { frames, out, usage, finish, closing, bytes, tokens, text: kept }
 }

@@ -27,7 +27,7 @@ fn recorded_without(patterns: &[&str], body: &[u8], max_bytes: usize) -> Option<
     let policy = Policy { prompts: true, answers: false, max_bytes, redaction };
     let mut kept = Kept::new(&policy, Box::new(Endless));
     write_prompt(body, &mut kept);
-    kept.finish(&policy, b"")
+    kept.finish(&policy, &[])
 }
 
 /// JSON in which each text is redacted, and each number in which the pattern finds something.

@@ -132,7 +132,7 @@ fn figures_of_recorded_texts() {
         let both = time(|| {
             let mut kept = Kept::new(&policy, Box::new(Endless));
             write_prompt(black_box(body.as_bytes()), &mut kept);
-            black_box(kept.finish(&policy, b"sk-pen-0123456789Ab-0123456789"));
+            black_box(kept.finish(&policy, &[b"sk-pen-0123456789Ab-0123456789"[..].into()]));
         });
         let keep = time(|| {
             let mut kept = Kept::new(&policy, Box::new(Endless));

@@ -117,7 +117,7 @@ fn policy() -> Policy {
 }
 
 fn shown(text: &mut Text) -> Option<String> {
-    text.take_kept().and_then(|kept| kept.finish(&policy(), b"")).map(|piece| piece.text)
+    text.take_kept().and_then(|kept| kept.finish(&policy(), &[])).map(|piece| piece.text)
 }
 
 #[test]

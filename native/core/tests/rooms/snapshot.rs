@@ -170,7 +170,7 @@ fn which_texts_are_recorded_and_what_is_replaced_in_them() {
     assert!(decode(&minimal()).unwrap().content.is_none());
     let content = decode(&full()).unwrap().content.unwrap();
     assert_eq!((content.prompts, content.answers, content.max_bytes), (true, false, 100));
-    let found = |content: &Policy, text: &str| content.redaction.search(b"").ranges(text, false).unwrap();
+    let found = |content: &Policy, text: &str| content.redaction.search(&[]).ranges(text, false).unwrap();
     assert_eq!(found(&content, &format!("aab {SECRET}, x")), [0..3, 4..4 + SECRET.len()]);
     let mut document = full();
     document["providers"][0]["headers"] =
