@@ -22,7 +22,8 @@ LEAST_H, MOST_H = 24, 72
 """A clock is believed where a request began at least and at most so long before: what is newer a clock that is wrong
 may have recorded itself."""
 STEADY_US = 12 * HOUR_US
-"""Or where it has gone on for so long without a jump: a gateway that nobody asks removes what is old, too."""
+"""Or where it has gone on for so long without a jump: a gateway that nobody asks removes what is old, too.
+Else it counts as `MOST_H` ahead: where requests are rare and processes short, what is old goes nevertheless."""
 JUMP_US = HOUR_US
 EVERY_S = 3_600.0
 AGAIN_S = 60.0
@@ -56,8 +57,9 @@ class Retention:
         retain_us: int,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
-        running_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+        running_us: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000,
     ) -> None:
+        """`running_us` goes on while the machine sleeps, as the clock does."""
         self._shelf, self._log, self._retain_us = shelf, log, retain_us
         self._pause, self._now_us, self._running_us = pause, now_us, running_us
         self._ahead_us = self._steady_from_us = 0
@@ -98,7 +100,7 @@ class Retention:
         # A clock that is ahead, here or there, must not remove anything.
         now_us = min(self._now_us(), await self._shelf.now_us())
         today = now_us // DAY_US
-        believed_us = now_us if await self._believes(now_us) else 0
+        believed_us = await self._believed_us(now_us)
         first_day = (believed_us - self._retain_us) // DAY_US
         first_hour = (believed_us - max(self._retain_us, SUMS_US)) // HOUR_US
         marks_day = min(first_day - MARKS_DAYS, first_hour // 24 - 1)
@@ -121,18 +123,19 @@ class Retention:
             raise refused[0]  # what watermarks guard may still be there
         await self._shelf.purge_watermarks(marks_day)
 
-    async def _believes(self, now_us: int) -> bool:
-        """Whether the clock is near what the store has seen, or steady; both may be the same clock, here and there."""
+    async def _believed_us(self, now_us: int) -> int:
+        """The time, if it is near what the store has seen, or steady, else as late as it might be by what the store has
+        seen; both may be the same clock, here and there."""
         is_steady, hour = self._is_steady(now_us), now_us // HOUR_US
         seen = await self._shelf.newest_hour(hour - LEAST_H)
         if is_steady or seen is None or hour - seen <= MOST_H:
             self._is_doubted = False
-            return True
+            return now_us
         if not self._is_doubted:
             self._is_doubted = True
-            text = "nothing is removed from the store for 12 hours: the clock is days ahead of what was recorded last"
+            text = "the clock is days ahead of what was recorded last: for 12 hours it removes as if it were three"
             self._log.warning(text, clock=_date(hour // 24), recorded=_date(seen // 24))
-        return False
+        return (seen + MOST_H) * HOUR_US
 
     def _is_steady(self, now_us: int) -> bool:
         running_us = self._running_us()

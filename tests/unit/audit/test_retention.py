@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -179,22 +180,28 @@ async def no_pause(_seconds: float) -> None:
     return
 
 
-DOUBT = "nothing is removed from the store for 12 hours: the clock is days ahead of what was recorded last"
+DOUBT = "the clock is days ahead of what was recorded last: for 12 hours it removes as if it were three"
 
 
-async def test_one_clock_here_and_there_that_is_ahead_removes_nothing_and_once_it_is_set_what_is_old_goes() -> None:
+async def test_one_clock_here_and_there_that_is_ahead_removes_no_more_than_one_that_is_three_days_ahead() -> None:
     shelf = FakeShelf()
     clock = OneClock(shelf)
+    last = shelf.hours[-1] // 24
     clock.set(4_000)
     running = clock.process()
     await running.keep()
     clock.go_on(HOUR_US)
     await running.keep()
-    assert (len(shelf.days), len(shelf.hours), shelf.marks_before[0] < 0) == (101, 500, True)
-    assert (clock.messages(), shelf.made[0]) == ([DOUBT], TODAY + 4_000)
-    clock.set(-4_000)
+    assert (shelf.days[0], shelf.hours[0]) == (last + 3 - 90, (last + 3 - 400) * 24)
+    assert shelf.marks_before == [last + 3 - 401] * 2
+    assert (clock.messages().count(DOUBT), shelf.made[0]) == (1, TODAY + 4_000)
+    clock.set(-3_990)
     await running.keep()
-    assert (shelf.days[0], shelf.hours[0]) == (TODAY - 90, (TODAY - 399) * 24)
+    assert shelf.days[0] == last + 3 - 90
+    shelf.hours.append(shelf.clock_us // HOUR_US)
+    clock.set(2)
+    await running.keep()
+    assert (shelf.days[0], shelf.hours[0]) == (TODAY + 12 - 90, (TODAY + 12 - 399) * 24)
 
 
 async def test_a_clock_that_goes_on_without_a_jump_is_believed_also_if_nobody_asks() -> None:
@@ -206,7 +213,7 @@ async def test_a_clock_that_goes_on_without_a_jump_is_believed_also_if_nobody_as
         await running.keep()
         clock.go_on(STEADY_US - 1)
         await running.keep()
-        assert len(shelf.days) == 101
+        assert shelf.days[0] == TODAY - 1 + 3 - 90
         clock.set(-1)
     await running.keep()
     clock.go_on(STEADY_US)
@@ -230,7 +237,7 @@ async def test_what_a_clock_that_is_ahead_has_recorded_itself_proves_it_after_a_
     for _ in range(24):
         clock.go_on(HOUR_US)
         await clock.process().keep()
-    assert len(shelf.days) == 101
+    assert shelf.days[0] == TODAY - 1 + 3 - 90
     clock.go_on(HOUR_US)
     await clock.process().keep()
     assert shelf.days[0] == TODAY + 41 - 90
@@ -247,6 +254,37 @@ async def test_a_clock_is_believed_at_once_after_a_weekend_and_where_there_is_no
     await clock.process().keep()
     assert shelf.days[0] == clock.today() - 90
     assert DOUBT not in clock.messages()
+
+
+async def test_what_is_asked_once_a_week_and_does_not_live_for_long_keeps_records_for_a_week_longer_at_most() -> None:
+    shelf = FakeShelf()
+    clock = OneClock(shelf)
+    for _ in range(30):
+        clock.set(7)
+        shelf.days.append(clock.today())
+        shelf.hours.append(shelf.clock_us // HOUR_US)
+        await clock.process().keep()
+        assert shelf.days[0] >= clock.today() - 90 - 7
+
+
+async def test_a_machine_that_sleeps_has_not_set_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, since_boot_us = FakeShelf(), 50_000_000
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: {time.CLOCK_BOOTTIME: since_boot_us * 1000}[clock])
+    shelf.clock_us += 60 * DAY_US
+    running = Retention(
+        shelf,
+        Log("info", "json", list[bytes]().append),
+        retain_us=90 * DAY_US,
+        pause=no_pause,
+        now_us=lambda: shelf.clock_us,
+    )
+    await running.keep()
+    assert shelf.days[0] < TODAY
+    for _ in range(4):
+        shelf.clock_us += STEADY_US // 4
+        since_boot_us += STEADY_US // 4
+        await running.keep()
+    assert shelf.days[0] == shelf.clock_us // DAY_US - 90
 
 
 async def test_it_is_done_each_hour_and_again_soon_after_an_outage() -> None:
