@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from penstock.audit.sinks.interface import LostError
 
 TAIL_BYTES = 1 << 20
-"""How far back the beginning of a torn last line is looked for."""
+"""How far back the beginning of the last line is looked for, and how much of zeros is read at once."""
 
 STARTS = (b'{"started":', b'{"gap":')
 """How lines of ours begin."""
@@ -124,15 +124,28 @@ def _write(fd: int, data: bytes, size: int) -> None:
 
 
 def _whole(fd: int, size: int) -> int:
-    """Cuts off the beginning of a line of ours that follows the last whole line; the size then. Raises OSError."""
-    begin = max(0, size - TAIL_BYTES)
-    tail = os.pread(fd, size - begin, begin)
-    whole = tail.rfind(b"\n") + 1
-    if whole == len(tail):
+    """Cuts off the beginning of a line that follows the last whole line, and zeros, if the last line is ours; the size
+    then. Raises OSError."""
+    end = _before_zeros(fd, size)
+    begin = max(0, end - TAIL_BYTES)
+    tail = os.pread(fd, end - begin, begin)
+    if end == size and tail.endswith(b"\n"):
         return size
-    torn = tail[whole:].rstrip(b"\0")  # a cut of power leaves zeros in the place of what was not on disk yet
-    is_line = whole > 0 or begin == 0
-    if not is_line or not any(torn[: len(start)] == start[: len(torn)] for start in STARTS):
+    last = tail.rfind(b"\n", 0, max(0, len(tail) - 1)) + 1
+    line = tail[last:]
+    is_line = last > 0 or begin == 0
+    if not is_line or not any(line[: len(start)] == start[: len(line)] for start in STARTS):
         raise OSError("the file ends with what no sink wrote; name another path")
-    os.ftruncate(fd, begin + whole)
-    return begin + whole
+    whole = end if line.endswith(b"\n") else begin + last
+    os.ftruncate(fd, whole)
+    return whole
+
+
+def _before_zeros(fd: int, size: int) -> int:
+    """The size less the zeros at the end: a cut of power leaves them in the place of what was not on disk yet."""
+    while size:
+        begin = max(0, size - TAIL_BYTES)
+        if held := os.pread(fd, size - begin, begin).rstrip(b"\0"):
+            return begin + len(held)
+        size = begin
+    return 0

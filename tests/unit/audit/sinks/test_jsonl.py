@@ -162,16 +162,26 @@ def test_a_line_that_a_kill_has_torn_is_taken_away(tmp_path: Path) -> None:
 
 def test_zeros_that_a_cut_of_power_has_left_are_taken_away(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
-    for whole in (b"", b'{"started":7}\n', b'{"started":7,"text":"' + b"x" * TAIL_BYTES + b'"}\n'):
+    for whole in (b"", b'{"started":7}\n', b'{"started":7}\n' * (TAIL_BYTES // 10)):
         for torn in (b"", b'{"star', b'{"started":17,"te'):
             file.write_bytes(whole + torn + bytes(4_096 - len(torn)))
             Lines(RotatedFile(str(file), 1 << 30, 2)).take(objects(1))
             assert numbers(file.read_bytes()) == [*numbers(whole), 0]
 
 
+def test_zeros_are_taken_away_however_many_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    for whole in (b"", b'{"started":7}\n'):
+        for torn in (b"", b'{"started":17,"te'):
+            file.write_bytes(whole + torn + bytes(2 * TAIL_BYTES))
+            Lines(RotatedFile(str(file), 1 << 30, 2)).take(objects(1))
+            assert numbers(file.read_bytes()) == [*numbers(whole), 0]
+
+
 def test_a_file_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     file = tmp_path / "passwords"
-    for content in (b"root", b"root\0", b"{}\n\0root", b"disk" + bytes(2 * TAIL_BYTES)):
+    zeros = bytes(2 * TAIL_BYTES)
+    for content in (b"root", b"root\0", b"{}\n\0root", b"tape\n\0", b"disk" + zeros, b"tape\n" + zeros, b"\n" + zeros):
         file.write_bytes(content)
         with pytest.raises(OSError, match="no sink wrote"):
             Lines(RotatedFile(str(file), 1 << 30, 2)).take(objects(1))
