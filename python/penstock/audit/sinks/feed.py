@@ -195,7 +195,8 @@ class Feed:
         while (batch := follower.gone()) is not None:
             self._give(batch)
             follower.taken()
-        del self._positions.spots[instance], self._followers[instance]
+        self._positions.drop(instance)
+        del self._followers[instance]
         self._put_off_until.pop(instance, None)
         self._is_dirty = True
 

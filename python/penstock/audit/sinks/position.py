@@ -54,6 +54,8 @@ class Positions:
         self._lock = -1
         self._kept: dict[str, Spot] = {}
         self.spots: dict[str, Spot] = {}
+        self._dropped = list[str]()
+        """Since they were kept."""
         self.is_new = False
         """The sink was never fed before."""
 
@@ -92,11 +94,18 @@ class Positions:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
             raise
-        self._kept = dict(self.spots)
+        self._kept, self._dropped = dict(self.spots), []
+
+    def drop(self, instance: str) -> None:
+        """Its journal is gone, and nothing more is to be said of it."""
+        del self.spots[instance]
+        self._dropped.append(instance)
 
     def go_back(self) -> None:
-        """To what was kept last. Journals that came since are unread again: one that goes now is not forgotten."""
-        self.spots = dict.fromkeys(self.spots, Spot(is_unread=True)) | self._kept
+        """To what was kept last. Journals that came since are unread again: one that goes now, or has gone, is not
+        forgotten."""
+        self.spots = dict.fromkeys([*self.spots, *self._dropped], Spot(is_unread=True)) | self._kept
+        self._dropped = []
 
     def release(self) -> None:
         """Lets another process feed the sink."""

@@ -224,3 +224,26 @@ def test_a_journal_that_goes_before_the_disk_has_what_was_given_of_it_is_told_of
     scene.sink.loses = False
     feed.turn()
     assert scene.sink.numbers() == [1, "missing"]
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_journal_that_came_and_went_while_the_disk_went_on_failing_is_told_of(
+    scene: Scene, make_journal: MakeJournal, turns: int
+) -> None:
+    make_journal("one")
+    feed = scene.fed()
+    other = make_journal("two")
+    other.record(1)
+    scene.sink.loses = True
+    with pytest.raises(OSError, match="the disk failed"):
+        feed.turn()
+    other.vanish()
+    for _ in range(turns):
+        with pytest.raises(OSError, match="the disk failed"):
+            feed.turn()
+    scene.sink.loses = False
+    for _ in range(2):
+        feed.turn()
+    assert scene.sink.numbers() == [1, *["missing"] * (turns + 1)]
+    scene.feed().turn()
+    assert len(scene.sink.taken) == turns + 2, "and is kept then"
