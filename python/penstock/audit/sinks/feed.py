@@ -35,6 +35,7 @@ class Facts:
 
     records: int = 0
     skipped: int = 0
+    """Both of what the sink has for good: what is given again is counted once."""
     failures: int = 0
     why: str = ""
     """The last failure since all that was taken was kept."""
@@ -72,6 +73,8 @@ class Feed:
         """Journals that were there when this process began to feed the sink."""
         self._put_off_until: dict[str, float] = {}
         self._is_dirty, self._kept_at = False, 0.0
+        self._records = self._skipped = 0
+        """Given since the sink settled last."""
         self._finishing, self._abandoned = Event(), Event()
         # A daemon: what a sink is stuck in must not keep the process.
         self._thread = Thread(target=self._run, name=f"penstock-sink-{name}", daemon=True)
@@ -209,8 +212,8 @@ class Feed:
             except LostError:
                 self._go_back()
                 raise
-        self.facts.records += batch.records
-        self.facts.skipped += batch.skipped
+        self._records += batch.records
+        self._skipped += batch.skipped
 
     def _taken(self) -> None:
         self.facts.oldest_us, self.facts.since, self.facts.why = 0, None, ""
@@ -226,15 +229,22 @@ class Feed:
         except Exception:  # whatever a sink raises
             self._go_back()
             raise
+        self._count()
         self._positions.keep()
         self._is_dirty, self._kept_at = False, self._now()
         self._taken()
+
+    def _count(self) -> None:
+        self.facts.records += self._records
+        self.facts.skipped += self._skipped
+        self._records = self._skipped = 0
 
     def _go_back(self) -> None:
         """A disk tells of its failure once: what was taken since the position was kept is given again, to be safe."""
         self._positions.go_back()
         self._followers.clear()
         self._is_dirty = False
+        self._records = self._skipped = 0
 
     def _follow(self, path: str, spot: Spot) -> Follower:
         return Follower(path, spot, max_lag_us=self._max_lag_us, shows=self._shows, open_journal=self._open_journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -178,6 +179,33 @@ def test_a_sink_whose_disk_fails_is_stuck_until_it_has_what_was_taken(scene: Sce
     scene.sink.loses = False
     feed.turn()
     assert feed.facts.since is None
+
+
+def test_what_is_given_again_as_the_disk_failed_is_counted_once(
+    scene: Scene, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = make_journal("one")
+    feed = scene.fed()
+    journal.record(1, NOW_US - 11 * MINUTE_US)
+    journal.record(2)
+    scene.sink.loses = True
+    for _ in range(3):
+        with pytest.raises(OSError, match="the disk failed"):
+            feed.turn()
+        assert (feed.facts.records, feed.facts.skipped) == (0, 0)
+    scene.sink.loses = False
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refuse)
+        for _ in range(2):
+            with pytest.raises(OSError, match="read-only"):
+                feed.turn()
+            assert (feed.facts.records, feed.facts.skipped) == (1, 1), "the sink has it"
+    feed.turn()
+    assert (feed.facts.records, feed.facts.skipped) == (1, 1)
+
+
+def refuse(*_: object) -> None:
+    raise OSError(30, "read-only")
 
 
 def test_what_a_process_left_is_given_however_long_ago_it_ended(scene: Scene, make_journal: MakeJournal) -> None:
