@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from penstock.config.model import STDOUT, Config, as_written
-from penstock.config.problem import Notes, Path
+from penstock.audit.sinks.rotated import places
+from penstock.config.model import STDOUT, Config, Sink, as_written
+from penstock.config.problem import Notes, Path, dotted
 
 
 def check(config: Config, found: Notes) -> None:
@@ -14,15 +16,25 @@ def check(config: Config, found: Notes) -> None:
     if sinks and config.journal.durability == "none":
         found.add(("audit", "sinks"), "would get nothing: journal.durability is none", "sinks read the journal")
     seen: set[str] = set()
+    asides = _asides(sinks)
     for index, sink in enumerate(sinks):
         path: Path = ("audit", "sinks", index, "path")
         if not sink.path:
             found.add(path, "is missing", "a file such as /var/log/penstock.jsonl, or - for standard output")
         elif sink.place in seen:
             found.add(path, "is written by another sink already")
+        elif sink.place in asides:
+            other = dotted(("audit", "sinks", asides[sink.place]))
+            found.add(path, f"is where {other} puts files aside", "name another path")
         elif sink.place != STDOUT:
             _file(path, sink.place, as_written(sink.path), found)
         seen.add(sink.place)
+
+
+def _asides(sinks: Sequence[Sink]) -> dict[str, int]:
+    """Where files of a sink come to stand beside its own place, and which sink that is."""
+    files = [(index, sink) for index, sink in enumerate(sinks) if sink.path not in ("", STDOUT)]
+    return {name: index for index, sink in files for name in places(sink.place, sink.keep) if name != sink.place}
 
 
 def _file(path: Path, where: str, shown: str, found: Notes) -> None:

@@ -33,3 +33,20 @@ def test_what_cannot_be_is_said_at_its_place(refused: Callable[..., list[Problem
     }
     (problem,) = refused(f"{HEAD}audit: {{sinks: [{{type: kafka, path: '-'}}]}}\n")
     assert (problem.path, problem.message) == (("audit", "sinks", 0, "type"), "expected one of jsonl, not 'kafka'")
+
+
+def test_no_sink_stands_where_another_one_puts_files_aside(
+    read: Callable[..., Config], refused: Callable[..., list[Problem]], tmp_path: Path
+) -> None:
+    def text(*sinks: tuple[str, int]) -> str:
+        lines = "".join(f"\n    - {{path: {tmp_path}/{name}, keep: {keep}}}" for name, keep in sinks)
+        return f"{HEAD}audit:\n  sinks:{lines}\n"
+
+    for other, place in (("a.2", 0), (".a.penstock-next", 1)):
+        sinks = [("a", 2), ("b", 2)]
+        sinks.insert(2 * place, (other, 0))
+        (problem,) = refused(text(*sinks))
+        assert problem.path == ("audit", "sinks", 2 * place, "path")
+        assert problem.message == f"is where audit.sinks[{1 - place}] puts files aside"
+        assert problem.hint == "name another path"
+    assert len(read(text(("a", 2), ("a.3", 2), ("a.new", 2), ("a.x", 2))).audit.sinks) == 4

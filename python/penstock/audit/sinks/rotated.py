@@ -16,13 +16,22 @@ STARTS = (b'{"started":', b'{"gap":')
 """How lines of ours begin."""
 
 
+def places(path: str, keep: int) -> list[str]:
+    """Where its files stand, the newest first. The next one is made hidden beside it, by a name that nobody else gives:
+    what stands there is overwritten."""
+    directory, name = os.path.split(path)
+    following = os.path.join(directory, f".{name}.penstock-next")
+    return [following, path, *(f"{path}.{number}" for number in range(1, keep + 1))]
+
+
 class RotatedFile:
     """Opened anew for each write, so that others may move it away at any time."""
 
     def __init__(self, path: str, max_bytes: int, keep: int) -> None:
         self.path = os.path.abspath(path)
-        self._next = f"{self.path}.new"
-        self._max_bytes, self._keep = max_bytes, keep
+        self._places = places(self.path, keep)
+        self._next = self._places[0]
+        self._max_bytes = max_bytes
         self._left: tuple[int, int] | None = None
         self._unsettled: dict[tuple[int, int], int] = {}
         """Files that may not be on disk yet, by device and inode, wherever they are by now. Of each the first
@@ -104,8 +113,7 @@ class RotatedFile:
             os.fchmod(fd, mode)
         finally:
             os.close(fd)
-        places = [self._next, self.path, *(f"{self.path}.{number}" for number in range(1, self._keep + 1))]
-        for older, newer in reversed(list(zip(places[1:], places, strict=False))):
+        for older, newer in reversed(list(zip(self._places[1:], self._places, strict=False))):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(newer, older)
 

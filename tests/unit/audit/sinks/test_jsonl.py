@@ -56,6 +56,16 @@ def test_a_full_file_is_put_aside_and_the_oldest_goes(tmp_path: Path) -> None:
     assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o640}
 
 
+def test_files_of_others_beside_it_stay_as_they_are(tmp_path: Path) -> None:
+    names = ("x.jsonl.new", "x.jsonl.3", "x.jsonl.old")
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    sink = Lines(RotatedFile(str(tmp_path / "x.jsonl"), 1, 2))
+    sink.take(objects(5))
+    assert {(tmp_path / name).read_text() for name in names} == {"mine"}
+    assert {each.name for each in tmp_path.iterdir()} == {"x.jsonl", "x.jsonl.1", "x.jsonl.2", *names}
+
+
 class Killed(BaseException):
     """The process ends there."""
 
