@@ -57,8 +57,6 @@ class Flavour(Struct, frozen=True, kw_only=True):
     wiped: str | None
     """A query, run behind a deletion that must not leave a trace on disk: one row, whose first value is not 0 where
     others were in the way. None where the deletion itself leaves none, or nothing can be done."""
-    rebuilt: str | None
-    """A statement that writes all that is there anew, so that nothing else is left of it; it may take long."""
 
 
 class Packed(Protocol):

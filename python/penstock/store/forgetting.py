@@ -33,9 +33,6 @@ class Forgetting:
             while done:
                 count += len(done)
                 done = await self._piece(day, before_us, max(done))
-        if self._database.flavour.rebuilt is not None:
-            # A row that grew, as a stream's that broke off, may have left copies of others in its page.
-            await self._database.ask(self._database.flavour.rebuilt)
         await wipe(self._database)
         return count
 

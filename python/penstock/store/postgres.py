@@ -72,7 +72,6 @@ FLAVOUR = Flavour(
     row="instance, sequence",
     now_us="SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     wiped=None,
-    rebuilt=None,
 )
 
 

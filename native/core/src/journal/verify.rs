@@ -1,7 +1,7 @@
 //! Whether a journal is what was written: every entry there, unchanged, once, in its order.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
 };
@@ -81,7 +81,7 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
     let known: HashMap<_, _> =
         found.iter().map(|Found { report, .. }| (report.instance.clone(), report.segments)).collect();
     for one in &mut found {
-        let untold = one.holes.iter().find_map(|hole| hole.fault(&removed));
+        let untold = one.holes.iter().find_map(|hole| hole.fault(heads, &removed));
         one.report.fault = untold.or_else(|| one.report.fault.take()).or_else(|| one.end(heads, &removed));
     }
     let mut reports: Vec<_> = found.into_iter().map(|one| one.report).filter(|r| r.segments > 0).collect();
@@ -110,17 +110,26 @@ struct Hole {
 }
 
 impl Hole {
-    fn fault(&self, removed: &Removed) -> Option<String> {
+    /// What was told of the first of them may be gone itself: where a head in there was kept, it must not be.
+    fn fault(&self, heads: &[Head], removed: &Removed) -> Option<String> {
         let Self { from, end, to, chain, .. } = *self;
         let told = |number: u64| removed.get(&(self.instance.clone(), number));
         let reaches = told(to - 1).is_some_and(|told| told.ends_with(chain.sequence, &hex(&chain.hash)));
         if from == 1 {
-            // What was told of those before the last one may be gone itself.
             let fault = || format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence);
             return (!reaches).then(fault);
         }
-        let untold = (from..to).find(|number| told(*number).is_none()).or((!reaches).then_some(to - 1));
-        untold.map(|number| format!("segment {number} is missing")).or_else(|| told(from)?.cut(end))
+        let first_told = (from..to).find(|number| told(*number).is_some()).unwrap_or(to);
+        let untold = (first_told..to).find(|number| told(*number).is_none()).or((!reaches).then_some(to - 1));
+        let has_head = || {
+            let begin = told(first_told).map_or(chain.sequence, |told| told.first);
+            heads.iter().any(|head| head.instance == self.instance && (end + 1..begin).contains(&head.sequence))
+        };
+        match untold {
+            Some(number) => Some(format!("segment {number} is missing")),
+            None if first_told == from => told(from)?.cut(end),
+            None => has_head().then(|| format!("segment {from} is missing: the head of an entry in it was kept")),
+        }
     }
 }
 
@@ -134,23 +143,31 @@ struct Found {
 }
 
 impl Found {
-    /// What is missing at the end: entries before segments that were removed, or up to a head that was kept.
+    /// What is missing at the end: segments that nobody told of, entries before others, or up to a head that was kept.
     fn end(&self, heads: &[Head], removed: &Removed) -> Option<String> {
         if self.report.segments == 0 {
             return None;
         }
-        let (name, end) = (&self.report.instance, self.end);
-        let was_removed = |head: &Head| {
-            removed.iter().any(|((instance, _), told)| {
-                let is_in = told.first <= head.sequence && head.sequence < told.last;
-                instance == name && (is_in || told.ends_with(head.sequence, &head.hash))
-            })
+        let (name, mut end) = (&self.report.instance, self.end);
+        let numbers = removed.keys().filter(|(instance, _)| instance == name).map(|(_, number)| *number);
+        let behind: BTreeSet<_> = numbers.filter(|number| *number > self.last).collect();
+        for number in self.last + 1..=behind.last().copied().unwrap_or(0) {
+            let Some(told) = removed.get(&(name.clone(), number)) else {
+                return Some(format!("segment {number} is missing"));
+            };
+            if let Some(cut) = told.cut(end) {
+                return Some(cut);
+            }
+            end = told.last;
+        }
+        let last = behind.last().and_then(|number| removed.get(&(name.clone(), *number)));
+        let is_other = |head: &Head| {
+            last.is_some_and(|told| told.last == head.sequence && !told.ends_with(head.sequence, &head.hash))
         };
-        let behind = |head: &&Head| head.instance == *name && head.sequence > end && !was_removed(head);
-        removed.get(&(name.clone(), self.last + 1)).and_then(|told| told.cut(end)).or_else(|| {
-            heads.iter().find(behind).map(|head| {
-                format!("entries {} to {} are missing: a head behind the last entry was kept", end + 1, head.sequence)
-            })
+        let missing = |head: &&Head| head.instance == *name && (head.sequence > end || is_other(head));
+        heads.iter().find(missing).map(|head| {
+            let from = self.end + 1;
+            format!("entries {from} to {} are missing: a head behind the last entry was kept", head.sequence)
         })
     }
 }

@@ -116,9 +116,11 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     } else {
         attempts::answer(call.client, &mut call.reply, &out, &plan.attempts, total_at).await
     };
-    call.content = out
-        .content
-        .map(|policy| Box::new(Taken::of(call.worker, &snapshot, policy, body, call.credentials.all(head_bytes))));
+    call.content = out.content.map(|policy| {
+        let mut keys = call.credentials.all(head_bytes);
+        keys.extend(call.key.map(|key| key.of(head_bytes).into()));
+        Box::new(Taken::of(call.worker, &snapshot, policy, body, keys))
+    });
     call.record.attempts = out.attempts.take();
     call.record.received_bytes += out.flowed_bytes.get();
     call.record.phases.connect_us = out.connect_us.get();

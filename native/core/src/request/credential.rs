@@ -17,6 +17,8 @@ use crate::{
 
 /// Headers that may carry a key, in the order in which they are looked at.
 const NAMES: [&str; 4] = ["x-penstock-key", "authorization", "x-api-key", "api-key"];
+/// What is shorter may be a word.
+const WORD_BYTES: usize = 16;
 static HEADERS: Names = Names::new(&NAMES);
 const PENSTOCK_KEY: usize = 0;
 const AUTHORIZATION: usize = 1;
@@ -38,11 +40,11 @@ impl Headers {
         }
     }
 
-    /// What they hold, without a scheme before it.
+    /// What they hold, without a scheme before it, less what may be a word, as clients send where any will do.
     pub fn all(&self, bytes: &[u8]) -> Vec<Box<[u8]>> {
         let values = self.values.iter().flatten();
-        let last = |value: &Span| value.of(bytes).rsplit(u8::is_ascii_whitespace).next().map(Box::from);
-        values.filter_map(last).collect()
+        let secrets = values.filter_map(|value| value.of(bytes).rsplit(u8::is_ascii_whitespace).next());
+        secrets.filter(|secret| secret.len() >= WORD_BYTES).map(Box::from).collect()
     }
 }
 

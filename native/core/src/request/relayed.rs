@@ -48,6 +48,8 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
         Err(exhausted) => {
             if exhausted.asked_nobody() {
                 guard.withdraws();
+                // As if it had not been let in: others that are refused in the same way are counted with it.
+                (call.record.admitted_boottime_us, call.content) = (None, None);
             }
             guard.settle(&Said::default());
             unanswered(call, wanted.principal, exhausted).await

@@ -84,7 +84,7 @@ impl Audit {
     fn is_repeat(&self, record: &Record) -> bool {
         let Some(code) = record.error.filter(|code| matches!(code.status(), 401 | 429)) else { return false };
         // What was let in may have cost something, or been sent somewhere.
-        let was_let_in = record.admitted_boottime_us.is_some() || !record.attempts.is_empty();
+        let was_let_in = record.admitted_boottime_us.is_some() || record.tried().next().is_some();
         if record.outcome != Outcome::Complete || was_let_in {
             return false;
         }

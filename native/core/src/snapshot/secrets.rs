@@ -6,8 +6,8 @@ use super::{
 };
 use crate::request::credential::is_credential;
 
-/// Names of headers and of members of a query whose values are secret have one of these in them.
-const SECRET: [&str; 5] = ["key", "token", "auth", "secret", "signature"];
+/// Names of headers and of members of a query whose values are secret have one of these words in them.
+const SECRET: [&str; 8] = ["key", "apikey", "token", "auth", "authorization", "secret", "signature", "sig"];
 
 /// What providers are asked with: their keys, and whatever else came by reference into headers and queries, or has the name
 /// of a secret there.
@@ -36,6 +36,5 @@ pub(super) fn secrets(providers: &[Provider]) -> Result<Vec<String>, String> {
 }
 
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET.iter().any(|word| name.contains(word))
+    name.split(['-', '_']).any(|word| SECRET.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
 }
