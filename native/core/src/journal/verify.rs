@@ -1,7 +1,7 @@
 //! Whether a journal is what was written: every entry there, unchanged, once, in its order.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
@@ -58,11 +58,59 @@ struct Told {
 impl Told {
     /// Entries that are missing between the last one that is there and what was removed.
     fn cut(&self, end: u64) -> Option<String> {
-        (end + 1 < self.first).then(|| format!("entries {} to {} are missing", end + 1, self.first - 1))
+        let next = end.saturating_add(1);
+        (next < self.first).then(|| format!("entries {next} to {} are missing", self.first - 1))
     }
 
     fn ends_with(&self, sequence: u64, hash: &str) -> bool {
         self.last == sequence && self.hash == hash
+    }
+}
+
+/// Segments of one journal that are not there, as far as they were told of, in their order.
+struct Gone<'a> {
+    instance: &'a str,
+    /// Number of the first that is missing, and the entry before it.
+    from: u64,
+    end: u64,
+    told: Vec<(u64, &'a Told)>,
+}
+
+impl<'a> Gone<'a> {
+    /// Of the numbers before `to`.
+    fn find(removed: &'a Removed, instance: &'a str, from: u64, end: u64, to: u64) -> Self {
+        let all = removed.iter().filter(|((of, number), _)| of == instance && (from..to).contains(number));
+        let mut told: Vec<_> = all.map(|((_, number), told)| (*number, told)).collect();
+        told.sort_unstable_by_key(|(number, _)| *number);
+        Self { instance, from, end, told }
+    }
+
+    /// What is missing between what is there and what was told of, and within that. What was told of the first of them may be
+    /// gone itself: where a head in there was kept, it must not be.
+    fn fault(&self, heads: &[Head]) -> Option<String> {
+        let (number, first) = *self.told.first()?;
+        let before = self.end.saturating_add(1)..first.first;
+        let is_in = |head: &Head| head.instance == self.instance && before.contains(&head.sequence);
+        if number == self.from
+            && let Some(cut) = first.cut(self.end)
+        {
+            return Some(cut);
+        }
+        if heads.iter().any(is_in) {
+            return Some(format!("segment {} is missing: the head of an entry in it was kept", self.from));
+        }
+        self.told.windows(2).find_map(|pair| {
+            let [(before, told), (number, next)] = *pair else { return None };
+            if number == before + 1 { next.cut(told.last) } else { Some(format!("segment {} is missing", before + 1)) }
+        })
+    }
+
+    /// Whether a head was kept of another last entry than one of theirs.
+    fn contradicts(&self, head: &Head) -> bool {
+        let next = self.told.iter().skip(1).map(|(_, next)| next.first).chain([u64::MAX]);
+        // Where the segment behind it was gone already it may have been read too far.
+        let mut known = self.told.iter().zip(next).filter(|((_, told), next)| told.last < *next);
+        known.any(|((_, told), _)| told.last == head.sequence && !told.ends_with(head.sequence, &head.hash))
     }
 }
 
@@ -110,25 +158,16 @@ struct Hole {
 }
 
 impl Hole {
-    /// What was told of the first of them may be gone itself: where a head in there was kept, it must not be.
     fn fault(&self, heads: &[Head], removed: &Removed) -> Option<String> {
         let Self { from, end, to, chain, .. } = *self;
-        let told = |number: u64| removed.get(&(self.instance.clone(), number));
-        let reaches = told(to - 1).is_some_and(|told| told.ends_with(chain.sequence, &hex(&chain.hash)));
-        if from == 1 {
-            let fault = || format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence);
-            return (!reaches).then(fault);
-        }
-        let first_told = (from..to).find(|number| told(*number).is_some()).unwrap_or(to);
-        let untold = (first_told..to).find(|number| told(*number).is_none()).or((!reaches).then_some(to - 1));
-        let has_head = || {
-            let begin = told(first_told).map_or(chain.sequence, |told| told.first);
-            heads.iter().any(|head| head.instance == self.instance && (end + 1..begin).contains(&head.sequence))
-        };
-        match untold {
-            Some(number) => Some(format!("segment {number} is missing")),
-            None if first_told == from => told(from)?.cut(end),
-            None => has_head().then(|| format!("segment {from} is missing: the head of an entry in it was kept")),
+        let last = removed.get(&(self.instance.clone(), to - 1));
+        let reaches = last.is_some_and(|told| told.ends_with(chain.sequence, &hex(&chain.hash)));
+        match from {
+            // All that was told of those before the last one may be gone.
+            _ if reaches && from == 1 => None,
+            1 => Some(format!("entries 1 to {} are missing: the journal begins with segment {to}", chain.sequence)),
+            _ if reaches => Gone::find(removed, &self.instance, from, end, to).fault(heads),
+            _ => Some(format!("segment {} is missing", to - 1)),
         }
     }
 }
@@ -143,31 +182,20 @@ struct Found {
 }
 
 impl Found {
-    /// What is missing at the end: segments that nobody told of, entries before others, or up to a head that was kept.
+    /// What is missing at the end: before segments that were removed, among them, or up to a head that was kept.
     fn end(&self, heads: &[Head], removed: &Removed) -> Option<String> {
         if self.report.segments == 0 {
             return None;
         }
-        let (name, mut end) = (&self.report.instance, self.end);
-        let numbers = removed.keys().filter(|(instance, _)| instance == name).map(|(_, number)| *number);
-        let behind: BTreeSet<_> = numbers.filter(|number| *number > self.last).collect();
-        for number in self.last + 1..=behind.last().copied().unwrap_or(0) {
-            let Some(told) = removed.get(&(name.clone(), number)) else {
-                return Some(format!("segment {number} is missing"));
-            };
-            if let Some(cut) = told.cut(end) {
-                return Some(cut);
-            }
-            end = told.last;
-        }
-        let last = behind.last().and_then(|number| removed.get(&(name.clone(), *number)));
-        let is_other = |head: &Head| {
-            last.is_some_and(|told| told.last == head.sequence && !told.ends_with(head.sequence, &head.hash))
-        };
-        let missing = |head: &&Head| head.instance == *name && (head.sequence > end || is_other(head));
-        heads.iter().find(missing).map(|head| {
-            let from = self.end + 1;
-            format!("entries {from} to {} are missing: a head behind the last entry was kept", head.sequence)
+        let name = &self.report.instance;
+        let gone = Gone::find(removed, name, self.last.saturating_add(1), self.end, u64::MAX);
+        let end = gone.told.iter().fold(self.end, |end, (_, told)| end.max(told.last));
+        let missing = |head: &&Head| head.instance == *name && (head.sequence > end || gone.contradicts(head));
+        gone.fault(heads).or_else(|| {
+            heads.iter().find(missing).map(|head| {
+                let from = self.end + 1;
+                format!("entries {from} to {} are missing: a head behind the last entry was kept", head.sequence)
+            })
         })
     }
 }

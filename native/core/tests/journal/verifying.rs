@@ -9,7 +9,7 @@ use std::{
 use penstock_core::journal::{
     Durability,
     entry::Entry,
-    segment::HEADER_BYTES,
+    segment::{HEADER_BYTES, Header},
     verify::{Head, verify},
 };
 
@@ -91,6 +91,16 @@ fn a_segment_that_is_missing_or_from_elsewhere_is_named() {
     made.sim.put(&made.segment(2), &second);
     penstock_core::journal::disk::Disk::remove(&made.sim, &made.segment(2)).unwrap();
     assert!(made.report(false).fault.unwrap().contains("segment 2 is missing"));
+}
+
+#[test]
+fn a_segment_of_a_number_that_none_has_is_named_at_once() {
+    let (made, bytes, _) = six();
+    let number = u64::MAX / 2;
+    let mut head = Vec::new();
+    Header { number, ..Header::read(&bytes).unwrap() }.write(&mut head);
+    made.sim.put(&made.segment(number), &head);
+    assert_eq!(made.report(false).fault.unwrap(), format!("segment {} is missing", number - 1));
 }
 
 #[test]
