@@ -3,7 +3,7 @@
 use super::{
     Dialect,
     fields::{Details, Place, TextField},
-    usage::{UNWRITTEN, Usage},
+    usage::Usage,
 };
 
 macro_rules! counts {
@@ -101,6 +101,11 @@ impl Count {
         }
     }
 }
+
+/// Why one of Anthropic's models stopped that declined.
+const REFUSAL: &[u8] = b"refusal";
+/// Who declines before writing anything is said to have written so much at most.
+const UNWRITTEN: u64 = 1;
 
 /// What an iteration counts.
 const ITERATED: [Count; 5] =
@@ -292,8 +297,9 @@ impl Counts {
         self.get(C::Total).unwrap_or(0).saturating_sub(stated)
     }
 
-    /// The same for all dialects; `None` without any number. `is_text`: the answer is what a model wrote.
-    pub fn usage(&self, dialect: Dialect, is_text: bool) -> Option<Usage> {
+    /// The same for all dialects; `None` without any number. `is_text`: the answer is what a model wrote. `finish`: why it
+    /// stopped, in the dialect's own word; empty: it has not said.
+    pub fn usage(&self, dialect: Dialect, is_text: bool, finish: &[u8]) -> Option<Usage> {
         use Count as C;
         let first = |counts: &[C]| counts.iter().find_map(|&c| self.get(c)).unwrap_or(0);
         if self.is_empty() {
@@ -328,6 +334,7 @@ impl Counts {
                 let longest = self.iterations.longest();
                 let all = plus(own, self.iterations.all());
                 let [_, cached_tokens, cache_write_tokens, cache_write_1h_tokens, completion_tokens] = all;
+                let is_waived = finish == REFUSAL && completion_tokens <= UNWRITTEN;
                 Usage {
                     prompt_tokens: prompt(&all),
                     completion_tokens,
@@ -336,7 +343,8 @@ impl Counts {
                     reasoning_tokens: first(&[C::OutputThinking]),
                     cache_write_1h_tokens,
                     longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt(&own)) },
-                    has_other_model: has_fallback || self.iterations.has_advisor(),
+                    has_other_model: (has_fallback || self.iterations.has_advisor()) && !is_waived,
+                    is_waived,
                     ..Usage::default()
                 }
             }

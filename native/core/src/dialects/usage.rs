@@ -109,13 +109,6 @@ impl Usage {
         paid == [0; 4]
     }
 
-    /// The same of an answer that ended as its model declined, and all before it that were asked in its place.
-    #[must_use]
-    pub fn declined(self) -> Self {
-        let is_waived = self.completion_tokens <= UNWRITTEN;
-        Self { is_waived, has_other_model: self.has_other_model && !is_waived, ..self }
-    }
-
     /// Whether any of its tokens are of a kind of their own.
     pub fn has_parts(&self) -> bool {
         let parts = [
@@ -131,11 +124,6 @@ impl Usage {
         parts != [0; 8]
     }
 }
-
-/// Why one of Anthropic's models stopped that declined.
-pub const REFUSAL: &[u8] = b"refusal";
-/// Who declines before writing anything is said to have written so much at most.
-pub const UNWRITTEN: u64 = 1;
 
 /// Reads usage and errors out of an unstreamed answer as its bytes pass.
 #[derive(Clone, Debug)]
@@ -160,9 +148,8 @@ impl BodyTap {
 
     /// What the body states so far; `None` without any count.
     pub fn usage(&self) -> Option<Usage> {
-        let usage = self.fields.counts.usage(self.dialect, self.is_text)?;
-        let has_declined = self.dialect == Dialect::Anthropic && self.fields.finish.get() == REFUSAL;
-        Some(Usage { tier: self.tier(), ..if has_declined { usage.declined() } else { usage } })
+        let usage = self.fields.counts.usage(self.dialect, self.is_text, self.fields.finish.get())?;
+        Some(Usage { tier: self.tier(), ..usage })
     }
 
     /// What it was served as, where the body states it.

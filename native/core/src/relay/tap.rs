@@ -8,7 +8,7 @@ use crate::{
         counts::Counts,
         fields::{Fields, Place, Shape},
         openai,
-        usage::{REFUSAL, Served, Tier},
+        usage::{Served, Tier},
     },
     json::Skimmer,
 };
@@ -215,10 +215,9 @@ impl Tap {
 
     /// Tokens stated so far.
     pub fn usage(&self) -> Option<Usage> {
-        let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse)?;
-        let has_declined =
-            self.kind == StreamKind::Messages && self.finish().is_some_and(|finish| finish.as_bytes() == REFUSAL);
-        Some(Usage { tier: self.tier(), ..if has_declined { usage.declined() } else { usage } })
+        let finish = self.finish().map_or(&b""[..], str::as_bytes);
+        let usage = self.counts.usage(self.kind.dialect(), self.kind != StreamKind::OtherSse, finish)?;
+        Some(Usage { tier: self.tier(), ..usage })
     }
 
     /// Whether the model has written nothing since it stated them.
