@@ -264,16 +264,12 @@ class Gateway:
         assert answer.status == 200, answer
         return cast("dict[str, Any]", answer.json())
 
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
-
-    def kept_files(self) -> int:
-        """Files that come with the first record, or the first question about one, and stay: of journal and store."""
-        found = 0
+    def descriptors(self) -> list[str]:
+        """What each open descriptor of the process is, as Linux names it."""
+        found = []
         for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                name = os.readlink(descriptor)
-                found += ("/journal/" in name and not name.endswith("/lock")) or "/penstock.sqlite" in name
+                found.append(os.readlink(descriptor))
         return found
 
     def counts(self) -> dict[str, float]:
@@ -289,7 +285,7 @@ class Gateway:
             "tasks": seen.value("penstock_tasks"),
             "panics": seen.value("penstock_panics_total"),
             # Idle upstream connections are kept on purpose; the sockets beyond them are not.
-            "sockets": self.descriptors() - self.kept_files() - idle,
+            "sockets": sum(not _is_kept(name) for name in self.descriptors()) - idle,
         }
 
     def assert_idle(self, seconds: float = 5.0) -> None:
@@ -305,7 +301,13 @@ class Gateway:
             until(back, "all counts back to where they began", seconds, 0.02)
         except AssertionError:
             grown = {name: (self.baseline[name], value) for name, value in last.items() if value > self.baseline[name]}
-            raise AssertionError(f"left behind (before, now): {grown}") from None
+            open_now = sorted(self.descriptors())
+            raise AssertionError(f"left behind (before, now): {grown}\nopen: {open_now}\n{self.metrics()}") from None
+
+
+def _is_kept(name: str) -> bool:
+    """Whether this open file comes with the first record, or the first question about one, and stays."""
+    return ("/journal/" in name and not name.endswith("/lock")) or "/penstock.sqlite" in name
 
 
 def command() -> list[str]:
