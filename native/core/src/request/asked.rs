@@ -11,6 +11,7 @@ use std::{
 use super::{
     Stop,
     admit::{Admission, Candidate},
+    allowed::{allow, allow_others},
     attempt::Answer,
     attempts::{self, Exhausted},
     authenticate::Principal,
@@ -19,7 +20,7 @@ use super::{
     content::{self, Taken},
     counted::Asks,
     credential::has_own,
-    endpoint::{Api, Endpoint, Form},
+    endpoint::{Api, Endpoint},
     guard::{Guard, Said},
     limit_text,
     outbound::Outbound,
@@ -69,6 +70,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     note(call.record, model, scan.as_ref(), body);
     let head_bytes = message.head();
     allow(principal, endpoint, model)?;
+    scan.as_ref().map_or(Ok(()), |scan| allow_others(principal, scan, body, model))?;
     let has_own = snapshot.providers.iter().any(|p| p.client_credentials)
         && has_own(call.head, head_bytes, call.key, &call.worker.shared.keys);
     let mut plan = plan(call.worker, &snapshot, wanted, model, has_own)?;
@@ -276,18 +278,4 @@ async fn let_in(
             Err(Stop::Gone)
         }
     }
-}
-
-/// Refuses a model that the key, or its team, may not ask for.
-pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
-    let message = match model {
-        Some(model) if principal.allows_model(model) => return Ok(()),
-        Some(model) => {
-            format!("This API key may not use the model {model}; GET /v1/models lists those that it may.")
-        }
-        // What is in a body that is not ours to read is bounded by the key's paths.
-        None if endpoint.form == Form::Opaque || !principal.is_bound_to_models() => return Ok(()),
-        None => "This API key may use certain models only, and the request names none.".to_owned(),
-    };
-    Err(Error::new(Code::ModelNotAllowed, message).at("model"))
 }

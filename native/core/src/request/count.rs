@@ -20,7 +20,8 @@ use tokio::{
 use super::{
     Said, Stop,
     admit::{Admission, Candidate},
-    asked::{MAX_DEPTH, admit, allow, named, note},
+    allowed::allow,
+    asked::{MAX_DEPTH, admit, named, note},
     body::Content,
     call::Call,
     endpoint::Api,

@@ -1,6 +1,7 @@
 //! The phases of a request, one file each, in the order of the README diagram.
 
 mod admit;
+mod allowed;
 mod asked;
 mod attempt;
 mod attempts;

@@ -69,6 +69,8 @@ pub struct Scan<'a> {
     pub is_fast: bool,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
+    /// Models that the provider may turn to: Anthropic's `fallbacks`, `OpenRouter`'s `models`.
+    pub others: [Option<Span>; 2],
     /// The outer object, braces included.
     pub object: Span,
     /// The outer object has no fields.
