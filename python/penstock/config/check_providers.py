@@ -39,9 +39,10 @@ def check(name: str, provider: Provider, carrier: str | None, found: Notes) -> N
     if not _NAME.match(name):
         found.add(path, "a provider's name is made of letters, digits, `-`, `_` and `.`", key=True)
     if provider.auth is not None:
-        if not _TOKEN.match(provider.auth.header) or provider.auth.header.lower() in OURS:
+        header = provider.auth.header
+        if header is not None and (not _TOKEN.match(header) or header.lower() in OURS):
             found.add((*path, "auth", "header"), "cannot carry a key", "such as authorization or x-api-key")
-        if not provider.auth.prefix.isprintable():
+        if not (provider.auth.prefix or "").isprintable():
             found.add((*path, "auth", "prefix"), "expected printable text")
     taken: set[str] = set()
     for header in provider.headers:

@@ -228,6 +228,13 @@ class Auth(Struct, frozen=True, kw_only=True):
     prefix: str = "Bearer "
 
 
+class GivenAuth(Struct, frozen=True, kw_only=True):
+    """What a provider's configuration says of it; what is None is as its kind has it."""
+
+    header: str | None = None
+    prefix: str | None = None
+
+
 class Provider(Struct, frozen=True, kw_only=True):
     """Who sells answers. What is None comes from the catalogue entry that `kind`, or else the name, points to."""
 
@@ -238,7 +245,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     credentials: Literal["own", "client"] = "own"
     """`client`: the caller's own credential goes upstream as it came."""
     api_key: Secret | None = None
-    auth: Auth | None = None
+    auth: GivenAuth | None = None
     headers: dict[str, Secret] = {}
     query: Secret | None = None
     forward_headers: tuple[str, ...] | None = None

@@ -15,7 +15,7 @@ _UNITS: dict[str, dict[str, Any]] = {
     "duration": {"type": ["string", "integer"], "pattern": r"^(0|\d+(\.\d+)? ?(ms|s|m|h|d))$", "maximum": 0},
     "usd": {"type": ["string", "number"], "pattern": r"^\d+(\.\d{1,9})?$", "minimum": 0},
     "factor": {"type": ["string", "number"], "pattern": r"^\d+(\.\d{1,9})?$", "minimum": 0},
-    "size": {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)? ?([KMG]i?B|B)?$", "minimum": 0},
+    "size": {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)? ?([KMGT]i?B|B)?$", "minimum": 0},
 }
 
 

@@ -7,6 +7,7 @@ import re
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_BYTES = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+    "TB": 10**12, "TiB": 1 << 40,
 }  # fmt: skip
 _USD = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?\Z", re.ASCII)
 NANOUSD = 10**9
@@ -57,7 +58,7 @@ def show_duration(ms: int) -> str:
 
 def show_size(size: int) -> str:
     """The shortest exact way to write it."""
-    for unit in ("GiB", "MiB", "KiB", "GB", "MB", "KB"):
+    for unit in ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "KB"):
         if size and size % _SIZE_BYTES[unit] == 0:
             return f"{size // _SIZE_BYTES[unit]}{unit}"
     return str(size)

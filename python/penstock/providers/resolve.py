@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from penstock.config.addresses import Url, parse_url
-from penstock.config.model import Auth, DialectName, EnvPart, Provider, Secret
+from penstock.config.model import Auth, DialectName, EnvPart, GivenAuth, Provider, Secret
 from penstock.config.problem import Path, did_you_mean
 from penstock.providers.catalogue import Catalogue, Kind
 
@@ -63,7 +63,7 @@ def resolve(name: str, given: Provider, catalogue: Catalogue, environ: Mapping[s
     return Upstream(
         kind=kind_name,
         bases=bases,
-        auth=given.auth or (kind.auth if kind else Auth()),
+        auth=_auth(given, kind),
         api_key=given.api_key or _usual_key(given, kind, environ),
         forward_headers=_either(given.forward_headers, kind.forward_headers if kind else ()),
         supports_stream_usage=_either(given.supports_stream_usage, kind.supports_stream_usage if kind else False),
@@ -76,6 +76,11 @@ def resolve(name: str, given: Provider, catalogue: Catalogue, environ: Mapping[s
 
 def _either(given: T | None, usual: T) -> T:
     return usual if given is None else given
+
+
+def _auth(given: Provider, kind: Kind | None) -> Auth:
+    usual, wish = kind.auth if kind else Auth(), given.auth or GivenAuth()
+    return Auth(header=_either(wish.header, usual.header), prefix=_either(wish.prefix, usual.prefix))
 
 
 def _dialects(name: str, given: Provider, kind: Kind | None, catalogue: Catalogue) -> Mapping[DialectName, str]:
@@ -103,7 +108,7 @@ def _usual_key(given: Provider, kind: Kind | None, environ: Mapping[str, str]) -
     elsewhere = given.base_url is not None and kind is not None and kind.base_url is not None
     if given.credentials == "client" or kind is None or kind.env is None or elsewhere:
         return None
-    carrier = (given.auth or kind.auth).header.lower()
+    carrier = _auth(given, kind).header.lower()
     if any(header.lower() == carrier for header in given.headers):
         return None  # written by hand
     if environ.get(kind.env):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.config.addresses import Url
-from penstock.config.model import Auth, EnvPart, Provider, Secret, TextPart
+from penstock.config.model import Auth, EnvPart, GivenAuth, Provider, Secret, TextPart
 from penstock.providers.catalogue import load_catalogue
 from penstock.providers.resolve import Unresolved, Upstream, resolve
 
@@ -56,9 +56,22 @@ def test_a_kind_without_an_address_of_its_own_takes_its_usual_key() -> None:
 
 def test_what_is_given_stands_over_the_catalogue() -> None:
     key = Secret((TextPart("k"),))
-    given = Provider(api_key=key, auth=Auth(header="x-k", prefix=""), patterns=(), lists_models=False)
+    given = Provider(api_key=key, auth=GivenAuth(header="x-k", prefix=""), patterns=(), lists_models=False)
     found = made("openai", given)
     assert (found.api_key, found.auth.header, found.patterns, found.lists_models) == (key, "x-k", (), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "auth", "expected"),
+    [
+        ("anthropic", GivenAuth(header="x-k"), Auth(header="x-k", prefix="")),
+        ("anthropic", GivenAuth(prefix="Key "), Auth(header="x-api-key", prefix="Key ")),
+        ("openai", GivenAuth(header="x-k"), Auth(header="x-k", prefix="Bearer ")),
+        ("openai", GivenAuth(prefix=""), Auth(header="authorization", prefix="")),
+    ],
+)
+def test_what_is_not_given_of_auth_is_as_the_kind_has_it(name: str, auth: GivenAuth, expected: Auth) -> None:
+    assert made(name, Provider(api_key=Secret((TextPart("k"),)), auth=auth)).auth == expected
 
 
 @pytest.mark.parametrize(
