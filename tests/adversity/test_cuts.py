@@ -1,5 +1,6 @@
 """An upstream that breaks off anywhere never looks like an answer that ended well."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,6 +54,25 @@ def check(kind: Kind, cut: int, got: Answer) -> str:
 def every(offsets: range | list[int], work: Callable[[int], str]) -> list[str]:
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(work, offsets))
+
+
+def part(index: int, finish: str | None = None) -> bytes:
+    choice = {"index": index, "delta": {"content": "Hi"}, "finish_reason": finish}
+    return f"data: {json.dumps({'id': 'c', 'choices': [choice]})}\n\n".encode()
+
+
+@pytest.mark.parametrize("wanted", [{"n": 2}, {"n": 3}])
+def test_an_answer_is_whole_once_every_alternative_is(
+    gateway: Gateway, upstream: Upstream, wanted: dict[str, int]
+) -> None:
+    indexes = range(wanted["n"])
+    frames = [*(part(index) for index in indexes), *(part(index, "stop") for index in indexes)]
+    upstream.always([stream_head(), *(Send(chunk(frame)) for frame in frames[:-1]), Cut()])
+    cut = ask(gateway, CHAT, **wanted)
+    assert CHAT.outcome(cut.body) == "error", cut.body
+    upstream.always([stream_head(), *(Send(chunk(frame)) for frame in frames), Cut()])
+    whole = ask(gateway, CHAT, **wanted)
+    assert whole.body.endswith(b"data: [DONE]\n\n"), whole.body
 
 
 @pytest.mark.slow

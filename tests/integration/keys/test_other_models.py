@@ -35,7 +35,7 @@ def asks(gateway: Gateway, key: Made, kind: Kind, **more: Any) -> raw.Answer:
         ("m", False),
         ([["m"]], False),
         ([{"name": "m"}], False),
-        (["m"] * 5_000, False),
+        (["m"] * 5_000, True),
     ],
 )
 def test_what_a_provider_may_turn_to_must_be_allowed_too(
@@ -51,6 +51,28 @@ def test_what_a_provider_may_turn_to_must_be_allowed_too(
     error = answer.json()["error"]
     assert field in error["message"]
     assert kind is MESSAGES or (error["code"], error["param"]) == ("model_not_allowed", field)
+
+
+@pytest.mark.parametrize(
+    ("tools", "is_allowed"),
+    [
+        ([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], True),
+        ([{"name": "f", "input_schema": {"properties": {"model": {"enum": ["dear"]}}}}], True),
+        ([{"type": "advisor_20260301", "name": "advisor", "model": "m-2"}], True),
+        ([], True),
+        ([{"type": "advisor_20260301", "name": "advisor", "model": "dear"}], False),
+        ([{"type": "image_generation", "model": "dear"}], False),
+        ([{"type": "x:advisor", "parameters": {"model": "dear"}}], False),
+        ([{"name": "f"}, {"type": "advisor", "model": "m"}, {"type": "advisor", "model": "dear"}], False),
+    ],
+)
+def test_a_tool_that_asks_a_model_asks_one_that_is_allowed(
+    gateway: Gateway, office: Office, upstream: Upstream, tools: list[Any], is_allowed: bool
+) -> None:
+    key = office.make(models=["m", "m-*"])
+    answer = asks(gateway, key, MESSAGES, tools=tools)
+    assert answer.status == (200 if is_allowed else 403), answer.body
+    assert is_allowed or ("tools" in answer.json()["error"]["message"] and not upstream.requests)
 
 
 def test_a_key_for_all_models_may_name_any(gateway: Gateway, office: Office) -> None:

@@ -153,6 +153,8 @@ pub struct Fields {
     pub kind: Short,
     /// `finish_reason`, `stop_reason`, `done_reason` or the reason of an incomplete response.
     pub finish: Short,
+    /// How many of them: each choice has its own.
+    pub finishes: u64,
     /// `service_tier`, of the document or its usage, and `speed`.
     pub served: Served,
     /// `object` is `"error"`.
@@ -181,6 +183,7 @@ impl Fields {
             done: false,
             kind: Short::default(),
             finish: Short::default(),
+            finishes: 0,
             served: Served::default(),
             object_is_error: false,
             error_is_truthy: false,
@@ -198,6 +201,7 @@ impl Fields {
         self.done = false;
         self.kind.clear();
         self.finish.clear();
+        self.finishes = 0;
         self.served = Served::default();
         self.object_is_error = false;
         if self.error_is_truthy || !self.error.flat_message.is_empty() || !self.error.flat_code.is_empty() {
@@ -272,8 +276,11 @@ impl Fields {
             TextField::Speed => self.served.is_fast = Some(*text == *b"fast"),
             TextField::Iteration => self.counts.set_iteration(&text),
             TextField::Object => self.object_is_error = *text == *b"error",
-            // With several choices the first finish suffices; an empty one says nothing.
-            TextField::Finish if !text.is_empty() => self.finish.set(&text),
+            // An empty one says nothing.
+            TextField::Finish if !text.is_empty() => {
+                self.finish.set(&text);
+                self.finishes += 1;
+            }
             TextField::Finish => {}
             TextField::ErrorMessage => self.error.message = lossy(),
             TextField::ErrorType => self.error.kind = lossy(),

@@ -56,6 +56,7 @@ pub async fn open(
         early: Vec::new(),
         first_us: 0,
     });
+    opening.tap.want_choices(out.scan.map_or(1, |scan| scan.choices(kind)));
     if out.admission.counts_text() {
         opening.tap.count_text();
         if let Some(text) = opening.tap.text() {

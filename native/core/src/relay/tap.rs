@@ -66,6 +66,9 @@ pub struct Tap {
     failed: bool,
     frames: u64,
     finish: Option<String>,
+    /// How many choices are wanted, and how many have finished.
+    choices: u64,
+    finished: u64,
     counts: Counts,
     /// How much text there was when tokens were stated last.
     stated_at: Option<u64>,
@@ -92,6 +95,8 @@ impl Tap {
             failed: false,
             frames: 0,
             finish: None,
+            choices: 1,
+            finished: 0,
             counts: Counts::default(),
             stated_at: None,
             served: Served::default(),
@@ -102,6 +107,11 @@ impl Tap {
             flow: None,
             text: None,
         }
+    }
+
+    /// The answer is whole only once so many choices have finished; it is one where nothing else is said.
+    pub fn want_choices(&mut self, choices: u64) {
+        self.choices = choices;
     }
 
     /// Has the text in the frames counted from now on.
@@ -264,7 +274,7 @@ impl Tap {
             return Closing::Complete(b"");
         }
         match (self.finish(), self.kind.end_mark()) {
-            (Some(_), mark) if !mark.is_empty() => Closing::Complete(mark),
+            (Some(_), mark) if !mark.is_empty() && self.finished >= self.choices => Closing::Complete(mark),
             _ => Closing::Cut,
         }
     }

@@ -1,5 +1,9 @@
 //! Whether whoever asks may use the models that a request names.
 
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
 use super::{
     authenticate::Principal,
     endpoint::{Endpoint, Form},
@@ -8,9 +12,7 @@ use super::{
 use crate::error::{Code, Error};
 
 /// The fields of [`Scan::others`].
-const OTHERS: [&str; 2] = ["fallbacks", "models"];
-/// More JSON than this is not read for them.
-const OTHERS_BYTES: usize = 16 * 1024;
+const OTHERS: [&str; 3] = ["fallbacks", "models", "tools"];
 
 /// Refuses a model that the key, or its team, may not ask for.
 pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
@@ -26,16 +28,8 @@ pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>
     Err(Error::new(Code::ModelNotAllowed, message).at("model"))
 }
 
-/// One of the models that a provider may turn to.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Other {
-    Name(String),
-    Of { model: String },
-}
-
-/// Refuses a model that the provider might turn to instead, where the key or its team may not ask for it: neither by that
-/// name, nor behind what stands before the slash in the name that is asked for.
+/// Refuses a model that the provider might turn to beside or instead, where the key or its team may not ask for it: neither
+/// by that name, nor behind what stands before the slash in the name that is asked for.
 pub fn allow_others(principal: &Principal, scan: &Scan<'_>, body: &[u8], model: Option<&str>) -> Result<(), Error> {
     if !principal.is_bound_to_models() {
         return Ok(());
@@ -46,22 +40,129 @@ pub fn allow_others(principal: &Principal, scan: &Scan<'_>, body: &[u8], model: 
     };
     for (field, span) in OTHERS.into_iter().zip(&scan.others) {
         let Some(span) = span else { continue };
-        let json = Some(&body[span.clone()]).filter(|json| json.len() <= OTHERS_BYTES);
-        let Some(others) = json.and_then(|json| serde_json::from_slice::<Vec<Other>>(json).ok()) else {
-            let message = format!(
-                "This API key may use certain models only, and which ones \"{field}\" names cannot be told; send a short \
-                 list of names, or of objects with a \"model\"."
-            );
-            return Err(Error::new(Code::ModelNotAllowed, message).at(field));
+        let mut look = Look { are_tools: field == "tools", allows: &allows, refused: None, is_unclear: false };
+        let read =
+            At(Place::List, &mut look).deserialize(&mut serde_json::Deserializer::from_slice(&body[span.clone()]));
+        let message = match look.refused {
+            Some(name) => {
+                format!("This API key may not use the model {name}, which \"{field}\" names; leave it out.")
+            }
+            None if read.is_err() || look.is_unclear => format!(
+                "This API key may use certain models only, and which ones \"{field}\" names cannot be told; send a list of \
+                 names, or of objects with a \"model\"."
+            ),
+            None => continue,
         };
-        let mut names = others.into_iter().map(|other| match other {
-            Other::Name(name) | Other::Of { model: name } => name,
-        });
-        if let Some(name) = names.find(|name| !allows(name)) {
-            let shown: String = name.chars().take(512).collect();
-            let message = format!("This API key may not use the model {shown}, which \"{field}\" names; leave it out.");
-            return Err(Error::new(Code::ModelNotAllowed, message).at(field));
-        }
+        return Err(Error::new(Code::ModelNotAllowed, message).at(field));
     }
     Ok(())
+}
+
+/// A look for names of models.
+struct Look<'a> {
+    /// Most of them name none.
+    are_tools: bool,
+    allows: &'a dyn Fn(&str) -> bool,
+    refused: Option<String>,
+    is_unclear: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    List,
+    /// A name, or an object that has one.
+    Entry,
+    /// What a tool is told: a name may be in it too.
+    Parameters,
+    Name,
+}
+
+/// A value that stands at a place.
+struct At<'a, 'b>(Place, &'a mut Look<'b>);
+
+impl<'de> DeserializeSeed<'de> for At<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("models")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<(), E> {
+        match self.0 {
+            Place::Entry if self.1.are_tools => {}
+            Place::Name | Place::Entry if !(self.1.allows)(name) => {
+                self.1.refused.get_or_insert_with(|| name.chars().take(512).collect());
+            }
+            Place::Name | Place::Entry => {}
+            Place::List | Place::Parameters => self.1.is_unclear |= !self.1.are_tools,
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self(place, look) = self;
+        if place == Place::List {
+            while list.next_element_seed(At(Place::Entry, look))?.is_some() {}
+        } else {
+            look.is_unclear |= !look.are_tools;
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let Self(place, look) = self;
+        let is_read = matches!(place, Place::Entry | Place::Parameters);
+        let mut has_name = false;
+        while let Some(field) = object.next_key::<String>()? {
+            match field.as_str() {
+                "model" if is_read => {
+                    has_name = true;
+                    object.next_value_seed(At(Place::Name, look))?;
+                }
+                "parameters" if place == Place::Entry && look.are_tools => {
+                    object.next_value_seed(At(Place::Parameters, look))?;
+                }
+                _ => _ = object.next_value::<IgnoredAny>()?,
+            }
+        }
+        look.is_unclear |= !look.are_tools && !(is_read && has_name);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.other()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.other()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.other()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.other()
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.other()
+    }
+}
+
+impl At<'_, '_> {
+    #[allow(clippy::unnecessary_wraps, reason = "as a visitor answers")]
+    fn other<E>(self) -> Result<(), E> {
+        self.1.is_unclear |= !self.1.are_tools;
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ mod names;
 use std::{borrow::Cow, ops::Range};
 
 use crate::{
-    dialects::{Dialect, usage::Tier},
+    dialects::{Dialect, StreamKind, usage::Tier},
     error::{Code, Error},
 };
 pub use ahead::Ahead;
@@ -69,8 +69,9 @@ pub struct Scan<'a> {
     pub is_fast: bool,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
-    /// Models that the provider may turn to: Anthropic's `fallbacks`, `OpenRouter`'s `models`.
-    pub others: [Option<Span>; 2],
+    /// Where models may be named that the provider may turn to: Anthropic's `fallbacks`, `OpenRouter`'s `models`, and
+    /// `tools`, of which some ask a model.
+    pub others: [Option<Span>; 3],
     /// The outer object, braces included.
     pub object: Span,
     /// The outer object has no fields.
@@ -90,6 +91,17 @@ impl Scan<'_> {
     /// What is believed that it is served as, before the answer tells.
     pub fn asked_tier(&self, dialect: Dialect) -> Tier {
         if self.is_fast && dialect == Dialect::Anthropic { Tier::Fast } else { self.tier.asked() }
+    }
+
+    /// How many alternatives a stream has, each with an end of its own.
+    pub fn choices(&self, kind: StreamKind) -> u64 {
+        let prompts = if kind == StreamKind::Completions { self.prompts.max(1) } else { 1 };
+        match kind {
+            StreamKind::Chat | StreamKind::Completions => {
+                self.n.as_ref().map_or(1, |(_, n)| (*n).max(1)).saturating_mul(prompts)
+            }
+            _ => 1,
+        }
     }
 
     /// Whom the client asks for: `user`, or `user_id` of Anthropic's `metadata`; empty where neither is a text.

@@ -134,6 +134,7 @@ impl Tap {
         let finish = self.fields.finish.get();
         if !finish.is_empty() {
             self.finish = Some(String::from_utf8_lossy(finish).into_owned());
+            self.finished += self.fields.finishes;
         }
     }
 
