@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.support.gateway import Gateway, clean_environment, command, run
 from tests.support.kinds import CHAT, MESSAGES
 from tests.support.office import Office, use
 from tests.support.scene import ask, config_of, open_request
-from tests.support.script import Cut, Hold, Send, answer, chunk, stream, stream_head
+from tests.support.script import Cut, Hold, Pause, Send, answer, chunk, head, stream, stream_head
 from tests.support.upstream import Upstream
 from tests.support.wait import until
 
@@ -36,6 +37,26 @@ def gateway(upstream: Upstream, tmp_path: Path, durability: str) -> Iterator[Gat
 def recorded(gateway: Gateway, count: int) -> list[dict[str, Any]]:
     """The records once there are so many."""
     return until(lambda: rows if len(rows := query(gateway.data_dir)) >= count else None, f"{count} records") or []
+
+
+@pytest.mark.parametrize("durability", ["flush"], indirect=True)
+def test_an_answer_that_ends_with_its_connection_ends_once_it_is_recorded(gateway: Gateway, upstream: Upstream) -> None:
+    text = json.dumps({"text": "x" * 200_000}).encode()
+    pieces = [Send(chunk(text[:90_000])), Pause(0.2), Send(chunk(text[90_000:])), Pause(0.5), Send(b"0\r\n\r\n")]
+    head_of_it = head(200, {"content-type": "application/json", "transfer-encoding": "chunked"})
+    upstream.always([Send(head_of_it), *pieces])
+    body = json.dumps(CHAT.request("m", False)).encode()
+    with socket.create_connection(("127.0.0.1", int(gateway.address.rpartition(":")[2]))) as client:
+        lines = f"POST {CHAT.path} HTTP/1.0\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.sendall(lines.encode() + body)
+        got = b""
+        while not got.endswith(text[-40:-1]):
+            got += client.recv(1 << 20)
+        assert not query(gateway.data_dir), "its end is not known yet"
+        assert client.recv(1) == text[-1:]
+        assert len(query(gateway.data_dir)) == 1
+        assert client.recv(1) == b""
+    assert got.split(b"\r\n\r\n", 1)[1] == text[:-1]
 
 
 def test_every_request_that_reached_authentication_is_one_record(gateway: Gateway, upstream: Upstream) -> None:

@@ -94,12 +94,13 @@ pub async fn pass(
             reply.end(client, &[source.payload()]).await?;
             return Ok(Passed { source: Some(source), ..Passed::default() });
         }
-        if !payload.is_empty() {
-            reply.send(client, &[payload]).await?;
+        let kept = usize::from(reply.keeps_last_byte() && !payload.is_empty());
+        let used = payload.len() - kept;
+        if used > 0 {
+            reply.send(client, &[&payload[..used]]).await?;
         }
-        let used = payload.len();
         source.consume(used);
-        reading.ahead = 0;
+        reading.ahead = kept;
         client.timer.set_at(timer::earlier(timer::after(between_bytes_ms), total_at));
         let more = match watch(client, std::pin::pin!(source.more())).await {
             Watched::Done(result) => result.map_err(|failure| failure.code),

@@ -46,6 +46,8 @@ pub struct Reply {
     is_torn: bool,
     /// Where the end is kept until [`Reply::release`]; `None`: it is not.
     held: Option<Vec<u8>>,
+    /// The last bytes were given.
+    has_ended: bool,
 }
 
 impl Reply {
@@ -62,6 +64,7 @@ impl Reply {
             stall_ms: STALL_MS,
             is_torn: false,
             held: None,
+            has_ended: false,
         }
     }
 
@@ -178,9 +181,15 @@ impl Reply {
         self.held = Some(Vec::new());
     }
 
-    /// Whether an end is kept.
+    /// Whether an end is kept, be it only that of the connection.
     pub fn is_holding(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| !held.is_empty())
+        self.held.is_some() && self.has_ended
+    }
+
+    /// The last byte of the body is the end that is kept, as the connection tells no other: it may be sent only once it
+    /// is known for the last.
+    pub fn keeps_last_byte(&self) -> bool {
+        self.held.is_some() && self.framing == Framing::Close
     }
 
     /// Sends the end that was kept.
@@ -218,6 +227,7 @@ impl Reply {
             }
         }
         client.answered = true;
+        self.has_ended |= last;
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
         if let Some(held) = self.held.as_mut().filter(|_| last) {
             *held = slices[..used].concat();
