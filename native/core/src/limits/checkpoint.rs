@@ -235,6 +235,11 @@ pub(super) fn take_up(path: &Path, known: &mut Kept, limits: &Limits, now: Now) 
         }
         Err(error) => return Err(error),
     };
+    if !bytes.starts_with(FORM) {
+        // What says nothing is as good as none.
+        known.journals.get_or_insert_default();
+        return Ok(Loaded { damaged_bytes: bytes.len(), ..Loaded::default() });
+    }
     let (kept, writers_us, whole) = read(&bytes);
     let counters = limits.restore(&kept, known, writers_us, now.into());
     *known = kept;

@@ -99,6 +99,8 @@ impl Answers {
             Api::Chat => number(&scan.max_tokens).max(number(&scan.max_completion_tokens)),
             _ => number(&scan.max_tokens),
         };
+        // Where it is not refused, 0 is none.
+        let own_cap = own_cap.map(|cap| if cap == 0 { UNBOUNDED } else { cap });
         // Whether an upstream knows these names, and which of two it takes, nobody can say: they only raise a cap.
         let raise = if is_ollama(api) { None } else { scan.n_predict };
         let cap = own_cap.or(usual).map(|cap| cap.max(raise.unwrap_or(0)));

@@ -189,6 +189,8 @@ fn the_cap_is_the_largest_that_the_request_gives_else_the_models() {
         (Api::Chat, r#"{"max_tokens":10,"n_predict":30,"num_predict":20}"#, (Some(30), 1)),
         (Api::Chat, r#"{"max_tokens":10,"n_predict":3}"#, (Some(10), 1)),
         (Api::Chat, r#"{"n_predict":3}"#, (Some(900), 1)),
+        (Api::Chat, r#"{"max_tokens":0}"#, (None, 1)),
+        (Api::Completions, r#"{"max_tokens":0}"#, (None, 1)),
         (Api::Completions, r#"{"max_tokens":10,"n_predict":-1}"#, (None, 1)),
         (Api::Completions, r#"{"max_tokens":10,"n_predict":null}"#, (Some(10), 1)),
         (Api::OllamaChat, r#"{"num_predict":30}"#, (Some(900), 1)),

@@ -311,6 +311,20 @@ fn without_journals_and_after_an_older_release_only_the_one_that_is_named_comple
 }
 
 #[test]
+fn a_file_that_is_none_is_completed_as_if_it_were_not_there() {
+    for text in ["", "somebody else's"] {
+        let (dir, (clock, _), journal) = (Dir::new("none"), clock_at(START_US), Journal::new(kept()));
+        let limits = Limits::new();
+        journal.tell(settle(begin(&limits, &journal.policy, 0, 5, &clock), 0, 7, &clock));
+        std::fs::write(dir.file(), text).unwrap();
+        journal.goes_on_as("next");
+        let (after, loaded) = restarted(&dir, &journal, now(&clock));
+        assert_eq!((counts(&after, &journal.policy, now(&clock))[2], loaded.completed), (7, 2));
+        assert_eq!(loaded.damaged_bytes, text.len());
+    }
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_costs_no_count_of_the_file() {
     struct Broken;
     impl Beyond for Broken {
