@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,6 +223,17 @@ def test_a_reused_connection_that_breaks_is_retried_on_a_fresh_one(gateway: Gate
     upstream.answer = lambda seen: GOOD if seen.connection.requests <= 1 else [Cut("reset")]
     for _ in range(6):
         assert ask(gateway, CHAT, stream=False).status == 200
+
+
+def test_one_that_had_the_request_for_long_before_it_breaks_is_not_asked_again(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.answer = lambda seen: GOOD if seen.connection.requests <= 1 else [Pause(1.5), Cut("fin")]
+    with Gateway(tmp_path, config_of(upstream, workers=1)) as gateway:
+        assert ask(gateway, CHAT, stream=False).status == 200
+        got = ask(gateway, CHAT, stream=False)
+    assert (got.status, got.error_code) == (502, "upstream_cut")
+    assert len(upstream.requests) == 2, "it may have worked on it"
 
 
 def test_a_fresh_connection_that_breaks_is_not_asked_again(gateway: Gateway, upstream: Upstream) -> None:

@@ -1,12 +1,18 @@
 """A 200 that is no answer: errors as the first frame, JSON where a stream was asked for, and the reverse."""
 
 import json
+import re
+import socket
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
+from tests.support import raw
 from tests.support.gateway import Gateway
 from tests.support.kinds import ALL, CHAT, DIALECTS, MESSAGES, OLLAMA_CHAT, Kind
-from tests.support.scene import ask
+from tests.support.scene import ask, provider
 from tests.support.script import NDJSON, SSE, Send, answer, chunk, head, stream, whole
 from tests.support.upstream import Upstream
 
@@ -99,6 +105,55 @@ def test_interim_answers_are_skipped(gateway: Gateway, upstream: Upstream) -> No
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
     upstream.always([Send(interim), *stream(list(CHAT.frames))])
     assert ask(gateway, CHAT).body == b"".join(CHAT.frames)
+
+
+def interim_server(got: list[int]) -> tuple[socket.socket, threading.Thread]:
+    """A server that answers 100 and 103 once it has the head, and 200 once it has the body."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            read = b""
+            while b"\r\n\r\n" not in read:
+                read += connection.recv(4096)
+            head, _, body = read.partition(b"\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n")
+            time.sleep(0.1)
+            connection.sendall(b"\r\n")
+            length = int(re.findall(rb"content-length: (\d+)", head.lower())[0])
+            count = len(body)
+            while count < length and (more := connection.recv(1 << 20)):
+                count += len(more)
+            got.append(count - length)
+            answer = json.dumps(CHAT.whole).encode()
+            fields = f"content-type: application/json\r\ncontent-length: {len(answer)}"
+            connection.sendall(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode() + answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return server, thread
+
+
+@pytest.mark.parametrize("flows", [False, True], ids=["json", "form"])
+def test_interim_answers_do_not_stop_a_body_that_is_being_sent(tmp_path: Path, flows: bool) -> None:
+    got: list[int] = []
+    server, thread = interim_server(got)
+    with server:
+        root = f"http://127.0.0.1:{server.getsockname()[1]}"
+        config = {"providers": {"up": provider(root)}, "models": {"m": {"targets": [{"provider": "up"}]}}}
+        with Gateway(tmp_path, config) as gateway:
+            if flows:
+                part = "--B\r\ncontent-disposition: form-data; name="
+                form = f'{part}"model"\r\n\r\nm\r\n{part}"file"; filename="a"\r\n\r\n'.encode()
+                form += b"x" * 20_000_000 + b"\r\n--B--\r\n"
+                head = {"content-type": "multipart/form-data; boundary=B"}
+                told = raw.post(gateway.address, "/v1/audio/transcriptions", form, head)
+            else:
+                told = ask(gateway, CHAT, False, user="x" * 20_000_000)
+            assert told.status == 200, told.body
+        thread.join(5)
+    assert got == [0]
 
 
 def test_endless_interim_answers_are_a_502(gateway: Gateway, upstream: Upstream) -> None:

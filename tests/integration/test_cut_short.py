@@ -11,9 +11,9 @@ from tests.support.gateway import Gateway
 from tests.support.kinds import CHAT, OLLAMA_CHAT, TEXTS, Kind
 from tests.support.limits import used
 from tests.support.raw import Client
-from tests.support.scene import ask, assert_refused, config_of, open_request
-from tests.support.script import LAST, Cut, Hold, Pause, Script, Send, chunk, head, stream_head, whole
-from tests.support.upstream import Upstream
+from tests.support.scene import ask, assert_refused, config_of, open_request, provider
+from tests.support.script import LAST, Cut, Hold, Pause, Script, Send, answer, chunk, head, stream_head, whole
+from tests.support.upstream import Upstream, steps
 from tests.support.wait import until
 
 TEXT: Script = [stream_head(), *(Send(chunk(frame)) for frame in CHAT.frames[:2]), Hold()]
@@ -58,6 +58,47 @@ def test_what_the_end_of_the_process_cuts_is_told_charged_and_recorded(upstream:
     assert (told["error"], told["status"]) == ("shutting_down", 503)
     assert told["charged_tokens"] > 0, "whoever was asked works on it"
     assert kept == {"tokens": cut["charged_tokens"] + told["charged_tokens"], "requests": 2}
+
+
+@pytest.mark.parametrize(("end", "error"), [("leaves", "given_up"), ("late", "upstream_timeout")])
+def test_who_was_being_asked_when_a_request_ended_is_recorded(
+    upstream: Upstream, tmp_path: Path, end: str, error: str
+) -> None:
+    upstream.answer = lambda _: steps(answer({}, 500) if len(upstream.requests) == 1 else [Hold()])
+    config = config_of(upstream, timeouts={"connect": "300ms", "total": "900ms"} if end == "late" else {})
+    config["providers"]["second"] = provider(upstream.root)
+    targets = [{"provider": "up", "model": "a"}, {"provider": "second", "model": "b"}]
+    config["models"] = {"m": {"targets": targets[:1], "fallback": targets[1:]}}
+    with Gateway(tmp_path, config) as gateway:
+        client = open_request(gateway, CHAT, False)
+        until(lambda: len(upstream.requests) == 2, "both are asked")
+        if end == "late":
+            refused = client.read()
+            assert_refused(refused, CHAT, 504, error)
+            assert refused.header("x-penstock-attempts") == "2"
+        client.close()
+        (row,) = until(lambda: query(gateway.data_dir), "it is recorded") or []
+        counted = gateway.at_rest()
+    told = [tuple(each.get(name) for name in ("provider", "model", "status", "error")) for each in row["attempts"]]
+    assert told == [("up", "a", 500, None), ("second", "b", None, error)]
+    assert row["attempts"][1]["us"] > 0
+    assert counted.value("penstock_attempts_total") == 2
+    assert counted.value("penstock_upstream_errors_total") == (1 if error == "given_up" else 2)
+
+
+def test_who_was_sent_a_part_of_a_form_is_recorded(upstream: Upstream, tmp_path: Path) -> None:
+    begin = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--B\r\n'
+    begin += b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + b"x" * 300_000
+    fields = b"content-type: multipart/form-data; boundary=B\r\ncontent-length: 9000000"
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        client = Client(gateway.address)
+        client.send(b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\n" + fields + b"\r\n\r\n" + begin)
+        until(lambda: upstream.heads, "it flows")
+        client.close()
+        (row,) = until(lambda: query(gateway.data_dir), "it is recorded") or []
+    assert [(each["provider"], each.get("status"), each["error"]) for each in row["attempts"]] == [
+        ("up", None, "given_up")
+    ]
 
 
 def test_a_request_that_only_requests_limit_counts_after_a_crash_though_its_client_left(

@@ -31,6 +31,10 @@ def unpriced(gateway: Gateway) -> float | None:
     return gateway.at_rest().value("penstock_unpriced_requests_total")
 
 
+def shipped(gateway: Gateway) -> float:
+    return gateway.metrics().value("penstock_shipped_records_total")
+
+
 def transcribe(gateway: Gateway, model: str = "m", sound: str = "RIFF") -> Answer:
     form = f'--B\r\ncontent-disposition: form-data; name="model"\r\n\r\n{model}\r\n'
     form += f'--B\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n{sound}\r\n--B--\r\n'
@@ -72,7 +76,11 @@ def test_sound_is_paid_for_by_its_seconds_and_unknown_where_nobody_says_how_many
         upstream.always(answer({"text": "Hi", "usage": {"prompt_tokens": 4, "total_tokens": 900}}))
         assert transcribe(gateway, "m-tokens").status == 200
         rows = recorded(gateway, 5)
+        until(lambda: shipped(gateway) == 5, "they are in the store")
+        (summed,) = gateway.ask("GET", "/admin/v1/usage?since=1d").json()["items"]
     assert [row["cost_nanousd"] for row in rows] == [300_000, 400_000, None, None, 4_000]
+    assert [row.get("unpriced") for row in rows] == [None, None, 1, 1, None]
+    assert (summed["requests"], summed["unpriced"], summed["cost_nanousd"]) == (5, 2, 704_000)
 
 
 def test_sound_of_unknown_length_is_charged_to_a_budget_by_its_bytes(upstream: Upstream, tmp_path: Path) -> None:

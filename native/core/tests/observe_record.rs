@@ -80,6 +80,7 @@ fn full() -> Record {
             ..Usage::default()
         }),
         cost_nanousd: Some(1_000_000_000_000),
+        is_unpriced: true,
         charged_tokens: Some(3),
         charged_nanousd: Some(4),
         usage_source: Source::Counted,
@@ -99,7 +100,7 @@ fn a_record_is_the_bytes_that_python_reads() {
     public(&full(), 1, &mut open);
     private(&full(), &mut hidden);
     begin(&full(), "req_1", &mut begun);
-    assert_eq!(open, include_bytes!("../../../tests/data/record_34.msgpack"));
+    assert_eq!(open, include_bytes!("../../../tests/data/record_35.msgpack"));
     assert_eq!(hidden, include_bytes!("../../../tests/data/private_1.msgpack"));
     assert_eq!(begun, include_bytes!("../../../tests/data/begin_11.msgpack"));
 }

@@ -96,6 +96,7 @@ class RecordShape(Struct, frozen=True, kw_only=True):
     sent_bytes: int
     tags: dict[str, str] | UnsetType = UNSET
     limits: tuple[str, ...] | UnsetType = UNSET
+    unpriced: int | UnsetType = UNSET
     client: str | UnsetType = UNSET
     end_user: str | UnsetType = UNSET
     prompt: str | UnsetType = UNSET

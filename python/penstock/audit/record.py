@@ -113,6 +113,8 @@ class Record(Struct, frozen=True, array_like=True):
     counted: tuple[tuple[int, int, str | None], ...] | None = None
     """Where windows of an hour and more and periods counted it: rank of the scope, number of its latest telling to the
     checkpoint of limits before, and its name where the record has it nowhere else. By this a start completes them."""
+    unpriced: int | None = None
+    """1: it costs something, and how much nobody knows."""
 
 
 class Begin(Struct, frozen=True, array_like=True):

@@ -28,6 +28,7 @@ def as_object(row: Row, private: bool = True, texts: bool = True) -> dict[str, A
     """The record as a JSON object, with its private part or without; of that with the texts or without."""
     record = asdict(row.record)
     record.pop("counted")  # for a start alone
+    record["unpriced"] = record["unpriced"] or None
     shown: dict[str, Any] = {"started": rfc3339(record.pop("started_us"))}
     shown |= {name: _plain(value) for name, value in record.items() if value is not None or name in ALWAYS}
     if private and row.private is not None:

@@ -157,7 +157,7 @@ def _field(record: Record, name: str) -> str | int:
 def _numbers(record: Record) -> Numbers:
     usage = record.usage
     tokens = [getattr(usage, name) if usage else 0 for name in _TOKENS]
-    is_unpriced = usage is not None and record.cost_nanousd is None
+    is_unpriced = record.cost_nanousd is None and (usage is not None or record.unpriced == 1)
     return (record.count, *tokens, record.cost_nanousd or 0, record.count if is_unpriced else 0)
 
 

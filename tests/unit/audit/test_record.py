@@ -63,6 +63,7 @@ FULL = Record(
     tags={"app": "", "env": "dev", "unit": "7"},
     limits=("key:requests", "key:budget", "global:requests", "global:budget"),
     counted=((0, 17, None), (2, 300, "f*")),
+    unpriced=1,
 )
 
 FIRST = msgspec.structs.replace(
@@ -72,12 +73,13 @@ FIRST = msgspec.structs.replace(
     tags=None,
     limits=None,
     counted=None,
+    unpriced=None,
 )
 """What the first release wrote, in `record_1.msgpack`."""
 
 
 def test_what_native_writes_is_read_and_what_it_wrote_first() -> None:
-    assert read_record((DATA / "record_34.msgpack").read_bytes()) == FULL
+    assert read_record((DATA / "record_35.msgpack").read_bytes()) == FULL
     assert read_record((DATA / "record_1.msgpack").read_bytes()) == FIRST
     first, now = (read_begin((DATA / f"begin_{which}.msgpack").read_bytes()) for which in (1, 11))
     assert first == msgspec.structs.replace(now, tags=None)
@@ -87,7 +89,7 @@ def test_what_native_writes_is_read_and_what_it_wrote_first() -> None:
 
 
 def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_invented() -> None:
-    places = msgspec.msgpack.decode((DATA / "record_34.msgpack").read_bytes())
+    places = msgspec.msgpack.decode((DATA / "record_35.msgpack").read_bytes())
     for known in range(18, len(places)):
         record = read_record(msgspec.msgpack.encode(places[:known]))
         assert (record.number, record.outcome) == (7, "complete")
@@ -98,7 +100,7 @@ def test_what_an_older_release_wrote_is_read_and_what_it_did_not_know_is_not_inv
 
 
 def test_what_a_newer_release_adds_is_passed_over() -> None:
-    places = msgspec.msgpack.decode((DATA / "record_34.msgpack").read_bytes())
+    places = msgspec.msgpack.decode((DATA / "record_35.msgpack").read_bytes())
     assert read_record(msgspec.msgpack.encode([*places, {"new": 1}, "more"])) == FULL
 
 

@@ -70,7 +70,7 @@ fn reason(result: AttemptResult) -> Option<usize> {
         AttemptResult::Status(429) => status(1),
         AttemptResult::Status(400..=499) => status(2),
         AttemptResult::Status(500..) => status(3),
-        AttemptResult::Status(_) | AttemptResult::Skipped(_) => None,
+        AttemptResult::Status(_) | AttemptResult::Skipped(_) | AttemptResult::GivenUp => None,
     }
 }
 

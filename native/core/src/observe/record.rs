@@ -65,6 +65,9 @@ impl Source {
     }
 }
 
+/// What stands for the error of an attempt that was [`AttemptResult::GivenUp`].
+pub(super) const GIVEN_UP: &str = "given_up";
+
 /// What one attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
@@ -74,6 +77,8 @@ pub enum AttemptResult {
     Failed(Code),
     /// It was not asked: a limit of the provider is reached.
     Skipped(Code),
+    /// It had not answered when the request ended otherwise: its client left, was cut, or sent a body that is none.
+    GivenUp,
 }
 
 /// One try at one target.
@@ -162,6 +167,8 @@ pub struct Record {
     pub usage_source: Source,
     /// What the usage costs by the configured price; `None`: one of the two is not known.
     pub cost_nanousd: Option<u64>,
+    /// It costs something, and how much nobody knows.
+    pub is_unpriced: bool,
     /// What its limits of tokens and money were charged, where they hold.
     pub charged_tokens: Option<u64>,
     pub charged_nanousd: Option<u64>,
@@ -184,7 +191,7 @@ pub struct Record {
 const KEPT_BYTES: usize = 1024;
 
 impl Record {
-    /// The attempts that asked somebody.
+    /// The attempts that asked somebody, or were about to.
     pub fn tried(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !matches!(attempt.result, AttemptResult::Skipped(_)))
     }
@@ -218,6 +225,7 @@ impl Record {
             usage,
             usage_source,
             cost_nanousd,
+            is_unpriced,
             charged_tokens,
             charged_nanousd,
             stream,
@@ -241,7 +249,7 @@ impl Record {
         }
         (*dialect, *api, *client, *phases) = (None, "", None, Phases::default());
         (*status, *outcome, *error, *stream) = (None, Outcome::default(), None, None);
-        (*usage, *usage_source, *content) = (None, Source::default(), None);
+        (*usage, *usage_source, *is_unpriced, *content) = (None, Source::default(), false, None);
         (*tags, *limits, *counted) = (Tagged::default(), Met::default(), Counted::default());
     }
 }

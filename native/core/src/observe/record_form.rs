@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::record::{AttemptRecord, AttemptResult, Phases, Record, StreamFacts};
+use super::record::{AttemptRecord, AttemptResult, GIVEN_UP, Phases, Record, StreamFacts};
 use crate::{
     content::Content,
     dialects::usage::Usage,
@@ -21,7 +21,7 @@ const PATH_BYTES: usize = 1_024;
 /// What everybody may read who may read records. `count`: how many requests it stands for.
 pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     let mut pack = Pack::new(out);
-    pack.list(34);
+    pack.list(35);
     [FORM, record.number, count].into_iter().for_each(|number| pack.number(number));
     for text in [&record.request_id, &record.upstream_request_id, &record.trace_id] {
         pack.word(text, TEXT_BYTES);
@@ -51,6 +51,7 @@ pub fn public(record: &Record, count: u64, out: &mut Vec<u8>) {
     tags(&record.tags, &mut pack);
     limits(record.limits, &mut pack);
     counted(&record.counted, &mut pack);
+    pack.number(u64::from(record.is_unpriced));
 }
 
 /// A stream that begins: enough to know whose it was if its record never comes.
@@ -120,6 +121,7 @@ fn attempt(attempt: &AttemptRecord, pack: &mut Pack<'_>) {
         AttemptResult::Status(status) => (Some(u64::from(status)), "", 0),
         AttemptResult::Failed(code) => (None, code.name(), 0),
         AttemptResult::Skipped(code) => (None, code.name(), 1),
+        AttemptResult::GivenUp => (None, GIVEN_UP, 0),
     };
     pack.list(6);
     pack.word(&attempt.provider.name, TEXT_BYTES);

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{
     log::{Field, Log, Value},
     log_line::json_text,
-    record::{AttemptRecord, AttemptResult, Consumer, Record, StreamFacts},
+    record::{AttemptRecord, AttemptResult, Consumer, GIVEN_UP, Record, StreamFacts},
 };
 use crate::{dialects::usage::Usage, keys::Tagged, limits::Met};
 
@@ -88,6 +88,7 @@ fn attempts(attempts: &[AttemptRecord]) -> Vec<u8> {
         let _ = match attempt.result {
             AttemptResult::Status(status) => write!(out, ",\"status\":{status}"),
             AttemptResult::Failed(code) | AttemptResult::Skipped(code) => write!(out, ",\"code\":\"{code}\""),
+            AttemptResult::GivenUp => write!(out, ",\"code\":\"{GIVEN_UP}\""),
         };
         let _ = write!(out, ",\"us\":{}}}", attempt.us);
     }

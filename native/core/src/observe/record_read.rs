@@ -73,6 +73,8 @@ fn record(public: &[u8]) -> Option<Columns<'_>> {
     })?;
     list.skip(6)?; // admission, queue, overhead, stream, bytes in and out
     let tags = list.tags()?;
+    list.skip(2)?; // the limits that counted it, and where
+    let is_unpriced = list.number()? == Some(1);
     Some(Columns {
         number,
         started_us,
@@ -86,10 +88,17 @@ fn record(public: &[u8]) -> Option<Columns<'_>> {
         outcome,
         error,
         tags,
-        tokens: tokens.unwrap_or_default(),
+        tokens: tokens.unwrap_or_else(|| unknown(is_unpriced)),
         cost_nanousd,
         total_us: total_us.flatten(),
     })
+}
+
+/// Tokens that nobody stated: none, unless there is something to be paid for. Sums count that as used and without a price.
+fn unknown(is_unpriced: bool) -> [Option<u64>; TOKENS] {
+    let mut tokens = [None; TOKENS];
+    tokens[0] = is_unpriced.then_some(0);
+    tokens
 }
 
 fn begin(public: &[u8]) -> Option<Columns<'_>> {
@@ -189,7 +198,7 @@ mod tests {
     #[test]
     fn what_this_release_writes_is_read_with_its_tags_and_what_the_first_wrote_without() {
         let files: [(Kind, &[u8], usize); 4] = [
-            (Kind::Record, include_bytes!("../../../../tests/data/record_34.msgpack"), 3),
+            (Kind::Record, include_bytes!("../../../../tests/data/record_35.msgpack"), 3),
             (Kind::Record, include_bytes!("../../../../tests/data/record_1.msgpack"), 0),
             (Kind::Begin, include_bytes!("../../../../tests/data/begin_11.msgpack"), 3),
             (Kind::Begin, include_bytes!("../../../../tests/data/begin_1.msgpack"), 0),

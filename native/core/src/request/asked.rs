@@ -102,6 +102,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         content: content::policy(call.worker, &snapshot, principal, endpoint.api).filter(|_| scan.is_some()),
         told: call.told,
         attempts: RefCell::new(std::mem::take(&mut call.record.attempts)),
+        asking: Cell::new(None),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
         lease_us: Cell::new(0),

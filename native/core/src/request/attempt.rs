@@ -4,11 +4,11 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use super::{
-    limit_text,
+    Stop, limit_text,
     outbound::{BodyFraming, Outbound},
 };
 use crate::{
-    error::{Code, Failure, Retry},
+    error::{Code, Failure, Retry, Side},
     http::{
         head::{HeadLimits, ResponseHead},
         write::Output,
@@ -28,6 +28,8 @@ use crate::{
 /// An upstream's error is held in memory up to this size, so that it can be relayed when all targets failed.
 const MAX_REFUSAL_BYTES: usize = 1 << 20;
 const REFUSAL_MS: u64 = 10_000;
+/// A connection that the upstream had closed already is told of by then.
+const STALE_US: u64 = 1_000_000;
 
 /// An upstream that answers: its head is read, and of a stream the frames up to the first model frame.
 pub struct Answer {
@@ -100,7 +102,18 @@ pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
+    out.asking.set(None);
     record(out, to, outcome, out.now_us.get() - started_us);
+}
+
+/// Remembers the attempt that a request was at when it stopped, if it was at any.
+pub fn stopped(out: &Outbound<'_>, targets: &[Attempt<'_>], stop: &Stop) {
+    let Some((place, started_us)) = out.asking.take() else { return };
+    let outcome = match stop {
+        Stop::Refused(error) if error.code.side() == Side::Upstream => AttemptResult::Failed(error.code),
+        Stop::Refused(_) | Stop::Gone => AttemptResult::GivenUp,
+    };
+    record(out, &targets[place], outcome, out.now_us.get() - started_us);
 }
 
 /// Remembers that a target was not asked, as its provider is at a limit.
@@ -148,6 +161,8 @@ async fn try_once(out: &Outbound<'_>, to: &Attempt<'_>, fresh: bool) -> Result<A
 
 /// What was sent of a request.
 pub struct Sent {
+    /// When that began.
+    pub since_us: u64,
     /// False if the upstream began to answer before it had everything: its connection is then of no further use.
     pub whole: bool,
     /// Usage frames were asked for by us alone.
@@ -156,6 +171,7 @@ pub struct Sent {
 
 /// Writes the whole request, unless the upstream answers before it has been taken.
 async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &Base, lease: &mut Lease) -> Sent {
+    let since_us = out.now_us.get();
     let (splice, swallow_usage) = out.edits(to);
     let length = splice.len(out.body) as u64;
     let framing = if length == 0 && matches!(out.method, "GET" | "HEAD" | "DELETE") {
@@ -174,7 +190,7 @@ async fn send(out: &Outbound<'_>, to: &Attempt<'_>, base: &Base, lease: &mut Lea
     }
     let whole = write_unless_answered(lease, &slices[..used]).await;
     out.worker.buffers.give(head);
-    Sent { whole, swallow_usage }
+    Sent { since_us, whole, swallow_usage }
 }
 
 /// Writes `parts`. `false`: the upstream began to answer, or closed, before it had them all; its answer tells more than
@@ -183,7 +199,7 @@ pub async fn write_unless_answered(lease: &mut Lease, parts: &[&[u8]]) -> bool {
     let mut output = Output::new(parts);
     poll_fn(|cx| match lease.poll_write(cx, &mut output) {
         Poll::Ready(written) => Poll::Ready(written.is_ok()),
-        Poll::Pending if lease.poll_departed(cx).is_ready() || lease.has_begun() => Poll::Ready(false),
+        Poll::Pending if lease.poll_departed(cx).is_ready() || lease.has_answered() => Poll::Ready(false),
         Poll::Pending => Poll::Pending,
     })
     .await
@@ -195,7 +211,9 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     let mut head = out.worker.take_response_head();
     let read = lease.response_head(&mut head, &HeadLimits::default(), out.method == "HEAD").await;
     if let Err(e) = read {
-        return Err(unread(&e, lease.reused(), lease.buffered() > 0, &provider.name).into());
+        // Long after it had the whole request it was no idle connection: the request may be worked on.
+        let is_soon = !sent.whole || out.tick() - sent.since_us < STALE_US;
+        return Err(unread(&e, lease.reused() && is_soon, lease.buffered() > 0, &provider.name).into());
     }
     if (300..400).contains(&head.status) && head.status != 304 {
         let cause =
@@ -229,7 +247,8 @@ fn unread(error: &crate::http::conn::ReadError, reused: bool, began: bool, provi
         ReadError::Head(e) => {
             Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("{provider} sent no valid HTTP: {}", e.reason()))
         }
-        _ if reused && !began => {
+        // What was cut behind an interim answer was no idle connection.
+        _ if reused && !began && !matches!(error, ReadError::Cut) => {
             Failure::new(Code::UpstreamCut, Retry::ReusedOnly, format!("{provider} closed an idle connection"))
         }
         _ => {

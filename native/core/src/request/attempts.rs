@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use super::{
     Gone, Reply, Stop,
-    attempt::{Answer, Failed, Refusal, attempt, skipped},
+    attempt::{Answer, Failed, Refusal, attempt, skipped, stopped},
     outbound::Outbound,
     respond,
 };
@@ -77,6 +77,7 @@ async fn try_all(out: &Outbound<'_>, targets: &[Attempt<'_>]) -> Result<Answer, 
             continue;
         }
         asked += 1;
+        out.asking.set(Some((place, out.now_us.get())));
         let failed = match attempt(out, target).await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
@@ -111,6 +112,9 @@ pub async fn answer(
         out.tick();
     }
     out.answered(asked_us);
+    if let Err(stop) = &answered {
+        stopped(out, targets, stop);
+    }
     answered
 }
 

@@ -69,6 +69,8 @@ pub struct Outbound<'a> {
     /// What an early head says of its limits.
     pub told: LimitFields,
     pub attempts: RefCell<Vec<AttemptRecord>>,
+    /// The place of the target that is being asked, and since when.
+    pub asking: Cell<Option<(usize, u64)>>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
     /// Time spent waiting for slots of providers.

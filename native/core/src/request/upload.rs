@@ -58,6 +58,9 @@ pub async fn answer(
     let answered = try_all(client, out, targets, total_at).await;
     out.tick();
     out.answered(asked_us);
+    if let Err(stop) = &answered {
+        attempt::stopped(out, targets, stop);
+    }
     answered
 }
 
@@ -81,6 +84,7 @@ async fn try_all(
             Watched::Late => return Err(too_late()),
         }
         let asked_us = out.tick();
+        out.asking.set(Some((place, asked_us)));
         let (result, may_go_on) = attempt(client, out, to, total_at).await?;
         out.tick();
         attempt::note(out, to, &result, asked_us);
@@ -150,6 +154,7 @@ async fn send(
     lease: &mut Lease,
     total_at: Option<Instant>,
 ) -> Result<Sent, Unsent> {
+    let since_us = out.now_us.get();
     let (splice, _) = out.edits(to);
     let prefix = splice.apply(out.body);
     let chunked = !matches!(out.head.framing, Framing::Fixed(_));
@@ -180,7 +185,7 @@ async fn send(
             Piece::Answered => whole = false,
         }
     }
-    Ok(Sent { whole, swallow_usage: false })
+    Ok(Sent { since_us, whole, swallow_usage: false })
 }
 
 enum Piece {
@@ -199,7 +204,7 @@ async fn next_piece(
 ) -> Result<Piece, Unsent> {
     client.timer.set_at(timer::earlier(timer::after(idle_ms), total_at));
     let read = poll_fn(|cx| {
-        if lease.poll_departed(cx).is_ready() || lease.has_begun() {
+        if lease.poll_departed(cx).is_ready() || lease.has_answered() {
             return Poll::Ready(Ok(Some(Piece::Answered)));
         }
         match client.conn.poll_body(cx) {

@@ -213,9 +213,34 @@ fn an_error_of_the_stream_is_passed_on() {
     let (mut conn, buffers) = conn(&Script::new([bytes(b"GET"), Step::Fail(ErrorKind::ConnectionReset)]));
     let error = read_head(&mut conn).unwrap_err();
     assert!(matches!(error, ReadError::Io(e) if e.kind() == ErrorKind::ConnectionReset));
-    assert!(conn.has_begun());
     drop(conn);
     assert_eq!(buffers.lent(), 0);
+}
+
+#[test]
+fn an_answer_begins_with_its_own_head_not_with_interim_ones() {
+    let many = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(9);
+    for (sent, has_answered) in [
+        (&b""[..], false),
+        (b"HT", false),
+        (b"HTTP/1.1 10", false),
+        (b"HTTP/1.1 100 Continue\r\n", false),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", false),
+        (b"HTTP/1.0 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 20", false),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200", true),
+        (b"HTTP/1.1 401", true),
+        (b"HTTP/1.1 101", true),
+        (b"HTTX", true),
+        (b"x", true),
+        (&many, true),
+    ] {
+        let (mut conn, buffers) = conn(&Script::new([bytes(sent)]));
+        let _ = once(|cx| conn.poll_departed(cx));
+        assert_eq!(conn.has_answered(), has_answered, "{}", sent.escape_ascii());
+        assert_eq!(conn.has_answered(), has_answered, "{}, asked again", sent.escape_ascii());
+        drop(conn);
+        assert_eq!(buffers.lent(), 0);
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ use super::{
 const GROW: usize = 8;
 /// 1xx answers skipped before the real one.
 const MAX_INTERIM: u8 = 8;
+/// What every head of an answer begins with, up to the second digit of the version.
+const HTTP: &[u8] = b"HTTP/1.";
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 impl<S: Stream> Conn<S> {
     /// Reads a request head; `false` when the peer closed before any byte of it.
@@ -120,9 +123,21 @@ impl<S: Stream> Conn<S> {
         self.loan.shrink();
     }
 
-    /// Whether any byte of the current message has come.
-    pub fn has_begun(&self) -> bool {
-        self.interim > 0 || self.loan.bytes.len() > self.begin
+    /// Whether the answer has begun, as far as its status tells: interim ones before it are passed over (RFC 9110, 15.2).
+    pub fn has_answered(&mut self) -> bool {
+        loop {
+            let bytes = &self.loan.bytes[self.begin..];
+            if !bytes.starts_with(&HTTP[..bytes.len().min(HTTP.len())]) {
+                return true;
+            }
+            let Some(status) = bytes.get(HTTP.len() + 2..HTTP.len() + 5) else { return false };
+            if status[0] != b'1' || status == b"101" || self.interim == MAX_INTERIM {
+                return true;
+            }
+            let Some(end) = memchr::memmem::find(bytes, HEAD_END) else { return false };
+            self.interim += 1;
+            self.restart(self.begin + end + HEAD_END.len());
+        }
     }
 
     /// `true`: payload was added (the body may or may not be done now). `false`: nothing was, the body is complete.
