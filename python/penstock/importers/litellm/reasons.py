@@ -13,7 +13,10 @@ _GUARD = "requests and answers are not inspected"
 _MCP = "MCP servers are not served"
 _SSO = "people do not sign in; keys and admin tokens are all there is"
 _ALERTS = "alerts are made from /metrics by what watches it"
-_SPEND = "what requests cost is not recorded in this release"
+_RECORDED = (
+    "requests are recorded with what they cost, see penstock usage; write journal: {durability: none} if nothing is to "
+    "be recorded, limits count all the same"
+)
 _TLS = "certificates are always checked; name an authority of your own in tls.ca_file"
 _ONLY_FAILURES = "a fallback follows whatever failure may be retried; it cannot depend on what the error was about"
 _ENTRY = "keys are made one by one; there are no defaults for them"
@@ -136,11 +139,16 @@ GENERAL_SETTINGS: dict[str, str] = {
     "database_connection_timeout": "is fixed",
     "store_model_in_db": "models that are in LiteLLM's database are not in this file: write them here by hand",
     "supported_db_objects": "models that are in LiteLLM's database are not in this file: write them here by hand",
-    "store_prompts_in_spend_logs": "prompts and answers are never stored",
-    "disable_spend_logs": _SPEND,
-    "disable_spend_updates": _SPEND,
-    "maximum_spend_logs_retention_period": _SPEND,
-    "maximum_spend_logs_retention_interval": _SPEND,
+    "store_prompts_in_spend_logs": (
+        "write audit: {content: {prompts: true, answers: true}} if prompts and answers are to be recorded, and under "
+        "redact what must not be"
+    ),
+    "disable_spend_logs": _RECORDED,
+    "disable_spend_updates": _RECORDED,
+    "maximum_spend_logs_retention_period": (
+        "write audit: {retain: 30d}, or however long records are to stay; the default is 90d"
+    ),
+    "maximum_spend_logs_retention_interval": "is fixed: records older than audit.retain go without being asked for",
     "proxy_batch_write_at": "is fixed",
     "allow_requests_on_db_unavailable": "keys that were verified once go on working without the store; others never",
     "user_api_key_cache_ttl": "a change of a key is in force everywhere within a second",

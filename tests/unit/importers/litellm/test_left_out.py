@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from penstock.config.model import Config
 from penstock.importers.litellm import prefixes
 from penstock.providers.catalogue import load_catalogue
 from tests.unit.importers.litellm.conftest import Import
@@ -100,6 +103,21 @@ something_else: 5
     assert imported.reasons["mcp_servers"] == "MCP servers are not served"
     assert imported.reasons["something_else"] == "has no equivalent"
     assert not {"litellm_settings.set_verbose", "general_settings.alert_types"} & imported.reasons.keys()
+
+
+def test_settings_of_spend_logs_say_what_to_write_by_hand(bring: Import, read: Callable[[str], Config]) -> None:
+    settings = {
+        "store_prompts_in_spend_logs": ("true", "audit: {content: {prompts: true, answers: true}}"),
+        "disable_spend_logs": ("true", "journal: {durability: none}"),
+        "disable_spend_updates": ("true", "journal: {durability: none}"),
+        "maximum_spend_logs_retention_period": ("7d", "audit: {retain: 30d}"),
+    }
+    given = ", ".join(f"{name}: {value}" for name, (value, _) in settings.items())
+    imported = bring(f"model_list:\n{GOOD}general_settings: {{{given}, maximum_spend_logs_retention_interval: 1d}}\n")
+    for name, (_, advice) in settings.items():
+        assert f"write {advice}" in imported.reasons[f"general_settings.{name}"]
+        read(f"providers: {{openai: {{}}}}\n{advice}\n")  # what is told to be written can be read
+    assert "audit.retain" in imported.reasons["general_settings.maximum_spend_logs_retention_interval"]
 
 
 def test_settings_that_say_what_happens_anyway_are_not_listed(bring: Import) -> None:
