@@ -46,7 +46,7 @@ test: rust system $(VENV)/.dev $(VENV)/.extension ## All tests: Rust, Python, fu
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS)
 
 .PHONY: test-long
-test-long: rust system $(VENV)/.dev $(VENV)/.extension ## The same with ten times the rounds and five minutes a fuzz target
+test-long: rust system $(VENV)/.dev $(VENV)/.extension ## The same with more random rounds and five minutes a fuzz target
 	ROUNDS=10000 $(CARGO) test --locked --quiet
 	ROUNDS=200 $(BIN)/python -m pytest tests
 	$(BIN)/python scripts/fuzz.py --seconds 300
