@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,8 +20,8 @@ RowT = TypeVar("RowT", Key, Team, AdminToken)
 
 class FakeStore:
     """Set `away` for an outage, `doubtful` for one that keeps the answers to changes back, `refuses` for a store that
-    cannot be used, `tells` to false for one that cannot wake anybody; `calls` lists what was asked. Nodes that share
-    one take a `handle` each.
+    cannot be used, `tells` to false for one that cannot wake anybody; `clock_us` is its clock, and `calls` lists what
+    was asked. Nodes that share one take a `handle` each.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class FakeStore:
         self.refuses = ""
         self.calls: list[str] = []
         self.before_save: Callable[[], None] = lambda: None
+        self.clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000
         self._id = os.urandom(8).hex()
         self._opened = self._known = False
         self._rows: dict[tuple[type, str], Row] = {}
@@ -101,7 +103,7 @@ class FakeStore:
         place = (type(row), row.id)
         if row.state == "deleted":
             self._rows[place] = _tombstone(row, self._version)
-            self._deleted_us[place] = change.at_us
+            self._deleted_us[place] = max(change.at_us, self.clock_us())
         else:
             self._rows[place] = replace(_merged(row, self._rows.get(place)), version=self._version)
             self._deleted_us.pop(place, None)
@@ -170,6 +172,10 @@ class FakeStore:
             if subject in (None, each.subject) and (before is None or each.version < before)
         ]
         return found[:limit]
+
+    async def now_us(self) -> int:
+        await self._enter("now_us")
+        return self.clock_us()
 
     async def purge(self, before_us: int) -> int:
         await self._enter("purge")

@@ -221,7 +221,9 @@ class Feed:
     async def _do_chores(self) -> None:
         place = self._table.place
         await self._table.advance((), place._replace(synced_us=self._now_us()), settled=True)
-        await self._store.purge(self._now_us() - TOMBSTONES_US)
+        # Of two clocks the one that is behind counts: a node that was away needs what tells it of a deletion.
+        now_us = min(self._now_us(), await self._store.now_us())
+        await self._store.purge(now_us - TOMBSTONES_US)
 
     def _went_away(self, error: BaseException) -> None:
         self._failures += 1

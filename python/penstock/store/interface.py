@@ -135,8 +135,12 @@ class Store(Protocol):
     async def changes(self, subject: str | None, before: int | None, limit: int) -> Sequence[Change]:
         """Newest first, those of one subject or all; `before` is a version to go on from."""
 
+    async def now_us(self) -> int:
+        """The time that the store has."""
+
     async def purge(self, before_us: int) -> int:
-        """Removes tombstones that are older; how many."""
+        """Removes tombstones that are older; how many. One is as old as its change or the store's clock has it,
+        whichever is less."""
 
     async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Calls `woken` when another node may have changed something, where the store can tell; gives the way to stop.

@@ -115,10 +115,10 @@ class SqlStore:
             if made := await session.fetch(statements.CHANGE_MADE, change.id):
                 raise _Made(made[0][0])
             await self._check(session, row, expected)
-            deleted = row.state == "deleted"
+            deleted_us = await self._deleted_us(session, change) if row.state == "deleted" else None
             shape = SHAPES[type(row)]
-            written = replace(tombstone(row) if deleted else row, version=version)
-            await session.fetch(statements.put(shape), *shape.write(written, change.at_us if deleted else None))
+            written = replace(row if deleted_us is None else tombstone(row), version=version)
+            await session.fetch(statements.put(shape), *shape.write(written, deleted_us))
             if isinstance(row, Key):
                 await self._put_secrets(session, row)
             await session.fetch(statements.ADD_CHANGE, *write_change(change, version))
@@ -202,6 +202,11 @@ class SqlStore:
 
         return await self._read(look)
 
+    async def now_us(self) -> int:
+        self._check_open()
+        ((now_us,),) = await self._database.ask(self._database.flavour.now_us)
+        return int(now_us)
+
     async def purge(self, before_us: int) -> int:
         count = 0
         for shape in SHAPES.values():
@@ -245,6 +250,11 @@ class SqlStore:
             raise StoreRefusedError(f"{self.place}: penstock_state has {len(rows)} rows instead of one: restore it")
         id, version, change = rows[0]
         return id, version, change
+
+    async def _deleted_us(self, session: Session, change: Change) -> int:
+        """From when on a tombstone ages: a clock of a deleter that is behind must not make it old."""
+        ((now_us,),) = await session.fetch(self._database.flavour.now_us)
+        return max(change.at_us, int(now_us))
 
     async def _one(self, kind: type[RowT], condition: str, value: str) -> RowT | None:
         shape = SHAPES[kind]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from penstock.keys.model import AdminToken, Key, Row, Team
 from penstock.store.interface import Filter, StoreAwayError
+from penstock.times import DAY_US
 
 from .rows import TOKEN, Make, change, drop, everything, key, newest, put, rule
 
@@ -168,11 +169,12 @@ async def tombstones_are_purged_by_age(make: Make) -> None:
     store = await make()
     rows: Sequence[Row] = [key("k1"), key("k2"), Team(id="t1", name="a"), TOKEN, key("kept")]
     rows = [await put(store, row) for row in rows]
-    for row, at_us in zip(rows[:4], (10, 30, 20, 20), strict=True):
-        await drop(store, row, at_us)
+    now_us = await store.now_us()
+    for row, days in zip(rows[:4], (1, 3, 2, 2), strict=True):
+        await drop(store, row, now_us + days * DAY_US)
     version = await newest(store)
-    assert await store.purge(10) == 0
-    assert await store.purge(21) == 3
+    assert await store.purge(now_us + DAY_US) == 0
+    assert await store.purge(now_us + 2 * DAY_US + 1) == 3
     assert [row.id for row in await everything(store)] == ["kept", "k2"]
     assert await store.purge(2**62) == 1
     assert await store.purge(2**62) == 0
@@ -180,6 +182,24 @@ async def tombstones_are_purged_by_age(make: Make) -> None:
     assert await newest(store) == version
     await put(store, key("k1"))
     assert await newest(store) == version + 1
+
+
+@rule
+async def a_tombstone_is_as_young_as_the_stores_clock_has_it_whatever_whoever_deleted_believes(make: Make) -> None:
+    store = await make()
+    row = await put(store, key())
+    before_us = await store.now_us()
+    await drop(store, row, before_us - 400 * DAY_US)
+    assert await store.purge(before_us) == 0
+    assert await store.purge(await store.now_us() + 1) == 1
+
+
+@rule
+async def the_stores_clock_goes_on(make: Make) -> None:
+    store = await make()
+    before_us = await store.now_us()
+    assert before_us > 1_700_000_000_000_000
+    assert before_us <= await store.now_us() <= before_us + DAY_US
 
 
 @rule

@@ -11,8 +11,9 @@ from penstock.keys.feed import STALE_US, TOMBSTONES_US, Feed
 from penstock.keys.model import AdminToken
 from penstock.keys.wishes import NewKey
 from penstock.store.interface import StoreAwayError, StoreRefusedError
+from penstock.times import DAY_US
 from tests.unit.conftest import until
-from tests.unit.keys.scene import FAST, Scene, foreign, put, team
+from tests.unit.keys.scene import FAST, NOW_US, Scene, foreign, put, team
 
 Node = Callable[..., Scene]
 ONE, TWO = "sk-one-0123456789abcdef", "sk-two-0123456789abcdef"
@@ -233,7 +234,24 @@ async def test_old_tombstones_are_purged_and_younger_ones_are_not(node: Node, mo
     scene.desk._feed._now_us = lambda: 10 * TOMBSTONES_US
     await scene.start()
     await scene.poll()
-    assert asked == [9 * TOMBSTONES_US]
+    scene.store.clock_us = lambda: 5 * TOMBSTONES_US
+    await scene.desk._feed._do_chores()
+    assert asked == [9 * TOMBSTONES_US, 4 * TOMBSTONES_US]
+
+
+async def test_a_clock_that_is_a_year_ahead_purges_no_tombstone_that_a_node_may_still_need(node: Node) -> None:
+    away = node("a")
+    await put(away.store, foreign(ONE))
+    await away.start()
+    await away.stop()
+    await put(away.store, foreign(ONE, state="deleted", secrets=()))
+    ahead = node("b")
+    ahead.store.clock_us = lambda: NOW_US
+    ahead.desk._feed._now_us = lambda: NOW_US + 365 * DAY_US
+    await ahead.start()
+    again = node("a")
+    await again.start()
+    assert again.check(ONE) == "unknown"
 
 
 async def test_a_row_that_native_refuses_does_not_keep_the_others_out(node: Node) -> None:
