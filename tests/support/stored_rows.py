@@ -21,6 +21,14 @@ COLUMNS = (
     " model, target, status, outcome, error, tags, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens,"
     " reasoning_tokens, audio_tokens, image_tokens, cost_nanousd, total_us"
 )
+REFUSALS = (
+    (403, "model_not_allowed"),
+    (403, "model_unpriced"),
+    (400, "dialect_not_supported"),
+    (400, "invalid_request"),
+    (400, "request_exceeds_limit"),
+)
+"""Of requests that name a model and that no limit counts."""
 KEYS = ("hour", "key_id", "team", "model", "target", "status", "tags")
 RAISE = (
     f"UPDATE penstock_usage SET {', '.join(f'{name} = {name} + ${n}' for n, name in enumerate(NUMBERS, 8))}"  # noqa: S608

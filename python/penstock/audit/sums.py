@@ -12,13 +12,13 @@ from penstock.audit.asked import Asked
 from penstock.audit.beyond import Beyond
 from penstock.audit.choice import Choice
 from penstock.audit.record import INTERRUPTED, Record
+from penstock.store.record_statements import MADE_UP_ERRORS, MADE_UP_STATUS
 from penstock.store.records import Watermark
 from penstock.store.usage_statements import NUMBERS, TAG, Per, Question
 from penstock.times import HOUR_US
 
 MOST = 10_000
 """Sums of one answer."""
-NOT_FOUND, NOT_ALLOWED = 404, "model_not_allowed"
 
 _TOKENS = NUMBERS[1:8]
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -99,7 +99,7 @@ def _is_summed(counted: _Counted, mark: Watermark | None) -> bool:
 
 def is_made_up(record: Record) -> bool:
     """Whether the model may be a name that only the client knows: there is no end to those, so sums are without it."""
-    return record.status == NOT_FOUND or record.error == NOT_ALLOWED
+    return record.status == MADE_UP_STATUS or record.error in MADE_UP_ERRORS
 
 
 def _summed(record: Record) -> Record:

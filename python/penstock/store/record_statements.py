@@ -29,7 +29,13 @@ _MOST_TOKENS = 10**12
 _MOST_NANOUSD = 10**13
 _MOST_SUM = 9 * 10**14
 _YEAR_10000_US = 253_402_300_800_000_000
-_MADE_UP = "coalesce(r.status, 0) = 404 OR coalesce(r.error, '') = 'model_not_allowed'"
+MADE_UP_STATUS = 404
+MADE_UP_ERRORS = (
+    "model_not_allowed", "model_unpriced", "dialect_not_supported", "invalid_request", "request_exceeds_limit",
+)  # fmt: skip
+"""Refusals of ours that no limit counts, whatever name is asked for: `provider/` takes any behind it."""
+_ERRORS = ", ".join(f"'{error}'" for error in MADE_UP_ERRORS)
+_MADE_UP = f"coalesce(r.status, 0) = {MADE_UP_STATUS} OR coalesce(r.error, '') IN ({_ERRORS})"
 
 
 def _places(first: int, count: int) -> str:

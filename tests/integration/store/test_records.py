@@ -23,6 +23,7 @@ from penstock.times import DAY_US, HOUR_US
 from tests.support.journal import MadeJournal
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
+from tests.support.stored_rows import REFUSALS
 
 from .conftest import BEHIND_SERVER
 
@@ -155,13 +156,14 @@ async def test_models_that_clients_make_up_are_one_sum(place: Place, tmp_path: P
     journal = MadeJournal(tmp_path, "one")
     for number in range(5):
         journal.record(number, ended_us=NOON_US, model=f"made-up-{number}", status=404)
-    refused = [1, 9, 1, *[None] * 3, NOON_US - 5_000_000, "k", "lab", *[None] * 4, "also", None, 403, "complete"]
-    journal.put(1, msgspec.msgpack.encode([*refused, "model_not_allowed"]))
-    journal.record(7, ended_us=NOON_US)
+    for status, error in REFUSALS:
+        refused = [1, 9, 1, *[None] * 3, NOON_US - 5_000_000, "k", "lab", *[None] * 4, error, None, status, "complete"]
+        journal.put(1, msgspec.msgpack.encode([*refused, error]))
+    journal.record(10, ended_us=NOON_US, status=400)
     await ship(records, journal)
-    found = await place.all("SELECT model, target, status, requests FROM penstock_usage ORDER BY status")
-    assert found == [("m", "up/real", 200, 1), ("", "", 403, 1), ("", "", 404, 5)]
-    assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 7, "each record has its own"
+    found = await place.all("SELECT model, target, status, requests FROM penstock_usage ORDER BY status, model")
+    assert found == [("", "", 400, 3), ("m", "up/real", 400, 1), ("", "", 403, 2), ("", "", 404, 5)]
+    assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 11, "each record has its own"
 
 
 async def test_absurd_numbers_and_texts_do_not_stop_what_follows(place: Place, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from penstock.audit.record import Record
 from penstock.audit.sums import TooManyError, day_of, hour_of, month_of, sums
 from penstock.store.usage_statements import NUMBERS, Question
 from penstock.times import DAY_US, HOUR_US
-from tests.support.stored_rows import Chain, begin, record, used
+from tests.support.stored_rows import REFUSALS, Chain, begin, record, used
 from tests.unit.fake_asking import FakeAsking
 
 START = 20_000 * DAY_US
@@ -414,14 +414,20 @@ async def test_models_that_clients_make_up_are_one_sum(here: Here) -> None:
     chain = Chain("one")
     for number in range(3):
         chain.add(record(number, START, model=f"made-up-{number}", status=404, key_id="k"))
-    chain.add(record(3, START, model="not-mine", target=None, status=403, error="model_not_allowed", key_id="k"))
-    chain.add(record(4, START, key_id="k"))
+    for number, (status, error) in enumerate(REFUSALS, 3):
+        chain.add(record(number, START, model=f"up/{number}", target=None, status=status, error=error, key_id="k"))
+    chain.add(record(9, START, status=400, key_id="k"))
     here.add(chain)
     store = FakeAsking()
     store.ship(chain, 2)
     for asked in (here.asked(None), here.asked(store)):
         by = await counted(asked, by=("model", "target", "status"), key="k")
-        assert by == [(None, None, 403, 1, 0), (None, None, 404, 3, 0), ("fast", "up/real", 200, 1, 0)]
+        assert by == [
+            (None, None, 400, 3, 0),
+            (None, None, 403, 2, 0),
+            (None, None, 404, 3, 0),
+            ("fast", "up/real", 400, 1, 0),
+        ]
         assert await counted(asked, model="made-up-1") == []
         assert await counted(asked, target="up") == [(1, 0)]
 
