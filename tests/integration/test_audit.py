@@ -311,6 +311,29 @@ def test_what_is_forgotten_is_gone_from_the_store_too(gateway: Gateway) -> None:
     assert not [file for file in files if b"somebody" in file.read_bytes()]
 
 
+def test_verify_needs_no_providers_key_and_looks_at_journals_without_the_store_too(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    assert ask(gateway, CHAT, False).status == 200
+    recorded(gateway, 1)
+    gateway.stop()
+    file = tmp_path / "elsewhere.yaml"
+    providers = "providers: {openai: {api_key: '${env:NOT_SET}'}}"
+    file.write_text(f"data_dir: {gateway.data_dir}\n{providers}\n")
+    done = run("audit", "verify", "--json", "-c", str(file))
+    assert done.returncode == 0, done.stderr
+    assert [each["records"] for each in json.loads(done.stdout)["store"]] == [1]
+    file.write_text(f"data_dir: {gateway.data_dir}\n{providers}\nstore: '${{env:NOT_SET}}'\n")
+    done = run("audit", "verify", "--json", "-c", str(file))
+    assert (done.returncode, len(json.loads(done.stdout)["journals"])) == (1, 1), done.stderr
+    assert "store: not verified: " in done.stderr
+    assert "NOT_SET is not set" in done.stderr
+    (gateway.data_dir / "penstock.sqlite").write_bytes(b"no database" * 1_000)
+    done = audit(gateway.data_dir, "verify", "--json")
+    assert (done.returncode, len(json.loads(done.stdout)["journals"])) == (1, 1), done.stderr
+    assert "store: not verified: " in done.stderr
+
+
 def test_verify_names_the_first_entry_that_is_not_what_was_written(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     with Gateway(tmp_path, config_of(upstream) | {"audit": {"ship": False}}) as gateway:

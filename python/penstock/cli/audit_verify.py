@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,12 +14,15 @@ import msgspec
 from penstock.audit import journals
 from penstock.audit.stored import Head, Report
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time
-from penstock.cli.options import config_option, json_option, load_config
+from penstock.cli.options import config_option, find_config, json_option
 from penstock.cli.output import print_facts, print_table
-from penstock.cli.record_source import failed, has_sqlite, sqlite_of
+from penstock.cli.record_source import failed, has_sqlite
 from penstock.store.asking import Asking
-from penstock.store.interface import StoreError
+from penstock.store.interface import StoreError, StoreRefusedError
 from penstock.store.records import Watermark
+
+if TYPE_CHECKING:
+    from penstock.config.model import Config
 
 Journal = dict[str, Any]
 """What native says of one."""
@@ -120,7 +123,7 @@ async def _forget_in_store(config: str | None, data_dir: str | None, before_us: 
     from penstock.store.open import SQLITE, make_forgetting
 
     if data_dir is None:
-        found = load_config(config).config
+        found = _store_place(config)
         forgetting = make_forgetting(found.store.url, found.data_dir, password_file=found.store.password_file)
     elif has_sqlite(data_dir):
         forgetting = make_forgetting(SQLITE, data_dir)
@@ -138,7 +141,10 @@ async def _verify_store(
     """Reports, the watermarks of before, and why the store could not be asked; empty: it could."""
     from penstock.audit import stored
 
-    store = await sqlite_of(data_dir) if data_dir is not None else _configured(config)
+    try:
+        store = _store_of(config, data_dir)
+    except StoreError as error:
+        return [], {}, str(error)
     if store is None:
         return [], {}, ""
     try:
@@ -152,12 +158,25 @@ async def _verify_store(
         await store.close()
 
 
-def _configured(config: str | None) -> Asking:
-    """The store of the configuration."""
-    from penstock.store.open import make_asking
+def _store_of(config: str | None, data_dir: str | None) -> Asking | None:
+    """The store of the configuration, or the one in a data_dir, if there is one. Raises `StoreRefusedError`."""
+    from penstock.store.open import SQLITE, make_asking
 
-    found = load_config(config).config
+    if data_dir is not None:
+        return make_asking(SQLITE, data_dir) if has_sqlite(data_dir) else None
+    found = _store_place(config)
     return make_asking(found.store.url, found.data_dir, password_file=found.store.password_file)
+
+
+def _store_place(config: str | None) -> Config:
+    """Where the configured store is, whatever else is wrong. Raises `StoreRefusedError`: that is not known."""
+    from penstock.config.load import load_store
+    from penstock.config.problem import ConfigError
+
+    try:
+        return load_store(find_config(config), os.environ)
+    except ConfigError as error:
+        raise StoreRefusedError("; ".join(str(problem) for problem in error.problems)) from None
 
 
 def _verify_journals(

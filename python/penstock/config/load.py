@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping as Environ
 from typing import NamedTuple
 
-from penstock.config import prices
-from penstock.config.check import check
+from penstock.config import check_store, prices
+from penstock.config.check import Findings, check
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Path, Problem, did_you_mean
 from penstock.config.read import Reader, Wrong
@@ -60,18 +60,37 @@ def load_places(file: str | None, environ: Environ[str, str]) -> Config:
 
     For commands that talk to it: what its providers need may be missing where they run. Raises `ConfigError`.
     """
-    tree = parse(_read(file), file) if file else Mapping({}, Mark(NO_FILE))
-    _override(tree, environ, Reader(environ))
-    kept = {name: entry for name, entry in tree.entries.items() if name in ("admin", "data_dir")}
-    mark, admin = kept.get("admin", (tree.mark, None))
+    tree = _part(file, environ, ("admin", "data_dir"))
+    mark, admin = tree.entries.get("admin", (tree.mark, None))
     if isinstance(admin, Mapping):
         listen = {name: entry for name, entry in admin.entries.items() if name == "listen"}
-        kept["admin"] = (mark, Mapping(listen, admin.mark))
+        tree.entries["admin"] = (mark, Mapping(listen, admin.mark))
     reader = Reader(environ)
-    config = reader.struct(Mapping(kept, tree.mark), Config)
+    config = reader.struct(tree, Config)
     if reader.problems:
         raise ConfigError(reader.problems)
     return config
+
+
+def load_store(file: str | None, environ: Environ[str, str]) -> Config:
+    """Only where the store is, `store` and `data_dir`; the rest has its default.
+
+    For commands that need nothing else of what it serves. Raises `ConfigError`.
+    """
+    tree = _part(file, environ, ("store", "data_dir"))
+    reader = Reader(environ)
+    config = reader.struct(tree, Config)
+    check_store.check(config.store, Findings(reader, tree.mark))
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return config
+
+
+def _part(file: str | None, environ: Environ[str, str], names: tuple[str, ...]) -> Mapping:
+    """These fields alone, whatever the others say."""
+    tree = parse(_read(file), file) if file else Mapping({}, Mark(NO_FILE))
+    _override(tree, environ, Reader(environ))
+    return Mapping({name: entry for name, entry in tree.entries.items() if name in names}, tree.mark)
 
 
 def _read(file: str) -> str:

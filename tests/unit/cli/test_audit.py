@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -253,6 +253,54 @@ def test_what_is_not_forgotten_is_said(run: Run, tmp_path: Path, monkeypatch: py
     assert told.exit_code == 1
     assert told.stdout == "forgotten: 2 in journals, 500 bytes of damaged entries, 0 in the store\n"
     assert f"{tmp_path}/journal/one: the disk refuses; the store: it is away" in told.stderr
+
+
+class Forgetting:
+    """A store in which nothing is left."""
+
+    def __init__(self, *place: object, **more: object) -> None:
+        self.asked.append((place, more))
+
+    asked: ClassVar[list[object]] = []
+
+    async def forget(self, before_us: int) -> int:
+        return 3
+
+    async def close(self) -> None:
+        pass
+
+
+def test_it_is_forgotten_in_the_store_where_a_providers_key_is_not_known(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Forgetting, "asked", [])
+    monkeypatch.setattr("penstock.store.open.make_forgetting", Forgetting)
+    (tmp_path / "penstock.yaml").write_text(
+        f"data_dir: {tmp_path}\nstore: postgresql://someone@there/penstock\n"
+        "providers: {openai: {api_key: '${env:OPENAI_API_KEY}'}}\nlimits: {nothing: 1}\n"
+    )
+    told = run("audit", "forget", "--before", "1d")
+    assert (told.exit_code, told.output) == (0, "forgotten: 0 in journals, 3 in the store\n")
+    place = ("postgresql://someone@there/penstock", str(tmp_path))
+    assert Forgetting.asked == [(place, {"password_file": None})]
+
+
+def test_a_store_that_cannot_be_found_is_said_once_the_journals_have_forgotten(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal" / "one").mkdir(parents=True)
+    monkeypatch.setattr("penstock.engine.forget_private", lambda *_: (2, 0, 0))
+    file = tmp_path / "penstock.yaml"
+    for store, problem in (
+        ('"${env:STORE_URL}"', "store.url: the environment variable STORE_URL is not set"),
+        ("postgresql://someone@there", "store.url: names no database"),
+        (f"{{url: postgresql://a@there/b, password_file: {tmp_path}/none}}", "store.password_file: "),
+    ):
+        file.write_text(f"data_dir: {tmp_path}\nstore: {store}\n")
+        told = run("audit", "forget", "--before", "1d")
+        assert (told.exit_code, told.stdout) == (1, "forgotten: 2 in journals, 0 in the store\n")
+        assert "not everything is forgotten: the store: " in told.stderr
+        assert problem in told.stderr
 
 
 def test_a_kept_head_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
