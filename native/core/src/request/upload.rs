@@ -156,17 +156,16 @@ async fn send(
 ) -> Result<Sent, Unsent> {
     let since_us = out.now_us.get();
     let (splice, _) = out.edits(to);
-    let prefix = splice.apply(out.body);
     let chunked = !matches!(out.head.framing, Framing::Fixed(_));
     let framing = match out.head.framing {
-        Framing::Fixed(n) => BodyFraming::Length(n + prefix.len() as u64 - out.body.len() as u64),
+        Framing::Fixed(n) => BodyFraming::Length(n + splice.len(out.body) as u64 - out.body.len() as u64),
         _ => BodyFraming::Chunked,
     };
     let mut head = out.worker.buffers.take();
     out.write_head(to, base, framing, &mut head);
     let mut whole = write(client, lease, &head, b"", false, total_at).await?;
     out.worker.buffers.give(head);
-    for piece in prefix.chunks(PIECE_BYTES) {
+    for piece in splice.pieces(out.body).flat_map(|piece| piece.chunks(PIECE_BYTES)) {
         whole = whole && write(client, lease, b"", piece, chunked, total_at).await?;
     }
     let idle_ms = out.snapshot.timeouts.body_read_idle_ms;

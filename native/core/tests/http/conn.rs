@@ -218,6 +218,27 @@ fn an_error_of_the_stream_is_passed_on() {
 }
 
 #[test]
+fn the_beginning_of_a_message_is_taken_out_and_the_rest_of_it_still_comes() {
+    let (first, rest) =
+        ("POST / HTTP/1.1\r\nhost: gw\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n3\r", "\nyou\r\n0\r\n\r\nGET");
+    let (mut conn, buffers) = conn(&Script::new([bytes(first.as_bytes()), bytes(rest.as_bytes())]));
+    read_head(&mut conn).unwrap();
+    assert!(matches!(once(|cx| conn.poll_body(cx)), Poll::Ready(Ok(true))));
+    let message = conn.split_message();
+    assert!(message.head().starts_with(b"POST / HTTP/1.1\r\n") && message.head().ends_with(b"\r\n\r\n"));
+    assert_eq!(message.payload(), b"hello");
+    assert_eq!((conn.head(), conn.payload()), (&b""[..], &b""[..]));
+    while !conn.body_done() {
+        assert!(matches!(once(|cx| conn.poll_body(cx)), Poll::Ready(Ok(_))));
+    }
+    assert_eq!(conn.payload(), b"you");
+    conn.finish_message();
+    assert!(conn.has_more(), "of the next one");
+    drop((conn, message));
+    assert_eq!(buffers.lent(), 0);
+}
+
+#[test]
 fn an_answer_begins_with_its_own_head_not_with_interim_ones() {
     let many = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(9);
     for (sent, has_answered) in [

@@ -47,6 +47,15 @@ impl Message {
 impl<S: Stream> Conn<S> {
     /// The current message, taken out whole; what came beyond it stays. Call it once the body is done.
     pub fn take_message(&mut self) -> Message {
+        let message = self.split_message();
+        self.body = BodyDecoder::new(Framing::Empty, &BodyLimits::default());
+        self.interim = 0;
+        self.scanned = 0;
+        message
+    }
+
+    /// The head and the payload so far, taken out; the rest of the body can still be read.
+    pub fn split_message(&mut self) -> Message {
         let mut loan = self.loan.emptied();
         if self.has_more() {
             loan.open();
@@ -57,23 +66,8 @@ impl<S: Stream> Conn<S> {
         message.loan.bytes.truncate(self.raw);
         // It waits for the model as long as that thinks: a small one does not keep a large buffer from others.
         message.loan.shrink();
-        self.body = BodyDecoder::new(Framing::Empty, &BodyLimits::default());
-        self.interim = 0;
-        self.scanned = 0;
         (self.begin, self.head, self.start, self.end, self.raw) = (0, 0, 0, 0, 0);
         message
-    }
-
-    /// A copy of the head and of the payload so far, which is consumed; the rest of the body can still be read.
-    pub fn split_message(&mut self) -> Message {
-        let mut loan = self.loan.emptied();
-        loan.open();
-        loan.bytes.extend_from_slice(self.head());
-        let head = 0..loan.bytes.len();
-        loan.bytes.extend_from_slice(self.payload());
-        let payload = head.end..loan.bytes.len();
-        self.consume(payload.len());
-        Message { loan, head, payload }
     }
 
     /// Reads and drops whatever comes, for a peer that is to see our answer before the connection goes. Ready at its
