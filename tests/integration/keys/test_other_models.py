@@ -63,16 +63,24 @@ def test_what_a_provider_may_turn_to_must_be_allowed_too(
         ([{"type": "advisor_20260301", "name": "advisor", "model": "dear"}], False),
         ([{"type": "image_generation", "model": "dear"}], False),
         ([{"type": "x:advisor", "parameters": {"model": "dear"}}], False),
+        ([{"type": "x:fusion", "parameters": {"model": "m", "analysis_models": ["m", "dear"]}}], False),
+        ([{"type": "x:fusion", "parameters": {"analysis_models": ["m"], "model": None}}], True),
+        ([{"id": "fusion", "analysis_models": ["dear"]}], False),
+        ([{"type": "x", "models": "dear"}], False),
+        ([{"type": "x", "model": ["dear"]}], False),
+        ([{"type": "x", "model": {"name": "dear"}}], False),
+        ([{"type": "x", "models": [["dear"]]}], False),
         ([{"name": "f"}, {"type": "advisor", "model": "m"}, {"type": "advisor", "model": "dear"}], False),
     ],
 )
+@pytest.mark.parametrize("field", ["tools", "plugins"])
 def test_a_tool_that_asks_a_model_asks_one_that_is_allowed(
-    gateway: Gateway, office: Office, upstream: Upstream, tools: list[Any], is_allowed: bool
+    gateway: Gateway, office: Office, upstream: Upstream, field: str, tools: list[Any], is_allowed: bool
 ) -> None:
     key = office.make(models=["m", "m-*"])
-    answer = asks(gateway, key, MESSAGES, tools=tools)
+    answer = asks(gateway, key, MESSAGES, **{field: tools})
     assert answer.status == (200 if is_allowed else 403), answer.body
-    assert is_allowed or ("tools" in answer.json()["error"]["message"] and not upstream.requests)
+    assert is_allowed or (field in answer.json()["error"]["message"] and not upstream.requests)
 
 
 def test_a_key_for_all_models_may_name_any(gateway: Gateway, office: Office) -> None:

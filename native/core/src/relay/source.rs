@@ -87,8 +87,9 @@ impl Source {
             None => self.lease.consume(n),
             Some(u) => {
                 u.start += n;
-                if u.start == u.plain.len() {
-                    u.plain.clear();
+                // A byte that was left behind moves for at least as many that are gone.
+                if u.start >= u.plain.len().div_ceil(2) {
+                    u.plain.drain(..u.start);
                     u.start = 0;
                 }
             }

@@ -20,6 +20,8 @@ pub struct Reading<'a> {
     pub target: &'a str,
     /// How much of the payload that is here was read.
     pub ahead: usize,
+    /// They are to be had as they come, each to its last byte.
+    pub are_events: bool,
     /// It is settled as an error that nobody pays for.
     pub is_free: bool,
 }
@@ -94,7 +96,7 @@ pub async fn pass(
             reply.end(client, &[source.payload()]).await?;
             return Ok(Passed { source: Some(source), ..Passed::default() });
         }
-        let kept = usize::from(reply.keeps_last_byte() && !payload.is_empty());
+        let kept = usize::from(reply.keeps_last_byte() && !reading.are_events && !payload.is_empty());
         let used = payload.len() - kept;
         if used > 0 {
             reply.send(client, &[&payload[..used]]).await?;

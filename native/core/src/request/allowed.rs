@@ -12,7 +12,7 @@ use super::{
 use crate::error::{Code, Error};
 
 /// The fields of [`Scan::others`].
-const OTHERS: [&str; 3] = ["fallbacks", "models", "tools"];
+const OTHERS: [&str; 4] = ["fallbacks", "models", "tools", "plugins"];
 
 /// Refuses a model that the key, or its team, may not ask for.
 pub fn allow(principal: &Principal, endpoint: &Endpoint<'_>, model: Option<&str>) -> Result<(), Error> {
@@ -40,7 +40,8 @@ pub fn allow_others(principal: &Principal, scan: &Scan<'_>, body: &[u8], model: 
     };
     for (field, span) in OTHERS.into_iter().zip(&scan.others) {
         let Some(span) = span else { continue };
-        let mut look = Look { are_tools: field == "tools", allows: &allows, refused: None, is_unclear: false };
+        let mut look =
+            Look { are_tools: matches!(field, "tools" | "plugins"), allows: &allows, refused: None, is_unclear: false };
         let read =
             At(Place::List, &mut look).deserialize(&mut serde_json::Deserializer::from_slice(&body[span.clone()]));
         let message = match look.refused {
@@ -72,8 +73,10 @@ enum Place {
     List,
     /// A name, or an object that has one.
     Entry,
-    /// What a tool is told: a name may be in it too.
+    /// What a tool is told: names may be in it too.
     Parameters,
+    /// A list of names.
+    Names,
     Name,
 }
 
@@ -102,6 +105,7 @@ impl<'de> Visitor<'de> for At<'_, '_> {
                 self.1.refused.get_or_insert_with(|| name.chars().take(512).collect());
             }
             Place::Name | Place::Entry => {}
+            Place::Names => self.1.is_unclear = true,
             Place::List | Place::Parameters => self.1.is_unclear |= !self.1.are_tools,
         }
         Ok(())
@@ -109,12 +113,16 @@ impl<'de> Visitor<'de> for At<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let Self(place, look) = self;
-        if place == Place::List {
-            while list.next_element_seed(At(Place::Entry, look))?.is_some() {}
-        } else {
-            look.is_unclear |= !look.are_tools;
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-        }
+        let element = match place {
+            Place::List => Place::Entry,
+            Place::Names => Place::Name,
+            Place::Entry | Place::Parameters | Place::Name => {
+                look.is_unclear |= !look.are_tools || place == Place::Name;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(());
+            }
+        };
+        while list.next_element_seed(At(element, look))?.is_some() {}
         Ok(())
     }
 
@@ -131,10 +139,14 @@ impl<'de> Visitor<'de> for At<'_, '_> {
                 "parameters" if place == Place::Entry && look.are_tools => {
                     object.next_value_seed(At(Place::Parameters, look))?;
                 }
+                // As `analysis_models`, who answer side by side.
+                names if is_read && look.are_tools && (names == "models" || names.ends_with("_models")) => {
+                    object.next_value_seed(At(Place::Names, look))?;
+                }
                 _ => _ = object.next_value::<IgnoredAny>()?,
             }
         }
-        look.is_unclear |= !look.are_tools && !(is_read && has_name);
+        look.is_unclear |= !is_read || !look.are_tools && !has_name;
         Ok(())
     }
 
@@ -155,14 +167,15 @@ impl<'de> Visitor<'de> for At<'_, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.other()
+        self.1.is_unclear |= !self.1.are_tools;
+        Ok(())
     }
 }
 
 impl At<'_, '_> {
     #[allow(clippy::unnecessary_wraps, reason = "as a visitor answers")]
     fn other<E>(self) -> Result<(), E> {
-        self.1.is_unclear |= !self.1.are_tools;
+        self.1.is_unclear |= !self.1.are_tools || self.0 == Place::Name;
         Ok(())
     }
 }

@@ -211,9 +211,10 @@ pub async fn receive(out: &Outbound<'_>, to: &Attempt<'_>, mut lease: Lease, sen
     let mut head = out.worker.take_response_head();
     let read = lease.response_head(&mut head, &HeadLimits::default(), out.method == "HEAD").await;
     if let Err(e) = read {
-        // Long after it had the whole request it was no idle connection: the request may be worked on.
-        let is_soon = !sent.whole || out.tick() - sent.since_us < STALE_US;
-        return Err(unread(&e, lease.reused() && is_soon, lease.buffered() > 0, &provider.name).into());
+        // Long after it began to read, it was no idle connection: the request may be worked on.
+        let is_soon = out.tick() - sent.since_us < STALE_US;
+        let has_spoken = lease.buffered() > 0 || lease.had_interim();
+        return Err(unread(&e, lease.reused() && is_soon, has_spoken, &provider.name).into());
     }
     if (300..400).contains(&head.status) && head.status != 304 {
         let cause =
@@ -247,8 +248,7 @@ fn unread(error: &crate::http::conn::ReadError, reused: bool, began: bool, provi
         ReadError::Head(e) => {
             Failure::new(Code::UpstreamProtocol, Retry::Yes, format!("{provider} sent no valid HTTP: {}", e.reason()))
         }
-        // What was cut behind an interim answer was no idle connection.
-        _ if reused && !began && !matches!(error, ReadError::Cut) => {
+        _ if reused && !began => {
             Failure::new(Code::UpstreamCut, Retry::ReusedOnly, format!("{provider} closed an idle connection"))
         }
         _ => {

@@ -93,14 +93,15 @@ impl Answers {
         }
         let Some(scan) = scan else { return Self { cap: usual, own_cap: None, count: 1 } };
         let number = |field: &Option<(_, u64)>| field.as_ref().map(|(_, n)| *n);
+        // Where it is not refused, 0 is none; but Anthropic only reads the prompt then, to keep it.
+        let bound = |field| number(field).map(|cap| if cap == 0 { UNBOUNDED } else { cap });
         let own_cap = match api {
             Api::OllamaChat | Api::OllamaGenerate => scan.num_predict,
-            Api::Responses | Api::Compact => number(&scan.max_output_tokens),
-            Api::Chat => number(&scan.max_tokens).max(number(&scan.max_completion_tokens)),
-            _ => number(&scan.max_tokens),
+            Api::Responses | Api::Compact => bound(&scan.max_output_tokens),
+            Api::Chat => bound(&scan.max_tokens).max(bound(&scan.max_completion_tokens)),
+            Api::Messages => number(&scan.max_tokens),
+            _ => bound(&scan.max_tokens),
         };
-        // Where it is not refused, 0 is none.
-        let own_cap = own_cap.map(|cap| if cap == 0 { UNBOUNDED } else { cap });
         // Whether an upstream knows these names, and which of two it takes, nobody can say: they only raise a cap.
         let raise = if is_ollama(api) { None } else { scan.n_predict };
         let cap = own_cap.or(usual).map(|cap| cap.max(raise.unwrap_or(0)));

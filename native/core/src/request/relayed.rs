@@ -39,6 +39,9 @@ use crate::{
     snapshot::{Cost, Overrides},
 };
 
+/// What answers are that are read as they come, of whatever endpoint.
+const SSE: &[u8] = b"text/event-stream";
+
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
     // The request is given back before the answer is passed on: a long stream does not hold it.
@@ -235,7 +238,10 @@ async fn whole(
     (guard, asks): Holding<'_>,
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
+    let content_type = answer.head.field(answer.source.head(), "content-type").unwrap_or_default();
+    let are_events = content_type.get(..SSE.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SSE));
     let mut reading = Reading {
+        are_events,
         tap: counts.then(|| BodyTap::new(call.dialect, answers_in_tokens(endpoint.api))),
         text: (counts && guard.counts_text()).then(|| Text::of_body(call.dialect)),
         guard,

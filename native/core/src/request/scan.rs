@@ -69,9 +69,9 @@ pub struct Scan<'a> {
     pub is_fast: bool,
     pub user: Option<Span>,
     pub metadata: Option<Span>,
-    /// Where models may be named that the provider may turn to: Anthropic's `fallbacks`, `OpenRouter`'s `models`, and
-    /// `tools`, of which some ask a model.
-    pub others: [Option<Span>; 3],
+    /// Where models may be named that the provider may turn to: Anthropic's `fallbacks`, `OpenRouter`'s `models` and
+    /// `plugins`, and `tools`, of which some ask a model.
+    pub others: [Option<Span>; 4],
     /// The outer object, braces included.
     pub object: Span,
     /// The outer object has no fields.

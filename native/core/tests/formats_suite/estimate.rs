@@ -190,6 +190,8 @@ fn the_cap_is_the_largest_that_the_request_gives_else_the_models() {
         (Api::Chat, r#"{"max_tokens":10,"n_predict":3}"#, (Some(10), 1)),
         (Api::Chat, r#"{"n_predict":3}"#, (Some(900), 1)),
         (Api::Chat, r#"{"max_tokens":0}"#, (None, 1)),
+        (Api::Chat, r#"{"max_tokens":0,"max_completion_tokens":10}"#, (None, 1)),
+        (Api::Messages, r#"{"max_tokens":0}"#, (Some(0), 1)),
         (Api::Completions, r#"{"max_tokens":0}"#, (None, 1)),
         (Api::Completions, r#"{"max_tokens":10,"n_predict":-1}"#, (None, 1)),
         (Api::Completions, r#"{"max_tokens":10,"n_predict":null}"#, (Some(10), 1)),

@@ -123,8 +123,17 @@ impl<S: Stream> Conn<S> {
         self.loan.shrink();
     }
 
+    /// Whether interim answers came before the one that is waited for.
+    pub fn had_interim(&self) -> bool {
+        self.interim > 0
+    }
+
     /// Whether the answer has begun, as far as its status tells: interim ones before it are passed over (RFC 9110, 15.2).
     pub fn has_answered(&mut self) -> bool {
+        // Of so much before an answer whoever reads it makes what can be made.
+        if self.is_full() {
+            return true;
+        }
         loop {
             let bytes = &self.loan.bytes[self.begin..];
             if !bytes.starts_with(&HTTP[..bytes.len().min(HTTP.len())]) {

@@ -43,6 +43,7 @@ pub(super) fn note<'a>(scan: &mut Scan<'a>, lexer: &mut Lexer<'a>, body: &'a [u8
         b"fallbacks" => scan.others[0] = (kind != Kind::Null).then_some(span),
         b"models" => scan.others[1] = (kind != Kind::Null).then_some(span),
         b"tools" => scan.others[2] = (kind != Kind::Null).then_some(span),
+        b"plugins" => scan.others[3] = (kind != Kind::Null).then_some(span),
         b"metadata" => scan.metadata = (kind != Kind::Null).then_some(span),
         b"service_tier" if kind == Kind::Text => scan.tier = Tier::of(&text(body, &span)),
         b"speed" if kind == Kind::Text => scan.is_fast = *text(body, &span) == *b"fast",
