@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,8 @@ from penstock.cli.admin_client import admin_options
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time, say_if_nothing_is_recorded
 from penstock.cli.options import config_option, json_option
 from penstock.cli.output import print_table
-from penstock.cli.record_source import Object, fail_if_unread, failed, record_source
+from penstock.cli.record_source import Object, Source, fail_if_unread, failed, record_source
+from penstock.cli.written import written
 
 LATEST = 50
 """Rows of a table unless it is asked for more."""
@@ -102,13 +102,6 @@ def _table(rows: list[tuple[str, ...]], most: int) -> None:
         click.echo(f"the latest {most}; --limit 0 shows all", err=True)
 
 
-def _opened(output: str | None) -> IO[str]:
-    """Where an export goes: a file, which none but its owner reads when it is new, or standard output."""
-    if output is None or output == "-":
-        return click.open_file("-", "w", encoding="utf-8")
-    return open(output, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600))
-
-
 @command.command("export")
 @admin_options
 @data_dir_option
@@ -124,21 +117,28 @@ def export(
     output: str | None,
     **wanted: Any,
 ) -> None:
-    """Write records as JSON lines or CSV."""
+    """Write records as JSON lines or CSV. A file that is there stays as it is until all have come."""
     choice = _choice(wanted)
     say_if_nothing_is_recorded(config, data_dir, admin)
-    with (
-        record_source(config, data_dir, admin, token_file) as source,
-        _opened(output) as out,
-    ):
-        if form == "jsonl":
-            for shown in source.all(choice, texts=True):
-                out.write(msgspec.json.encode(shown).decode() + "\n")
-        else:
-            lines = csv.writer(out)
-            lines.writerow(CSV)
-            lines.writerows(as_cells(shown) for shown in source.all(choice))
+    with record_source(config, data_dir, admin, token_file) as source:
+        try:
+            with written(output) as out:
+                _export(source, choice, form, out)
+        except OSError as error:
+            if output is None or output == "-":
+                raise
+            failed(f"{output}: {error.strerror}")
         fail_if_unread(source)
+
+
+def _export(source: Source, choice: Choice, form: str, out: IO[str]) -> None:
+    if form == "jsonl":
+        for shown in source.all(choice, texts=True):
+            out.write(msgspec.json.encode(shown).decode() + "\n")
+    else:
+        lines = csv.writer(out)
+        lines.writerow(CSV)
+        lines.writerows(as_cells(shown) for shown in source.all(choice))
 
 
 @command.command("tail")

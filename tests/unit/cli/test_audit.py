@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -88,6 +91,55 @@ def test_export_writes_csv(run: Run, transport: ApiTransport) -> None:
         ("req_0", "10", "env=prod"),
         ("req_1", "10", "env=prod"),
     ]
+
+
+def test_an_export_takes_the_place_of_the_one_before_once_all_of_it_has_come(
+    run: Run, transport: ApiTransport, tmp_path: Path
+) -> None:
+    fill(transport, 2_500)
+    file = tmp_path / "records.jsonl"
+    assert run("audit", "export", "--output", str(file)).exit_code == 0
+    assert (len(lines(file.read_text())), stat.S_IMODE(file.stat().st_mode)) == (2_500, 0o600)
+    file.write_text("yesterday's")
+    file.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    call, asked = transport.call, list[str]()
+
+    def once(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        transport.api.records.away = len(asked) > 0
+        asked.append(path)
+        return call(method, path, body)
+
+    transport.call = once  # type: ignore[method-assign]
+    done = run("audit", "export", "--output", str(link))
+    assert (done.exit_code, len(asked)) == (1, 2), "some of it came"
+    assert file.read_text() == "yesterday's"
+    transport.call, transport.api.records.away = call, False  # type: ignore[method-assign]
+    assert run("audit", "export", "--output", str(link)).exit_code == 0
+    assert (len(lines(file.read_text())), stat.S_IMODE(file.stat().st_mode)) == (2_500, 0o640)
+    assert {each.name for each in tmp_path.iterdir()} == {"link", "records.jsonl"}
+    assert link.is_symlink()
+
+
+def test_an_export_that_cannot_be_written_is_said(run: Run, transport: ApiTransport, tmp_path: Path) -> None:
+    fill(transport)
+    done = run("audit", "export", "--output", str(tmp_path / "none" / "records.jsonl"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"penstock audit: {tmp_path}/none/records.jsonl: No such file or directory\n"
+    full = run("audit", "export", "--output", "/dev/full")
+    assert (full.exit_code, full.stderr) == (1, "penstock audit: /dev/full: No space left on device\n")
+
+
+def test_an_export_goes_into_a_fifo_as_it_comes(run: Run, transport: ApiTransport, tmp_path: Path) -> None:
+    fill(transport)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(fifo.read_text)
+        assert run("audit", "export", "--output", str(fifo)).exit_code == 0
+        assert len(lines(read.result())) == 5
+    assert fifo.is_fifo()
 
 
 def test_that_journals_were_passed_over_is_said_once(
