@@ -29,6 +29,19 @@ def check(config: Config, found: Notes) -> None:
         elif sink.place != STDOUT:
             _file(path, sink.place, as_written(sink.path), found)
         seen.add(sink.place)
+        if sink.content and not sink.private:
+            message = "would get no text: private is false, and texts are private"
+            found.add(("audit", "sinks", index, "content"), message, "set private: true, or content: false")
+
+
+def warnings(config: Config) -> tuple[str, ...]:
+    """Of a checked configuration: sinks that wait for texts which nothing records."""
+    audit = config.audit
+    if audit.content.prompts or audit.content.answers:
+        return ()
+    places = (dotted(("audit", "sinks", n, "content")) for n, sink in enumerate(audit.sinks) if sink.content)
+    advice = "set audit.content.prompts or audit.content.answers"
+    return tuple(f"{place} is true, and no text is recorded: {advice}" for place in places)
 
 
 def _asides(sinks: Sequence[Sink]) -> dict[str, int]:

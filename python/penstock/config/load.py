@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping as Environ
 from typing import NamedTuple
 
-from penstock.config import check_store, prices
+from penstock.config import check_sinks, check_store, prices
 from penstock.config.check import Findings, check
 from penstock.config.model import Config
 from penstock.config.problem import ConfigError, Mark, Path, Problem, did_you_mean
@@ -52,7 +52,8 @@ def load(file: str | None, environ: Environ[str, str]) -> Loaded:
     check(config, catalogue, environ, reader, tree.mark)
     if reader.problems:
         raise ConfigError(reader.problems)
-    return Loaded(config, catalogue, file or NO_FILE, prices.warnings(config, catalogue, environ))
+    warnings = (*prices.warnings(config, catalogue, environ), *check_sinks.warnings(config))
+    return Loaded(config, catalogue, file or NO_FILE, warnings)
 
 
 def load_places(file: str | None, environ: Environ[str, str]) -> Config:

@@ -366,7 +366,7 @@ class Sink(Struct, frozen=True, kw_only=True):
     private: bool = True
     """Whether it gets the client's address and the end user too."""
     content: bool = False
-    """Whether it gets prompts and answers too, where they are recorded; with `private` only."""
+    """Whether it gets prompts and answers too, where they are recorded; refused without `private`."""
 
     @property
     def place(self) -> str:

@@ -247,7 +247,7 @@ def test_texts_are_shown_to_admins_and_forgotten_for_good(upstream: Upstream, tm
 def test_a_sink_has_texts_only_where_it_asks_for_them(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always(answer(CHAT.whole))
     files = [tmp_path / f"{name}.jsonl" for name in ("all", "usual", "public")]
-    wanted: list[dict[str, bool]] = [{"content": True}, {}, {"content": True, "private": False}]
+    wanted: list[dict[str, bool]] = [{"content": True}, {}, {"private": False}]
     sinks = [{"path": str(file)} | wants for file, wants in zip(files, wanted, strict=True)]
     with Gateway(tmp_path, scene(upstream, BOTH) | {"audit": {"content": BOTH, "sinks": sinks}}) as gateway:
         assert ask(gateway, CHAT, False).status == 200

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock.config.load import load
 from penstock.config.model import Config, Sink
 from penstock.config.problem import Problem
+from tests.unit.conftest import KEYS
 
 HEAD = "providers: {openai: {}}\n"
 
@@ -33,6 +35,29 @@ def test_what_cannot_be_is_said_at_its_place(refused: Callable[..., list[Problem
     }
     (problem,) = refused(f"{HEAD}audit: {{sinks: [{{type: kafka, path: '-'}}]}}\n")
     assert (problem.path, problem.message) == (("audit", "sinks", 0, "type"), "expected one of jsonl, not 'kafka'")
+
+
+def test_a_sink_that_is_to_have_texts_has_what_is_private(refused: Callable[..., list[Problem]]) -> None:
+    content = "content: {prompts: true}"
+    (problem,) = refused(f"{HEAD}audit: {{{content}, sinks: [{{path: '-', content: true, private: false}}]}}\n")
+    assert (problem.path, problem.message) == (
+        ("audit", "sinks", 0, "content"),
+        "would get no text: private is false, and texts are private",
+    )
+    assert problem.hint == "set private: true, or content: false"
+
+
+def test_a_sink_that_waits_for_texts_that_nothing_records_is_warned_of(write: Callable[[str], str]) -> None:
+    def warned(content: str, *sinks: str) -> tuple[str, ...]:
+        return load(write(f"{HEAD}audit: {{{content}sinks: [{', '.join(sinks)}]}}\n"), KEYS).warnings
+
+    usual, texts = "{path: '-'}", "{path: /tmp/x.jsonl, content: true}"
+    assert warned("", usual, texts) == (
+        "audit.sinks[1].content is true, and no text is recorded: set audit.content.prompts or audit.content.answers",
+    )
+    assert warned("", usual) == ()
+    assert warned("content: {answers: true}, ", usual, texts) == ()
+    assert warned("content: {prompts: true}, ", usual, texts) == ()
 
 
 def test_no_sink_stands_where_another_one_puts_files_aside(
