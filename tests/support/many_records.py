@@ -110,7 +110,7 @@ def questions() -> dict[str, tuple[str, Sequence[Value]]]:
             Question(key=BUSY, by=("model",), per="day", since_hour=HOUR, until_hour=NOON), 10_001, FLAVOUR
         ),
         "a day of all, by key": sums(Question(by=("key",), since_hour=since, until_hour=until), 10_001, FLAVOUR),
-        "what a key has spent": spend(BUSY, NOON - 12, HOUR),
+        "what a key has spent": spend(BUSY, NOON - 12, HOUR, FLAVOUR),
         "the newest records": page(Choice(), True, None, 101, FLAVOUR),
         "the newest records of a key": page(Choice(key=BUSY), True, None, 101, FLAVOUR),
         "refusals of a key since a moment": page(

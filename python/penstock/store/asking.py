@@ -92,7 +92,7 @@ class Asking:
 
     async def spend(self, key: str, today: int, month: int) -> tuple[int, ...]:
         """Requests, tokens, cost and unpriced of a key from the hour `today` on, then the same from `month` on."""
-        sql, values = usage_statements.spend(key, today, month)
+        sql, values = usage_statements.spend(key, today, month, self._database.flavour)
         return tuple((await self._ask(sql, *values))[0])
 
     async def instances(self) -> Sequence[str]:

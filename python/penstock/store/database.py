@@ -9,6 +9,8 @@ from msgspec import Struct
 
 T = TypeVar("T")
 Value = str | int | bytes | None
+MOST_SUM = 9 * 10**18
+"""What a sum that is asked for comes to at most: 64 bits hold it."""
 PATIENT_S = 600.0
 """How long a migration may take, and wait for tables that somebody reads or writes, and for another node's."""
 
@@ -36,6 +38,8 @@ class Flavour(Struct, frozen=True, kw_only=True):
     """A value: the months from year 0 to the one in which the hour `{hour}` since 1970 is."""
     part: str
     """A value: greater than 0 where `{part}` is part of `{text}`."""
+    sum: str
+    """A value: the sum of the whole numbers `{value}`; no more than `MOST_SUM`, however many there are."""
     touch: str
     """Raises `last_used_us` of many keys: `$1` is a JSON object of ids and times."""
     migrations_known: str

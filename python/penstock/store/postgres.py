@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.store.database import PATIENT_S, Flavour, Packed, Undo, Value, Work
+from penstock.store.database import MOST_SUM, PATIENT_S, Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreHeldError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
 from penstock.store.postgres_listen import CHANNEL, listen
@@ -52,6 +52,8 @@ FLAVOUR = Flavour(
         " + extract(month FROM to_timestamp({hour} * 3600.0) AT TIME ZONE 'UTC')::integer - 1)"
     ),
     part="strpos({text}, {part})",
+    # It sums bigints to numeric, which another type would be here.
+    sum=f"CAST(CASE WHEN sum({{value}}) > {MOST_SUM} THEN {MOST_SUM} ELSE sum({{value}}) END AS bigint)",
     # Locked in the order of ids, or two nodes that write the same keys at once would wait for each other.
     touch=(
         "UPDATE penstock_keys AS k SET last_used_us = u.at FROM"

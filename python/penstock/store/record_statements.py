@@ -97,7 +97,8 @@ def _sum(flavour: Flavour, where: str) -> str:
     most = [(name, _MOST_TOKENS) for name in TOKENS] + [("cost_nanousd", _MOST_NANOUSD)]
     sums = [f"sum(coalesce(CASE WHEN r.{name} > {n} THEN {n} ELSE r.{name} END, 0))" for name, n in most]
     unpriced = "r.prompt_tokens IS NOT NULL AND r.cost_nanousd IS NULL"
-    values = [*groups, "sum(r.count)", *sums, f"sum(CASE WHEN {unpriced} THEN r.count ELSE 0 END)"]
+    sums = ["sum(r.count)", *sums, f"sum(CASE WHEN {unpriced} THEN r.count ELSE 0 END)"]
+    values = [*groups, *(f"CASE WHEN {each} > {_MOST_SUM} THEN {_MOST_SUM} ELSE {each} END" for each in sums)]
     names = ("requests", *TOKENS, "cost_nanousd", "unpriced")
     places = ", ".join(str(n) for n in range(1, len(groups) + 1))
     added = ", ".join(

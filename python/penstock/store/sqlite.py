@@ -17,7 +17,7 @@ import aiosqlite
 import msgspec
 
 from penstock.private_file import sync_directory, tighten
-from penstock.store.database import Flavour, Packed, Undo, Value, Work
+from penstock.store.database import MOST_SUM, Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 
 T = TypeVar("T")
@@ -45,6 +45,11 @@ FLAVOUR = Flavour(
         " + CAST(strftime('%m', {hour} * 3600, 'unixepoch') AS INTEGER) - 1)"
     ),
     part="instr({text}, {part})",
+    # In two halves: a sum that 64 bits do not hold is an error here.
+    sum=(
+        f"CASE WHEN sum({{value}} / 1000000) >= {MOST_SUM // 10**6} THEN {MOST_SUM}"
+        " ELSE sum({value} / 1000000) * 1000000 + sum({value} % 1000000) END"
+    ),
     touch=(
         "UPDATE penstock_keys SET last_used_us = u.value FROM json_each($1) AS u"
         " WHERE penstock_keys.id = u.key AND penstock_keys.state <> 'deleted'"

@@ -72,18 +72,17 @@ def sums(wanted: Question, limit: int, flavour: Flavour) -> tuple[str, Sequence[
     fields = [f"{expression} AS f{n}" for n, expression in enumerate(of)]
     places = ", ".join(f"f{n}" for n in range(len(of)))
     inner = f"SELECT {', '.join([*fields, *NUMBERS])} FROM penstock_usage WHERE {' AND '.join(where)}"  # noqa: S608
-    # PostgreSQL sums bigints to numeric, which another type would be here.
-    numbers = ", ".join(f"CAST(sum({name}) AS bigint)" for name in NUMBERS)
+    numbers = ", ".join(flavour.sum.format(value=name) for name in NUMBERS)
     sql = f"SELECT {places}, {numbers} FROM ({inner}) AS u GROUP BY {places} ORDER BY {places} LIMIT {put(limit)}"  # noqa: S608
     return sql, values
 
 
-def spend(key: str, today: int, month: int) -> tuple[str, Sequence[Value]]:
+def spend(key: str, today: int, month: int, flavour: Flavour) -> tuple[str, Sequence[Value]]:
     """One row: requests, tokens, cost and unpriced of the hours from `today` on, then the same from `month` on."""
-    parts = ("requests", "prompt_tokens + completion_tokens", "cost_nanousd", "unpriced")
-    day = [f"CAST(coalesce(sum(CASE WHEN hour >= $2 THEN {part} ELSE 0 END), 0) AS bigint)" for part in parts]
-    whole = [f"CAST(coalesce(sum({part}), 0) AS bigint)" for part in parts]
-    sql = f"SELECT {', '.join([*day, *whole])} FROM penstock_usage WHERE key_id = $1 AND hour >= $3"  # noqa: S608
+    parts = ("requests", "(prompt_tokens + completion_tokens)", "cost_nanousd", "unpriced")
+    values = [*(f"(CASE WHEN hour >= $2 THEN {part} ELSE 0 END)" for part in parts), *parts]
+    sums = ", ".join(f"coalesce({flavour.sum.format(value=value)}, 0)" for value in values)
+    sql = f"SELECT {sums} FROM penstock_usage WHERE key_id = $1 AND hour >= $3"  # noqa: S608
     return sql, (key, today, month)
 
 

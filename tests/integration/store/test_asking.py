@@ -17,7 +17,7 @@ from penstock.audit.record import HEAD_BYTES, Private
 from penstock.audit.stored import verify
 from penstock.store.asking import Asking, Stored
 from penstock.store.asking_statements import Place
-from penstock.store.database import Database
+from penstock.store.database import Database, Session
 from penstock.store.forgetting import Forgetting
 from penstock.store.interface import StoreAwayError
 from penstock.store.migrate import FOLDER, bring_up, read_migrations
@@ -28,7 +28,7 @@ from penstock.store.usage_statements import NUMBERS, Question
 from penstock.times import DAY_US, HOUR_US
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
-from tests.support.stored_rows import Chain, begin, record, ship, used
+from tests.support.stored_rows import KEYS, Chain, begin, insert, record, ship, used
 
 from .conftest import BEHIND_SERVER
 
@@ -198,6 +198,21 @@ async def test_what_a_key_has_spent_is_known(filled: Asking) -> None:
     assert await filled.spend("kA", HOUR, HOUR - 24) == (6, 23, 1_000, 1) * 2
     assert await filled.spend("kA", HOUR + 1, HOUR - 24) == (0, 0, 0, 0, 6, 23, 1_000, 1)
     assert await filled.spend("nobody", HOUR, HOUR) == (0,) * 8
+
+
+async def test_sums_beyond_64_bits_are_the_most_there_is(store: Open) -> None:
+    async def fill(session: Session) -> None:
+        for hour in range(3):
+            of = (HOUR + hour, "k", "", "", "", 200, "{}")
+            await insert(session, "penstock_usage", ", ".join((*KEYS, *NUMBERS)), (*of, 7, *[4 * 10**18] * 8, 1))
+
+    await store.database.write(fill)
+    most = 9 * 10**18
+    ((_, _, counts),), _ = await store.asking.sums(question(), 10, ())
+    assert tuple(counts) == (21, *[most] * 8, 3)
+    found, _ = await store.asking.sums(question(per="hour"), 10, ())
+    assert [tuple(counts) for _, _, counts in found] == [(7, *[4 * 10**18] * 8, 1)] * 3, "to the last digit"
+    assert await store.asking.spend("k", HOUR + 2, HOUR) == (7, 8 * 10**18, 4 * 10**18, 1, 21, most, most, 3)
 
 
 async def test_entries_come_in_their_order_and_instances_once(filled: Asking) -> None:

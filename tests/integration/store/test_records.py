@@ -166,6 +166,18 @@ async def test_models_that_clients_make_up_are_one_sum(place: Place, tmp_path: P
     assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 11, "each record has its own"
 
 
+async def test_what_one_batch_sums_to_has_a_bound(place: Place, tmp_path: Path) -> None:
+    records = await place.node()
+    journal = MadeJournal(tmp_path, "one")
+    for number in range(901):
+        journal.record(number, ended_us=NOON_US)
+    mark = await ship(records, journal)
+    assert await place.all("SELECT requests, cost_nanousd FROM penstock_usage") == [(901, 9 * 10**14)]
+    journal.record(902, ended_us=NOON_US)
+    await ship(records, journal, mark)
+    assert await place.all("SELECT requests, cost_nanousd FROM penstock_usage") == [(902, 9 * 10**14)]
+
+
 async def test_absurd_numbers_and_texts_do_not_stop_what_follows(place: Place, tmp_path: Path) -> None:
     records = await place.node()
     journal = MadeJournal(tmp_path, "one")
