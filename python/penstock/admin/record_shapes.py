@@ -118,7 +118,8 @@ class RecordsShape(Struct, frozen=True, kw_only=True):
 
 class SumShape(Struct, frozen=True, kw_only=True):
     """What was used in the hour, day or month that begins `at` (null: in all of the time) by what `by` names, where
-    null is not known. The cost has nothing of the `unpriced` requests: those that cost something, and nobody knows how much.
+    null is not known. The cost has nothing of the `unpriced` requests: those that cost something, and nobody knows how
+    much.
     """
 
     at: Moment | None

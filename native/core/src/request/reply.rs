@@ -29,6 +29,17 @@ enum Framing {
     Close,
 }
 
+/// What becomes of the end of an answer.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// It is sent as it comes.
+    Sent,
+    /// It is kept once it comes, until [`Reply::release`].
+    Due,
+    /// These bytes are left to be sent; with none it is that of the connection.
+    Kept(Vec<u8>),
+}
+
 /// One answer on its way out. Nothing is written before the first [`Reply::send`] or [`Reply::end`].
 pub struct Reply {
     /// Head bytes not yet written, in a buffer of the worker from the status on.
@@ -44,10 +55,7 @@ pub struct Reply {
     pub stall_ms: u64,
     /// A write stopped half way: nothing may follow.
     is_torn: bool,
-    /// Where the end is kept until [`Reply::release`]; `None`: it is not.
-    held: Option<Vec<u8>>,
-    /// The last bytes were given.
-    has_ended: bool,
+    end: End,
 }
 
 impl Reply {
@@ -63,8 +71,7 @@ impl Reply {
             sent_bytes: 0,
             stall_ms: STALL_MS,
             is_torn: false,
-            held: None,
-            has_ended: false,
+            end: End::Sent,
         }
     }
 
@@ -178,23 +185,23 @@ impl Reply {
 
     /// From now on the end of the answer is kept.
     pub fn hold(&mut self) {
-        self.held = Some(Vec::new());
+        self.end = End::Due;
     }
 
     /// Whether an end is kept, be it only that of the connection.
     pub fn is_holding(&self) -> bool {
-        self.held.is_some() && self.has_ended
+        matches!(self.end, End::Kept(_))
     }
 
     /// The last byte of the body is the end that is kept, as the connection tells no other: it may be sent only once it
     /// is known for the last.
     pub fn keeps_last_byte(&self) -> bool {
-        self.held.is_some() && self.framing == Framing::Close
+        self.end != End::Sent && self.framing == Framing::Close
     }
 
     /// Sends the end that was kept.
     pub async fn release(&mut self, client: &mut Client) -> Result<(), Gone> {
-        let held = self.held.take().unwrap_or_default();
+        let End::Kept(held) = std::mem::replace(&mut self.end, End::Sent) else { return Ok(()) };
         let written = write_all(client, &[&held], self.stall_ms).await;
         self.is_torn = written.is_err();
         written.map(drop)
@@ -227,10 +234,9 @@ impl Reply {
             }
         }
         client.answered = true;
-        self.has_ended |= last;
         self.sent_bytes += slices[..used].iter().map(|s| s.len() as u64).sum::<u64>();
-        if let Some(held) = self.held.as_mut().filter(|_| last) {
-            *held = slices[..used].concat();
+        if last && self.end != End::Sent {
+            self.end = End::Kept(slices[..used].concat());
             self.give_head();
             return Ok(false);
         }
