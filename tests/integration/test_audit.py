@@ -318,16 +318,20 @@ def test_verify_needs_no_providers_key_and_looks_at_journals_without_the_store_t
     recorded(gateway, 1)
     gateway.stop()
     file = tmp_path / "elsewhere.yaml"
-    providers = "providers: {openai: {api_key: '${env:NOT_SET}'}}"
+    providers = "providers: {openai: {api_key: '${env:NOT_SET}'}}\nadmin: {listen: '${env:NOT_SET}'}"
     file.write_text(f"data_dir: {gateway.data_dir}\n{providers}\n")
     done = run("audit", "verify", "--json", "-c", str(file))
     assert done.returncode == 0, done.stderr
     assert [each["records"] for each in json.loads(done.stdout)["store"]] == [1]
     file.write_text(f"data_dir: {gateway.data_dir}\n{providers}\nstore: '${{env:NOT_SET}}'\n")
-    done = run("audit", "verify", "--json", "-c", str(file))
+    heads = tmp_path / "heads.json"
+    gone = {"instance": "20260101T000000-00000000", "sequence": 5, "hash": "00" * 32}
+    heads.write_text(json.dumps({"ok": True, "journals": [{"head": gone}], "store": []}))
+    done = run("audit", "verify", "--json", "-c", str(file), "--heads", str(heads))
     assert (done.returncode, len(json.loads(done.stdout)["journals"])) == (1, 1), done.stderr
     assert "store: not verified: " in done.stderr
     assert "NOT_SET is not set" in done.stderr
+    assert gone["instance"] not in done.stderr, "it may be in the store"
     (gateway.data_dir / "penstock.sqlite").write_bytes(b"no database" * 1_000)
     done = audit(gateway.data_dir, "verify", "--json")
     assert (done.returncode, len(json.loads(done.stdout)["journals"])) == (1, 1), done.stderr

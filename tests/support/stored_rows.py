@@ -27,6 +27,7 @@ REFUSALS = (
     (400, "dialect_not_supported"),
     (400, "invalid_request"),
     (400, "request_exceeds_limit"),
+    (503, "store_unavailable"),
 )
 """Of requests that name a model and that no limit counts."""
 KEYS = ("hour", "key_id", "team", "model", "target", "status", "tags")

@@ -38,11 +38,11 @@ def place_of(config: str | None, given: str | None) -> str:
     """The data_dir that is meant."""
     if given is not None:
         return given
-    from penstock.config.load import load_places
+    from penstock.config.load import load_data_dir
     from penstock.config.problem import ConfigError
 
     try:
-        return load_places(find_config(config), os.environ).data_dir
+        return load_data_dir(find_config(config), os.environ)
     except ConfigError as error:
         refuse(error)
 

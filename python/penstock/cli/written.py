@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ _OPEN_ALREADY = ("/dev/fd/", "/dev/std", "/proc/")
 @contextmanager
 def written(path: str | None) -> Iterator[IO[str]]:
     """Where text goes: a file, or standard output (`-`, None). A file stands there once all of it is on disk, and none
-    but its owner reads it when it is new; what is no file is written as the text comes. Raises OSError.
+    but its owner reads it when it is new; what is no file, or stands where no other can be made, is written as the text
+    comes. Raises OSError.
     """
     if path is None or path == "-":
         with click.open_file("-", "w", encoding="utf-8") as out:
@@ -30,13 +32,35 @@ def written(path: str | None) -> Iterator[IO[str]]:
         with open(path, "w", encoding="utf-8") as out:
             yield out
     else:
-        with _aside(os.path.realpath(path)) as out:
+        with _ended_by_signals(), _aside(os.path.realpath(path)) as out:
             yield out
 
 
 def _is_written_at_once(path: str) -> bool:
-    """A device, a FIFO, or what is open already."""
-    return os.path.abspath(path).startswith(_OPEN_ALREADY) or (os.path.exists(path) and not os.path.isfile(path))
+    """A device, a FIFO, what is open already, or a file in a directory that takes no other, or that is mounted."""
+    if os.path.abspath(path).startswith(_OPEN_ALREADY):
+        return True
+    if not os.path.exists(path):
+        return False
+    whole = os.path.realpath(path)
+    return not os.path.isfile(whole) or os.path.ismount(whole) or not os.access(os.path.dirname(whole), os.W_OK)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Who is told to end cleans up first."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    ending = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ending:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in ending:
+            signal.signal(each, signal.SIG_DFL)
 
 
 @contextmanager

@@ -73,6 +73,15 @@ def load_places(file: str | None, environ: Environ[str, str]) -> Config:
     return config
 
 
+def load_data_dir(file: str | None, environ: Environ[str, str]) -> str:
+    """The `data_dir`, whatever else the configuration says. Raises `ConfigError`."""
+    reader = Reader(environ)
+    config = reader.struct(_part(file, environ, ("data_dir",)), Config)
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return config.data_dir
+
+
 def load_store(file: str | None, environ: Environ[str, str]) -> Config:
     """Only where the store is, `store` and `data_dir`; the rest has its default.
 

@@ -32,6 +32,7 @@ _YEAR_10000_US = 253_402_300_800_000_000
 MADE_UP_STATUS = 404
 MADE_UP_ERRORS = (
     "model_not_allowed", "model_unpriced", "dialect_not_supported", "invalid_request", "request_exceeds_limit",
+    "store_unavailable",
 )  # fmt: skip
 """Refusals of ours that no limit counts, whatever name is asked for: `provider/` takes any behind it."""
 _ERRORS = ", ".join(f"'{error}'" for error in MADE_UP_ERRORS)

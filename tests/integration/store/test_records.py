@@ -162,8 +162,8 @@ async def test_models_that_clients_make_up_are_one_sum(place: Place, tmp_path: P
     journal.record(10, ended_us=NOON_US, status=400)
     await ship(records, journal)
     found = await place.all("SELECT model, target, status, requests FROM penstock_usage ORDER BY status, model")
-    assert found == [("", "", 400, 3), ("m", "up/real", 400, 1), ("", "", 403, 2), ("", "", 404, 5)]
-    assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 11, "each record has its own"
+    assert found == [("", "", 400, 3), ("m", "up/real", 400, 1), ("", "", 403, 2), ("", "", 404, 5), ("", "", 503, 1)]
+    assert len(await place.all("SELECT DISTINCT model FROM penstock_records")) == 12, "each record has its own"
 
 
 async def test_what_one_batch_sums_to_has_a_bound(place: Place, tmp_path: Path) -> None:

@@ -426,6 +426,7 @@ async def test_models_that_clients_make_up_are_one_sum(here: Here) -> None:
             (None, None, 400, 3, 0),
             (None, None, 403, 2, 0),
             (None, None, 404, 3, 0),
+            (None, None, 503, 1, 0),
             ("fast", "up/real", 400, 1, 0),
         ]
         assert await counted(asked, model="made-up-1") == []

@@ -40,8 +40,13 @@ pub fn allow_others(principal: &Principal, scan: &Scan<'_>, body: &[u8], model: 
     };
     for (field, span) in OTHERS.into_iter().zip(&scan.others) {
         let Some(span) = span else { continue };
-        let mut look =
-            Look { are_tools: matches!(field, "tools" | "plugins"), allows: &allows, refused: None, is_unclear: false };
+        let mut look = Look {
+            are_tools: matches!(field, "tools" | "plugins"),
+            allows: &allows,
+            refused: None,
+            is_unclear: false,
+            is_inner: false,
+        };
         let read =
             At(Place::List, &mut look).deserialize(&mut serde_json::Deserializer::from_slice(&body[span.clone()]));
         let message = match look.refused {
@@ -66,6 +71,8 @@ struct Look<'a> {
     allows: &'a dyn Fn(&str) -> bool,
     refused: Option<String>,
     is_unclear: bool,
+    /// What is read stands in the parameters of a tool.
+    is_inner: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,10 +135,13 @@ impl<'de> Visitor<'de> for At<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let Self(place, look) = self;
+        let is_inner = look.is_inner;
         let is_read = matches!(place, Place::Entry | Place::Parameters);
         let mut has_name = false;
         while let Some(field) = object.next_key::<String>()? {
+            look.is_inner = place == Place::Parameters;
             match field.as_str() {
+                _ if place == Place::List && look.are_tools => object.next_value_seed(At(Place::Entry, look))?,
                 "model" if is_read => {
                     has_name = true;
                     object.next_value_seed(At(Place::Name, look))?;
@@ -146,7 +156,12 @@ impl<'de> Visitor<'de> for At<'_, '_> {
                 _ => _ = object.next_value::<IgnoredAny>()?,
             }
         }
-        look.is_unclear |= !is_read || !look.are_tools && !has_name;
+        look.is_unclear |= match place {
+            Place::List => !look.are_tools,
+            Place::Entry | Place::Parameters => !look.are_tools && !has_name,
+            // What a function takes may be described where its parameters would be: that names none.
+            Place::Names | Place::Name => !is_inner,
+        };
         Ok(())
     }
 
