@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def part(index: int, finish: str | None = None) -> bytes:
 
 @pytest.mark.parametrize("wanted", [{"n": 2}, {"n": 3}])
 def test_an_answer_is_whole_once_every_alternative_is(
-    gateway: Gateway, upstream: Upstream, wanted: dict[str, int]
+    gateway: Gateway, upstream: Upstream, wanted: dict[str, Any]
 ) -> None:
     indexes = range(wanted["n"])
     frames = [*(part(index) for index in indexes), *(part(index, "stop") for index in indexes)]

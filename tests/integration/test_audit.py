@@ -42,9 +42,9 @@ def recorded(gateway: Gateway, count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("durability", ["flush"], indirect=True)
 def test_an_answer_that_ends_with_its_connection_ends_once_it_is_recorded(gateway: Gateway, upstream: Upstream) -> None:
     text = json.dumps({"text": "x" * 200_000}).encode()
-    pieces = [Send(chunk(text[:90_000])), Pause(0.2), Send(chunk(text[90_000:])), Pause(0.5), Send(b"0\r\n\r\n")]
-    head_of_it = head(200, {"content-type": "application/json", "transfer-encoding": "chunked"})
-    upstream.always([Send(head_of_it), *pieces])
+    fields = {"content-type": "application/json", "transfer-encoding": "chunked"}
+    first, second = (Send(chunk(piece)) for piece in (text[:90_000], text[90_000:]))
+    upstream.always([Send(head(200, fields)), first, Pause(0.2), second, Pause(0.5), Send(b"0\r\n\r\n")])
     body = json.dumps(CHAT.request("m", False)).encode()
     with socket.create_connection(("127.0.0.1", int(gateway.address.rpartition(":")[2]))) as client:
         lines = f"POST {CHAT.path} HTTP/1.0\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -325,7 +325,7 @@ def test_verify_needs_no_providers_key_and_looks_at_journals_without_the_store_t
     assert [each["records"] for each in json.loads(done.stdout)["store"]] == [1]
     file.write_text(f"data_dir: {gateway.data_dir}\n{providers}\nstore: '${{env:NOT_SET}}'\n")
     heads = tmp_path / "heads.json"
-    gone = {"instance": "20260101T000000-00000000", "sequence": 5, "hash": "00" * 32}
+    gone: dict[str, Any] = {"instance": "20260101T000000-00000000", "sequence": 5, "hash": "00" * 32}
     heads.write_text(json.dumps({"ok": True, "journals": [{"head": gone}], "store": []}))
     done = run("audit", "verify", "--json", "-c", str(file), "--heads", str(heads))
     assert (done.returncode, len(json.loads(done.stdout)["journals"])) == (1, 1), done.stderr
