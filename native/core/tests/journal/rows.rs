@@ -143,11 +143,15 @@ fn every_column_is_what_the_record_says() {
 fn what_is_beyond_the_known_places_is_passed_over_and_tags_are_sorted_json() {
     let mut made = Made::new(Durability::Group);
     let mut public = packed(&full(), 1);
-    assert_eq!(public[..3], [0xdc, 0, 34]);
-    public[2] = 35;
-    assert_eq!(public.split_off(public.len() - 3), [0xc0; 3], "no tags, no limits, counted nowhere");
+    assert_eq!(public[..3], [0xdc, 0, 35]);
+    public[2] = 36;
+    assert_eq!(
+        public.split_off(public.len() - 4),
+        [0xc0, 0xc0, 0xc0, 0],
+        "no tags, no limits, counted nowhere, priced"
+    );
     public.extend([0x82, 0xa1, b'b', 0xa1, b'2', 0xa1, b'a', 0xa3, b'1', 0, b'"']); // {"b": "2", "a": …}
-    public.extend([0x91, 0xa1, b'x', 0xc0]); // limits, where it is counted
+    public.extend([0x91, 0xa1, b'x', 0xc0, 0]); // limits, where it is counted, whether it has no price
     public.extend([0xcb, 0, 0, 0, 0, 0, 0, 0, 0]); // of a later release
     made.put(Kind::Record, &public, b"");
     made.writer.commit().unwrap();
@@ -156,6 +160,22 @@ fn what_is_beyond_the_known_places_is_passed_over_and_tags_are_sorted_json() {
     assert_eq!((row[5], row[6]), (Cell::Null, Cell::Null), "no private part");
     assert_eq!(row[19], Cell::Text("{\"a\":\"1\u{fffd}\\\"\",\"b\":\"2\"}"));
     assert_eq!(row[28], Cell::Number(5_000));
+}
+
+#[test]
+fn what_costs_something_and_nobody_knows_how_much_is_used_in_sums() {
+    for (usage, is_unpriced, expected) in
+        [(None, true, Cell::Number(0)), (None, false, Cell::Null), (full().usage, true, Cell::Number(1))]
+    {
+        let mut made = Made::new(Durability::Group);
+        let record = Record { usage, is_unpriced, cost_nanousd: None, ..full() };
+        made.put(Kind::Record, &packed(&record, 1), b"");
+        made.writer.commit().unwrap();
+        let found = next(&made, &start());
+        let row = &cells(&found)[0];
+        assert_eq!((row[20], row[27]), (expected, Cell::Null));
+        assert_eq!(row[21] == Cell::Null, usage.is_none());
+    }
 }
 
 #[test]
