@@ -124,11 +124,20 @@ fn failed(message: &str) -> Failure {
 /// Whether a content type is that of a stream. Ollama answers some requests, such as loading a model, with one JSON
 /// object although a stream was `asked` for.
 fn is_stream_type(kind: StreamKind, content_type: &[u8], asked: bool) -> bool {
-    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+    let is = |name| is_media(content_type, name);
     if kind.is_lines() {
         is("application/x-ndjson") || is("application/ndjson") || (asked && is("application/json"))
     } else {
-        is("text/event-stream")
+        are_events(content_type)
     }
+}
+
+/// Whether a content type is that of server-sent events.
+pub fn are_events(content_type: &[u8]) -> bool {
+    is_media(content_type, "text/event-stream")
+}
+
+fn is_media(content_type: &[u8], name: &str) -> bool {
+    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(name.as_bytes())
 }

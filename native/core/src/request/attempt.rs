@@ -79,7 +79,6 @@ pub fn is_retryable(status: u16) -> bool {
 
 /// Tries one target; once more on a fresh connection if a reused one turned out to be dead.
 pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Failed> {
-    let started_us = out.now_us.get();
     let mut fresh = false;
     let result = loop {
         match try_once(out, to, fresh).await {
@@ -91,29 +90,36 @@ pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Fai
     if result.is_err() {
         out.tick();
     }
-    note(out, to, &result, started_us);
     result
 }
 
-/// Remembers what became of an attempt that has just ended.
-pub fn note(out: &Outbound<'_>, to: &Attempt<'_>, result: &Result<Answer, Failed>, started_us: u64) {
+/// Remembers what became of the attempt that has just ended.
+pub fn note(out: &Outbound<'_>, targets: &[Attempt<'_>], result: &Result<Answer, Failed>) {
     let outcome = match result {
         Ok(answer) => AttemptResult::Status(answer.head.status),
         Err(Failed::Refused(refusal)) => AttemptResult::Status(refusal.head.status),
         Err(Failed::Failure(f)) => AttemptResult::Failed(f.code),
     };
-    out.asking.set(None);
-    record(out, to, outcome, out.now_us.get() - started_us);
+    ended(out, targets, outcome);
 }
 
 /// Remembers the attempt that a request was at when it stopped, if it was at any.
 pub fn stopped(out: &Outbound<'_>, targets: &[Attempt<'_>], stop: &Stop) {
-    let Some((place, started_us)) = out.asking.take() else { return };
-    let outcome = match stop {
-        Stop::Refused(error) if error.code.side() == Side::Upstream => AttemptResult::Failed(error.code),
-        Stop::Refused(_) | Stop::Gone => AttemptResult::GivenUp,
-    };
-    record(out, &targets[place], outcome, out.now_us.get() - started_us);
+    ended(
+        out,
+        targets,
+        match stop {
+            Stop::Refused(error) if error.code.side() == Side::Upstream => AttemptResult::Failed(error.code),
+            Stop::Refused(_) | Stop::Gone => AttemptResult::GivenUp,
+        },
+    );
+}
+
+/// Nobody is being asked any more.
+fn ended(out: &Outbound<'_>, targets: &[Attempt<'_>], result: AttemptResult) {
+    if let Some((place, since_us)) = out.asking.take() {
+        record(out, &targets[place], result, out.now_us.get() - since_us);
+    }
 }
 
 /// Remembers that a target was not asked, as its provider is at a limit.

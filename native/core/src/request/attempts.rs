@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use super::{
     Gone, Reply, Stop,
-    attempt::{Answer, Failed, Refusal, attempt, skipped, stopped},
+    attempt::{Answer, Failed, Refusal, attempt, note, skipped, stopped},
     outbound::Outbound,
     respond,
 };
@@ -78,7 +78,9 @@ async fn try_all(out: &Outbound<'_>, targets: &[Attempt<'_>]) -> Result<Answer, 
         }
         asked += 1;
         out.asking.set(Some((place, out.now_us.get())));
-        let failed = match attempt(out, target).await {
+        let result = attempt(out, target).await;
+        note(out, targets, &result);
+        let failed = match result {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };

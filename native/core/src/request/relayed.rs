@@ -28,7 +28,7 @@ use crate::{
     observe::record::{Outcome, StreamFacts},
     relay::{
         Passed, Watched,
-        peek::Opening,
+        peek::{Opening, are_events},
         source::Source,
         stream,
         text::Text,
@@ -38,9 +38,6 @@ use crate::{
     server::timer,
     snapshot::{Cost, Overrides},
 };
-
-/// What answers are that are read as they come, of whatever endpoint.
-const SSE: &[u8] = b"text/event-stream";
 
 /// Serves a request whose body, or the beginning of it, is `content`.
 pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> Result<(), Stop> {
@@ -238,10 +235,9 @@ async fn whole(
     (guard, asks): Holding<'_>,
 ) -> Result<(), Stop> {
     let counts = endpoint.has_usage() && (200..300).contains(&answer.head.status);
-    let content_type = answer.head.field(answer.source.head(), "content-type").unwrap_or_default();
-    let are_events = content_type.get(..SSE.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SSE));
+    let content_type = answer.head.field(answer.source.head(), "content-type");
     let mut reading = Reading {
-        are_events,
+        are_events: content_type.is_some_and(are_events),
         tap: counts.then(|| BodyTap::new(call.dialect, answers_in_tokens(endpoint.api))),
         text: (counts && guard.counts_text()).then(|| Text::of_body(call.dialect)),
         guard,

@@ -83,11 +83,10 @@ async fn try_all(
             Watched::Gone => return Err(Stop::Gone),
             Watched::Late => return Err(too_late()),
         }
-        let asked_us = out.tick();
-        out.asking.set(Some((place, asked_us)));
+        out.asking.set(Some((place, out.tick())));
         let (result, may_go_on) = attempt(client, out, to, total_at).await?;
         out.tick();
-        attempt::note(out, to, &result, asked_us);
+        attempt::note(out, targets, &result);
         if result.is_err() {
             out.guard.fails();
         }
