@@ -66,20 +66,12 @@ def load_places(file: str | None, environ: Environ[str, str]) -> Config:
     if isinstance(admin, Mapping):
         listen = {name: entry for name, entry in admin.entries.items() if name == "listen"}
         tree.entries["admin"] = (mark, Mapping(listen, admin.mark))
-    reader = Reader(environ)
-    config = reader.struct(tree, Config)
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    return config
+    return _checked(tree, environ)
 
 
 def load_data_dir(file: str | None, environ: Environ[str, str]) -> str:
     """The `data_dir`, whatever else the configuration says. Raises `ConfigError`."""
-    reader = Reader(environ)
-    config = reader.struct(_part(file, environ, ("data_dir",)), Config)
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    return config.data_dir
+    return _checked(_part(file, environ, ("data_dir",)), environ).data_dir
 
 
 def load_store(file: str | None, environ: Environ[str, str]) -> Config:
@@ -87,7 +79,11 @@ def load_store(file: str | None, environ: Environ[str, str]) -> Config:
 
     For commands that need nothing else of what it serves. Raises `ConfigError`.
     """
-    tree = _part(file, environ, ("store", "data_dir"))
+    return _checked(_part(file, environ, ("store", "data_dir")), environ)
+
+
+def _checked(tree: Mapping, environ: Environ[str, str]) -> Config:
+    """What a part says. Raises `ConfigError`."""
     reader = Reader(environ)
     config = reader.struct(tree, Config)
     check_store.check(config.store, Findings(reader, tree.mark))
