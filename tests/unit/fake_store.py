@@ -6,7 +6,7 @@ import asyncio
 import copy
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +16,18 @@ from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
 from penstock.store.interface import ConflictError, Delta, Filter, Page, StoreAwayError, StoreRefusedError
 
 RowT = TypeVar("RowT", Key, Team, AdminToken)
+
+
+class FakeWatch:
+    """Set `hears` to false for one that has lost its way to the store."""
+
+    def __init__(self, watches: list[FakeWatch], woken: Callable[[], None]) -> None:
+        self._watches, self.woken = watches, woken
+        self.hears = True
+
+    async def stop(self) -> None:
+        if self in self._watches:
+            self._watches.remove(self)
 
 
 class FakeStore:
@@ -37,7 +49,7 @@ class FakeStore:
         self._deleted_us: dict[tuple[type, str], int] = {}
         self._changes: list[Change] = []
         self._version = 0
-        self._watchers: list[Callable[[], None]] = []
+        self.watches: list[FakeWatch] = []
 
     # --- what tests do to it ---
 
@@ -108,8 +120,8 @@ class FakeStore:
             self._rows[place] = replace(_merged(row, self._rows.get(place)), version=self._version)
             self._deleted_us.pop(place, None)
         self._changes.append(replace(change, version=self._version))
-        for woken in self._watchers if self.tells else []:
-            woken()
+        for watch in self.watches if self.tells else []:
+            watch.woken()
         if self.doubtful:
             raise StoreAwayError("the fake store has fallen silent", in_doubt=True)
         return self._version
@@ -184,14 +196,10 @@ class FakeStore:
             del self._rows[place], self._deleted_us[place]
         return len(old)
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        self._watchers.append(woken)
-
-        async def stop() -> None:
-            if woken in self._watchers:
-                self._watchers.remove(woken)
-
-        return stop
+    async def watch(self, woken: Callable[[], None]) -> FakeWatch:
+        watch = FakeWatch(self.watches, woken)
+        self.watches.append(watch)
+        return watch
 
     async def _enter(self, call: str) -> None:
         await asyncio.sleep(0)  # others come in between, as with a real one

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from penstock.keys.cache import Note, Place
 from penstock.keys.table import Table
 from penstock.observe.logs import Log
-from penstock.store.interface import Delta, Store, StoreError, StoreRefusedError
+from penstock.store.interface import Delta, Store, StoreError, StoreRefusedError, Watch
 from penstock.times import DAY_US
 
 ROWS_AT_ONCE = 2_000
@@ -30,6 +30,8 @@ class Pace(NamedTuple):
     """Seconds between things."""
 
     poll: float = 0.5
+    quiet: float = 2.0
+    """Between two polls while the store's own word is heard: only for what that does not tell."""
     hurry: float = 0.02
     """Between two polls that the store's own word has hastened."""
     first: float = 5.0
@@ -59,7 +61,7 @@ class Feed:
         self._told = told
         self._migrate, self._pace, self._now_us = migrate, pace, now_us
         self._opened = False
-        self._unwatch: Callable[[], Awaitable[None]] | None = None
+        self._watch: Watch | None = None
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._away_since: float | None = None
@@ -101,10 +103,9 @@ class Feed:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-        if self._unwatch is not None:
-            with contextlib.suppress(StoreError):
-                await self._unwatch()
-            self._unwatch = None
+        if self._watch is not None:
+            await self._watch.stop()
+            self._watch = None
 
     async def poll(self) -> None:
         """One exchange with the store, whether it is away or not; never raises for a store that is."""
@@ -127,7 +128,8 @@ class Feed:
             await asyncio.sleep(self._pause_s())
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pace.poll):
+            hears = self._watch is not None and self._watch.hears
+            async with asyncio.timeout(self._pace.quiet if hears else self._pace.poll):
                 await self._woken.wait()
             await asyncio.sleep(self._pace.hurry)
 
@@ -141,8 +143,8 @@ class Feed:
             self._opened = True
             for name in made:
                 self._log.info("the store's schema was brought up to date", migration=name)
-        if self._unwatch is None:
-            self._unwatch = await self._store.watch(self.wake)
+        if self._watch is None:
+            self._watch = await self._store.watch(self.wake)
 
     async def _exchange(self) -> None:
         await self._connect()

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from penstock.store.interface import Watch
+
 T = TypeVar("T")
 Value = str | int | bytes | None
 MOST_SUM = 9 * 10**18
@@ -119,4 +121,4 @@ class Database(Protocol):
         `tell` wakes the other nodes; `patient` waits minutes.
         """
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]: ...
+    async def watch(self, woken: Callable[[], None]) -> Watch: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -75,6 +75,17 @@ class Page(Struct, frozen=True):
     next: str | None
 
 
+class Watch(Protocol):
+    """Tells when the store was changed by another node."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it would tell of a change now, as far as is known here."""
+
+    async def stop(self) -> None:
+        """Tells no more; may be called again."""
+
+
 class Store(Protocol):
     """Keys, teams, admin tokens and changes. Every method may raise `StoreError`; none leaves half a change behind,
     and but for a `StoreAwayError` that is `in_doubt` none a whole one; `touch` and `purge` go piece by piece.
@@ -142,8 +153,8 @@ class Store(Protocol):
         """Removes tombstones that are older; how many. One is as old as its change or the store's clock has it,
         whichever is less."""
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Calls `woken` when another node may have changed something, where the store can tell; gives the way to stop.
+    async def watch(self, woken: Callable[[], None]) -> Watch:
+        """Calls `woken` when another node may have changed something, where the store can tell, until it is stopped.
 
-        Only hastens: whoever watches polls as well. Never raises.
+        Only hastens: whoever watches polls as well, less often while it is heard. Never raises.
         """

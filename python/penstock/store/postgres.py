@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 from penstock.store.database import MOST_SUM, PATIENT_S, Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import ConflictError, StoreAwayError, StoreError, StoreHeldError
 from penstock.store.postgres_connection import DRIVER_ERRORS, Connection, connect, explain, part, place
-from penstock.store.postgres_listen import CHANNEL, listen
+from penstock.store.postgres_listen import CHANNEL, Listener
 
 T = TypeVar("T")
 CALL_S = 2.0
@@ -98,7 +98,7 @@ class PostgresDatabase:
         self._idle: deque[tuple[Connection, float]] = deque()
         self._busy: set[Connection] = set()
         self._leaving: dict[Connection, asyncio.Task[None]] = {}
-        self._listeners: set[asyncio.Task[None]] = set()
+        self._listeners: set[Listener] = set()
         self._place = place(url)
         self._closed = False
 
@@ -118,7 +118,7 @@ class PostgresDatabase:
         """What is under way ends as if the server had gone."""
         self._closed = True
         for listener in list(self._listeners):
-            await _end(listener)
+            await listener.stop()
         for connection in list(self._busy):
             connection.terminate()
         idle = [connection for connection, _ in self._idle]
@@ -135,15 +135,11 @@ class PostgresDatabase:
         begin, seconds = (_MIGRATE, self._patient_s) if patient else (self._write, self._call_s)
         return await self._call(begin, work, _TELL if tell else "COMMIT", seconds)
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        task = asyncio.get_running_loop().create_task(listen(self._connect, woken, self._call_s))
-        self._listeners.add(task)
-        task.add_done_callback(self._listeners.discard)
-
-        async def stop() -> None:
-            await _end(task)
-
-        return stop
+    async def watch(self, woken: Callable[[], None]) -> Listener:
+        listener = Listener(self._connect, woken, self._call_s)
+        self._listeners.add(listener)
+        listener.task.add_done_callback(lambda _: self._listeners.discard(listener))
+        return listener
 
     async def _call(self, begin: str, work: Work[T], end: str, seconds: float) -> T:
         """One transaction, or one statement without `begin`; once more on a fresh connection if the first was cut."""
@@ -289,8 +285,3 @@ async def _pieces(rows: Packed) -> AsyncIterator[bytes]:
         yield rows.piece(at, PIECE_BYTES)
         await asyncio.sleep(0)
     yield _COPY_END
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.keys.model import AdminToken, Change, Key, Row, Secret, Team
 from penstock.store import statements
 from penstock.store.database import Database, Session, Undo, Work
-from penstock.store.interface import ConflictError, Delta, Filter, Page, StoreAwayError, StoreRefusedError
+from penstock.store.interface import ConflictError, Delta, Filter, Page, StoreAwayError, StoreRefusedError, Watch
 from penstock.store.migrate import Migration, bring_up
 from penstock.store.rows import (
     KEYS,
@@ -220,7 +220,7 @@ class SqlStore:
                 count += removed
         return count
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def watch(self, woken: Callable[[], None]) -> Watch:
         return await self._database.watch(woken)
 
     async def _read(self, work: Work[T]) -> T:

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -19,6 +19,7 @@ import msgspec
 from penstock.private_file import sync_directory, tighten
 from penstock.store.database import MOST_SUM, Flavour, Packed, Undo, Value, Work
 from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
+from penstock.store.sqlite_watch import FileWatch
 
 T = TypeVar("T")
 _page = msgspec.json.Decoder(list[list[Any]]).decode
@@ -128,13 +129,8 @@ class SqliteDatabase:
     async def write(self, work: Work[T], *, tell: bool = False, patient: bool = False) -> T:
         return await self._whole(self._transact(self._writer, "BEGIN IMMEDIATE", work))
 
-    async def watch(self, woken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        """Nothing: looking into the file costs what a poll costs."""
-
-        async def stop() -> None:
-            return
-
-        return stop
+    async def watch(self, woken: Callable[[], None]) -> FileWatch:
+        return FileWatch(self._path, woken)
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs to its end even if nobody waits any more: another transaction cannot begin inside this one."""

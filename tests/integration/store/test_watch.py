@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.store.interface import Watch
 from penstock.store.open import make_store
 from penstock.store.sql import SqlStore
+from tests.support.bell import Bell
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.store_rules.rows import drop, key, newest, put
@@ -16,25 +18,11 @@ from tests.unit.conftest import until
 
 pytestmark = pytest.mark.postgres
 LISTENING = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND query LIKE 'LISTEN%'"
-DEADLINE_S = 5.0
 
 
-class Bell:
-    """Counts how often it was rung."""
-
-    def __init__(self) -> None:
-        self.rung = 0
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        self.rung += 1
-        self._event.set()
-
-    async def heard(self) -> None:
-        """Until it rings again."""
-        async with asyncio.timeout(DEADLINE_S):
-            await self._event.wait()
-        self._event.clear()
+def hears(watch: Watch) -> bool:
+    """What it says now."""
+    return watch.hears
 
 
 @pytest.fixture
@@ -55,13 +43,15 @@ async def other(postgres: Postgres, database: str) -> AsyncIterator[SqlStore]:
 
 async def test_a_change_on_another_node_is_heard(node: SqlStore, other: SqlStore) -> None:
     bell = Bell()
-    stop = await node.watch(bell.ring)
+    watch = await node.watch(bell.ring)
+    assert not hears(watch)
     await bell.heard()  # it listens now
+    assert hears(watch)
     row = await put(other, key())
     await bell.heard()
     await drop(other, row)
     await bell.heard()
-    await stop()
+    await watch.stop()
     heard = bell.rung
     await put(other, key("k2"))
     await newest(other)
@@ -71,38 +61,41 @@ async def test_a_change_on_another_node_is_heard(node: SqlStore, other: SqlStore
 async def test_what_is_no_change_is_not_heard(node: SqlStore, other: SqlStore) -> None:
     bell = Bell()
     row = await put(other, key())
-    stop = await node.watch(bell.ring)
+    watch = await node.watch(bell.ring)
     await bell.heard()
     await other.touch({row.id: 5})
     await other.replace_hash(row.id, 1, row.secrets[0].hash, "new")
     await put(other, key("k2"))
     await bell.heard()
     assert bell.rung == 2
-    await stop()
+    await watch.stop()
 
 
 async def test_a_listener_that_is_cut_comes_back_and_looks_at_once(
     postgres: Postgres, database: str, node: SqlStore, other: SqlStore
 ) -> None:
     bell = Bell()
-    stop = await node.watch(bell.ring)
+    watch = await node.watch(bell.ring)
     await bell.heard()
     cut = LISTENING.format(database).replace("count(*)", "pg_terminate_backend(pid)")
     assert postgres.sql(cut) == "t"
     await bell.heard()
+    assert not hears(watch)
+    await bell.heard()
+    assert hears(watch)
     await put(other, key())
     await bell.heard()
-    await stop()
+    await watch.stop()
 
 
 async def test_closing_the_store_ends_its_listeners(postgres: Postgres, database: str, node: SqlStore) -> None:
     bell = Bell()
-    stop = await node.watch(bell.ring)
+    watch = await node.watch(bell.ring)
     await bell.heard()
     assert postgres.sql(LISTENING.format(database)) == "1"
     await node.close()
     await until(lambda: postgres.sql(LISTENING.format(database)) == "0")
-    await stop()
+    await watch.stop()
 
 
 async def test_behind_a_pooler_nobody_listens(
@@ -111,14 +104,15 @@ async def test_behind_a_pooler_nobody_listens(
     store = make_store(pgbouncer.url(database), "")
     await store.open(migrate=False)
     bell = Bell()
-    stop = await store.watch(bell.ring)
+    watch = await store.watch(bell.ring)
     tasks = len(asyncio.all_tasks())
     await until(lambda: len(asyncio.all_tasks()) < tasks)  # it has given up
     await put(other, key())
     assert await newest(store) == 1
     assert bell.rung == 0
+    assert not hears(watch)
     assert postgres.sql(LISTENING.format(database)) == "0"
-    await stop()
+    await watch.stop()
     await store.close()
 
 
@@ -128,10 +122,10 @@ async def test_a_server_that_is_away_is_no_matter_for_a_watch() -> None:
         await node.open(migrate=True)
         own.stop()
         bell = Bell()
-        stop = await node.watch(bell.ring)
+        watch = await node.watch(bell.ring)
         own.start()
         await bell.heard()
         await put(node, key())
         await bell.heard()
-        await stop()
+        await watch.stop()
         await node.close()

@@ -205,12 +205,12 @@ async def the_stores_clock_goes_on(make: Make) -> None:
 @rule
 async def a_watch_may_be_stopped_at_any_time_and_more_than_once(make: Make) -> None:
     store = await make()
-    stop = await store.watch(lambda: None)
+    watch = await store.watch(lambda: None)
     other = await store.watch(lambda: None)
-    await stop()
-    await stop()
+    await watch.stop()
+    await watch.stop()
     await put(store, key())
-    await other()
+    await other.stop()
     assert await newest(store) == 1
 
 

@@ -22,8 +22,8 @@ from tests.unit.keys.fake_table import FakeTable, digest_of
 
 TINY = Cost(8, 1, 1)
 NOW_US = 1_800_000_000_000_000
-FAST = Pace(poll=0.01, hurry=0.0, first=1.0, first_with_rows=1.0, longest=0.02)
-STILL = Pace(poll=3_600.0, first=1.0, first_with_rows=1.0, longest=3_600.0)
+FAST = Pace(poll=0.01, quiet=0.01, hurry=0.0, first=1.0, first_with_rows=1.0, longest=0.02)
+STILL = Pace(poll=3_600.0, quiet=3_600.0, first=1.0, first_with_rows=1.0, longest=3_600.0)
 """Polls only when a test asks for it, or something wakes it."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -72,6 +73,18 @@ async def test_being_woken_hastens_a_slow_poll(node: Node) -> None:
     await second.start()
     issued = await first.ledger.create_key(NewKey(name="one"), "test")
     await until(lambda: second.check(issued.secret) == "unverified")
+
+
+async def test_while_the_stores_word_is_heard_it_is_asked_more_seldom(node: Node) -> None:
+    scene = node(pace=FAST._replace(quiet=3_600.0))
+    await scene.start()
+    scene.store.calls.clear()
+    await asyncio.sleep(20 * FAST.poll)
+    assert scene.store.calls == []
+    (watch,) = scene.store.watches
+    watch.hears = False
+    watch.woken()  # as one does that has lost its way
+    await until(lambda: len(scene.store.calls) > 3)
 
 
 async def test_more_rows_than_one_batch_holds_come_in_several(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
