@@ -9,7 +9,7 @@ import pytest
 
 from penstock.tokens import count, count_messages
 from tests.support.audit import query
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, run
 from tests.support.kinds import CHAT, MESSAGES, TEXTS, data
 from tests.support.raw import Answer, Client, post, request
 from tests.support.scene import ask, assert_refused, config_of
@@ -78,6 +78,8 @@ def test_sound_is_paid_for_by_its_seconds_and_unknown_where_nobody_says_how_many
         rows = recorded(gateway, 5)
         until(lambda: shipped(gateway) == 5, "they are in the store")
         (summed,) = gateway.ask("GET", "/admin/v1/usage?since=1d").json()["items"]
+        verified = run("audit", "verify", "-c", str(gateway.config_file))
+        assert verified.returncode == 0, verified.stdout
     assert [row["cost_nanousd"] for row in rows] == [300_000, 400_000, None, None, 4_000]
     assert [row.get("unpriced") for row in rows] == [None, None, 1, 1, None]
     assert (summed["requests"], summed["unpriced"], summed["cost_nanousd"]) == (5, 2, 704_000)

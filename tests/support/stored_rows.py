@@ -171,7 +171,7 @@ def usage_of(records: Iterable[Record]) -> list[tuple[Any, ...]]:
         texts = (each.key_id or "", each.team or "", each.model or "", each.target or "")
         key = (each.started_us // HOUR_US, *texts, each.status or 0, tags)
         tokens = [getattr(each.usage, name) if each.usage else 0 for name in NUMBERS[1:8]]
-        is_unpriced = each.usage is not None and each.cost_nanousd is None
+        is_unpriced = each.cost_nanousd is None and (each.usage is not None or each.unpriced == 1)
         numbers = [each.count, *tokens, each.cost_nanousd or 0, int(is_unpriced)]
         found[key] = [a + b for a, b in zip(found.get(key, [0] * len(numbers)), numbers, strict=True)]
     return [(*key, *numbers) for key, numbers in found.items()]

@@ -235,28 +235,24 @@ def hash_of(entry: Entry, previous: bytes) -> bytes:
 
 def columns_of(record: Record) -> tuple[Any, ...]:
     """What the columns of a record's row hold."""
-    usage = record.usage
-    tokens = (
-        (
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cached_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-            usage.audio_tokens,
-            usage.image_tokens,
-        )
-        if usage
-        else (None,) * 7
-    )
     total_us = record.phases.total_us if record.phases else None
-    numbers = [_bounded(each) for each in (*tokens, record.cost_nanousd, total_us)]
+    numbers = [_bounded(each) for each in (*_tokens_of(record), record.cost_nanousd, total_us)]
     tags = _storable_tags(record.tags)
     return (
         _bounded(record.number), _bounded(record.started_us), _bounded(record.count, 31),
         *map(_storable, (record.request_id, record.key_id, record.team, record.model, record.target)),
         record.status, record.outcome, _storable(record.error), tags, *numbers,
     )  # fmt: skip
+
+
+def _tokens_of(record: Record) -> tuple[int | None, ...]:
+    """As native/core/src/observe/record_read.rs tells them: 0 where nobody knows how much is to be paid for."""
+    if usage := record.usage:
+        return (
+            usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens,
+            usage.reasoning_tokens, usage.audio_tokens, usage.image_tokens,
+        )  # fmt: skip
+    return (0 if record.unpriced == 1 else None, *(None,) * 6)
 
 
 def columns_begun(begin: Begin, is_interrupted: bool) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 LOOK_S = 0.5
-LATE_S = 1.0
+LATE_S = 5.0
 """What is being written can be read only once it is on disk, and times of files are coarse: it is asked for so long."""
 
 Stamp = tuple[tuple[int, int, int], ...] | None

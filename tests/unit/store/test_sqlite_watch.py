@@ -14,7 +14,7 @@ from penstock.store.sqlite_watch import FileWatch
 from tests.support.bell import Bell
 from tests.support.store_rules.rows import key, newest, put
 
-LOOK_S, LATE_S = 0.01, 0.05
+LOOK_S, LATE_S = 0.01, 0.1
 
 
 @pytest.fixture
