@@ -31,6 +31,7 @@ pub fn recover(disk: &dyn Disk, dir: &Path) -> io::Result<Recovered> {
             disk.rename(&last.path, &dir.join(file_name(last.number, true)))
         };
         match check(&bytes) {
+            Verdict::Whole if is_committed(disk, dir, last.number, bytes.len())? => set_aside()?,
             Verdict::Whole => {}
             Verdict::Empty if is_committed(disk, dir, last.number, HEADER_BYTES)? => set_aside()?,
             Verdict::Empty => {

@@ -116,15 +116,14 @@ impl<'a> Gone<'a> {
 
 /// Verifies all journals below `all`. `is_live` tells of the process of an instance; `heads` must stand in their chains.
 pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str) -> bool) -> io::Result<Vec<Report>> {
-    let mut names: Vec<_> =
-        disk.list(all)?.into_iter().filter(|each| each.is_dir && !each.name.starts_with('.')).collect();
+    let mut names: Vec<_> = disk.list(all)?.into_iter().filter(|each| each.is_dir && is_instance(&each.name)).collect();
     names.sort_by(|a, b| a.name.cmp(&b.name));
     let mut removed = Removed::new();
     let mut found = Vec::new();
     for name in names.into_iter().map(|each| each.name) {
         let dir = all.join(&name);
         let one = One { disk, dir, is_live: is_live(&name), name };
-        found.push(one.verify(heads, &mut removed)?);
+        found.extend(one.verify(heads, &mut removed)?);
     }
     let known: HashMap<_, _> =
         found.iter().map(|Found { report, .. }| (report.instance.clone(), report.segments)).collect();
@@ -143,6 +142,11 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
         }
     }
     Ok(reports)
+}
+
+/// What a file system keeps at its top is no journal, and nobody's to look into.
+fn is_instance(name: &str) -> bool {
+    !name.starts_with('.') && name != "lost+found"
 }
 
 /// Segments that are not there: they must have been removed, and that told. It is not always the oldest ones that go first:
@@ -171,6 +175,9 @@ impl Hole {
         }
     }
 }
+
+/// How often a journal is read whose segments go meanwhile.
+const READINGS: u32 = 10;
 
 /// What was found in one journal, before it is known what the others tell of it.
 struct Found {
@@ -225,7 +232,18 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Found> {
+    /// Anew where segments go meanwhile, as the oldest ones may. `None`: all of them went.
+    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Option<Found>> {
+        for _ in 0..READINGS {
+            match self.read(heads, removed) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found.map(Some),
+            }
+        }
+        if files(self.disk, &self.dir)?.is_empty() { Ok(None) } else { self.read(heads, removed).map(Some) }
+    }
+
+    fn read(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Found> {
         // Before anything else: what is written goes on.
         let told = committed(self.disk, &self.dir)?;
         let files = files(self.disk, &self.dir)?;
@@ -289,6 +307,12 @@ impl One<'_> {
             if report.fault.is_some() {
                 break;
             }
+        }
+        // The newest one of a writer that lives does not go.
+        let newest =
+            told.filter(|(_, upto)| self.is_live && *upto > HEADER_BYTES as u64).map_or(0, |(number, _)| number);
+        if report.fault.is_none() && newest > last_number {
+            report.fault = Some(format!("segment {} is missing: it was on disk before", last_number + 1));
         }
         let at = chain.filter(|at| at.sequence > 0);
         report.head = at.map(|at| Head { instance: self.name.clone(), sequence: at.sequence, hash: hex(&at.hash) });

@@ -9,6 +9,7 @@ use crate::journal::{
 };
 
 const DAY_US: u64 = 86_400_000_000;
+pub const MOST_BEGUN: usize = 1 << 16;
 
 /// Which rows.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,8 @@ pub struct Rows {
     pub days: Vec<i32>,
     /// When the first of the requests ended, microseconds UTC; 0: there is none.
     pub oldest_us: u64,
-    /// Streams that began and whose record has not come: number and sequence, 8 bytes each, big-endian.
+    /// Streams that began and whose record has not come, the newest [`MOST_BEGUN`]: number and sequence, 8 bytes each,
+    /// big-endian.
     pub begun: Vec<u8>,
 }
 
@@ -79,6 +81,11 @@ impl Packing<'_> {
             return;
         }
         let columns = columns(entry.kind, entry.public);
+        match columns.number {
+            Some(number) if entry.kind == Kind::Begin as u8 => self.begin(number, entry.sequence),
+            Some(number) => _ = self.begun.remove(&number),
+            None => {}
+        }
         let rows = &mut self.rows;
         rows.has_ended = entry.kind == Kind::End as u8;
         if let Some(seen_us) = columns.started_us.map(|us| us.saturating_add(columns.total_us.unwrap_or(0))) {
@@ -89,17 +96,20 @@ impl Packing<'_> {
             }
         }
         rows.records += u64::from(entry.kind == Kind::Record as u8);
-        match columns.number {
-            Some(number) if entry.kind == Kind::Begin as u8 => _ = self.begun.insert(number, entry.sequence),
-            Some(number) => _ = self.begun.remove(&number),
-            None => {}
-        }
         if rows.days.last() != Some(&rows.day) {
             rows.days.push(rows.day);
         }
         row_form::write(rows.day, self.wanted.instance, entry, &columns, &mut rows.data);
         (rows.sequence, rows.hash) = (entry.sequence, entry.hash);
         rows.count += 1;
+    }
+
+    /// The record of an older one was dropped, or so many are under way at once as no process has.
+    fn begin(&mut self, number: u64, sequence: u64) {
+        self.begun.insert(number, sequence);
+        if self.begun.len() > MOST_BEGUN {
+            self.begun.pop_first();
+        }
     }
 }
 

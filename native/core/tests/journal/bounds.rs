@@ -533,6 +533,7 @@ fn a_directory_that_nobody_may_look_into_holds_up_nothing() {
     fill(&mut made, 3);
     made.writer.sweep().unwrap();
     assert!(!made.sim.paths().contains(&left));
+    assert_eq!(made.report(true).fault, None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use penstock_core::journal::{
     recover::{Verdict, check, recover},
     segment::HEADER_BYTES,
     verify::verify,
-    walk::{COMMITTED, Walk},
+    walk::{COMMITTED, Walk, write_committed},
 };
 
 use crate::made::{Made, settings};
@@ -62,6 +62,13 @@ fn an_end_that_was_whole_before_is_set_aside_too() {
     assert!(made.report(false).fault.unwrap().contains("it was on disk before"));
     made.recover();
     assert!(made.sim.paths().contains(&made.dir.join("0000000001.damaged")));
+    assert_eq!(made.read(false), [0, 1, 2]);
+    made.sim.rename(&made.dir.join("0000000001.damaged"), &made.segment(1)).unwrap();
+    made.sim.put(&made.dir.join(COMMITTED), &write_committed(1, bytes.len() as u64));
+    let last = Walk::new(&bytes, HEADER_BYTES).last().unwrap().0;
+    made.sim.put(&made.segment(1), &bytes[..last]); // an entry less, and nothing of it left
+    made.recover();
+    assert!(made.report(false).fault.unwrap().contains("was set aside as damaged"));
     assert_eq!(made.read(false), [0, 1, 2]);
     let mut made = Made::new(Durability::Group);
     made.push();
@@ -191,7 +198,8 @@ fn a_segment_that_its_writer_takes_away_meanwhile_is_no_fault_unless_it_was_told
         vanishing(&before, behind);
         assert_eq!(verified().unwrap()[0].fault, None);
         vanishing(&after, behind);
-        assert!(verified().is_err());
+        let fault = verified().unwrap().remove(0).fault.unwrap();
+        assert_eq!(fault, "segment 3 is missing: it was on disk before");
     }
 }
 

@@ -10,7 +10,7 @@ use penstock_core::{
         record::{Outcome, Phases},
         record_form::{begin, public},
         row_form::{Cell, read},
-        rows::{Rows, Wanted, read_begun, rows},
+        rows::{MOST_BEGUN, Rows, Wanted, read_begun, rows},
     },
 };
 
@@ -257,6 +257,18 @@ fn streams_are_begun_until_their_record_comes() {
     let second = next(&made, &first);
     assert_eq!(second.count, 2);
     assert_eq!(read_begun(&second.begun).into_iter().collect::<Vec<_>>(), [(1, 1), (300, 6)]);
+}
+
+#[test]
+fn of_streams_whose_record_never_comes_the_newest_are_kept() {
+    let mut made = Made::new(Durability::Group);
+    let mut open = Vec::new();
+    begin(&record(1 << 20, START_US), "req", &mut open);
+    made.put(Kind::Begin, &open, b"");
+    made.writer.commit().unwrap();
+    let begun: Vec<_> = (1..=MOST_BEGUN as u64).flat_map(|number| [number, 0]).flat_map(u64::to_be_bytes).collect();
+    let found = read_begun(&next(&made, &Rows { begun, ..start() }).begun);
+    assert_eq!((found.len(), found.first_key_value(), found.get(&(1 << 20))), (MOST_BEGUN, Some((&2, &0)), Some(&1)));
 }
 
 #[test]

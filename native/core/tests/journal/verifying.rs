@@ -8,12 +8,17 @@ use std::{
 
 use penstock_core::journal::{
     Durability,
+    disk::Disk,
     entry::Entry,
     segment::{HEADER_BYTES, Header},
     verify::{Head, verify},
 };
 
-use crate::{made::Made, sim::Sim};
+use crate::{
+    bounds::{fill, small},
+    made::Made,
+    sim::Sim,
+};
 
 /// A journal of one segment and where its entries stand.
 fn six() -> (Made, Vec<u8>, Vec<Range<usize>>) {
@@ -65,7 +70,7 @@ fn an_end_that_was_cut_off_is_seen_by_whoever_kept_the_head() {
     assert_eq!(check(std::slice::from_ref(&head))[0].fault, None);
     made.sim.put(&made.segment(1), &bytes[..places[3].end]);
     assert!(check(&[])[0].fault.as_ref().unwrap().contains("it was on disk before"));
-    penstock_core::journal::disk::Disk::remove(&made.sim, &made.dir.join("committed")).unwrap();
+    made.sim.remove(&made.dir.join("committed")).unwrap();
     assert_eq!(check(&[])[0].fault, None, "nothing in the journal tells");
     assert!(check(std::slice::from_ref(&head))[0].fault.as_ref().unwrap().starts_with("entries 5 to 6 are missing"));
     let other = Head { sequence: 2, ..head.clone() };
@@ -89,7 +94,7 @@ fn a_segment_that_is_missing_or_from_elsewhere_is_named() {
     made.sim.put(&made.segment(2), &third);
     assert!(made.report(false).fault.unwrap().contains("renamed or copied"));
     made.sim.put(&made.segment(2), &second);
-    penstock_core::journal::disk::Disk::remove(&made.sim, &made.segment(2)).unwrap();
+    made.sim.remove(&made.segment(2)).unwrap();
     assert!(made.report(false).fault.unwrap().contains("segment 2 is missing"));
 }
 
@@ -134,6 +139,30 @@ fn what_is_written_while_a_journal_is_verified_is_no_fault() {
         let report = verify(&sim, dir.parent().unwrap(), &[], |_| true).unwrap().remove(0);
         assert_eq!((report.fault, report.unfinished_bytes), (None, 0), "behind look {times}");
     }
+}
+
+#[test]
+fn what_is_removed_while_a_journal_is_verified_is_no_fault() {
+    let mut made = Made::with(small("one"), None);
+    fill(&mut made, 60);
+    let (sim, all, first) = (made.sim.clone(), made.dir.parent().unwrap().to_owned(), made.segment(1));
+    let gone = first.clone();
+    // Before a segment is read, the head of the one behind it is.
+    sim.after_reading(made.segment(2), move || fill(&mut made, 120));
+    assert!(sim.paths().contains(&gone));
+    let report = verify(&sim, &all, &[], |_| true).unwrap().remove(0);
+    assert!(!sim.paths().contains(&gone));
+    assert_eq!((report.fault, report.records > 60), (None, true));
+    sim.after_reading(all.join("one/committed"), {
+        let sim = sim.clone();
+        move || {
+            sim.paths()
+                .iter()
+                .filter(|path| path.starts_with("/data/journal/one"))
+                .for_each(|path| sim.remove(path).unwrap())
+        }
+    });
+    assert_eq!(verify(&sim, &all, &[], |_| true).unwrap().len(), 0);
 }
 
 /// Has something happen behind so many readings of a file.
