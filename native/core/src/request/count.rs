@@ -102,7 +102,7 @@ pub async fn serve(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -
     guard.note(call.record);
     call.guard = None;
     let counted = counted?;
-    let source = if measure.is_exact && counted.by_table { "counted" } else { "estimated" };
+    let source = if measure.is_exact && counted.is_all { "counted" } else { "estimated" };
     let body = match api {
         Api::CountTokens => json!({"input_tokens": counted.tokens}),
         _ => json!({
@@ -149,6 +149,8 @@ struct Counted {
     tokens: u64,
     /// Not guessed from bytes.
     by_table: bool,
+    /// Nor was anything passed over.
+    is_all: bool,
 }
 
 /// Counts here if that is quick, else on a thread that may take its time.
@@ -162,8 +164,8 @@ async fn counted(
     let shared = call.worker.shared.clone();
     let count = move |body: &[u8]| -> Result<Counted, Error> {
         let encoding = shared.counting.encoding(measure.encoding, &shared.log);
-        let tokens = body::count(body, api, &model, measure, encoding)?;
-        Ok(Counted { tokens, by_table: encoding.is_some() })
+        let (tokens, is_all) = body::count(body, api, &model, measure, encoding)?;
+        Ok(Counted { tokens, by_table: encoding.is_some(), is_all })
     };
     let counting = &call.worker.shared.counting;
     if message.payload().len() <= QUICK_BYTES && counting.is_settled(measure.encoding) {

@@ -10,7 +10,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     count::{Counting, NICE, QUICK_BYTES},
     endpoint::Api,
-    estimate::{Answers, Prompt, answers_in_tokens, uses_tokens},
+    estimate::{Answers, Prompt, answers_in_tokens, is_paid},
     guard::{Guard, Said},
     read::Held,
     scan::Scan,
@@ -21,7 +21,7 @@ use crate::{
     limits::Reserve,
     observe::record::Source,
     relay::text::Text,
-    tokens::{self, Detail, Encoding, Measure, approximate, count_chat, each, picture_tokens},
+    tokens::{self, Detail, Encoding, Measure, approximate, each, measure_chat, picture_tokens},
 };
 
 /// A longer prompt is not kept while its answer passes.
@@ -109,8 +109,7 @@ impl Prompts<'_> {
 impl Asks {
     /// Of a request whose answer is not counted. `is_good`: the answer is no refusal.
     pub fn nothing(api: Api, is_good: bool) -> Self {
-        // Who moderates takes no money.
-        let costs = is_good && uses_tokens(api) && !answers_in_tokens(api) && api != Api::Moderations;
+        let costs = is_good && is_paid(api) && !answers_in_tokens(api);
         Self { api, choices: 1, prompt: Kept::Nothing, is_background: false, needs_prompt: false, known: None, costs }
     }
 
@@ -156,9 +155,7 @@ impl Asks {
 /// Tokens of the prompt in a body, and whether they are as exact as the encoding.
 fn prompt_tokens(api: Api, body: &[u8], model: &str, measure: Measure, encoding: Option<&Encoding>) -> (u64, bool) {
     let counted = encoding.and_then(|encoding| match api {
-        Api::Chat | Api::Messages | Api::OllamaChat => {
-            count_chat(encoding, model, body).ok().map(|tokens| (tokens, true))
-        }
+        Api::Chat | Api::Messages | Api::OllamaChat => measure_chat(encoding, model, body).ok(),
         _ => texts(encoding, model, body).map(|texts| {
             let tokens = approximate(measure, texts.tokens).saturating_add(texts.pictures);
             (tokens, texts.are_all && api != Api::Responses)
@@ -224,7 +221,8 @@ impl Guard {
     ) -> Said {
         let Stated { usage, tier, is_current } = stated;
         let stated = usage.filter(|usage| !usage.is_nothing());
-        let is_told = (is_whole || is_current) && stated.is_some();
+        let has_prompt = |usage: Usage| usage.prompt_tokens > 0 || matches!(asks.prompt, Kept::Nothing);
+        let is_told = (is_whole || is_current) && stated.is_some_and(has_prompt);
         let is_known = self.is_settled() || asks.is_background || is_told;
         if let (None, Some(known)) = (stated, asks.known) {
             return Said { usage: Some(known), source: Source::Counted, is_whole };
@@ -267,7 +265,9 @@ impl Guard {
             (_, Kept::Copy { body, .. }) => self.prompt_elsewhere(asks.api, body, model, measure).await,
         };
         let told = stated.unwrap_or(Usage { tier, ..Usage::default() });
-        let usage = Usage { prompt_tokens: prompt, completion_tokens: written.max(told.completion_tokens), ..told };
+        let told_written = told.completion_tokens;
+        let written = if is_whole && told_written > 0 { told_written } else { written.max(told_written) };
+        let usage = Usage { prompt_tokens: prompt, completion_tokens: written, ..told };
         let is_exact = measure.is_exact
             && !measure.thinks_unseen
             && encoding.is_some()
@@ -275,7 +275,7 @@ impl Guard {
             && is_prompt
             && asks.choices <= 1;
         let source = match stated {
-            Some(stated) if stated == usage => Source::Provider,
+            Some(stated) if is_whole && stated == usage => Source::Provider,
             _ if is_exact => Source::Counted,
             _ => Source::Estimated,
         };

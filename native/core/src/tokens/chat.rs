@@ -84,6 +84,11 @@ struct Part<'a> {
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
     source: Option<&'a RawValue>,
+    /// Of Anthropic's documents.
+    #[serde(borrow)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     /// Of Anthropic's calls and results of tools.
@@ -102,7 +107,7 @@ struct Part<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// A picture: an address with how closely to look, or Anthropic's source.
+/// A picture: an address with how closely to look.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Picture<'a> {
@@ -110,9 +115,36 @@ struct Picture<'a> {
     url: Option<&'a RawValue>,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
+}
+
+/// Where one of Anthropic's pictures or documents is from.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Origin<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
 }
+
+/// The parts of which all is counted, but for documents that are files and pictures that are not there.
+const COUNTED: [&[u8]; 13] = [
+    b"text",
+    b"refusal",
+    b"image_url",
+    b"image",
+    b"document",
+    b"thinking",
+    b"tool_use",
+    b"tool_result",
+    b"function",
+    b"custom",
+    b"input_text",
+    b"output_text",
+    b"input_image",
+];
 
 /// Tokens of the prompt that a request in JSON makes, of `/chat/completions` or `/messages`.
 ///
@@ -120,12 +152,17 @@ struct Picture<'a> {
 /// files are not. For models that are not exact ([`Measure`]) all but the pictures is scaled. The encoding is the one
 /// that the measure of the model names. Fails on what is no such request.
 pub fn count_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<u64, serde_json::Error> {
+    measure_chat(encoding, model, body).map(|(tokens, _)| tokens)
+}
+
+/// The same, and whether nothing was passed over, nor the size of a picture taken for granted.
+pub fn measure_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<(u64, bool), serde_json::Error> {
     // Text that is known to be text is not checked again value by value.
     let chat: Chat<'_> = match simdutf8::basic::from_utf8(body) {
         Ok(body) => serde_json::from_str(body)?,
         Err(_) => serde_json::from_slice(body)?,
     };
-    let mut count = Count { encoding, model, tokens: ANSWER, pictures: 0 };
+    let mut count = Count { encoding, model, tokens: ANSWER, pictures: 0, is_all: true };
     let (of_message, of_name) =
         if bare(model) == OLD_TURBO { (OLD_TURBO_MESSAGE, OLD_TURBO_NAME) } else { (MESSAGE, NAME) };
     let mut has_system = chat.system.is_some();
@@ -165,7 +202,7 @@ pub fn count_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<u64, 
     if let Some(choice) = chat.tool_choice {
         count.choice(choice);
     }
-    Ok(approximate(Measure::of(model), count.tokens).saturating_add(count.pictures))
+    Ok((approximate(Measure::of(model), count.tokens).saturating_add(count.pictures), count.is_all))
 }
 
 struct Count<'a> {
@@ -173,6 +210,7 @@ struct Count<'a> {
     model: &'a str,
     tokens: u64,
     pictures: u64,
+    is_all: bool,
 }
 
 impl Count<'_> {
@@ -212,19 +250,38 @@ impl Count<'_> {
             self.call(&inner);
         }
         self.content(part.content, depth + 1);
+        let kind = part.kind.and_then(text);
+        self.is_all &= kind.as_deref().is_none_or(|kind| COUNTED.contains(&kind));
         let detail = |value: Option<&RawValue>| Detail::named(&value.and_then(text).unwrap_or_default());
         if let Some(address) = part.image_url {
             let picture = match text(address) {
-                Some(_) => Picture { url: Some(address), detail: part.detail, data: None },
+                Some(_) => Picture { url: Some(address), detail: part.detail },
                 None => self.read(address),
             };
             let url = picture.url.and_then(text).unwrap_or_default();
             self.picture(picture_in(&url), detail(picture.detail));
-        } else if let Some(source) = part.source
-            && part.kind.and_then(text).as_deref() == Some(b"image")
-        {
-            let source: Picture<'_> = self.read(source);
-            self.picture(&source.data.and_then(text).unwrap_or_default(), Detail::Auto);
+        } else if let Some(source) = part.source {
+            match kind.as_deref() {
+                Some(b"image") => {
+                    let source: Origin<'_> = self.read(source);
+                    self.picture(&source.data.and_then(text).unwrap_or_default(), Detail::Auto);
+                }
+                Some(b"document") => {
+                    [part.title, part.context].into_iter().for_each(|about| self.text(about));
+                    self.document(source, depth);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Text, or a list of parts; a file is passed over.
+    fn document(&mut self, source: &RawValue, depth: usize) {
+        let source: Origin<'_> = self.read(source);
+        match source.kind.and_then(text).as_deref() {
+            Some(b"text") => self.text(source.data),
+            Some(b"content") => self.content(source.content, depth + 1),
+            _ => self.is_all = false,
         }
     }
 
@@ -238,6 +295,7 @@ impl Count<'_> {
     }
 
     fn picture(&mut self, base64: &[u8], detail: Detail) {
+        self.is_all &= !base64.is_empty();
         let tokens = picture_tokens(self.model, base64, detail);
         self.pictures = self.pictures.saturating_add(tokens);
     }

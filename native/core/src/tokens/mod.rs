@@ -17,7 +17,7 @@ mod tools;
 
 use std::path::Path;
 
-pub use chat::count_chat;
+pub use chat::{count_chat, measure_chat};
 use classes::CLASSES;
 pub use encodings::Encodings;
 pub(crate) use images::{Detail, picture_tokens};

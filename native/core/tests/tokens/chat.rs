@@ -1,6 +1,6 @@
 //! Chats count as the sums that the rules give.
 
-use penstock_core::tokens::{Encoding, count, count_chat};
+use penstock_core::tokens::{Encoding, count, count_chat, measure_chat};
 
 use super::oracle::BOTH;
 
@@ -150,6 +150,32 @@ fn pictures_cost_by_their_size_and_unknown_ones_by_a_stated_one() {
     let data = png.trim_start_matches("data:image/png;base64,");
     let source = with(&format!(r#"{{"type":"image","source":{{"type":"base64","data":"{data}"}}}}"#));
     assert_eq!(chat("claude-opus-4-6", &source), (7u64 * 12).div_ceil(10) + 23 * 18);
+}
+
+#[test]
+fn documents_of_text_count_and_what_is_passed_over_is_said() {
+    let part = |part: &str| format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+    let words = "ten thousand words ".repeat(30);
+    let document =
+        |source: &str| part(&format!(r#"{{"type":"document","title":"a","context":"b","source":{source}}}"#));
+    let measured = |body: &str| measure_chat(encoding(), "gpt-4o", body.as_bytes()).expect("a request");
+    let text = document(&format!(r#"{{"type":"text","media_type":"text/plain","data":"{words}"}}"#));
+    assert_eq!(measured(&text), (7 + 2 + tokens(&words), true));
+    let parts = document(&format!(r#"{{"type":"content","content":[{{"type":"text","text":"{words}"}}]}}"#));
+    assert_eq!(measured(&parts), (7 + 2 + tokens(&words), true));
+    assert_eq!(measured(&document(r#"{"type":"base64","data":"JVBERi0xLjc="}"#)), (7 + 2, false));
+    let png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAoAAAAHg";
+    for (one, is_all) in [
+        (r#"{"type":"text","text":"a"}"#, true),
+        (r#"{"type":"tool_result","content":"a"}"#, true),
+        (r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBE"}}"#, false),
+        (r#"{"type":"input_audio","input_audio":{"data":"UklG","format":"wav"}}"#, false),
+        (r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#, false),
+        (&format!(r#"{{"type":"image_url","image_url":{{"url":"{png}"}}}}"#), true),
+        (r#"{"type":"tool_result","content":[{"type":"file"}]}"#, false),
+    ] {
+        assert_eq!(measured(&part(one)).1, is_all, "{one}");
+    }
 }
 
 #[test]

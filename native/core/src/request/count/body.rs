@@ -10,7 +10,7 @@ use crate::{
         endpoint::Api,
         estimate::{Prompt, TOKEN_BYTES},
     },
-    tokens::{self, Encoding, Measure, approximate, count_chat, each},
+    tokens::{self, Encoding, Measure, approximate, each, measure_chat},
 };
 
 /// The fields that may hold it; `null` counts as absent.
@@ -24,15 +24,15 @@ struct Body<'a> {
     text: Option<&'a RawValue>,
 }
 
-/// Tokens of a body that was found to be a JSON object in UTF-8. Without a table they are guessed from its bytes. Errors
-/// name the field at fault.
+/// Tokens of a body that was found to be a JSON object in UTF-8, and whether all of it was counted. Without a table they
+/// are guessed from its bytes. Errors name the field at fault.
 pub(super) fn count(
     body: &[u8],
     api: Api,
     model: &str,
     measure: Measure,
     encoding: Option<&Encoding>,
-) -> Result<u64, Error> {
+) -> Result<(u64, bool), Error> {
     let fields: Body<'_> =
         serde_json::from_slice(body).map_err(|e| Error::new(Code::InvalidJson, format!("The request body: {e}.")))?;
     let text = match fields {
@@ -59,19 +59,19 @@ pub(super) fn count(
         let message = format!("The field \"{}\" must be a string or a list of strings.", text.0);
         wrong(text.0, &message)
     })?;
-    Ok(if encoding.is_some() { approximate(measure, tokens) } else { tokens })
+    Ok((if encoding.is_some() { approximate(measure, tokens) } else { tokens }, encoding.is_some()))
 }
 
 /// A whole request of chat or of Anthropic's messages.
-fn chat(body: &[u8], messages: &RawValue, model: &str, encoding: Option<&Encoding>) -> Result<u64, Error> {
+fn chat(body: &[u8], messages: &RawValue, model: &str, encoding: Option<&Encoding>) -> Result<(u64, bool), Error> {
     let mut are_objects = messages.get().starts_with('[');
     each(messages, |message| are_objects &= message.get().starts_with('{'));
     if !are_objects {
         return Err(wrong("messages", "The field \"messages\" must be a list of objects."));
     }
-    let Some(encoding) = encoding else { return Ok(Prompt::of_json(body).tokens(Reserve::Expected)) };
+    let Some(encoding) = encoding else { return Ok((Prompt::of_json(body).tokens(Reserve::Expected), false)) };
     // Of a body like this one nothing else is refused.
-    count_chat(encoding, model, body)
+    measure_chat(encoding, model, body)
         .map_err(|_| wrong("functions", "tools and functions are two names of one field; send one."))
 }
 
