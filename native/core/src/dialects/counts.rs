@@ -125,13 +125,16 @@ enum Iteration {
     Fallback,
 }
 
-/// The iterations whose tokens come on top.
+/// What is known of the iterations.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Iterations {
     are_there: bool,
-    /// Of all before the one that is read, and the longest prompt of one.
+    /// Of all before the one that is read that come on top.
     sum: [u64; ITERATED.len()],
+    /// The longest prompt of any, and whether one whose tokens do not come on top states its own.
     longest: u64,
+    states_own: bool,
     has_advisor: bool,
     /// Of those whose tokens do not come on top, as far as they wrote something: who declined before that is not paid.
     within: [u64; ITERATED.len()],
@@ -156,6 +159,7 @@ impl Iterations {
             are_there: true,
             sum: self.all(),
             longest: self.longest(),
+            states_own: self.states_own(),
             has_advisor: self.has_advisor(),
             within: self.within(),
             has_fallback: self.has_fallback(),
@@ -187,7 +191,11 @@ impl Iterations {
 
     /// 0: there are none.
     fn longest(&self) -> u64 {
-        self.longest.max(prompt(&self.added()))
+        self.longest.max(prompt(&self.here))
+    }
+
+    fn states_own(&self) -> bool {
+        self.states_own || self.is_within() && prompt(&self.here) > 0
     }
 
     fn has_advisor(&self) -> bool {
@@ -274,12 +282,18 @@ impl Counts {
 
     /// Takes over the numbers that `newer` states, keeps the others: Anthropic's counts are cumulative.
     pub fn overlay(&mut self, newer: &Self) {
+        let was_1h =
+            self.get(Count::CacheCreation1h).filter(|&long| long > 0 && self.get(Count::CacheCreation) == Some(long));
         for at in 0..COUNTS {
             if newer.present & (1 << at) != 0 {
                 self.values[at] = newer.values[at];
             }
         }
         self.present |= newer.present;
+        // Deltas tell of writes alone: where all were kept for an hour those that came since are, too.
+        if was_1h.is_some() && newer.get(Count::CacheCreation1h).is_none() {
+            self.set(Count::CacheCreation1h, self.get(Count::CacheCreation));
+        }
         // The list comes whole each time.
         if newer.iterations.are_there {
             self.iterations = newer.iterations;
@@ -331,7 +345,11 @@ impl Counts {
                     within if has_fallback && within != [0; ITERATED.len()] => within,
                     _ => ITERATED.map(|count| first(&[count])),
                 };
-                let longest = self.iterations.longest();
+                // The usage itself may be the sum of several prompts.
+                let longest = match self.iterations.longest() {
+                    longest if longest == 0 || self.iterations.states_own() => longest,
+                    longest => longest.max(prompt(&own)),
+                };
                 let all = plus(own, self.iterations.all());
                 let [_, cached_tokens, cache_write_tokens, cache_write_1h_tokens, completion_tokens] = all;
                 let is_waived = finish == REFUSAL && completion_tokens <= UNWRITTEN;
@@ -342,7 +360,7 @@ impl Counts {
                     cache_write_tokens,
                     reasoning_tokens: first(&[C::OutputThinking]),
                     cache_write_1h_tokens,
-                    longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt(&own)) },
+                    longest_prompt_tokens: longest,
                     has_other_model: (has_fallback || self.iterations.has_advisor()) && !is_waived,
                     is_waived,
                     ..Usage::default()

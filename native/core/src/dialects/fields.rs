@@ -57,6 +57,8 @@ pub enum Place {
     /// One of the four `…_tokens_details`, what is in them, or `cache_creation`.
     Details(Details),
     /// Anthropic's list of what a usage is made of, one of it, and its `cache_creation`.
+    /// `usage` in an element of `choices`.
+    ChoicesUsage,
     Iterations,
     Iteration,
     IterationCache,
@@ -144,6 +146,8 @@ pub struct Fields {
     pub counts: Counts,
     /// `usage` is there and an object.
     pub has_usage: bool,
+    /// It is that of a choice.
+    is_choices_usage: bool,
     /// `choices` has an element.
     pub has_choices: bool,
     /// What a whole body answers has an element.
@@ -178,6 +182,7 @@ impl Fields {
             shape,
             counts: Counts::default(),
             has_usage: false,
+            is_choices_usage: false,
             has_choices: false,
             has_parts: false,
             done: false,
@@ -196,6 +201,7 @@ impl Fields {
     pub fn restart(&mut self) {
         self.counts.clear();
         self.has_usage = false;
+        self.is_choices_usage = false;
         self.has_choices = false;
         self.has_parts = false;
         self.done = false;
@@ -307,7 +313,12 @@ impl Sink for Fields {
         use TextField as T;
         match object {
             Place::Body | Place::Item => self.top_member(name),
-            Place::Choice if name == b"finish_reason" => Place::Text(T::Finish),
+            Place::Choice => match name {
+                b"finish_reason" => Place::Text(T::Finish),
+                // Moonshot's streams state it there; beside one that stands where it should it says nothing.
+                b"usage" if !self.has_usage || self.is_choices_usage => Place::ChoicesUsage,
+                _ => Place::Nowhere,
+            },
             Place::Delta if name == b"stop_reason" => Place::Text(T::Finish),
             Place::Message if name == b"usage" => Place::Usage,
             Place::Incomplete if name == b"reason" => Place::Text(T::Finish),
@@ -318,7 +329,7 @@ impl Sink for Fields {
                 b"service_tier" => Place::Text(T::Tier),
                 _ => Place::Nowhere,
             },
-            Place::Usage => Count::in_usage(name),
+            Place::Usage | Place::ChoicesUsage => Count::in_usage(name),
             Place::Details(details) => Count::in_details(details, name),
             Place::Iteration => Count::in_iteration(name),
             Place::IterationCache if name == b"ephemeral_1h_input_tokens" => Place::Iterated(Count::CacheCreation1h),
@@ -371,9 +382,10 @@ impl Sink for Fields {
                 self.has_parts = true;
                 false
             }
-            Place::Usage => {
+            Place::Usage | Place::ChoicesUsage => {
                 self.counts.clear();
                 self.has_usage = !array;
+                self.is_choices_usage = at == Place::ChoicesUsage;
                 !array
             }
             Place::Details(details) => {
@@ -425,7 +437,8 @@ impl Sink for Fields {
             Place::Choice => self.has_choices = true,
             Place::Choices => self.has_choices = false,
             Place::Part => self.has_parts = true,
-            Place::Usage => {
+            Place::Usage if self.is_choices_usage => {}
+            Place::Usage | Place::ChoicesUsage => {
                 self.counts.clear();
                 self.has_usage = false;
             }

@@ -132,18 +132,32 @@ pub struct BodyTap {
     is_text: bool,
     skimmer: Skimmer<Place>,
     fields: Fields,
+    /// Bytes of the mark that have passed; all of them: there can be none any more.
+    marked: usize,
 }
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl BodyTap {
     /// `is_text`: the answer is what a model wrote.
     pub fn new(dialect: Dialect, is_text: bool) -> Self {
         let shape = if dialect == Dialect::Ollama { Shape::Ollama } else { Shape::Other };
-        Self { dialect, is_text, skimmer: Skimmer::new(Place::Body), fields: Fields::new(shape) }
+        Self { dialect, is_text, skimmer: Skimmer::new(Place::Body), fields: Fields::new(shape), marked: 0 }
     }
 
     /// The next bytes of the body, cut anywhere.
     pub fn feed(&mut self, bytes: &[u8]) {
+        let bytes = self.behind_mark(bytes);
         self.skimmer.feed(bytes, &mut self.fields);
+    }
+
+    /// What of the next bytes is none of a byte order mark's at the beginning, which some upstreams send.
+    fn behind_mark<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while let (Some(expected), Some((first, rest))) = (MARK.get(self.marked), bytes.split_first()) {
+            (self.marked, bytes) = if first == expected { (self.marked + 1, rest) } else { (MARK.len(), bytes) };
+        }
+        bytes
     }
 
     /// What the body states so far; `None` without any count.

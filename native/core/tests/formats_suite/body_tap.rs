@@ -92,7 +92,7 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
     let (read, written) = (first(&[&["cache_read_input_tokens"]]), first(&[&["cache_creation_input_tokens"]]));
     let written_1h = first(&[&["cache_creation", "ephemeral_1h_input_tokens"]]);
     let own = [input, read, written, written_1h, first(&[&["output_tokens"]])];
-    let Aside { on_top, attempts, has_fallback, longest, has_advisor } = Aside::of(&usage["iterations"]);
+    let Aside { on_top, attempts, has_fallback, longest, states_own, has_advisor } = Aside::of(&usage["iterations"]);
     let own = if has_fallback && attempts != [0; 5] { attempts } else { own };
     let all = plus(own, on_top);
     let is_waived = body["stop_reason"] == "refusal" && all[4] < 2;
@@ -103,7 +103,7 @@ pub(crate) fn oracle(dialect: Dialect, body: &Value) -> Option<Usage> {
         cache_write_tokens: all[2],
         reasoning_tokens: first(&[&[output, "thinking_tokens"]]),
         cache_write_1h_tokens: all[3],
-        longest_prompt_tokens: if longest == 0 { 0 } else { longest.max(prompt_of(own)) },
+        longest_prompt_tokens: if longest == 0 || states_own { longest } else { longest.max(prompt_of(own)) },
         has_other_model: (has_advisor || has_fallback) && !is_waived,
         is_waived,
         tier,
@@ -129,6 +129,7 @@ struct Aside {
     attempts: [u64; 5],
     has_fallback: bool,
     longest: u64,
+    states_own: bool,
     has_advisor: bool,
 }
 
@@ -144,14 +145,15 @@ impl Aside {
                 number(&each["cache_creation"]["ephemeral_1h_input_tokens"]),
                 number(&each["output_tokens"]),
             ];
+            aside.longest = aside.longest.max(prompt_of(here));
             match each["type"].as_str().unwrap_or_default() {
                 kind @ ("compaction" | "advisor_message") => {
                     aside.on_top = plus(aside.on_top, here);
-                    aside.longest = aside.longest.max(prompt_of(here));
                     aside.has_advisor |= kind == "advisor_message";
                 }
                 kind => {
                     aside.has_fallback |= kind == "fallback_message";
+                    aside.states_own |= prompt_of(here) > 0;
                     if here[4] > 1 {
                         aside.attempts = plus(aside.attempts, here);
                     }
@@ -271,6 +273,7 @@ fn what_vendors_state_in_places_of_their_own_is_read() {
             r#"{"usage":{"input_tokens":500,"output_tokens":264,"iterations":[{"type":"message","model":"a","input_tokens":412,"output_tokens":0},{"type":"message","model":"b","input_tokens":9,"cache_read_input_tokens":560186,"output_tokens":299},{"type":"fallback_message","model":"c","input_tokens":500,"output_tokens":264}]}}"#,
             Some(Usage {
                 cached_tokens: 560_186,
+                longest_prompt_tokens: 560_195,
                 has_other_model: true,
                 ..crate::drive::tokens(500 + 9 + 560_186, 264 + 299)
             }),
@@ -289,7 +292,18 @@ fn what_vendors_state_in_places_of_their_own_is_read() {
         (
             Dialect::Anthropic,
             r#"{"content":[{"type":"fallback"}],"stop_reason":"refusal","usage":{"input_tokens":500,"output_tokens":0,"iterations":[{"type":"message","input_tokens":412,"output_tokens":1},{"type":"fallback_message","input_tokens":500,"output_tokens":0}]}}"#,
-            Some(Usage { is_waived: true, ..crate::drive::tokens(500, 0) }),
+            Some(Usage { is_waived: true, longest_prompt_tokens: 500, ..crate::drive::tokens(500, 0) }),
+        ),
+        // The turns of one of its own tools: the usage is their sum, and none is as long.
+        (
+            Dialect::Anthropic,
+            r#"{"usage":{"input_tokens":120000,"output_tokens":100,"iterations":[{"type":"message","input_tokens":60000,"output_tokens":50},{"type":"message","input_tokens":59000,"cache_read_input_tokens":1000,"output_tokens":50}]}}"#,
+            Some(Usage { longest_prompt_tokens: 60_000, ..crate::drive::tokens(120_000, 100) }),
+        ),
+        (
+            Dialect::OpenAi,
+            "\u{feff}{\"usage\":{\"prompt_tokens\":9,\"total_tokens\":9}}",
+            Some(crate::drive::tokens(9, 0)),
         ),
         // Moonshot.
         (

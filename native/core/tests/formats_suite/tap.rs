@@ -61,6 +61,28 @@ fn the_last_usage_wins_and_null_is_none() {
 }
 
 #[test]
+fn usage_that_stands_in_a_choice_counts_where_none_stands_beside_it() {
+    let within = |usage: &str, choices: &str| {
+        FINISH
+            .replace("\"usage\":null", usage)
+            .replace("\"finish_reason\":\"stop\"", &format!("\"finish_reason\":\"stop\",{choices}"))
+    };
+    let of_choice =
+        r#""usage":{"prompt_tokens":10000,"completion_tokens":200,"total_tokens":10200,"cached_tokens":9000}"#;
+    let expected = Usage { cached_tokens: 9_000, ..tokens(10_000, 200) };
+    for outer in [r#""usage":null"#, r#""id":"c""#] {
+        let body = [CHUNK, &within(outer, of_choice), DONE].concat();
+        let seen = whole(Chat, true, &body);
+        assert_eq!((seen.out, seen.usage), (body, Some(expected)));
+    }
+    let outer = r#""usage":{"prompt_tokens":1,"completion_tokens":2}"#;
+    assert_eq!(whole(Chat, false, &within(outer, of_choice)).usage, Some(tokens(1, 2)));
+    let first = format!("data: {{{outer},\"choices\":[{{\"finish_reason\":\"stop\",{of_choice}}}]}}\n\n");
+    assert_eq!(whole(Chat, false, &first).usage, Some(tokens(1, 2)));
+    assert_eq!(whole(Chat, false, &within(r#""usage":null"#, r#""usage":null"#)).usage, None);
+}
+
+#[test]
 fn a_chat_with_finish_but_no_end_mark_is_completed() {
     let seen = whole(Chat, false, &[CHUNK, FINISH].concat());
     assert_eq!((seen.out, seen.ended), ([CHUNK, FINISH, DONE].concat(), false));
@@ -347,6 +369,22 @@ fn what_iterations_add_comes_whole_each_time() {
     let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
     let seen = whole(Messages, false, &[event("message_start", start), event("message_delta", end)].concat());
     assert_eq!(seen.usage, Some(Usage { longest_prompt_tokens: 900, ..tokens(905, 27) }));
+}
+
+#[test]
+fn what_is_written_to_the_cache_later_is_kept_as_long_as_what_was_first() {
+    let start = |long: u64| {
+        let usage = format!(
+            r#"{{"input_tokens":10,"cache_creation_input_tokens":1000,"cache_creation":{{"ephemeral_1h_input_tokens":{long}}},"output_tokens":1}}"#
+        );
+        event("message_start", &format!(r#"{{"type":"message_start","message":{{"usage":{usage}}}}}"#))
+    };
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":30,"cache_creation_input_tokens":50000,"output_tokens":200}}"#;
+    for (long, expected) in [(1_000, 50_000), (999, 999), (0, 0)] {
+        let seen = whole(Messages, false, &[start(long), event("message_delta", end)].concat());
+        let usage = Usage { cache_write_tokens: 50_000, cache_write_1h_tokens: expected, ..tokens(50_030, 200) };
+        assert_eq!(seen.usage, Some(usage));
+    }
 }
 
 #[test]

@@ -78,9 +78,10 @@ impl Tap {
                 self.ended = true;
                 return Meaning::End;
             }
-            b"message_start" | b"message_delta" => {
+            start @ (b"message_start" | b"message_delta") => {
                 self.counts.overlay(&self.fields.counts);
-                if !self.fields.counts.is_empty() {
+                // What the beginning says of the answer stands for nothing yet.
+                if start == b"message_delta" && !self.fields.counts.is_empty() {
                     self.note_stated();
                 }
                 self.take_finish();
