@@ -60,13 +60,20 @@ def test_what_the_end_of_the_process_cuts_is_told_charged_and_recorded(upstream:
     assert kept == {"tokens": cut["charged_tokens"] + told["charged_tokens"], "requests": 2}
 
 
-@pytest.mark.parametrize(("end", "error"), [("leaves", "given_up"), ("late", "upstream_timeout")])
+@pytest.mark.parametrize(
+    ("end", "error", "costs"),
+    [
+        ("leaves", "given_up", (1, 1)),
+        ("leaves where nothing costs anything", "given_up", (None, 0)),
+        ("late", "upstream_timeout", (None, 0)),
+    ],
+)
 def test_who_was_being_asked_when_a_request_ended_is_recorded(
-    upstream: Upstream, tmp_path: Path, end: str, error: str
+    upstream: Upstream, tmp_path: Path, end: str, error: str, costs: tuple[int | None, int]
 ) -> None:
     upstream.answer = lambda _: steps(answer({}, 500) if len(upstream.requests) == 1 else [Hold()])
     config = config_of(upstream, timeouts={"connect": "300ms", "total": "900ms"} if end == "late" else {})
-    config["providers"]["second"] = provider(upstream.root)
+    config["providers"]["second"] = provider(upstream.root) | {"free": costs == (None, 0)}
     targets = [{"provider": "up", "model": "a"}, {"provider": "second", "model": "b"}]
     config["models"] = {"m": {"targets": targets[:1], "fallback": targets[1:]}}
     with Gateway(tmp_path, config) as gateway:
@@ -82,6 +89,8 @@ def test_who_was_being_asked_when_a_request_ended_is_recorded(
     told = [tuple(each.get(name) for name in ("provider", "model", "status", "error")) for each in row["attempts"]]
     assert told == [("up", "a", 500, None), ("second", "b", None, error)]
     assert row["attempts"][1]["us"] > 0
+    assert (row["usage"], row["cost_nanousd"]) == (None, None)
+    assert (row.get("unpriced"), counted.value("penstock_unpriced_requests_total")) == costs
     assert counted.value("penstock_attempts_total") == 2
     assert counted.value("penstock_upstream_errors_total") == (1 if error == "given_up" else 2)
 
@@ -99,6 +108,7 @@ def test_who_was_sent_a_part_of_a_form_is_recorded(upstream: Upstream, tmp_path:
     assert [(each["provider"], each.get("status"), each["error"]) for each in row["attempts"]] == [
         ("up", None, "given_up")
     ]
+    assert row.get("unpriced") is None, "who was sent a part has nothing to work on"
 
 
 def test_a_request_that_only_requests_limit_counts_after_a_crash_though_its_client_left(

@@ -103,6 +103,7 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
         told: call.told,
         attempts: RefCell::new(std::mem::take(&mut call.record.attempts)),
         asking: Cell::new(None),
+        is_unpriced: Cell::new(false),
         waited_us: Cell::new(0),
         queued_us: Cell::new(0),
         lease_us: Cell::new(0),
@@ -130,8 +131,12 @@ pub async fn ask(call: &mut Call<'_>, wanted: &Wanted<'_>, content: Content) -> 
     call.record.phases.first_byte_us = out.first_byte_us.get();
     call.waited_us += out.waited_us.get();
     let (queued_us, lease_us, away) = (out.queued_us.get(), out.lease_us.get(), out.away.get());
+    let is_unpriced = out.is_unpriced.get();
     call.queued(queued_us);
     call.leased(lease_us, away);
+    if is_unpriced {
+        call.unpriced();
+    }
     if flows && !call.client.conn.body_done() {
         call.reply.close();
     }

@@ -4,7 +4,9 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use super::{
-    Stop, limit_text,
+    Stop,
+    estimate::is_paid,
+    limit_text,
     outbound::{BodyFraming, Outbound},
 };
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     },
     route::Attempt,
     server::timer,
-    snapshot::Base,
+    snapshot::{Base, Cost},
     upstream::Lease,
 };
 
@@ -103,8 +105,11 @@ pub fn note(out: &Outbound<'_>, targets: &[Attempt<'_>], result: &Result<Answer,
     ended(out, targets, outcome);
 }
 
-/// Remembers the attempt that a request was at when it stopped, if it was at any.
-pub fn stopped(out: &Outbound<'_>, targets: &[Attempt<'_>], stop: &Stop) {
+/// Remembers the attempt that a request was at when it stopped, if it was at any. `is_whole`: all of its body has come.
+pub fn stopped(out: &Outbound<'_>, targets: &[Attempt<'_>], stop: &Stop, is_whole: bool) {
+    if let (Stop::Gone, Some((place, _)), true) = (stop, out.asking.get(), is_whole) {
+        out.is_unpriced.set(costs(out, &targets[place]));
+    }
     ended(
         out,
         targets,
@@ -113,6 +118,11 @@ pub fn stopped(out: &Outbound<'_>, targets: &[Attempt<'_>], stop: &Stop) {
             Stop::Refused(_) | Stop::Gone => AttemptResult::GivenUp,
         },
     );
+}
+
+/// Whether a target that was asked takes something, though its answer is not waited for.
+fn costs(out: &Outbound<'_>, to: &Attempt<'_>) -> bool {
+    out.guard.has_sent() && is_paid(out.endpoint.api) && out.snapshot.price(to.provider, to.model) != Cost::Free
 }
 
 /// Nobody is being asked any more.

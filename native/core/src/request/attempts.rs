@@ -115,7 +115,7 @@ pub async fn answer(
     }
     out.answered(asked_us);
     if let Err(stop) = &answered {
-        stopped(out, targets, stop);
+        stopped(out, targets, stop, true);
     }
     answered
 }

@@ -237,6 +237,12 @@ impl Call<'_> {
         (self.worker.clock().boot_us() - self.arrived_us).saturating_sub(self.waited_us)
     }
 
+    /// It costs something, and nobody knows how much.
+    pub fn unpriced(&mut self) {
+        self.record.is_unpriced = true;
+        self.worker.metrics().met_unpriced();
+    }
+
     /// The request has waited so long for a slot of a limit: no work of ours, and worth telling.
     pub fn queued(&mut self, us: u64) {
         if us > 0 {

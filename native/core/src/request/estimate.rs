@@ -66,6 +66,11 @@ pub struct Answers {
     pub count: u64,
 }
 
+/// Whether requests of a path are paid for by what they use: who moderates takes no money.
+pub fn is_paid(api: Api) -> bool {
+    uses_tokens(api) && api != Api::Moderations
+}
+
 /// Whether tokens are what a path uses; others ask about them, or are not ours to read.
 pub fn uses_tokens(api: Api) -> bool {
     !matches!(api, Api::CountTokens | Api::InputTokens | Api::Tokens | Api::OllamaShow | Api::Other)

@@ -114,6 +114,11 @@ impl Guard {
         self.cost.set(self.account.as_ref().map(|_| self.price.get()));
     }
 
+    /// Whether the target that is tried was sent the request.
+    pub fn has_sent(&self) -> bool {
+        self.is_sent_there.get()
+    }
+
     /// The target gives no answer, or one that nothing is paid for: of its provider's limits only the request stays
     /// counted, if it was sent.
     pub fn fails(&self) {

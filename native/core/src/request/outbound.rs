@@ -71,6 +71,8 @@ pub struct Outbound<'a> {
     pub attempts: RefCell<Vec<AttemptRecord>>,
     /// The place of the target that is being asked, and since when.
     pub asking: Cell<Option<(usize, u64)>>,
+    /// It was given up by a client that left, and costs something all the same.
+    pub is_unpriced: Cell<bool>,
     /// Time spent waiting for upstreams so far, in microseconds.
     pub waited_us: Cell<u64>,
     /// Time spent waiting for slots of providers.

@@ -305,8 +305,7 @@ fn note_usage(call: &mut Call<'_>, (provider, model): (usize, &str), (guard, ask
     let priced = usage.filter(|usage| !usage.has_other_model);
     call.record.cost_nanousd = priced.and_then(|usage| guard.nanousd(&usage, cost));
     if call.record.cost_nanousd.is_none() && cost != Cost::Free {
-        call.record.is_unpriced = true;
-        call.worker.metrics().met_unpriced();
+        call.unpriced();
     }
 }
 

@@ -59,7 +59,7 @@ pub async fn answer(
     out.tick();
     out.answered(asked_us);
     if let Err(stop) = &answered {
-        attempt::stopped(out, targets, stop);
+        attempt::stopped(out, targets, stop, client.conn.body_done());
     }
     answered
 }
