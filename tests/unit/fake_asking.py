@@ -20,7 +20,7 @@ from tests.support.stored_rows import Chain, Row
 
 class FakeAsking(Asking):
     """Set `away` for an outage, `stuck` for answers that come once it is set. `before_rows` is called before pages and
-    sums are made. `whole`: whether texts were asked for, page by page."""
+    sums are made, and before entries are read. `whole`: whether texts were asked for, page by page."""
 
     def __init__(self) -> None:
         self.away = False
@@ -98,6 +98,7 @@ class FakeAsking(Asking):
 
     async def entries(self, instance: str, sequence: int) -> Sequence[Sequence[Any]]:
         self._enter("entries")
+        self.before_rows()
         found = [row for row in self.rows if row.instance == instance and row.sequence >= sequence]
         found.sort(key=lambda row: row.sequence)
         return [(row.day, *row.values[2:]) for row in found[:AT_ONCE]]

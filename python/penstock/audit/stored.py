@@ -77,9 +77,10 @@ async def verify(store: Asking, heads: Collection[Head] = ()) -> list[Report]:
             await _follow(store, chain)
             await chain.close(store)
         reports.append(chain.report)
-    oldest = min((each.first_day for each in reports if each.first_day is not None), default=None)
     for report in reports:
-        _judge_empty(report, marks.get(report.instance), oldest)
+        mark = marks.get(report.instance)
+        if mark is not None and report.entries == 0 and report.fault is None:
+            await _judge_empty(store, report, mark, reports)
     return reports
 
 
@@ -88,6 +89,9 @@ async def _follow(store: Asking, chain: _Chain) -> None:
     while chain.report.fault is None:
         # From the last one on, once more: another row of its number would be beside it.
         rows = await store.entries(chain.report.instance, chain.sequence if chain.report.entries else _FIRST)
+        if await _have_gone(store, chain, rows):
+            chain.begin_anew()
+            continue
         is_last = len(rows) < 2 or rows[-1][1] == chain.sequence
         known = bool(rows) and 0 < chain.sequence == rows[0][1]
         for row in rows[1:] if known else rows:
@@ -97,19 +101,35 @@ async def _follow(store: Asking, chain: _Chain) -> None:
             return
 
 
+async def _have_gone(store: Asking, chain: _Chain, rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether these rows do not follow since all up to there went from the beginning, as by age, after it was read."""
+    if chain.report.entries == 0 or (rows and rows[0][1] <= chain.sequence + 1):
+        return False
+    left = await store.entries(chain.report.instance, _FIRST)
+    return not left or left[0][1] > chain.sequence
+
+
 def _entry(row: Sequence[Any]) -> Entry:
     day, sequence, kind, hash, digest, private, public = row[:7]
     return Entry(day, sequence, kind, hash, digest, private, public, tuple(row[7:]))
 
 
-def _judge_empty(report: Report, mark: Watermark | None, oldest: int | None) -> None:
+async def _judge_empty(store: Asking, report: Report, mark: Watermark, others: Sequence[Report]) -> None:
     """An instance of which nothing is left: that is so of all of its age, or of none."""
-    if mark is None or report.entries > 0 or report.fault is not None:
-        return
-    if oldest is not None and mark.day > oldest:
+    if await _is_older_left(store, others, mark.day):
         report.fault = f"entries up to {mark.sequence} are missing, and older ones of others are there"
     else:
         report.removed = mark.sequence
+
+
+async def _is_older_left(store: Asking, reports: Sequence[Report], day: int) -> bool:
+    """Whether there are rows of before a day yet: those that were read may have gone since."""
+    for report in reports:
+        if report.first_day is not None and report.first_day < day:
+            rows = await store.entries(report.instance, _FIRST)
+            if rows and rows[0][0] < day:
+                return True
+    return False
 
 
 class _Chain:
@@ -141,6 +161,13 @@ class _Chain:
         report.head = Head(report.instance, entry.sequence, entry.hash.hex())
         return True
 
+    def begin_anew(self) -> None:
+        """With what is left: all that was read has gone since, and is counted when the next row comes."""
+        report = self.report
+        report.entries = report.records = report.lost = 0
+        report.head = report.first_day = None
+        self._begun.clear()
+
     async def close(self, store: Asking) -> None:
         """After the last row: does it end where the store says, and are the streams that broke off marked?"""
         report = self.report
@@ -151,7 +178,7 @@ class _Chain:
             report.fault = f"entry {mark.sequence + 1} stands behind the end"
             return
         for _ in range(_ROUNDS):
-            if mark is not None and self.sequence <= mark.sequence:
+            if report.entries == 0 or (mark is not None and self.sequence <= mark.sequence):
                 break
             # Shipped meanwhile: rows and watermark move together, and this one is read behind the rows.
             mark = (await store.marks([report.instance])).get(report.instance)
@@ -163,6 +190,8 @@ class _Chain:
                 await _follow(store, self)
             if report.fault is not None:
                 return
+        if report.entries == 0:
+            return  # all of it has gone since it was listed
         if mark is not None and self.sequence < mark.sequence:
             report.fault = f"entries {self.sequence + 1} to {mark.sequence} are missing: the store has had them"
         elif mark is not None and self.sequence == mark.sequence and self._hash != mark.hash:

@@ -155,6 +155,71 @@ async def test_an_instance_of_which_nothing_is_left_has_gone_by_age() -> None:
     assert await fault(store) == "entries up to 6 are missing, and older ones of others are there"
 
 
+Step = Callable[[], None]
+
+
+def in_turn(store: FakeAsking, *steps: Step | None) -> None:
+    """One before each time that entries are read."""
+    left = iter(steps)
+
+    def step() -> None:
+        if (now := next(left, None)) is not None:
+            now()
+
+    store.before_rows = step
+
+
+def gone(store: FakeAsking, instance: str, sequences: range | None = None) -> Step:
+    def go() -> None:
+        store.rows = [
+            row
+            for row in store.rows
+            if row.instance != instance or (sequences is not None and row.sequence not in sequences)
+        ]
+
+    return go
+
+
+async def test_what_goes_from_the_beginning_while_it_is_read_is_allowed_and_counted() -> None:
+    chain = Chain("one")
+    chain.add(begin(9_999, START))
+    for number in range(1, 2_500):
+        chain.add(record(9_999 if number == 1_500 else number, START + number))
+    for upto, removed in ((500, 0), (1_000, 0), (1_001, 1_001), (1_700, 1_700), (2_500, 2_500)):
+        store = shipped(chain, ended=True)
+        in_turn(store, None, gone(store, "one", range(1, upto + 1)))
+        (report,) = await verify(store)
+        assert (report.fault, report.removed) == (None, removed), upto
+        assert report.entries == 2_500 - removed
+    store = shipped(chain)
+    in_turn(store, None, gone(store, "one", range(1, 1_701)), None, gone(store, "one", range(1, 1_901)))
+    (report,) = await verify(store)
+    assert (report.fault, report.removed, report.entries) == (None, 1_900, 600)
+
+
+async def test_what_is_missing_behind_the_first_row_is_a_fault_though_rows_go_while_it_is_read() -> None:
+    store = shipped(journal(count=2_500))
+    in_turn(store, None, gone(store, "one", range(1_000, 1_201)))
+    assert await fault(store) == "entries 1001 to 1200 are missing"
+    store = shipped(journal(count=2_500))
+    in_turn(store, None, gone(store, "one", range(1, 1_701)), gone(store, "one", range(1_800, 1_810)))
+    assert await fault(store) == "entries 1800 to 1809 are missing"
+
+
+async def test_an_instance_may_go_before_its_turn_comes() -> None:
+    store = shipped(journal("one"), journal("two", day=1), journal("three", day=3))
+    in_turn(store, gone(store, "one"))
+    found = {each.instance: (each.removed, each.entries, each.fault) for each in await verify(store)}
+    assert found == {"one": (6, 0, None), "two": (0, 6, None), "three": (0, 6, None)}
+    # Those that were read before it have gone as well.
+    store = shipped(journal("one"), journal("two", day=1))
+    in_turn(store, None, None, store.rows.clear)
+    assert await fault(store) is None
+    store = shipped(journal("one"), journal("two", day=1))
+    in_turn(store, None, gone(store, "two"))
+    assert await fault(store) == "entries up to 6 are missing, and older ones of others are there"
+
+
 async def test_rows_belong_to_a_watermark() -> None:
     store = shipped(journal())
     store.known.clear()
