@@ -20,7 +20,15 @@ from penstock.cli.admin_client import admin_options
 from penstock.cli.audit_place import data_dir_option, parsed, place_of, read_time, say_if_nothing_is_recorded
 from penstock.cli.options import config_option, json_option
 from penstock.cli.output import print_table
-from penstock.cli.record_source import Object, Source, fail_if_unread, failed, record_source
+from penstock.cli.record_source import (
+    Object,
+    Source,
+    fail_if_partial,
+    fail_if_unread,
+    failed,
+    record_source,
+    say_if_partial,
+)
 from penstock.cli.written import written
 
 LATEST = 50
@@ -94,6 +102,9 @@ def query(
         else:
             _table([as_line(shown) for shown in found], most)
         fail_if_unread(source)
+        if as_json or not most:
+            fail_if_partial(source)
+        say_if_partial(source)
 
 
 def _table(rows: list[tuple[str, ...]], most: int) -> None:
@@ -124,6 +135,7 @@ def export(
         try:
             with written(output) as out:
                 _export(source, choice, form, out)
+                fail_if_partial(source)
         except OSError as error:
             if output is None or output == "-":
                 raise
@@ -159,6 +171,7 @@ def tail(config: str | None, data_dir: str | None, as_json: bool, lines: int) ->
             for each in source.newest(Choice(), lines, texts=as_json):
                 shown.add((each["instance"], each["sequence"]))
                 show(each)
+            say_if_partial(source)
     try:
         while True:
             for row in followed.rows():

@@ -26,6 +26,10 @@ BEHIND = (
     "the journals hold more than was looked at: the store is behind, or one cannot be read;"
     " export with --data-dir reads all that it can, and says which it cannot"
 )
+PASSED_OVER = (
+    "not everything has come: records are still in journals that were passed over;"
+    " try again, or export with --data-dir on that node"
+)
 
 
 class Source(Protocol):
@@ -33,6 +37,8 @@ class Source(Protocol):
 
     unread: Sequence[str]
     """Which journals of a data_dir could not be read, and why, once all was shown."""
+    partial: bool
+    """A node passed journals over, which may hold more."""
 
     def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
         """Every one that is chosen, the oldest first; with `texts` with their prompts and answers."""
@@ -84,6 +90,17 @@ def fail_if_unread(source: Source) -> None:
         failed(f"not everything is shown: {'; '.join(source.unread)}")
 
 
+def fail_if_partial(source: Source) -> None:
+    """Where all is wanted."""
+    if source.partial:
+        failed(PASSED_OVER)
+
+
+def say_if_partial(source: Source) -> None:
+    """Where the latest are looked at."""
+    _warn(source.partial)
+
+
 def failed(message: str) -> NoReturn:
     """One line on standard error, then the end."""
     click.echo(f"penstock audit: {message}", err=True)
@@ -92,6 +109,8 @@ def failed(message: str) -> NoReturn:
 
 class _Here:
     """A data_dir by itself."""
+
+    partial = False
 
     def __init__(self, asked: Asked, runner: asyncio.Runner, unread: Sequence[str]) -> None:
         self._asked, self._runner, self.unread = asked, runner, unread
@@ -137,6 +156,7 @@ class _Api:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.partial = False
 
     def all(self, choice: Choice, *, texts: bool = False) -> Iterator[Object]:
         yield from self._items(choice, "oldest", PAGE, texts)
@@ -151,7 +171,7 @@ class _Api:
         cursor = None
         while True:
             piece = self._client.call("GET", "records", query=wanted | {"cursor": cursor})
-            _warn(piece["partial"])
+            self.partial = self.partial or piece["partial"]
             yield from piece["items"]
             cursor = piece["next"]
             if cursor is None:

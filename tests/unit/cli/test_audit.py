@@ -16,6 +16,7 @@ import pytest
 
 from penstock.cli.audit import _Followed
 from penstock.cli.audit_verify import _heads
+from penstock.cli.record_source import PASSED_OVER
 from penstock.store.interface import StoreError
 from penstock.times import DAY_US
 from tests.support.stored_rows import Chain, record, used
@@ -142,21 +143,43 @@ def test_an_export_goes_into_a_fifo_as_it_comes(run: Run, transport: ApiTranspor
     assert fifo.is_fifo()
 
 
-def test_that_journals_were_passed_over_is_said_once(
-    run: Run, transport: ApiTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def partly(transport: ApiTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node with many records, of which the second page alone is said to be not all."""
     fill(transport, 2_500)
     call = transport.call
 
-    def partly(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def answer(method: str, path: str, body: Any = None) -> tuple[int, Any]:
         status, answer = call(method, path, body)
-        return status, answer | {"partial": True}
+        return status, answer | {"partial": "cursor" in path or "usage" in path}
 
-    monkeypatch.setattr(transport, "call", partly)
-    for words in (("audit", "query", "--json"), ("usage", "--since", "2024-10-01")):
+    monkeypatch.setattr(transport, "call", answer)
+
+
+@pytest.mark.usefixtures("partly")
+def test_that_journals_were_passed_over_is_said_once(run: Run) -> None:
+    for words in (("audit", "query", "--limit", "2400"), ("usage", "--since", "2024-10-01")):
         done = run(*words)
         assert done.exit_code == 0
         assert done.stderr.count("the journals hold more than was looked at") == 1
+
+
+@pytest.mark.usefixtures("partly")
+def test_who_wants_all_is_told_by_the_exit_code_that_journals_were_passed_over(run: Run) -> None:
+    for words in (("query", "--json"), ("query", "--json", "--limit", "2400"), ("query", "--limit", "0"), ("export",)):
+        done = run("audit", *words)
+        assert (done.exit_code, len(done.stdout.splitlines()) >= 2_400) == (1, True), words
+        assert done.stderr == f"penstock audit: {PASSED_OVER}\n"
+
+
+@pytest.mark.usefixtures("partly")
+def test_an_export_of_which_journals_were_passed_over_leaves_the_one_before(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text("yesterday's")
+    for form in ("jsonl", "csv"):
+        done = run("audit", "export", "--format", form, "--output", str(file))
+        assert (done.exit_code, done.stderr) == (1, f"penstock audit: {PASSED_OVER}\n")
+        assert (file.read_text(), os.listdir(tmp_path)) == ("yesterday's", ["records.jsonl"])
 
 
 def test_a_data_dir_is_read_by_itself(run: Run, tmp_path: Path) -> None:
