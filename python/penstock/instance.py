@@ -10,6 +10,8 @@ import time
 from datetime import datetime
 
 LOCK = "lock"
+LOST_AND_FOUND = "lost+found"
+"""Where journals have a volume of their own, this stands beside them, and root alone may look into it."""
 LEFT_S = 60.0
 """What is older was left by a start that broke off: none takes that long to take its lock."""
 _BEGAN = re.compile(r"\d{8}T\d{6}")
@@ -75,14 +77,19 @@ def day_of(instance: str) -> int:
         return 0
 
 
+def instances_in(journal: str) -> list[str]:
+    """The names of all instances that have a directory there, the oldest first. Raises OSError."""
+    return sorted(name for name in os.listdir(journal) if not name.startswith(".") and name != LOST_AND_FOUND)
+
+
 def is_alive(data_dir: str) -> bool:
     """Whether a process serves from there; also where this user may not see it. Disturbs none that does."""
     journal = os.path.join(data_dir, "journal")
     try:
-        names = os.listdir(journal)
+        names = instances_in(journal)
     except OSError as error:
         return isinstance(error, PermissionError)
-    return any(is_live(os.path.join(journal, name)) for name in names if not name.startswith("."))
+    return any(is_live(os.path.join(journal, name)) for name in names)
 
 
 def is_live(path: str) -> bool:

@@ -65,6 +65,29 @@ def test_an_instance_of_another_user_may_be_alive(tmp_path: Path, monkeypatch: p
     assert alive
 
 
+def test_what_root_keeps_beside_journals_on_their_own_volume_is_no_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal" / "lost+found").mkdir(parents=True)
+    listdir = os.listdir
+
+    def look(path: str) -> list[str]:
+        if path.endswith("lost+found"):
+            raise PermissionError
+        return listdir(path)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        alive = is_alive(str(tmp_path))
+    assert not alive
+    monkeypatch.setattr(os, "listdir", look)
+    Instance(str(tmp_path)).close()
+    assert listdir(tmp_path / "journal") == ["lost+found"]
+
+
 def test_what_a_dead_instance_left_stays_if_it_holds_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("empty", "full"):
         (tmp_path / "journal" / name).mkdir(parents=True)

@@ -20,7 +20,7 @@ from penstock.audit.record import (
     read_record,
 )
 from penstock.engine import JournalReader, open_journal
-from penstock.instance import is_live
+from penstock.instance import instances_in, is_live
 
 BATCH_BYTES = 1 << 20
 """What is read at a time."""
@@ -170,10 +170,9 @@ def instances(data_dir: str) -> list[str]:
     """The paths of all journals, the oldest first. Raises OSError when they cannot be looked at."""
     place = directory(data_dir)
     try:
-        names = os.listdir(place)
+        return [os.path.join(place, name) for name in instances_in(place)]
     except FileNotFoundError:
         return []
-    return [os.path.join(place, name) for name in sorted(names) if not name.startswith(".")]
 
 
 def live_instances(data_dir: str) -> list[str]:

@@ -75,7 +75,7 @@ def test_a_stream_without_a_record_is_interrupted_once_its_process_is_gone(tmp_p
 
 def test_journals_are_those_that_have_a_name(tmp_path: Path) -> None:
     assert instances(str(tmp_path)) == []
-    for name in ("b", "a", ".starting"):
+    for name in ("b", "a", ".starting", "lost+found"):
         (tmp_path / "journal" / name).mkdir(parents=True)
         (tmp_path / "journal" / name / "lock").touch()
     assert [os.path.basename(path) for path in instances(str(tmp_path))] == ["a", "b"]
