@@ -124,6 +124,14 @@ async def test_a_listing_goes_on_from_its_cursor_until_all_was_seen(api: Api) ->
     assert (seen, piece.next) == (ids, None)
 
 
+@pytest.mark.parametrize("path", [KEYS, TEAMS])
+async def test_what_has_the_longest_tag_is_listed_by_it(api: Api, path: str) -> None:
+    name, value = "n" * 64, "v" * 256
+    id = (await api.ask("POST", path, {"name": "app", "models": ["fast"], "tags": {name: value}})).json["id"]
+    got = await api.ask("GET", f"{path}?tag={name}%3D{value}")
+    assert [each["id"] for each in got.json["items"]] == [id]
+
+
 async def test_a_listing_is_narrowed_by_team_state_owner_name_and_tag(api: Api) -> None:
     team = (await api.ask("POST", TEAMS, {"name": "research"})).json["id"]
     one = await made(api, name="Alpha", team="research", owner="ann", tags={"env": "a=b"})

@@ -11,7 +11,7 @@ from penstock.admin import cursor
 from penstock.admin.inputs import shown
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_cursor, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Tag, Word, read_cursor, read_tag
 from penstock.admin.shapes import ImportedKeys, IssuedKey, KeyShape, Listing
 from penstock.admin.shown import issued_key, shown_key
 from penstock.config.units import parse_duration
@@ -36,7 +36,7 @@ class KeysQuery(Struct, frozen=True, kw_only=True):
     state: Literal["active", "disabled"] | None = None
     owner: Word | None = None
     name: Annotated[Word, Meta(description="Part of the name, whatever its case")] | None = None
-    tag: Annotated[Word, Meta(description="name=value")] | None = None
+    tag: Tag | None = None
     cursor: Cursor | None = None
     limit: Limit = USUAL
 

@@ -16,6 +16,8 @@ ShapeT = TypeVar("ShapeT")
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most")]
 Cursor = Annotated[str, Meta(max_length=512, description="`next` of the piece before")]
 Word = Annotated[str, Meta(min_length=1, max_length=256)]
+Tag = Annotated[str, Meta(min_length=1, max_length=600, description="name=value")]
+"""Longer than any that a key or team may have."""
 USUAL = 100
 
 

@@ -11,7 +11,7 @@ from penstock.admin import cursor
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.record_shapes import RecordsShape
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Tag, Word, read_tag
 from penstock.audit.asked import Asked, Page
 from penstock.audit.choice import Choice, parse_status, parse_time
 from penstock.audit.record import Outcome
@@ -37,7 +37,7 @@ class Narrowed(Struct, frozen=True, kw_only=True):
     model: Annotated[Word, Meta(description="The name asked for")] | None = None
     target: Annotated[Word, Meta(description="provider/model that answered, or the provider")] | None = None
     status: Annotated[Word, Meta(description="429, or 4xx")] | None = None
-    tag: Annotated[str, Meta(min_length=1, max_length=600, description="name=value")] | None = None
+    tag: Tag | None = None
 
 
 class RecordsQuery(Narrowed, frozen=True, kw_only=True):

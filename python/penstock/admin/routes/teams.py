@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from penstock.admin.message import Answer, json_answer
 from penstock.admin.route import Call, Route
-from penstock.admin.routes.listing import USUAL, Cursor, Limit, Word, page, read_cursor, read_tag
+from penstock.admin.routes.listing import USUAL, Cursor, Limit, Tag, Word, page, read_cursor, read_tag
 from penstock.admin.shapes import Listing, TeamShape
 from penstock.admin.shown import shown_team
 from penstock.keys.model import Team
@@ -28,7 +28,7 @@ class TeamsQuery(Struct, frozen=True, kw_only=True):
 
     name: Annotated[Word, Meta(description="Part of the name, whatever its case")] | None = None
     state: Literal["active", "disabled"] | None = None
-    tag: Annotated[Word, Meta(description="name=value")] | None = None
+    tag: Tag | None = None
     cursor: Cursor | None = None
     limit: Limit = USUAL
 
