@@ -275,6 +275,17 @@ async def test_texts_longer_than_records_have_them_are_found_by_their_beginning(
     assert numbers((await api.ask("GET", f"{RECORDS}/{whole}")).json) == [1]
 
 
+async def test_a_condition_of_up_to_1024_characters_is_found_by_what_records_have_of_it(api: Api) -> None:
+    conditions = {"key": "key_id", "team": "team", "model": "model", "target": "target", "request_id": "request_id"}
+    chain, long = Chain("20260101T000000-0000000a"), "a/" + "b" * 1_022
+    chain.add(record(1, START, **dict.fromkeys(conditions.values(), long[:256])))
+    api.records.ship(chain)
+    for name in conditions:
+        assert numbers((await api.ask("GET", f"{RECORDS}?{name}={long}")).json) == [1], name
+        got = await api.ask("GET", f"{RECORDS}?{name}={long}b")
+        assert (got.status, [field for field, _ in got.faults]) == (400, [name])
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from penstock.store.interface import Store
 
 RECORDS = "/admin/v1/records"
+Sought = Annotated[str, Meta(min_length=1, max_length=1024)]
+"""What is longer than in a record is cut as it is there."""
 Time = Annotated[Word, Meta(description="An RFC 3339 time, 2026-01-31, or 2h for that long ago")]
 
 
@@ -32,10 +34,10 @@ class Narrowed(Struct, frozen=True, kw_only=True):
 
     since: Time | None = None
     until: Time | None = None
-    key: Annotated[Word, Meta(description="Id of a key")] | None = None
-    team: Annotated[Word, Meta(description="Id or name of a team")] | None = None
-    model: Annotated[Word, Meta(description="The name asked for")] | None = None
-    target: Annotated[Word, Meta(description="provider/model that answered, or the provider")] | None = None
+    key: Annotated[Sought, Meta(description="Id of a key")] | None = None
+    team: Annotated[Sought, Meta(description="Id or name of a team")] | None = None
+    model: Annotated[Sought, Meta(description="The name asked for")] | None = None
+    target: Annotated[Sought, Meta(description="provider/model that answered, or the provider")] | None = None
     status: Annotated[Word, Meta(description="429, or 4xx")] | None = None
     tag: Tag | None = None
 
@@ -44,7 +46,7 @@ class RecordsQuery(Narrowed, frozen=True, kw_only=True):
     """Which records."""
 
     outcome: Outcome | None = None
-    request_id: Word | None = None
+    request_id: Sought | None = None
     order: Literal["newest", "oldest"] = "newest"
     cursor: Cursor | None = None
     limit: Limit = USUAL
