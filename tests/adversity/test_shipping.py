@@ -141,7 +141,7 @@ def test_a_connection_may_be_cut_anywhere(
             await store.close()
             records = make_records(postgres.url(database, port=proxy.port), store)
             packer = Packer()
-            unshipped = Unshipped(str(journal.path), records, packer, open_rows)
+            unshipped = Unshipped(str(journal.path), records, packer, open_rows, most_bytes=6_000)
             failures = 0
             while not unshipped.is_done:
                 proxy.cut_once, proxy.passed = False, 0
@@ -149,7 +149,7 @@ def test_a_connection_may_be_cut_anywhere(
                 try:
                     if not unshipped.is_known:
                         unshipped.learn((await records.watermarks(["one"])).get("one"))
-                    await unshipped.step(6_000, DAYS)
+                    await unshipped.step(DAYS)
                 except StoreError:
                     failures += 1
             packer.close()

@@ -84,8 +84,9 @@ class Shipper:
         self._own = self._unshipped(own, own=True)
         self._dead: dict[str, Unshipped] = {}
         self._told: dict[str, int] = {}
-        self._most_bytes = pace.most_bytes
-        self._failures = self._in_a_row = self._left_bytes = self._gone_records = 0
+        self._failures = self._left_bytes = self._gone_records = 0
+        self._refused: Exception | None = None
+        """What went wrong first in this round."""
         self._failing_since: float | None = None
         self._scans_at = self._scan_pause = 0.0
         self._asked: float | None = None
@@ -111,18 +112,16 @@ class Shipper:
         self._asked = loop.time()  # of this process the store has nothing yet, and those of others are unknown anyway
         while True:
             begun, was_stopping = loop.time(), self._stopping.is_set()
+            more, self._refused = False, None
             try:
                 more = await self._round()
             except Exception as error:
-                self._fail(error)
-                if was_stopping:
-                    return
-                await self._pause(self._backoff_s())
-                continue
-            self._recover()
-            if not more and was_stopping:
+                self._put_off(self._journals(), error)
+            self._say()
+            if was_stopping and not more:
                 return
-            await self._pause(0 if more else begun + self._pace.batch - loop.time())
+            again_at = min(each.retry_at or begun + self._pace.batch for each in self._journals())
+            await self._pause(0 if more else again_at - loop.time())
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -130,26 +129,27 @@ class Shipper:
                 await self._stopping.wait()
 
     async def _round(self) -> bool:
-        """A batch of each journal; whether there is more."""
+        """A batch of each journal that is not put off; whether there is more."""
         if not self._stopping.is_set():
             await self._scan()
-        journals = [self._own] if self._stopping.is_set() else [self._own, *self._dead.values()]
+        journals = [self._own] if self._stopping.is_set() else self._due()
         await self._learn(journals)
         more = False
-        refused: StoreError | OSError | None = None
-        try:
-            for each in [each for each in journals if not each.is_done]:
-                try:
-                    more |= await self._step(each)
-                except (StoreError, OSError) as error:
-                    refused = refused or error  # that of one journal holds up no other
-        finally:
-            self._tell(journals)
-            if not all(each.is_known for each in journals):
-                self._asked = None  # it fell silent, or is not where it was: nor need it be with the others
-        if refused is not None:
-            raise refused
+        for each in [each for each in journals if each.is_known]:
+            more |= await self._step(each)
+        self._tell(journals)
+        if not all(each.is_known for each in journals):
+            self._asked = None  # it fell silent, or is not where it was: nor need it be with the others
         return more
+
+    def _journals(self) -> list[Unshipped]:
+        return [self._own, *self._dead.values()]
+
+    def _due(self) -> list[Unshipped]:
+        """Those that are not put off. Where all are it is the store that is away, and they are tried together."""
+        journals, now = self._journals(), asyncio.get_running_loop().time()
+        free = [each for each in journals if each.retry_at <= now]
+        return free if any(each.failures == 0 for each in journals) else journals
 
     async def _learn(self, journals: list[Unshipped]) -> None:
         """Asks the store how far it is where that is not known; now and then with all, those it once had all of too."""
@@ -157,28 +157,51 @@ class Shipper:
         is_due = self._asked is None or now - self._asked > self._pace.ask
         if is_due:
             self._asked = None  # until it has answered
-            for each in (self._own, *self._dead.values()):
+            for each in self._journals():
                 each.is_known = False
         unknown = [each for each in journals if not each.is_known]
         if unknown:
-            marks = await self._taker.watermarks([each.instance for each in unknown])
+            try:
+                marks = await self._taker.watermarks([each.instance for each in unknown])
+            except Exception as error:
+                self._put_off(unknown, error)
+                return
             for each in unknown:
                 each.learn(marks.get(each.instance))
         if is_due:
             self._asked = now
 
     async def _step(self, journal: Unshipped) -> bool:
+        try:
+            more = not journal.is_done and await self._ship(journal)
+        except Exception as error:
+            self._put_off([journal], error)
+            return False
+        journal.failures, journal.retry_at = 0, 0.0
+        journal.most_bytes = min(self._pace.most_bytes, journal.most_bytes * 2)
+        return more
+
+    async def _ship(self, journal: Unshipped) -> bool:
         today = self._now_us() // DAY_US
         days = (today - self._retain_us // DAY_US, today + 1)
         try:
-            hurry = self._stopping.is_set() or self._is_behind()
-            return await journal.step(self._most_bytes, days, hurry=hurry)
+            return await journal.step(days, hurry=self._stopping.is_set() or self._is_behind())
         except OSError as error:
             if journal is self._own:
                 raise
             self._log.error("a journal cannot be read: its records stay there", path=journal.path, error=str(error))
             self._let_go(journal.instance)  # until it is found again
             return False
+
+    def _put_off(self, journals: list[Unshipped], error: Exception) -> None:
+        """They wait for a while, and hold up no other."""
+        self._refused = self._refused or error
+        now = asyncio.get_running_loop().time()
+        for each in journals:
+            each.failures += 1
+            each.retry_at = now + self._backoff_s(each.failures)
+            if isinstance(error, StoreAwayError):
+                each.most_bytes = max(self._pace.least_bytes, each.most_bytes // 2)
 
     def _let_go(self, instance: str) -> None:
         self._gone_records += self._dead.pop(instance).records
@@ -198,7 +221,8 @@ class Shipper:
 
     def _unshipped(self, instance: str, *, own: bool = False) -> Unshipped:
         path = os.path.join(directory(self._data_dir), instance)
-        return Unshipped(path, self._taker, self._packer, self._open_rows, own=own)
+        most_bytes = self._pace.most_bytes
+        return Unshipped(path, self._taker, self._packer, self._open_rows, most_bytes=most_bytes, own=own)
 
     def _look(self) -> tuple[set[str], int]:
         """The instances whose process is gone, and how many bytes of this one's journal are not shipped."""
@@ -223,17 +247,22 @@ class Shipper:
             self._told |= dict(moved)
 
     def _report(self) -> None:
-        journals = [self._own, *self._dead.values()]
+        journals = self._journals()
         oldest = min((each.oldest_us for each in journals if each.oldest_us), default=0)
         records = self._gone_records + sum(each.records for each in journals)
         self._engine.shipping(records, self._failures, oldest)
 
+    def _say(self) -> None:
+        """What people and metrics are told after a round: trouble lasts as long as any journal is put off."""
+        if self._refused is not None:
+            self._fail(self._refused)
+        elif not any(each.failures for each in self._journals()):
+            self._recover()
+        self._report()
+
     def _fail(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         self._failures += 1
-        self._in_a_row += 1
-        if isinstance(error, StoreAwayError):
-            self._most_bytes = max(self._pace.least_bytes, self._most_bytes // 2)
         text = str(error) if isinstance(error, StoreError | OSError) else repr(error)
         if self._failing_since is None:
             self._failing_since = now
@@ -241,17 +270,14 @@ class Shipper:
             self._log.warning(f"records wait in the journal: {why}", error=text)
         elif now - self._failing_since >= self._pace.degraded:
             self._degraded([UNREAD if isinstance(error, OSError) else REASON])
-        self._report()
 
     def _recover(self) -> None:
         if self._failing_since is not None:
             seconds = round(asyncio.get_running_loop().time() - self._failing_since, 1)
             self._log.info("records are shipped again", after_s=seconds)
             self._degraded([])
-        self._failing_since, self._in_a_row = None, 0
-        self._most_bytes = min(self._pace.most_bytes, self._most_bytes * 2)
-        self._report()
+        self._failing_since = None
 
-    def _backoff_s(self) -> float:
-        longest = min(self._pace.longest, self._pace.first * 2.0 ** min(self._in_a_row - 1, 16))
+    def _backoff_s(self, failures: int) -> float:
+        longest = min(self._pace.longest, self._pace.first * 2.0 ** min(failures - 1, 16))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 (so that nodes do not come back together)

@@ -38,7 +38,9 @@ class Taker(Protocol):
 class Unshipped:
     """The journal of this process (`own`), or of one that is gone."""
 
-    def __init__(self, path: str, taker: Taker, packer: Packer, open_rows: OpenRows, *, own: bool = False) -> None:
+    def __init__(
+        self, path: str, taker: Taker, packer: Packer, open_rows: OpenRows, *, most_bytes: int, own: bool = False
+    ) -> None:
         self.path, self.instance = path, os.path.basename(path)
         self.records = 0
         """Of finished requests, shipped from here."""
@@ -46,6 +48,12 @@ class Unshipped:
         """When the oldest one ended that is known not to be shipped; 0: there is none."""
         self.is_done = False
         """All there will ever be is in the store."""
+        self.most_bytes = most_bytes
+        """What a step ships, about."""
+        self.failures = 0
+        """How often in a row it was refused."""
+        self.retry_at = 0.0
+        """Until then it is put off, by the loop's clock; 0: it is not."""
         self._own, self._taker, self._packer = own, taker, packer
         self._reader = open_rows(path)
         self._mark: Watermark | None = None
@@ -69,14 +77,14 @@ class Unshipped:
         self._mark, self.is_known, self._doubtful = mark, True, None
         self.is_done = mark is not None and mark.ended
 
-    async def step(self, most_bytes: int, days: tuple[int, int], *, hurry: bool = False) -> bool:
-        """Ships about so many bytes; whether there is more. `days` are the first and last that a row may have, by the
+    async def step(self, days: tuple[int, int], *, hurry: bool = False) -> bool:
+        """Ships its next bytes; whether there is more. `days` are the first and last that a row may have, by the
         clock here; `hurry`: others do not go first.
 
         Raises `StoreError`, and OSError where the journal cannot be read.
         """
         live = self._own or is_live(self.path)
-        rows = await self._packer.run(lambda: self._read(most_bytes, live, days, hurry))
+        rows = await self._packer.run(lambda: self._read(live, days, hurry))
         self.oldest_us = rows.oldest_us
         ends = rows.at_end and (not live or rows.ended)
         if not rows.count and (not ends or self._mark is None):
@@ -100,15 +108,15 @@ class Unshipped:
         packed = rows if rows.count else None
         return await self._taker.ship(packed, self._mark, after, days=rows.days, interrupted=interrupted)
 
-    def _read(self, most_bytes: int, live: bool, days: tuple[int, int], hurry: bool) -> Rows:
+    def _read(self, live: bool, days: tuple[int, int], hurry: bool) -> Rows:
         mark = self._mark
         last = days[1] if self._own else max(days[1], self._last_day())
         if mark is None:
             first = min(max(days[0], day_of(self.instance)), last)
-            return self._reader.rows((0, 0, 0), most_bytes, live, (first, last), b"", spare=not hurry)
+            return self._reader.rows((0, 0, 0), self.most_bytes, live, (first, last), b"", spare=not hurry)
         place = (mark.segment, mark.offset, mark.sequence)
         span = (max(days[0], mark.day), last)
-        return self._reader.rows(place, most_bytes, live, span, mark.begun, spare=not hurry)
+        return self._reader.rows(place, self.most_bytes, live, span, mark.begun, spare=not hurry)
 
     def _last_day(self) -> int:
         """The last that a row may have by the clock of its own process: the one here may be behind, and rows of a day

@@ -287,7 +287,8 @@ async def test_a_clock_that_is_behind_files_nothing_under_days_that_are_over(pla
     journal.end()
     changed_s = NOON_US // 1_000_000 + 3 * 86_400
     os.utime(journal.path / "committed", (changed_s, changed_s))
-    assert not await Unshipped(str(journal.path), records, packer, open_rows).step(1 << 20, (1 - 90, 2))
+    unshipped = Unshipped(str(journal.path), records, packer, open_rows, most_bytes=1 << 20)
+    assert not await unshipped.step((1 - 90, 2))
     packer.close()
     found = await place.all("SELECT day FROM penstock_records ORDER BY sequence")
     assert [day - DAY for (day,) in found] == [0, 1, 3, 4, 4], "none behind the day after its last"

@@ -17,7 +17,7 @@ from penstock.audit.unshipped import ALL
 from penstock.engine import Rows
 from penstock.instance import day_of
 from penstock.observe.logs import Log
-from penstock.store.interface import StoreAwayError
+from penstock.store.interface import StoreAwayError, StoreError, StoreRefusedError
 from penstock.store.records import Watermark
 from penstock.times import DAY_US
 from tests.unit.fake_rows import FakeJournals, FakeRows
@@ -38,9 +38,13 @@ class FakeTaker:
         self.doubtful = 0
         """So many commits more are made and not told of."""
         self.before_ship: Callable[[], None] = lambda: None
-        self.calls = 0
+        self.refused: dict[str, StoreError] = {}
+        """What is said to batches of some instances."""
+        self.tries: list[str] = []
+        self.asked = 0
 
     async def watermarks(self, instances: list[str]) -> dict[str, Watermark]:
+        self.asked += 1
         if self.away:
             raise StoreAwayError("away")
         return {name: self.marks[name] for name in instances if name in self.marks}
@@ -54,8 +58,10 @@ class FakeTaker:
         days: list[int],
         interrupted: list[int],
     ) -> bool:
-        self.calls += 1
+        self.tries.append(after.instance)
         self.before_ship()
+        if after.instance in self.refused:
+            raise self.refused[after.instance]
         if self.away:
             raise StoreAwayError("away")
         if self.marks.get(after.instance) != before:
@@ -307,6 +313,61 @@ async def test_that_the_journal_of_this_process_cannot_be_read_holds_up_no_other
     scene.journals.fails = set()
     await scene.until(lambda: len(scene.taker.rows) == 10, "its own, once it can be read")
     await scene.shipper.stop()
+
+
+@pytest.mark.parametrize("error", [StoreRefusedError("a value that no column takes"), StoreAwayError("too slow")])
+@pytest.mark.parametrize("refused", ["dead", OWN])
+async def test_a_journal_that_the_store_refuses_holds_up_no_other(
+    tmp_path: Path, refused: str, error: StoreError
+) -> None:
+    scene = Scene(tmp_path, msgspec.structs.replace(FAST, most_bytes=16, first=0.3, longest=0.3))
+    other = OWN if refused == "dead" else "dead"
+    scene.taker.refused = {refused: error}
+    scene.records(1, 400, "dead")
+    scene.records(1, 400)
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.numbers(other)) == 400, "all of the other")
+    assert scene.taker.tries.count(refused) < 10, "it is put off"
+    sizes = [size for instance, size, _, _ in scene.journals.asked if instance == other]
+    assert set(sizes) == {16}, "the other gets as much at a time as before"
+    await scene.until(lambda: [REASON] in scene.degraded, "readiness says it")
+    assert scene.messages() == ["records wait in the journal: the store does not take them now"]
+    assert [] not in scene.degraded
+    scene.taker.refused = {}
+    await scene.until(lambda: len(scene.taker.rows) == 800, "all is shipped")
+    await scene.until(lambda: scene.degraded[-1] == [], "readiness says so")
+    await scene.shipper.stop()
+    assert scene.messages()[1:] == ["records are shipped again"]
+    assert scene.taker.numbers(refused) == list(range(1, 401))
+
+
+async def test_of_a_store_that_is_away_all_journals_try_together_and_ever_more_seldom(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, msgspec.structs.replace(FAST, first=0.01, longest=0.1))
+    scene.taker.away = True
+    for number in range(20):
+        scene.records(1, 5, f"dead{number}")
+    scene.records(1, 5)
+    scene.shipper.start()
+    await scene.until(lambda: scene.state[1] > 2, "it failed some times")
+    asked, tries = scene.taker.asked, len(scene.taker.tries)
+    await asyncio.sleep(0.5)
+    assert 2 <= scene.taker.asked - asked <= 0.5 / 0.05 + 5
+    assert len(scene.taker.tries) == tries, "nothing is read while nobody knows how far the store is"
+    scene.taker.away = False
+    await scene.until(lambda: len(scene.taker.rows) == 105, "all is shipped")
+    await scene.shipper.stop()
+
+
+async def test_what_this_process_recorded_is_tried_once_more_at_its_end_though_it_was_put_off(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, msgspec.structs.replace(FAST, first=60.0, longest=60.0))
+    scene.taker.refused = {OWN: StoreRefusedError("not now")}
+    scene.records(1, 100)
+    scene.records(1, 5, "dead")
+    scene.shipper.start()
+    await scene.until(lambda: scene.state[1] == 1 and scene.told.get("dead") == ALL, "it was refused")
+    scene.taker.refused = {}
+    await scene.shipper.stop()
+    assert scene.taker.numbers() == list(range(1, 101))
 
 
 async def test_the_end_of_the_process_does_not_wait_for_a_store_that_is_away(scene: Scene) -> None:
