@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from penstock.audit.record import (
     BEGIN,
@@ -43,6 +44,11 @@ ALL = 2**64
 
 Begun = tuple[int, Begin, Private | None]
 """The entry of a stream's beginning: its sequence number, and what stands in it."""
+MOST_BEGUN = 65_536
+"""So many streams that began and whose record has not come are kept in mind, the newest: where records were dropped
+nothing says whose they were. The same as in native/core/src/observe/rows.rs."""
+
+StreamT = TypeVar("StreamT")
 
 
 class Row(NamedTuple):
@@ -66,11 +72,11 @@ class Journal:
         begun: Mapping[int, Begun] | None = None,
         open_journal: OpenJournal = open_journal,
     ) -> None:
-        """`begun` are streams that began before the position, by their numbers."""
+        """`begun` are streams that began before the position, by their numbers, the oldest first."""
         self.instance = os.path.basename(path)
         self._path, self._segment, self._offset = path, segment, offset
         self._reader = open_journal(path)
-        self._begun: dict[int, Begun] = dict(begun or {})
+        self._begun: OrderedDict[int, Begun] = OrderedDict(begun or {})
         self.was_cut = False
         """The last reading was told to stop before all was read."""
 
@@ -88,9 +94,9 @@ class Journal:
                     yield Row(self.instance, sequence, record, hidden)
                 elif kind == BEGIN:
                     begin = read_begin(public)
-                    self._begun[begin.number] = (sequence, begin, hidden)
+                    keep_begun(self._begun, begin.number, (sequence, begin, hidden))
         if not live:
-            begun, self._begun = self._begun, {}
+            begun, self._begun = self._begun, OrderedDict()
             yield from (self._interrupted(each) for each in begun.values())
 
     def newest(self, is_enough: Callable[[int], bool]) -> Iterator[Row]:
@@ -159,6 +165,13 @@ class Journal:
     def _interrupted(self, begun: Begun) -> Row:
         sequence, begin, hidden = begun
         return Row(self.instance, sequence, interrupted(begin), hidden)
+
+
+def keep_begun(streams: OrderedDict[int, StreamT], number: int, stream: StreamT) -> None:
+    """Adds a stream that began; the oldest goes where there are more than `MOST_BEGUN`."""
+    streams[number] = stream
+    while len(streams) > MOST_BEGUN:
+        streams.popitem(last=False)
 
 
 def directory(data_dir: str) -> str:

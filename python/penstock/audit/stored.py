@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from penstock.audit.journals import keep_begun
 from penstock.audit.record import BEGIN, GAP, INTERRUPTED, RECORD, Begin, Record, read_begin, read_record
 from penstock.store.asking import Asking
 from penstock.store.records import Watermark
@@ -141,7 +143,7 @@ class _Chain:
         self._mark, self._heads = mark, heads
         self._hash: bytes | None = hashlib.sha256(b"penstock journal " + instance.encode()).digest()
         self._day = -(1 << 31)
-        self._begun: dict[int, tuple[int, str | None]] = {}
+        self._begun: OrderedDict[int, tuple[int, str | None]] = OrderedDict()
 
     def add(self, entry: Entry) -> bool:
         """The next row; `False`: something is wrong with it, which is the report's fault."""
@@ -246,7 +248,7 @@ class _Chain:
             if entry.kind == BEGIN:
                 begin = read_begin(entry.public)
                 found = _plain(entry.columns)
-                self._begun[begin.number] = (number, found[_OUTCOME])
+                keep_begun(self._begun, begin.number, (number, found[_OUTCOME]))
                 return None if found in (columns_begun(begin, False), columns_begun(begin, True)) else changed
             if entry.kind == GAP:
                 report.lost += _lost(entry.public)

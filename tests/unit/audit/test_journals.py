@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from penstock.audit.journals import Journal, Row, first_segment, instances, last_segment, live_instances, segment_bytes
-from penstock.audit.record import BEGIN, END, GAP, RECORD
+from penstock.audit.record import BEGIN, END, GAP, RECORD, read_begin
 
 Entry = tuple[int, int, int, int, bytes, bytes | None]
 DATA = Path(__file__).parent.parent.parent / "data"
@@ -71,6 +71,25 @@ def test_a_stream_without_a_record_is_interrupted_once_its_process_is_gone(tmp_p
     assert (found[0].instance, found[0].sequence) == ("one", 2)
     assert found[0].private is not None
     assert list(journal.rows()) == []
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_of_streams_without_a_record_the_newest_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    monkeypatch.setattr("penstock.audit.journals.MOST_BEGUN", 3)
+    path = tmp_path / "journal" / "one"
+    path.mkdir(parents=True)
+    entries: list[Entry] = [(BEGIN, number, 1, 0, begin(number), None) for number in range(1, 7)]
+    entries += [(RECORD, 7, 1, 0, record(1), None), (RECORD, 8, 1, 0, record(5), None)]
+    begun = {number: (number, read_begin(begin(number)), None) for number in range(1, before + 1)}
+    journal = Journal(str(path), 0, before, begun=begun, open_journal=lambda _: FakeReader(entries))
+    assert seen(list(journal.rows())) == [
+        (1, "complete"),
+        (5, "complete"),
+        (4, "interrupted"),
+        (6, "interrupted"),
+    ]
 
 
 def test_journals_are_those_that_have_a_name(tmp_path: Path) -> None:

@@ -308,6 +308,18 @@ async def test_a_stream_that_broke_off_is_marked_and_no_other() -> None:
     assert await fault(shipped(chain)) == "entry 2 was changed: its row says that it broke off, and entry 3 is its end"
 
 
+async def test_of_streams_that_broke_off_the_newest_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.audit.journals.MOST_BEGUN", 3)
+    chain = Chain("one")
+    streams = [chain.add(begin(number, START)) for number in range(1, 6)]
+    for stream in streams[3:]:
+        chain.interrupt(stream)
+    said = "entry 3 was changed: its stream broke off, and its row does not say so"
+    assert await fault(shipped(chain, ended=True)) == said
+    chain.interrupt(streams[2])
+    assert await fault(shipped(chain, ended=True)) is None
+
+
 async def test_kept_heads_must_stand() -> None:
     chain = journal()
     heads = [Head("one", 3, chain.rows[2].hash.hex()), Head("other", 3, "00")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from penstock.audit.journals import OpenJournal, Row, changed_us, last_segment
+from penstock.audit.journals import OpenJournal, Row, changed_us, keep_begun, last_segment
 from penstock.audit.record import BEGIN, END, RECORD, Record, interrupted, read_begin, read_private, read_record
 from penstock.audit.shown import as_object
 from penstock.audit.sinks.interface import Object
@@ -71,8 +72,8 @@ class Follower:
         self.spot = spot
         self._path, self._max_lag_us, self._shows = path, max_lag_us, shows
         self._reader = open_journal(path)
-        self._open: dict[int, tuple[int, int, int]] = {}
-        """Streams without a record: number → sequence, segment, offset of where they began."""
+        self._open: OrderedDict[int, tuple[int, int, int]] = OrderedDict()
+        """The newest `MOST_BEGUN` streams without a record: number → sequence, segment, offset of where they began."""
         self._is_restored = spot.sequence == 0
         self._pending: Batch | None = None
 
@@ -104,7 +105,7 @@ class Follower:
             return self._batch(goes_on)
         except BaseException:
             # What was read of it is read again: in no batch, and in no gap, it would be lost without a word.
-            self.spot, self._open, self._is_restored = before, {}, before.sequence == 0
+            self.spot, self._open, self._is_restored = before, OrderedDict(), before.sequence == 0
             raise
 
     def _batch(self, goes_on: Callable[[], bool]) -> Batch | None:
@@ -156,7 +157,7 @@ class Follower:
     def _note(self, kind: int, sequence: int, segment: int, offset: int, public: bytes) -> Record | None:
         """Keeps account of the streams that are open. Raises MsgspecError: a later release wrote this."""
         if kind == BEGIN:
-            self._open[read_begin(public).number] = (sequence, segment, offset)
+            keep_begun(self._open, read_begin(public).number, (sequence, segment, offset))
         if kind != RECORD:
             return None
         record = read_record(public)

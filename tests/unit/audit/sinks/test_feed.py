@@ -281,6 +281,26 @@ def test_a_stream_that_ended_with_its_process_is_interrupted_also_in_a_later_lif
     assert [each["sequence"] for each in scene.sink.taken] == [4, 1, 3]
 
 
+@pytest.mark.parametrize("lives", [1, 2])
+def test_of_streams_that_ended_with_their_process_the_newest_come(
+    scene: Scene, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, lives: int
+) -> None:
+    monkeypatch.setattr("penstock.audit.journals.MOST_BEGUN", 2)
+    journal = make_journal("one")
+    for number in (1, 2, 3, 4):
+        journal.begin(number, segment=number)
+    journal.record(1, segment=4)
+    feed = scene.fed()
+    assert scene.sink.numbers() == [1]
+    assert feed._positions.spots["one"].open_segment == 3, "what is before need not be read again"
+    journal.die()
+    if lives > 1:
+        make_journal("two")
+        feed = scene.feed("two")
+    feed.turn()
+    assert scene.sink.numbers() == [1, 3, 4]
+
+
 def test_many_streams_that_ended_together_come_in_pieces(scene: Scene, make_journal: MakeJournal) -> None:
     journal = make_journal("one")
     for number in range(1_200):
