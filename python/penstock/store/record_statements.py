@@ -131,10 +131,9 @@ def some_rows(row: str, bytes: str, where: str, most: str, most_bytes: str) -> s
 
 
 _BYTES = "length(public) + coalesce(length(private), 0)"
-PURGE_RECORDS = (
-    f"DELETE FROM penstock_records WHERE rowid IN ({some_rows('rowid', _BYTES, 'day < $1', '$2', '$3')})"  # noqa: S608
-    " RETURNING sequence"
-)
+_OLD_RECORDS = some_rows("day, rowid", _BYTES, "day < $1", "$2", "$3")
+PURGE_RECORDS = f"DELETE FROM penstock_records WHERE (day, rowid) IN ({_OLD_RECORDS}) RETURNING sequence"  # noqa: S608
+"""Of SQLite, the oldest day first: what a process left is shipped late."""
 _OLD_USAGE = "SELECT hour, key_id, team, model, target, status, tags FROM penstock_usage WHERE hour < $1 LIMIT $2"
 PURGE_USAGE = (
     f"DELETE FROM penstock_usage WHERE (hour, key_id, team, model, target, status, tags) IN ({_OLD_USAGE})"  # noqa: S608

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from penstock.audit.packer import Packer
+from penstock.audit.stored import verify
 from penstock.audit.unshipped import Unshipped
 from penstock.engine import Rows, open_journal, open_rows
 from penstock.store.database import Session
-from penstock.store.open import make_records, make_store
+from penstock.store.open import make_asking, make_records, make_store
 from penstock.store.records import Records, Watermark
 from penstock.store.sql import SqlStore
 from penstock.times import DAY_US, HOUR_US
@@ -326,6 +327,30 @@ async def test_long_rows_are_deleted_a_few_at_a_time(tmp_path: Path, monkeypatch
     await ship(records, journal)
     monkeypatch.setattr("penstock.store.records.BYTES_AT_ONCE", 12_000)
     assert [await records.purge_records(DAY + 1) for _ in range(5)] == [3, 3, 3, 1, 0]
+    await store.close()
+
+
+async def test_older_days_go_first_though_they_were_shipped_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store("sqlite", str(tmp_path))
+    await store.open(migrate=True)
+    records, asking = make_records("sqlite", store), make_asking("sqlite", str(tmp_path))
+    late, left = MadeJournal(tmp_path, "two"), MadeJournal(tmp_path, "one")
+    late.record(1, ended_us=NOON_US + DAY_US)
+    for number in range(3):
+        left.record(number, ended_us=NOON_US)
+    left.record(3, ended_us=NOON_US + 3 * DAY_US)
+    await ship(records, late)
+    await ship(records, left)
+    monkeypatch.setattr("penstock.store.records.AT_ONCE", 1)
+    gone = []
+    while await records.purge_records(DAY + 2):
+        reports = await verify(asking)
+        assert [report.fault for report in reports] == [None, None]
+        gone.append([report.removed for report in reports])
+    assert gone == [[1, 0], [2, 0], [3, 0], [3, 1]]
+    await asking.close()
     await store.close()
 
 

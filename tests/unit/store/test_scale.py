@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.keys.model import Key, Team
-from penstock.store import statements
+from penstock.store import record_statements, statements
 from penstock.store.interface import Filter
 from penstock.store.rows import SHAPES
 from penstock.store.sqlite import FLAVOUR, SqliteDatabase
@@ -32,15 +32,25 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("asked", ASKED)
-async def test_no_table_is_read_whole(asked: str, tmp_path: Path) -> None:
-    store = make(tmp_path)
+async def planned(sql: str, folder: Path) -> list[str]:
+    store = make(folder)
     await store.open(migrate=True)
     await store.close()
-    with contextlib.closing(sqlite3.connect(SqliteDatabase(str(tmp_path / "penstock.sqlite")).place)) as file:
+    with contextlib.closing(sqlite3.connect(SqliteDatabase(str(folder / "penstock.sqlite")).place)) as file:
         values = {str(n): 1 if n > 1 else "1" for n in range(1, 10)}
-        plan = [row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {ASKED[asked]}", values)]
+        return [row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_no_table_is_read_whole(asked: str, tmp_path: Path) -> None:
+    plan = await planned(ASKED[asked], tmp_path)
     assert plan
     assert not [line for line in plan if line.startswith("SCAN") and "penstock" in line], plan
     assert not [line for line in plan if line.startswith(("SCAN r", "SCAN c"))], plan
     assert not [line for line in plan if "ORDER BY" in line and "RIGHT PART" not in line], plan
+
+
+async def test_records_that_are_too_old_are_found_by_their_day(tmp_path: Path) -> None:
+    plan = await planned(record_statements.PURGE_RECORDS, tmp_path)
+    assert any("INDEX penstock_records_day (day<?)" in line for line in plan), plan
+    assert not [line for line in plan if line.startswith("SCAN penstock")], plan
