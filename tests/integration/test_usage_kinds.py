@@ -1,5 +1,6 @@
 """What is paid for beside the tokens that an answer states: thought, sound, speech, fast mode, parts of cut ones."""
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from penstock.tokens import count, count_messages
 from tests.support.audit import query
 from tests.support.gateway import Gateway, run
-from tests.support.kinds import CHAT, MESSAGES, TEXTS, data
-from tests.support.raw import Answer, Client, post, request
+from tests.support.kinds import CHAT, MESSAGES, OLLAMA_CHAT, TEXTS, data
+from tests.support.raw import Answer, Client, Closed, post, request
 from tests.support.scene import ask, assert_refused, config_of
 from tests.support.script import Cut, Pause, Script, Send, WaitFor, answer, head, stream, whole
 from tests.support.upstream import Upstream
@@ -282,3 +283,37 @@ def test_an_answer_that_is_cut_before_its_head_is_told_is_paid_for_as_far_as_it_
     used = {"prompt": count_messages(CHAT.body["messages"], "gpt-4o"), "answer": count("".join(TEXTS)[:-1], "gpt-4o")}
     assert (row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) == tuple(used.values())
     assert (row["usage_source"], row["charged_tokens"]) == ("counted", sum(used.values()))
+
+
+def test_what_the_beginning_of_a_message_says_of_its_answer_is_no_count_of_it(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.always([*stream([*MESSAGES.frames[:1]])[:-1], Pause(0.02), Cut()])
+    with Gateway(tmp_path, config_of(upstream, prices=PRICES)) as gateway:
+        with contextlib.suppress(Closed):
+            ask(gateway, MESSAGES)
+        (row,) = recorded(gateway, 1)
+    assert row["usage"]["prompt_tokens"] > 0
+    assert row["usage_source"] == "estimated"
+
+
+def test_an_answer_that_does_not_state_its_prompt_is_counted_by_the_request(upstream: Upstream, tmp_path: Path) -> None:
+    whole = {name: value for name, value in OLLAMA_CHAT.whole.items() if name != "prompt_eval_count"}
+    upstream.always(answer(whole))
+    with Gateway(tmp_path, config_of(upstream, prices=PRICES)) as gateway:
+        assert ask(gateway, OLLAMA_CHAT, False, "m").status == 200
+        (row,) = recorded(gateway, 1)
+    assert row["usage"]["prompt_tokens"] > 0
+    assert (row["usage"]["completion_tokens"], row["usage_source"]) == (whole["eval_count"], "estimated")
+
+
+def test_a_prompt_with_a_file_is_estimated_where_the_answer_is_cut(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.always([*stream(CHAT.frames[:2])[:-1], Pause(0.02), Cut()])
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
+    text = {"type": "text", "text": "Sum up"}
+    with Gateway(tmp_path, config_of(upstream)) as gateway:
+        for content in ([text], [text, file]):
+            with contextlib.suppress(Closed):
+                ask(gateway, CHAT, True, "up/gpt-4o", messages=[{"role": "user", "content": content}])
+        sources = [row["usage_source"] for row in recorded(gateway, 2)]
+    assert sources == ["counted", "estimated"]

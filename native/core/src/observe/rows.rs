@@ -64,6 +64,7 @@ pub fn rows(reader: &Reader, wanted: &Wanted<'_>) -> io::Result<Rows> {
         rows: Rows { sequence: wanted.after, day: wanted.first_day, ..Rows::default() },
     };
     let (next, is_end) = reader.visit(wanted.from, wanted.most_bytes, wanted.is_live, |_, entry| packing.add(entry))?;
+    packing.newest_begun();
     let begun = packing.begun.into_iter().flat_map(|(number, sequence)| [number, sequence]);
     let begun = begun.flat_map(u64::to_be_bytes).collect();
     Ok(Rows { next, is_end, begun, ..packing.rows })
@@ -82,7 +83,7 @@ impl Packing<'_> {
         }
         let columns = columns(entry.kind, entry.public);
         match columns.number {
-            Some(number) if entry.kind == Kind::Begin as u8 => self.begin(number, entry.sequence),
+            Some(number) if entry.kind == Kind::Begin as u8 => _ = self.begun.insert(number, entry.sequence),
             Some(number) => _ = self.begun.remove(&number),
             None => {}
         }
@@ -104,11 +105,12 @@ impl Packing<'_> {
         rows.count += 1;
     }
 
-    /// The record of an older one was dropped, or so many are under way at once as no process has.
-    fn begin(&mut self, number: u64, sequence: u64) {
-        self.begun.insert(number, sequence);
-        if self.begun.len() > MOST_BEGUN {
-            self.begun.pop_first();
+    /// Those that began last: the records of others were dropped, or so many are under way as no process has.
+    fn newest_begun(&mut self) {
+        if let Some(over) = self.begun.len().checked_sub(MOST_BEGUN).filter(|over| *over > 0) {
+            let mut sequences: Vec<_> = self.begun.values().copied().collect();
+            let (_, last, _) = sequences.select_nth_unstable(over - 1);
+            self.begun.retain(|_, sequence| *sequence > *last);
         }
     }
 }
