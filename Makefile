@@ -42,7 +42,7 @@ run: $(VENV)/.extension ## Serve in the foreground; CONFIG=penstock.yaml names a
 .PHONY: test
 test: rust system $(VENV)/.dev $(VENV)/.extension ## All tests: Rust, Python, fuzz targets for a few seconds each
 	$(CARGO) test --locked --quiet
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS)
 
 .PHONY: test-long

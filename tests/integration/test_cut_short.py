@@ -90,7 +90,7 @@ def test_who_was_being_asked_when_a_request_ended_is_recorded(
     assert told == [("up", "a", 500, None), ("second", "b", None, error)]
     assert row["attempts"][1]["us"] > 0
     assert (row["usage"], row["cost_nanousd"]) == (None, None)
-    assert (row.get("unpriced"), counted.value("penstock_unpriced_requests_total")) == costs
+    assert (row.get("unpriced"), int(counted.value("penstock_unpriced_requests_total"))) == costs
     assert counted.value("penstock_attempts_total") == 2
     assert counted.value("penstock_upstream_errors_total") == (1 if error == "given_up" else 2)
 

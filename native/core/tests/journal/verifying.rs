@@ -159,7 +159,7 @@ fn what_is_removed_while_a_journal_is_verified_is_no_fault() {
             sim.paths()
                 .iter()
                 .filter(|path| path.starts_with("/data/journal/one"))
-                .for_each(|path| sim.remove(path).unwrap())
+                .for_each(|path| sim.remove(path).unwrap());
         }
     });
     assert_eq!(verify(&sim, &all, &[], |_| true).unwrap().len(), 0);
