@@ -195,8 +195,8 @@ def _verify_journals(
     found = verify_journals(journals.directory(place), msgspec.json.encode([*wanted, *agreed]), live)
     reports: list[Journal] = msgspec.json.decode(found)
     kept = {head.instance for head in wanted}
-    # One that was shipped to its end may go at any moment.
-    return [each for each in reports if each["segments"] or each["instance"] in kept]
+    # One that was shipped to its end may go at any moment, but for what is written.
+    return [each for each in reports if each["segments"] or each["live"] or each["instance"] in kept]
 
 
 def _show(place: str, reports: Sequence[Journal], stored: Sequence[Report]) -> None:

@@ -131,7 +131,8 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
         let untold = one.holes.iter().find_map(|hole| hole.fault(heads, &removed));
         one.report.fault = untold.or_else(|| one.report.fault.take()).or_else(|| one.end(heads, &removed));
     }
-    let mut reports: Vec<_> = found.into_iter().map(|one| one.report).filter(|r| r.segments > 0).collect();
+    let is_there = |report: &Report| report.segments > 0 || report.fault.is_some();
+    let mut reports: Vec<_> = found.into_iter().map(|one| one.report).filter(is_there).collect();
     for head in heads {
         let was_removed = removed.iter().any(|((instance, _), told)| {
             *instance == head.instance && (told.last > head.sequence || told.ends_with(head.sequence, &head.hash))
@@ -247,6 +248,8 @@ impl One<'_> {
         // Before anything else: what is written goes on.
         let told = committed(self.disk, &self.dir)?;
         let files = files(self.disk, &self.dir)?;
+        // All of it may have been removed meanwhile.
+        let told = if files.is_empty() { committed(self.disk, &self.dir)? } else { told };
         let mut report = Report { segments: files.len(), ..Report::new(&self.name, self.is_live) };
         let mut holes = Vec::new();
         let mut chain: Option<Chain> = None;

@@ -165,6 +165,18 @@ fn what_is_removed_while_a_journal_is_verified_is_no_fault() {
     assert_eq!(verify(&sim, &all, &[], |_| true).unwrap().len(), 0);
 }
 
+#[test]
+fn the_only_segment_of_a_writer_that_lives_is_missed() {
+    let mut made = Made::new(Durability::Group);
+    made.push();
+    made.writer.commit().unwrap();
+    made.sim.remove(&made.segment(1)).unwrap();
+    let all = made.dir.parent().unwrap();
+    let (missed, gone) = [true, false].map(|lives| verify(&made.sim, all, &[], |_| lives).unwrap()).into();
+    assert_eq!(missed[0].fault.as_deref(), Some("segment 1 is missing: it was on disk before"));
+    assert_eq!(gone.len(), 0);
+}
+
 /// Has something happen behind so many readings of a file.
 fn after(sim: &Sim, path: PathBuf, times: u32, happens: impl FnOnce() + Send + 'static) {
     let (again, of) = (sim.clone(), path.clone());
