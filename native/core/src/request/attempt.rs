@@ -84,7 +84,10 @@ pub async fn attempt(out: &Outbound<'_>, to: &Attempt<'_>) -> Result<Answer, Fai
     let mut fresh = false;
     let result = loop {
         match try_once(out, to, fresh).await {
-            Err(Failed::Failure(f)) if f.retry == Retry::ReusedOnly && !fresh => fresh = true,
+            Err(Failed::Failure(f)) if f.retry == Retry::ReusedOnly && !fresh => {
+                fresh = true;
+                out.guard.has_lost();
+            }
             result => break result,
         }
     };

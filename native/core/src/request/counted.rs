@@ -203,7 +203,7 @@ fn texts(encoding: &Encoding, model: &str, body: &[u8]) -> Option<Texts> {
     if let Some(images) = images {
         each(images, |image| {
             let picture = tokens::text(image).unwrap_or_default();
-            pictures = pictures.saturating_add(picture_tokens(model, &picture, Detail::Auto));
+            pictures = pictures.saturating_add(picture_tokens(model, &picture, Detail::Auto).0);
         });
     }
     sum.map(|sum| Texts { tokens: sum + tools, pictures, are_all })
@@ -275,7 +275,9 @@ impl Guard {
             && is_prompt
             && asks.choices <= 1;
         let source = match stated {
-            Some(stated) if is_whole && stated == usage => Source::Provider,
+            Some(stated) if stated == usage && is_whole => Source::Provider,
+            // Its own number, which may be of less than what there was.
+            Some(stated) if stated == usage => Source::Estimated,
             _ if is_exact => Source::Counted,
             _ => Source::Estimated,
         };

@@ -119,6 +119,11 @@ impl Guard {
         self.is_sent_there.get()
     }
 
+    /// What was sent to the target that is tried has reached nobody.
+    pub fn has_lost(&self) {
+        self.is_sent_there.set(false);
+    }
+
     /// The target gives no answer, or one that nothing is paid for: of its provider's limits only the request stays
     /// counted, if it was sent.
     pub fn fails(&self) {

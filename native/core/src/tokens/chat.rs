@@ -63,6 +63,9 @@ struct Message<'a> {
     tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
+    /// What was said earlier, kept by the provider.
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
     /// Of Ollama: pictures without anything around them.
     #[serde(borrow)]
     images: Option<&'a RawValue>,
@@ -186,6 +189,7 @@ pub fn measure_chat(encoding: &Encoding, model: &str, body: &[u8]) -> Result<(u6
         if let Some(call) = message.function_call {
             count.part(call, 0);
         }
+        count.is_all &= message.audio.is_none_or(|audio| audio.get() == "null");
         if let Some(images) = message.images {
             each(images, |image| count.picture(&text(image).unwrap_or_default(), Detail::Auto));
         }
@@ -232,10 +236,11 @@ impl Count<'_> {
     /// A string, or a list of parts.
     fn content(&mut self, content: Option<&RawValue>, depth: usize) {
         self.text(content);
-        if let Some(parts) = content
-            && depth < MAX_DEPTH
-        {
+        let Some(parts) = content.filter(|parts| parts.get().starts_with('[')) else { return };
+        if depth < MAX_DEPTH {
             each(parts, |part| self.part(part, depth));
+        } else {
+            self.is_all = false;
         }
     }
 
@@ -272,6 +277,8 @@ impl Count<'_> {
                 }
                 _ => {}
             }
+        } else if matches!(kind.as_deref(), Some(b"image" | b"image_url" | b"input_image" | b"document")) {
+            self.is_all = false;
         }
     }
 
@@ -295,8 +302,8 @@ impl Count<'_> {
     }
 
     fn picture(&mut self, base64: &[u8], detail: Detail) {
-        self.is_all &= !base64.is_empty();
-        let tokens = picture_tokens(self.model, base64, detail);
+        let (tokens, is_known) = picture_tokens(self.model, base64, detail);
+        self.is_all &= is_known;
         self.pictures = self.pictures.saturating_add(tokens);
     }
 

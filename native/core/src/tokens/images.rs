@@ -59,9 +59,11 @@ const PATCHES: [(&str, f64); 7] = [
 ];
 const UNLIMITED: f64 = f64::INFINITY;
 
-/// Tokens of a picture as it stands in a request, by the size that its head says.
-pub fn picture_tokens(model: &str, base64: &[u8], detail: Detail) -> u64 {
-    image_tokens(model, picture::size(base64).unwrap_or(UNKNOWN_SIZE), detail)
+/// Tokens of a picture as it stands in a request, by the size that its head says; and whether that is known, or no matter.
+pub fn picture_tokens(model: &str, base64: &[u8], detail: Detail) -> (u64, bool) {
+    let size = picture::size(base64);
+    let is_flat = detail == Detail::Low && matches!(rule(&bare(model), detail), Rule::Tiles { .. });
+    (image_tokens(model, size.unwrap_or(UNKNOWN_SIZE), detail), size.is_some() || is_flat)
 }
 
 /// Tokens of a picture of so many pixels. Models that are not listed, of other vendors too, count as gpt-4o.

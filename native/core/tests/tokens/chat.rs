@@ -172,10 +172,16 @@ fn documents_of_text_count_and_what_is_passed_over_is_said() {
         (r#"{"type":"input_audio","input_audio":{"data":"UklG","format":"wav"}}"#, false),
         (r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#, false),
         (&format!(r#"{{"type":"image_url","image_url":{{"url":"{png}"}}}}"#), true),
+        (r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}"#, true),
+        (r#"{"type":"image_url","image_url":{"url":"data:image/avif;base64,AAAAIGZ0eXA"}}"#, false),
+        (r#"{"type":"input_image","file_id":"file-1"}"#, false),
         (r#"{"type":"tool_result","content":[{"type":"file"}]}"#, false),
+        (&format!("{}{}{}", r#"{"content":["#.repeat(6), r#"{"text":"a"}"#, "]}".repeat(6)), false),
     ] {
         assert_eq!(measured(&part(one)).1, is_all, "{one}");
     }
+    let spoken = r#"{"messages":[{"role":"assistant","audio":{"id":"audio_1"}}]}"#;
+    assert!(!measured(spoken).1 && measured(&spoken.replace(r#"{"id":"audio_1"}"#, "null")).1);
 }
 
 #[test]
