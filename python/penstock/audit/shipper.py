@@ -135,8 +135,11 @@ class Shipper:
         journals = [self._own] if self._stopping.is_set() else self._due()
         await self._learn(journals)
         more = False
-        for each in [each for each in journals if each.is_known]:
+        known = [each for each in journals if each.is_known]
+        for each in sorted(known, key=lambda each: each.failures):
             more |= await self._step(each)
+            if each.failures and not self._own.failures:
+                break  # the others that are left behind come later, too
         self._tell(journals)
         if not all(each.is_known for each in journals):
             self._asked = None  # it fell silent, or is not where it was: nor need it be with the others
@@ -172,10 +175,14 @@ class Shipper:
             self._asked = now
 
     async def _step(self, journal: Unshipped) -> bool:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             more = not journal.is_done and await self._ship(journal)
         except Exception as error:
             self._put_off([journal], error)
+            for each in self._dead.values():  # for as long as that took this process's own goes first
+                each.retry_at = max(each.retry_at, 2 * loop.time() - begun)
             return False
         journal.failures, journal.retry_at = 0, 0.0
         journal.most_bytes = min(self._pace.most_bytes, journal.most_bytes * 2)

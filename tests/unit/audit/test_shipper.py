@@ -39,7 +39,8 @@ class FakeTaker:
         """So many commits more are made and not told of."""
         self.before_ship: Callable[[], None] = lambda: None
         self.refused: dict[str, StoreError] = {}
-        """What is said to batches of some instances."""
+        """What is said to batches of some instances, and how long that takes."""
+        self.refused_s = 0.0
         self.tries: list[str] = []
         self.asked = 0
 
@@ -61,6 +62,7 @@ class FakeTaker:
         self.tries.append(after.instance)
         self.before_ship()
         if after.instance in self.refused:
+            await asyncio.sleep(self.refused_s)
             raise self.refused[after.instance]
         if self.away:
             raise StoreAwayError("away")
@@ -339,6 +341,22 @@ async def test_a_journal_that_the_store_refuses_holds_up_no_other(
     await scene.shipper.stop()
     assert scene.messages()[1:] == ["records are shipped again"]
     assert scene.taker.numbers(refused) == list(range(1, 401))
+
+
+async def test_journals_that_are_refused_slowly_take_half_of_the_time_at_most(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, msgspec.structs.replace(FAST, most_bytes=16))
+    names = [f"dead{number}" for number in range(5)]
+    scene.taker.refused = {name: StoreAwayError("too slow") for name in names}
+    scene.taker.refused_s = 0.05
+    for name in [*names, OWN]:
+        scene.records(1, 400, name)
+    scene.shipper.start()
+    await scene.until(lambda: len(scene.taker.numbers()) == 400, "all of its own")
+    assert len([name for name in scene.taker.tries if name in names]) <= 3
+    await scene.until(lambda: set(names) <= set(scene.taker.tries), "each is tried")
+    scene.taker.refused = {}
+    await scene.until(lambda: len(scene.taker.rows) == 2_400, "all is shipped")
+    await scene.shipper.stop()
 
 
 async def test_of_a_store_that_is_away_all_journals_try_together_and_ever_more_seldom(tmp_path: Path) -> None:
