@@ -361,6 +361,16 @@ def test_verify_names_the_first_entry_that_is_not_what_was_written(upstream: Ups
     assert audit(tmp_path / "none", "verify").returncode == 0
 
 
+def test_verify_misses_the_only_segment_of_a_process_that_runs(gateway: Gateway) -> None:
+    assert ask(gateway, CHAT, False).status == 200
+    recorded(gateway, 1)
+    (segment,) = (gateway.data_dir / "journal").glob("*/*.segment")
+    segment.unlink()
+    done = audit(gateway.data_dir, "verify")
+    assert done.returncode == 1
+    assert "segment 1 is missing: it was on disk before" in done.stderr
+
+
 def test_metrics_tell_of_the_journal(gateway: Gateway) -> None:
     for _ in range(4):
         assert ask(gateway, CHAT, False).status == 200

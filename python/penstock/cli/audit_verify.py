@@ -196,7 +196,7 @@ def _verify_journals(
     reports: list[Journal] = msgspec.json.decode(found)
     kept = {head.instance for head in wanted}
     # One that was shipped to its end may go at any moment, but for what is written.
-    return [each for each in reports if each["segments"] or each["live"] or each["instance"] in kept]
+    return [each for each in reports if each["segments"] or each["is_live"] or each["instance"] in kept]
 
 
 def _show(place: str, reports: Sequence[Journal], stored: Sequence[Report]) -> None:
