@@ -15,6 +15,8 @@ pub use text::{Scalar, unescape, write_string};
 pub(crate) use text::{escape, escaped};
 use text::{find_any, find_quote};
 
+/// The byte order mark of UTF-8, which some upstreams send before what they say, and no client expects.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Longest part of a string or number that is kept, in raw bytes.
 pub const MAX_TEXT: usize = 1024;
 /// A name whose raw bytes are longer than this is none of ours, even with every character escaped.

@@ -282,8 +282,8 @@ impl Counts {
 
     /// Takes over the numbers that `newer` states, keeps the others: Anthropic's counts are cumulative.
     pub fn overlay(&mut self, newer: &Self) {
-        let was_1h =
-            self.get(Count::CacheCreation1h).filter(|&long| long > 0 && self.get(Count::CacheCreation) == Some(long));
+        let long = self.get(Count::CacheCreation1h);
+        let was_1h = long.is_some_and(|long| long > 0) && self.get(Count::CacheCreation) == long;
         for at in 0..COUNTS {
             if newer.present & (1 << at) != 0 {
                 self.values[at] = newer.values[at];
@@ -291,7 +291,7 @@ impl Counts {
         }
         self.present |= newer.present;
         // Deltas tell of writes alone: where all were kept for an hour those that came since are, too.
-        if was_1h.is_some() && newer.get(Count::CacheCreation1h).is_none() {
+        if was_1h && newer.get(Count::CacheCreation1h).is_none() {
             self.set(Count::CacheCreation1h, self.get(Count::CacheCreation));
         }
         // The list comes whole each time.

@@ -56,9 +56,9 @@ pub enum Place {
     Usage,
     /// One of the four `…_tokens_details`, what is in them, or `cache_creation`.
     Details(Details),
-    /// Anthropic's list of what a usage is made of, one of it, and its `cache_creation`.
     /// `usage` in an element of `choices`.
     ChoicesUsage,
+    /// Anthropic's list of what a usage is made of, one of it, and its `cache_creation`.
     Iterations,
     Iteration,
     IterationCache,

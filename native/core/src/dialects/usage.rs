@@ -4,7 +4,7 @@ use super::{
     Dialect,
     fields::{Fields, Place, Shape, UpstreamError},
 };
-use crate::json::Skimmer;
+use crate::json::{BOM, Skimmer};
 
 /// Tokens of one answer. `prompt_tokens` includes the cached and the written ones, as `OpenAI` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,9 +136,6 @@ pub struct BodyTap {
     marked: usize,
 }
 
-/// The byte order mark of UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
-
 impl BodyTap {
     /// `is_text`: the answer is what a model wrote.
     pub fn new(dialect: Dialect, is_text: bool) -> Self {
@@ -152,10 +149,10 @@ impl BodyTap {
         self.skimmer.feed(bytes, &mut self.fields);
     }
 
-    /// What of the next bytes is none of a byte order mark's at the beginning, which some upstreams send.
+    /// What of the next bytes is none of a byte order mark's at the beginning.
     fn behind_mark<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
-        while let (Some(expected), Some((first, rest))) = (MARK.get(self.marked), bytes.split_first()) {
-            (self.marked, bytes) = if first == expected { (self.marked + 1, rest) } else { (MARK.len(), bytes) };
+        while let (Some(expected), Some((first, rest))) = (BOM.get(self.marked), bytes.split_first()) {
+            (self.marked, bytes) = if first == expected { (self.marked + 1, rest) } else { (BOM.len(), bytes) };
         }
         bytes
     }

@@ -123,7 +123,7 @@ pub fn verify(disk: &dyn Disk, all: &Path, heads: &[Head], is_live: impl Fn(&str
     for name in names.into_iter().map(|each| each.name) {
         let dir = all.join(&name);
         let one = One { disk, dir, is_live: is_live(&name), name };
-        found.extend(one.verify(heads, &mut removed)?);
+        found.push(one.verify(heads, &mut removed)?);
     }
     let known: HashMap<_, _> =
         found.iter().map(|Found { report, .. }| (report.instance.clone(), report.segments)).collect();
@@ -233,15 +233,15 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Anew where segments go meanwhile, as the oldest ones may. `None`: all of them went.
-    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Option<Found>> {
-        for _ in 0..READINGS {
+    /// Anew where segments go meanwhile, as the oldest ones may.
+    fn verify(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Found> {
+        for _ in 1..READINGS {
             match self.read(heads, removed) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                found => return found.map(Some),
+                found => return found,
             }
         }
-        if files(self.disk, &self.dir)?.is_empty() { Ok(None) } else { self.read(heads, removed).map(Some) }
+        self.read(heads, removed)
     }
 
     fn read(&self, heads: &[Head], removed: &mut Removed) -> io::Result<Found> {

@@ -1,8 +1,5 @@
 //! The lines of one server-sent event: what it holds, and how it is rewritten when it must be.
 
-/// The byte order mark, which some upstreams send and no client expects.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// The field that a line sets; its value without one leading space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {

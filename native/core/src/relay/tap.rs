@@ -10,7 +10,7 @@ use crate::{
         openai,
         usage::{Served, Tier},
     },
-    json::Skimmer,
+    json::{BOM, Skimmer},
 };
 
 mod meaning;
@@ -128,7 +128,7 @@ impl Tap {
     pub fn frame(&mut self, frame: &[u8]) -> (Meaning, Verdict) {
         if !self.started {
             self.started = true;
-            if let Some(rest) = frame.strip_prefix(sse::BOM) {
+            if let Some(rest) = frame.strip_prefix(BOM) {
                 let (meaning, verdict) = self.frame(rest);
                 let verdict = if verdict == Verdict::Pass { Verdict::Replace(rest.to_vec()) } else { verdict };
                 return (meaning, verdict);
@@ -170,7 +170,7 @@ impl Tap {
     /// Such a frame cannot be repaired. The caller drops it if [`Self::ended`] was true before its first part.
     pub fn piece(&mut self, bytes: &[u8], last: bool) -> Meaning {
         let first = !std::mem::replace(&mut self.started, true);
-        let bytes = if first { bytes.strip_prefix(sse::BOM).unwrap_or(bytes) } else { bytes };
+        let bytes = if first { bytes.strip_prefix(BOM).unwrap_or(bytes) } else { bytes };
         let mut flow = self.flow.take().unwrap_or_else(|| {
             self.restart();
             if let Some(text) = &mut self.text {
@@ -380,7 +380,7 @@ impl Tap {
 
     /// Whether what is left at the end of a body is data complete in itself.
     fn is_whole(&self, rest: &[u8]) -> bool {
-        let rest = if self.started { rest } else { rest.strip_prefix(sse::BOM).unwrap_or(rest) };
+        let rest = if self.started { rest } else { rest.strip_prefix(BOM).unwrap_or(rest) };
         let is_json = |data: &[u8]| {
             data.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
         };

@@ -10,6 +10,7 @@ use std::{borrow::Cow, ops::Range};
 use crate::{
     dialects::{Dialect, StreamKind, usage::Tier},
     error::{Code, Error},
+    json::BOM,
 };
 pub use ahead::Ahead;
 use lexer::Lexer;
@@ -151,7 +152,7 @@ fn scan_known<'a>(
     match lexer.peek() {
         Some(b'{') => {}
         None => return Err(invalid("The request body is empty; a JSON object is expected.")),
-        Some(0xef) if body.starts_with(b"\xef\xbb\xbf") => {
+        Some(0xef) if body.starts_with(BOM) => {
             return Err(invalid("The request body begins with a byte order mark; send the JSON without it."));
         }
         Some(_) => return Err(not_an_object(&mut lexer)),
